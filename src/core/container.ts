@@ -1,0 +1,78 @@
+/**
+ * A container as the engine keeps it: what was asked for (config, hostConfig), what was decided at create, and its state.
+ *
+ *   created ──start──▶ running ──pause──▶ paused
+ *      │                │  ▲ ◀──unpause──   │
+ *      │                │  └── restarting ◀─┤ (restart policy)
+ *      └──remove──▶     └──exit──▶ exited ──remove──▶ removing ──▶ gone | dead
+ */
+import type { ContainerConfig, HostConfig, NetworkingConfig } from "./container-config.ts";
+
+export interface ContainerRecord {
+  id: string;
+  /** Without the slash that Docker shows. */
+  name: string;
+  /** Nanoseconds since 1970. */
+  createdAt: bigint;
+  imageId: string;
+  /** As the user named it. */
+  imageRef: string;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  networkingConfig: NetworkingConfig;
+  storageDriver: string;
+  mounts: MountPoint[];
+  state: ContainerState;
+  /** How often the restart policy started it since the last start by hand. */
+  restartCount: number;
+  /** Stopped by a user: "unless-stopped" does not start it at the daemon's start. */
+  stoppedByUser: boolean;
+  /** What the last start got; undefined while not running. */
+  network?: EndpointState;
+}
+
+export interface MountPoint {
+  type: "bind" | "tmpfs" | "volume";
+  name?: string;
+  source: string;
+  destination: string;
+  driver?: string;
+  mode: string;
+  rw: boolean;
+  propagation: string;
+}
+
+/** One endpoint in one network, as inspect shows it. */
+export interface EndpointState {
+  networkName: string;
+  networkId: string;
+  endpointId: string;
+  sandboxId: string;
+  sandboxKey: string;
+  ipAddress: string;
+  prefixLength: number;
+  gateway: string;
+  macAddress: string;
+}
+
+interface Run {
+  pid: number;
+  startedAt: bigint;
+}
+interface Ended {
+  exitCode: number;
+  oomKilled: boolean;
+  error: string;
+  /** 0n: never. */
+  startedAt: bigint;
+  finishedAt: bigint;
+}
+
+export type ContainerState =
+  | ({ status: "created" } & Partial<Ended>)
+  | ({ status: "running" } & Run & { previous?: Ended })
+  | ({ status: "paused" } & Run & { previous?: Ended })
+  | ({ status: "restarting" } & Ended)
+  | ({ status: "exited" } & Ended)
+  | ({ status: "removing" } & Partial<Ended>)
+  | ({ status: "dead" } & Partial<Ended>);

@@ -1,0 +1,12 @@
+/** What happened, as `docker events` tells it. */
+export interface EngineEvent {
+  type: "container" | "image" | "network" | "volume" | "daemon" | "plugin" | "builder" | "service" | "node" | "secret" | "config";
+  action: string;
+  actor: { id: string; attributes: Record<string, string> };
+  /** Nanoseconds since 1970; the bus sets it when absent. */
+  at?: bigint;
+}
+
+export interface EventSink {
+  emit(event: EngineEvent): void;
+}
