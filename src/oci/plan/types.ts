@@ -62,9 +62,12 @@ export type ChildOp =
   | { op: "rootOverlay"; lower: string[]; upper?: string; work?: string; options: [key: string, value: string | null][] }
   | { op: "rootBind"; source: string }
   /** fsopen, fsconfig (null value: a flag), fsmount, move_mount. */
-  | { op: "mount"; fstype: string; source: string; target: string; options: [key: string, value: string | null][]; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }; create: Create; mode?: number; copyUp?: boolean }
+  | { op: "mount"; fstype: string; source: string; target: string; options: [key: string, value: string | null][]; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }; create: Create; mode?: number; copyUp?: boolean; /** Give the new root the mode of the directory that it covers, when that existed (tmpfs without a mode option). */ inheritMode?: boolean }
   | { op: "bind"; source: string; target: string; recursive: boolean; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }[]; create: Create; idmap?: { uid: string; gid: string } }
-  /** cgroup v1 or hybrid: a tmpfs with one bind or cgroup mount per hierarchy; v2: cgroup2. `readonly` as the mount's options say. */
+  /** mount_setattr on the mount at `target`: a tmpfs that is filled first and read-only at the end. */
+  | { op: "setAttributes"; target: string; attributes: MountAttributes }
+  /** cgroup v1 or hybrid: a tmpfs with one mount per hierarchy; v2: cgroup2. `readonly` as the mount's options say.
+   *  `hostPath` "": mount it (the container has a cgroup namespace of its own); else bind that folder of the host. */
   | { op: "cgroupMount"; target: string; hierarchies: { name: string; controllers: string; links: string[]; hostPath: string }[]; unified: boolean; readonly: boolean; attributes: MountAttributes }
   | { op: "mkdir"; target: string; mode: number }
   | { op: "mknod"; target: string; type: "c" | "b" | "p"; major: number; minor: number; mode: number; uid: number; gid: number; bindFallback: boolean }
