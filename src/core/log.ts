@@ -1,0 +1,31 @@
+/**
+ * Reading a container's log. The shim is the only writer; readers follow the files. What a reader yields is ready for a
+ * client: Docker's multiplexed frames, or with a terminal the plain text.
+ */
+export interface LogReader {
+  /** Yields chunks in order until the end of the log; with `follow`, until `ended` has settled and everything was read, or the signal aborts. */
+  read(source: LogSource, options: LogOptions): AsyncIterable<Buffer>;
+}
+
+export interface LogSource {
+  /** The file being written; older ones are path.1 (youngest) to path.N. */
+  path: string;
+  /** Settles when nothing more will be written: the container has ended. Only used with `follow`. */
+  ended: Promise<unknown>;
+}
+
+export interface LogOptions {
+  stdout: boolean;
+  stderr: boolean;
+  /** Nanoseconds since 1970. */
+  since?: bigint;
+  until?: bigint;
+  /** The last so many records; undefined: all. */
+  tail?: number;
+  follow: boolean;
+  timestamps: boolean;
+  details: boolean;
+  /** Multiplexed frames; false with a terminal. */
+  frames: boolean;
+  signal: AbortSignal;
+}

@@ -1,0 +1,95 @@
+/** The files of one json-file log, oldest first, and positions in them. */
+import { open, stat, type FileHandle } from "node:fs/promises";
+import { jsonLogLineTime } from "../../sys/json-log.ts";
+
+export interface LogFile {
+  handle: FileHandle;
+  ino: number;
+  size: number;
+}
+
+const STEP = 64 * 1024;
+
+/** Opens path.N ... path.1, path as far as they exist. A rotation between two opens shows as the same inode twice: the set is then read again. */
+export async function openLogFiles(path: string): Promise<LogFile[]> {
+  for (let attempt = 0; ; attempt++) {
+    const files: LogFile[] = [];
+    for (let number = 0; ; number++) {
+      const file = await openLogFile(number === 0 ? path : `${path}.${number}`);
+      if (file) files.unshift(file);
+      else if (number > 0) break;
+    }
+    if (attempt === 3 || new Set(files.map((file) => file.ino)).size === files.length) return files;
+    await closeLogFiles(files);
+  }
+}
+
+/** Opens one log file; undefined when it does not exist. */
+export async function openLogFile(path: string): Promise<LogFile | undefined> {
+  try {
+    const handle = await open(path, "r");
+    const { ino, size } = await handle.stat();
+    return { handle, ino, size };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+export async function closeLogFiles(files: readonly LogFile[]): Promise<void> {
+  await Promise.allSettled(files.map((file) => file.handle.close()));
+}
+
+/** The inode that `path` names now, 0 when it does not exist. */
+export async function inodeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).ino;
+  } catch {
+    return 0;
+  }
+}
+
+/** Where the last `count` lines of the file begin, and how many of them were found. A line that is not ended yet does not count. */
+export async function tailOffset(file: LogFile, count: number): Promise<{ offset: number; found: number }> {
+  if (count === 0) return { offset: file.size, found: 0 };
+  const buffer = Buffer.allocUnsafe(STEP);
+  let found = -1;
+  for (let end = file.size; end > 0; ) {
+    const start = Math.max(0, end - STEP);
+    const { bytesRead } = await file.handle.read(buffer, 0, end - start, start);
+    for (let at = buffer.lastIndexOf(10, bytesRead - 1); at !== -1 && at < bytesRead; at = at === 0 ? -1 : buffer.lastIndexOf(10, at - 1)) {
+      found++;
+      if (found === count) return { offset: start + at + 1, found };
+    }
+    end = start;
+  }
+  return { offset: 0, found: Math.max(0, found) + (found >= 0 ? 1 : 0) };
+}
+
+/** An offset at a line's start at or before the first record that is not older than `since`, by bisection: records are in order of time. */
+export async function sinceOffset(file: LogFile, since: bigint): Promise<number> {
+  let low = 0;
+  let high = file.size;
+  while (high - low > STEP) {
+    const middle = Math.floor((low + high) / 2);
+    const line = await lineAfter(file, middle, high);
+    if (!line) {
+      high = middle;
+      continue;
+    }
+    if (line.time === undefined || line.time >= since) high = middle;
+    else low = line.start;
+  }
+  return low;
+}
+
+/** The first whole line that begins after `offset` and before `limit`. */
+async function lineAfter(file: LogFile, offset: number, limit: number): Promise<{ start: number; time: bigint | undefined } | undefined> {
+  const buffer = Buffer.allocUnsafe(Math.min(STEP * 4, limit - offset));
+  const { bytesRead } = await file.handle.read(buffer, 0, buffer.length, offset);
+  const first = buffer.subarray(0, bytesRead).indexOf(10);
+  if (first === -1) return undefined;
+  const second = buffer.subarray(0, bytesRead).indexOf(10, first + 1);
+  if (second === -1) return undefined;
+  return { start: offset + first + 1, time: jsonLogLineTime(buffer.subarray(first + 1, second)) };
+}

@@ -1,0 +1,1 @@
+export { jsonFileReader } from "./reader.ts";

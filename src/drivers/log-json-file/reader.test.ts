@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import type { LogOptions } from "../../core/log.ts";
+import { jsonFileReader } from "./reader.ts";
+
+const all: LogOptions = { stdout: true, stderr: true, follow: false, timestamps: false, details: false, frames: false, signal: new AbortController().signal };
+
+function folder(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), "gantry-log-"));
+  t.after(() => rmSync(path, { recursive: true }));
+  return join(path, "x-json.log");
+}
+
+const second = (n: number): string => `2026-01-02T03:04:${String(n).padStart(2, "0")}.5Z`;
+const at = (n: number): bigint => BigInt(Date.parse(second(n))) * 1_000_000n;
+const line = (n: number, text = `l${n}\n`, stream = "stdout", attrs = ""): string => `{"log":${JSON.stringify(text)},"stream":"${stream}"${attrs},"time":"${second(n)}"}\n`;
+
+async function read(path: string, options: Partial<LogOptions> = {}, ended: Promise<unknown> = Promise.resolve()): Promise<string> {
+  let text = "";
+  for await (const chunk of jsonFileReader.read({ path, ended }, { ...all, ...options })) text += chunk.toString("latin1");
+  return Buffer.from(text, "latin1").toString();
+}
+
+test("reads all, one stream, frames, timestamps, details", async (t) => {
+  const path = folder(t);
+  writeFileSync(path, line(1) + line(2, "é<\u{1f600}\t\u0000", "stderr") + line(3, "x\n", "stdout", ',"attrs":{"E F":"1","l":"2,\\u003c"}'));
+  assert.equal(await read(path), "l1\né<\u{1f600}\t\u0000x\n");
+  assert.equal(await read(path, { stdout: false }), "é<\u{1f600}\t\u0000");
+  assert.equal(await read(path, { frames: true, stderr: false }), "\x01\0\0\0\0\0\0\x03l1\n\x01\0\0\0\0\0\0\x02x\n");
+  assert.equal(await read(path, { timestamps: true, stderr: false }), "2026-01-02T03:04:01.500000000Z l1\n2026-01-02T03:04:03.500000000Z x\n");
+  assert.equal(await read(path, { details: true, stderr: false }), " l1\nE+F=1,l=2%2C%3C x\n");
+});
+
+test("skips torn and foreign lines", async (t) => {
+  const path = folder(t);
+  writeFileSync(path, `${line(1)}{"log":"tor${line(2)}not json\n{"log":"x","stream":"stdout","time":"yesterday"}\n${line(3)}{"log":"unfinished`);
+  assert.equal(await read(path), "l1\nl3\n");
+});
+
+test("tail counts records over rotated files", async (t) => {
+  const path = folder(t);
+  writeFileSync(`${path}.2`, line(1) + line(2));
+  writeFileSync(`${path}.1`, line(3) + line(4));
+  writeFileSync(path, line(5));
+  assert.equal(await read(path, { tail: 0 }), "");
+  assert.equal(await read(path, { tail: 1 }), "l5\n");
+  assert.equal(await read(path, { tail: 2 }), "l4\nl5\n");
+  assert.equal(await read(path, { tail: 4 }), "l2\nl3\nl4\nl5\n");
+  assert.equal(await read(path, { tail: 99 }), "l1\nl2\nl3\nl4\nl5\n");
+});
+
+test("since and until, over rotated files and by bisection in a large one", async (t) => {
+  const path = folder(t);
+  writeFileSync(`${path}.1`, line(1) + line(2));
+  writeFileSync(path, line(3) + Array.from({ length: 5000 }, () => line(10, `${"a".repeat(60)}\n`)).join("") + line(20) + line(30));
+  assert.equal(await read(path, { since: at(20) }), "l20\nl30\n");
+  assert.equal(await read(path, { since: at(2), until: at(3) }), "l2\nl3\n");
+  assert.equal(await read(path, { since: at(31) }), "");
+  assert.equal((await read(path, { since: at(10), until: at(19) })).length, 5000 * 61);
+});
+
+test("lines longer than one chunk", async (t) => {
+  const path = folder(t);
+  const long = "x".repeat(3 * 1024 * 1024);
+  writeFileSync(path, line(1, long) + line(2));
+  assert.equal(await read(path), `${long}l2\n`);
+});
+
+test("follows growth and rotation until the container has ended", async (t) => {
+  const path = folder(t);
+  writeFileSync(path, line(1));
+  let end = (): void => {};
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const reading = read(path, { follow: true }, ended);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  appendFileSync(path, line(2));
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, line(3));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  appendFileSync(path, line(4));
+  end();
+  assert.equal(await reading, "l1\nl2\nl3\nl4\n");
+});
+
+test("follow begins before the file exists and ends by abort", async (t) => {
+  const path = folder(t);
+  const abort = new AbortController();
+  const reading = read(path, { follow: true, signal: abort.signal }, new Promise(() => {}));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  writeFileSync(path, line(1));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  abort.abort();
+  assert.equal(await reading, "l1\n");
+});
+
+test("follow with until ends when that moment passes", async (t) => {
+  const path = folder(t);
+  writeFileSync(path, line(1));
+  assert.equal(await read(path, { follow: true, until: BigInt(Date.now() + 50) * 1_000_000n }, new Promise(() => {})), "l1\n");
+});
