@@ -1,0 +1,260 @@
+/**
+ * What a client may ask of a container: Docker's Config, HostConfig and NetworkingConfig. These tables are the only
+ * description of them. Types, decoding, zero values, inspect's printing and docs/compatibility.md follow from them.
+ */
+import { parseAddress, parseHardwareAddress, parsePort } from "../lib/address.ts";
+import { bool, embed, field, fieldsOf, goInt, goUint, int64, list, map, named, nullable, string, stringOrList, struct, text, tuple, uint16, uint32, uint64, zero } from "../lib/schema.ts";
+import type { Field, Infer, Schema, Support } from "../lib/schema.ts";
+
+const support = (status: Support["status"]) => <T>(schema: Schema<T>, note = "", options: { omitEmpty?: boolean } = {}): Field<T> => field(schema, { ...options, support: { status, note } });
+const done = support("done");
+const partly = support("partly");
+const refused = support("refused");
+const noMeaning = support("no meaning");
+const omitEmpty = { omitEmpty: true };
+
+const address = text("netip.Addr", parseAddress);
+const hardwareAddress = text("network.HardwareAddr", parseHardwareAddress);
+const nothing = struct("struct {}", {});
+const portSet = map(nothing, parsePort);
+
+/** Durations are in nanoseconds. */
+export const healthcheckSchema = struct("v1.HealthcheckConfig", {
+  Test: done(list(string), "", omitEmpty),
+  Interval: done(named("time.Duration", int64), "", omitEmpty),
+  Timeout: done(named("time.Duration", int64), "", omitEmpty),
+  StartPeriod: done(named("time.Duration", int64), "", omitEmpty),
+  StartInterval: done(named("time.Duration", int64), "", omitEmpty),
+  Retries: done(goInt, "", omitEmpty),
+});
+export type HealthcheckConfig = Infer<typeof healthcheckSchema>;
+
+export const configSchema = struct("Config", {
+  Hostname: done(string),
+  Domainname: done(string),
+  User: done(string),
+  AttachStdin: done(bool),
+  AttachStdout: done(bool),
+  AttachStderr: done(bool),
+  ExposedPorts: done(portSet, "shown; nothing is published", omitEmpty),
+  Tty: done(bool),
+  OpenStdin: done(bool),
+  StdinOnce: done(bool),
+  Env: done(list(string)),
+  Cmd: done(stringOrList),
+  Healthcheck: partly(nullable(healthcheckSchema), "kept and shown; a container with a health check is refused at its start, `--no-healthcheck` starts it", omitEmpty),
+  ArgsEscaped: noMeaning(bool, "Windows", omitEmpty),
+  Image: done(string),
+  Volumes: refused(map(nothing), "volumes are not there yet: paths that a bind or tmpfs covers are accepted"),
+  WorkingDir: done(string),
+  Entrypoint: done(stringOrList),
+  NetworkDisabled: done(bool, "", omitEmpty),
+  OnBuild: noMeaning(list(string), "for builds", omitEmpty),
+  Labels: done(map(string)),
+  StopSignal: done(string, "", omitEmpty),
+  StopTimeout: done(nullable(goInt), "", omitEmpty),
+  Shell: noMeaning(list(string), "for builds", omitEmpty),
+});
+export type ContainerConfig = Infer<typeof configSchema>;
+
+const weightDevice = struct("blkiodev.WeightDevice", { Path: done(string), Weight: done(uint16) });
+const throttleDevice = struct("blkiodev.ThrottleDevice", { Path: done(string), Rate: done(uint64) });
+const deviceMapping = struct("container.DeviceMapping", { PathOnHost: done(string), PathInContainer: done(string), CgroupPermissions: done(string) });
+const deviceRequest = struct("container.DeviceRequest", {
+  Driver: refused(string),
+  Count: refused(goInt),
+  DeviceIDs: refused(list(string)),
+  Capabilities: refused(list(list(string))),
+  Options: refused(map(string)),
+});
+const ulimit = struct("units.Ulimit", { Name: done(string), Hard: done(int64), Soft: done(int64) });
+export type Ulimit = Infer<typeof ulimit>;
+export type DeviceMapping = Infer<typeof deviceMapping>;
+
+/** What `update` may change, too. Bytes, nanoseconds of a CPU, microseconds for periods and quotas. */
+export const resourcesSchema = struct("Resources", {
+  CpuShares: done(int64),
+  Memory: done(int64),
+  NanoCpus: done(int64),
+  CgroupParent: done(string),
+  BlkioWeight: done(uint16),
+  BlkioWeightDevice: done(list(nullable(weightDevice))),
+  BlkioDeviceReadBps: done(list(nullable(throttleDevice))),
+  BlkioDeviceWriteBps: done(list(nullable(throttleDevice))),
+  BlkioDeviceReadIOps: done(list(nullable(throttleDevice))),
+  BlkioDeviceWriteIOps: done(list(nullable(throttleDevice))),
+  CpuPeriod: done(int64),
+  CpuQuota: done(int64),
+  CpuRealtimePeriod: done(int64),
+  CpuRealtimeRuntime: done(int64),
+  CpusetCpus: done(string),
+  CpusetMems: done(string),
+  Devices: done(list(deviceMapping)),
+  DeviceCgroupRules: done(list(string)),
+  DeviceRequests: refused(list(deviceRequest), "no device driver (GPU, CDI) is known: refused at the start, as Docker does"),
+  MemoryReservation: done(int64),
+  MemorySwap: done(int64),
+  MemorySwappiness: done(nullable(int64)),
+  OomKillDisable: done(nullable(bool)),
+  PidsLimit: done(nullable(int64)),
+  Ulimits: done(list(nullable(ulimit))),
+  CpuCount: noMeaning(int64, "Windows"),
+  CpuPercent: noMeaning(int64, "Windows"),
+  IOMaximumIOps: noMeaning(uint64, "Windows; refused, as Docker does"),
+  IOMaximumBandwidth: noMeaning(uint64, "Windows; refused, as Docker does"),
+});
+export type Resources = Infer<typeof resourcesSchema>;
+
+const restartPolicySchema = struct("container.RestartPolicy", { Name: done(named("container.RestartPolicyMode", string)), MaximumRetryCount: done(goInt) });
+export type RestartPolicy = Infer<typeof restartPolicySchema>;
+
+const mountSchema = struct("mount.Mount", {
+  Type: partly(named("mount.Type", string), "bind and tmpfs; volume and image are refused", omitEmpty),
+  Source: done(string, "", omitEmpty),
+  Target: done(string, "", omitEmpty),
+  ReadOnly: done(bool, "", omitEmpty),
+  Consistency: noMeaning(named("mount.Consistency", string), "macOS", omitEmpty),
+  BindOptions: done(
+    nullable(
+      struct("mount.BindOptions", {
+        Propagation: done(named("mount.Propagation", string), "", omitEmpty),
+        NonRecursive: done(bool, "", omitEmpty),
+        CreateMountpoint: done(bool, "", omitEmpty),
+        ReadOnlyNonRecursive: done(bool, "", omitEmpty),
+        ReadOnlyForceRecursive: done(bool, "", omitEmpty),
+      }),
+    ),
+    "",
+    omitEmpty,
+  ),
+  VolumeOptions: refused(
+    nullable(
+      struct("mount.VolumeOptions", {
+        NoCopy: refused(bool, "", omitEmpty),
+        Labels: refused(map(string), "", omitEmpty),
+        Subpath: refused(string, "", omitEmpty),
+        DriverConfig: refused(nullable(struct("mount.Driver", { Name: refused(string, "", omitEmpty), Options: refused(map(string), "", omitEmpty) })), "", omitEmpty),
+      }),
+    ),
+    "volumes are not there yet",
+    omitEmpty,
+  ),
+  ImageOptions: refused(nullable(struct("mount.ImageOptions", { Subpath: refused(string, "", omitEmpty) })), "image mounts are not there yet", omitEmpty),
+  TmpfsOptions: done(
+    nullable(
+      struct("mount.TmpfsOptions", {
+        SizeBytes: done(int64, "", omitEmpty),
+        Mode: done(named("fs.FileMode", uint32), "", omitEmpty),
+        Options: done(list(list(string)), "", omitEmpty),
+      }),
+    ),
+    "",
+    omitEmpty,
+  ),
+  ClusterOptions: refused(nullable(struct("mount.ClusterOptions", {})), "cluster volumes are not there", omitEmpty),
+});
+export type Mount = Infer<typeof mountSchema>;
+
+const portBinding = struct("network.PortBinding", { HostIp: refused(address), HostPort: refused(string) });
+export type PortBinding = Infer<typeof portBinding>;
+
+export const hostConfigSchema = struct("HostConfig", {
+  Binds: partly(list(string), "host paths; volume names are refused"),
+  ContainerIDFile: noMeaning(string, "the client's; kept and shown"),
+  LogConfig: partly(
+    struct("container.LogConfig", {
+      Type: partly(string, "json-file and none; containers with another driver are refused at their start"),
+      Config: partly(map(string), "max-size, max-file, labels, labels-regex, env, env-regex; compress, mode=non-blocking and tag are refused at the start"),
+    }),
+  ),
+  NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID; user-defined networks are not there yet"),
+  PortBindings: refused(map(list(portBinding), parsePort), "publishing ports is not there yet; accepted where it has no effect (networks host and none)"),
+  RestartPolicy: done(restartPolicySchema),
+  AutoRemove: done(bool),
+  VolumeDriver: refused(string, "volumes are not there yet"),
+  VolumesFrom: partly(list(string), "binds of the other container"),
+  ConsoleSize: done(tuple(goUint, 2)),
+  Annotations: done(map(string), "", omitEmpty),
+  CapAdd: done(list(string)),
+  CapDrop: done(list(string)),
+  CgroupnsMode: done(named("container.CgroupnsMode", string)),
+  Dns: done(list(address)),
+  DnsOptions: done(list(string)),
+  DnsSearch: done(list(string)),
+  ExtraHosts: done(list(string)),
+  GroupAdd: done(list(string)),
+  IpcMode: done(named("container.IpcMode", string)),
+  Cgroup: refused(named("container.CgroupSpec", string), "refused at the start"),
+  Links: refused(list(string), "refused at the start"),
+  OomScoreAdj: done(goInt),
+  PidMode: done(named("container.PidMode", string)),
+  Privileged: done(bool),
+  PublishAllPorts: refused(bool, "publishing ports is not there yet; accepted when no port is exposed"),
+  ReadonlyRootfs: done(bool),
+  SecurityOpt: partly(list(string), "no-new-privileges, seccomp, systempaths, writable-cgroups, label=disable, apparmor=unconfined; other labels and AppArmor profiles are refused at the start"),
+  StorageOpt: refused(map(string), "refused at the start", omitEmpty),
+  Tmpfs: done(map(string), "", omitEmpty),
+  UTSMode: done(named("container.UTSMode", string)),
+  UsernsMode: partly(named("container.UsernsMode", string), "host and the default; there is no remapping yet"),
+  ShmSize: done(int64),
+  Sysctls: done(map(string), "", omitEmpty),
+  Runtime: partly(string, "the engine's own, also under the name runc; others are refused", omitEmpty),
+  Isolation: noMeaning(named("container.Isolation", string), "Windows; other values than default are refused, as Docker does"),
+  ...embed("Resources", fieldsOf(resourcesSchema)),
+  Mounts: partly(list(mountSchema), "bind and tmpfs", omitEmpty),
+  MaskedPaths: done(list(string)),
+  ReadonlyPaths: done(list(string)),
+  Init: done(nullable(bool), "", omitEmpty),
+});
+export type HostConfig = Infer<typeof hostConfigSchema>;
+
+export const endpointSettingsSchema = struct("network.EndpointSettings", {
+  IPAMConfig: refused(
+    nullable(
+      struct("network.EndpointIPAMConfig", {
+        IPv4Address: refused(address, "", omitEmpty),
+        IPv6Address: refused(address, "", omitEmpty),
+        LinkLocalIPs: refused(list(address), "", omitEmpty),
+      }),
+    ),
+    "needs a user-defined network",
+  ),
+  Links: refused(list(string)),
+  Aliases: refused(list(string), "needs a user-defined network"),
+  DriverOpts: refused(map(string)),
+  GwPriority: done(goInt),
+  NetworkID: done(string),
+  EndpointID: done(string),
+  Gateway: done(address),
+  IPAddress: done(address),
+  MacAddress: done(hardwareAddress),
+  IPPrefixLen: done(goInt),
+  IPv6Gateway: done(address),
+  GlobalIPv6Address: done(address),
+  GlobalIPv6PrefixLen: done(goInt),
+  DNSNames: done(list(string)),
+});
+export type EndpointSettings = Infer<typeof endpointSettingsSchema>;
+
+export const networkingConfigSchema = struct("network.NetworkingConfig", {
+  EndpointsConfig: done(map(nullable(endpointSettingsSchema))),
+});
+export type NetworkingConfig = Infer<typeof networkingConfigSchema>;
+
+/** The body of POST /containers/create. */
+export const createRequestSchema = struct("CreateRequest", {
+  ...embed("Config", fieldsOf(configSchema)),
+  HostConfig: field(nullable(hostConfigSchema)),
+  NetworkingConfig: field(nullable(networkingConfigSchema)),
+});
+export type CreateRequest = Infer<typeof createRequestSchema>;
+
+/** The body of POST /containers/{name}/update. */
+export const updateRequestSchema = struct("UpdateConfig", {
+  ...embed("Resources", fieldsOf(resourcesSchema)),
+  RestartPolicy: done(restartPolicySchema),
+});
+export type UpdateRequest = Infer<typeof updateRequestSchema>;
+
+export const emptyConfig = (): ContainerConfig => zero(configSchema);
+export const emptyHostConfig = (): HostConfig => zero(hostConfigSchema);

@@ -1,0 +1,62 @@
+/** Text forms of network addresses as Go's net and netip packages read them, with their error texts: clients see them. */
+import { formatIp, parseIp } from "./ip.ts";
+
+/** An IPv4 or IPv6 address in its canonical form; "" stays "". */
+export function parseAddress(input: string): string {
+  if (input === "") return "";
+  for (const char of input) {
+    if (char === ".") return parseIPv4(input);
+    if (char === ":") return parseIPv6(input);
+    if (char === "%") throw new Error(`ParseAddr(${JSON.stringify(input)}): missing IPv6 address`);
+  }
+  throw new Error(`ParseAddr(${JSON.stringify(input)}): unable to parse IP`);
+}
+
+export const isIPv4 = (address: string): boolean => address !== "" && !address.includes(":");
+
+function parseIPv4(input: string): string {
+  const fail = (message: string): never => {
+    throw new Error(`ParseAddr(${JSON.stringify(input)}): ${message}`);
+  };
+  const parts = input.split(".");
+  for (const part of parts) {
+    const wrong = /[^0-9]/.exec(part);
+    if (wrong) fail(`unexpected character (at ${JSON.stringify(input.slice(input.indexOf(part) + wrong.index))})`);
+    if (part === "") fail("IPv4 field must have at least one digit");
+    if (part.length > 1 && part.startsWith("0")) fail("IPv4 field has octet with leading zero");
+    if (Number(part) > 255) fail("IPv4 field has value >255");
+  }
+  if (parts.length > 4) fail("IPv4 address too long");
+  if (parts.length < 4) fail("IPv4 address too short");
+  return input;
+}
+
+function parseIPv6(input: string): string {
+  const [address = "", zone] = splitOnce(input, "%");
+  const parsed = parseIp(address);
+  if (parsed === undefined || zone === "") throw new Error(`ParseAddr(${JSON.stringify(input)}): unable to parse IP`);
+  return formatIp(parsed) + (zone === undefined ? "" : `%${zone}`);
+}
+
+function splitOnce(input: string, separator: string): [string, string?] {
+  const at = input.indexOf(separator);
+  return at < 0 ? [input] : [input.slice(0, at), input.slice(at + 1)];
+}
+
+/** A hardware address of 6, 8 or 20 bytes as lower-case pairs with colons; "" stays "". */
+export function parseHardwareAddress(input: string): string {
+  if (input === "") return "";
+  const hex = /^[0-9a-fA-F]{2}([:-])(?:[0-9a-fA-F]{2}\1)+[0-9a-fA-F]{2}$/.test(input) || /^(?:[0-9a-fA-F]{4}\.)+[0-9a-fA-F]{4}$/.test(input) ? input.replace(/[:.-]/g, "").toLowerCase() : "";
+  if (![12, 16, 40].includes(hex.length)) throw new Error(`address ${input}: invalid MAC address`);
+  return hex.match(/../g)!.join(":");
+}
+
+/** "80", "80/udp": the normal form with a lower-case protocol; "" stays "". */
+export function parsePort(input: string): string {
+  if (input === "") return "";
+  const [port = "", protocol] = splitOnce(input, "/");
+  if (port === "") throw new Error("invalid port '': value is empty");
+  if (!/^[0-9]+$/.test(port)) throw new Error(`invalid port '${port}': invalid syntax`);
+  if (Number(port) > 65535) throw new Error(`invalid port '${port}': value out of range`);
+  return `${Number(port)}/${(protocol || "tcp").toLowerCase()}`;
+}
