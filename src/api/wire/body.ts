@@ -1,0 +1,36 @@
+/** Reads JSON request bodies, with a budget. */
+import { invalidParameter } from "../../lib/errors.ts";
+import type { Call } from "../route.ts";
+import { parseBody } from "./decode.ts";
+import type { Json } from "./json-tree.ts";
+
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/** The parsed body; undefined when the request has none. Refuses other media types as Docker does. */
+export async function readJson(call: Call): Promise<Json | undefined> {
+  const type = call.req.headers["content-type"] ?? "";
+  const isEmpty = call.req.headers["transfer-encoding"] === undefined && Number(call.req.headers["content-length"] ?? 0) === 0;
+  if (type === "" && isEmpty) return undefined;
+  checkMediaType(type);
+  return isEmpty ? undefined : parseBody(await readText(call));
+}
+
+function checkMediaType(type: string): void {
+  const media = type.split(";", 1)[0]!.trim().toLowerCase();
+  if (media === "") throw invalidParameter(`malformed Content-Type header (${type}): mime: no media type`);
+  if (media !== "application/json") throw invalidParameter(`unsupported Content-Type header (${type}): must be 'application/json'`);
+}
+
+async function readText(call: Call): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of call.req as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BYTES) {
+      call.res.setHeader("connection", "close");
+      throw invalidParameter(`the request body is larger than the ${MAX_BYTES} bytes that are read of a JSON document`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
