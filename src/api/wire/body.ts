@@ -1,7 +1,8 @@
 /** Reads JSON request bodies, with a budget. */
 import { invalidParameter } from "../../lib/errors.ts";
 import type { Call } from "../route.ts";
-import { parseBody } from "./decode.ts";
+import { type Infer, type Schema, zero } from "../../lib/schema.ts";
+import { decode, parseBody } from "./decode.ts";
 import type { Json } from "./json-tree.ts";
 
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -13,6 +14,12 @@ export async function readJson(call: Call): Promise<Json | undefined> {
   if (type === "" && isEmpty) return undefined;
   checkMediaType(type);
   return isEmpty ? undefined : parseBody(await readText(call));
+}
+
+/** The body as a schema says; its zero value when the request has none. */
+export async function readBody<S extends Schema>(call: Call, schema: S): Promise<Infer<S>> {
+  const json = await readJson(call);
+  return json === undefined ? (zero(schema) as Infer<S>) : decode(schema, json);
 }
 
 function checkMediaType(type: string): void {

@@ -1,0 +1,102 @@
+/** Carrying bytes between a client's hijacked connection and a process's streams. */
+import { Transform, type Duplex } from "node:stream";
+import { DetachFilter } from "../lib/detach-keys.ts";
+
+/** How long a client that was told the end may take to close its side. */
+const LINGER_MILLISECONDS = 2000;
+/** How long output may come after the process's own end, from children that hold its streams. */
+const LAST_OUTPUT_MILLISECONDS = 2000;
+
+export interface BridgeOptions {
+  /** Detach keys to watch for in what the client types. */
+  detachKeys?: readonly number[];
+  /** Applied to what the process prints. */
+  output?: Transform;
+  /** Settles when the process has ended: the client learns of the end only then, so that it finds the exit code. What a child left behind still prints is waited for a moment, not for ever. */
+  exited?: Promise<unknown>;
+}
+
+/** Carries both ways until the process's side ends or the client is gone. Resolves with "detached" when the client typed the detach keys; the connection is then left open for the caller to end. */
+export function bridge(client: Duplex, process: Duplex, options: BridgeOptions = {}): Promise<"ended" | "detached"> {
+  return new Promise((resolve) => {
+    const filter = options.detachKeys ? new DetachFilter(options.detachKeys) : undefined;
+    let settled = false;
+    const settle = (outcome: "ended" | "detached"): void => {
+      if (settled) return;
+      settled = true;
+      client.removeListener("data", typed);
+      client.removeListener("end", typedEnd);
+      resolve(outcome);
+    };
+    const typed = (chunk: Buffer): void => {
+      const step = filter?.push(chunk) ?? { pass: chunk, detached: false };
+      if (step.pass.length > 0 && !process.write(step.pass)) {
+        client.pause();
+        process.once("drain", () => client.resume());
+      }
+      if (!step.detached) return;
+      process.unpipe();
+      process.destroy();
+      settle("detached");
+    };
+    const typedEnd = (): void => void process.end();
+    client.on("data", typed);
+    client.on("end", typedEnd);
+    const gone = (): void => {
+      process.destroy();
+      settle("ended");
+    };
+    client.on("error", gone);
+    client.on("close", gone);
+    process.on("error", () => endClient(client));
+    process.on("close", () => settle("ended"));
+    if (options.output) process.pipe(options.output).pipe(client, { end: false });
+    else process.pipe(client, { end: false });
+    const exited = options.exited ?? Promise.resolve();
+    (options.output ?? process).on("end", () => {
+      void exited.then(() => endClient(client));
+      process.end();
+    });
+    if (options.exited) void exited.then(() => setTimeout(() => (process.destroy(), endClient(client)), LAST_OUTPUT_MILLISECONDS).unref());
+  });
+}
+
+/** Ends our side and, after a moment for the client to do the same, the connection. */
+export function endClient(client: Duplex): void {
+  if (client.destroyed || client.writableEnded) return;
+  client.end();
+  client.resume();
+  const timer = setTimeout(() => client.destroy(), LINGER_MILLISECONDS);
+  timer.unref();
+  client.once("close", () => clearTimeout(timer));
+}
+
+/** One piece of a stream in Docker's multiplexed framing; 1 is stdout, 2 stderr. */
+export function frame(stream: 1 | 2, data: Buffer): Buffer {
+  const header = Buffer.alloc(8);
+  header[0] = stream;
+  header.writeUInt32BE(data.length, 4);
+  return Buffer.concat([header, data]);
+}
+
+/** Puts raw terminal output into frames: for a client that did not ask for the terminal that the process has. */
+export function framing(): Transform {
+  return new Transform({ transform: (chunk: Buffer, _encoding, done) => done(null, frame(1, chunk)) });
+}
+
+/** Takes frames apart again: for a client that asked for a terminal that the process does not have. */
+export function unframing(): Transform {
+  let held: Buffer = Buffer.alloc(0);
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+      while (held.length >= 8) {
+        const length = held.readUInt32BE(4);
+        if (held.length < 8 + length) break;
+        this.push(held.subarray(8, 8 + length));
+        held = held.subarray(8 + length);
+      }
+      done();
+    },
+  });
+}

@@ -1,0 +1,130 @@
+/** Further processes in running containers: create, start, inspect, resize. */
+import { randomBytes } from "node:crypto";
+import type { Duplex } from "node:stream";
+import type { ContainerRecord } from "../../../core/container.ts";
+import type { ExecTask, RuntimeFailure } from "../../../core/runtime.ts";
+import { conflict, GantryError, invalidParameter, messageOf, notFound } from "../../../lib/errors.ts";
+import { faultPoint } from "../../../lib/fault.ts";
+import type { LifecycleContext } from "../lifecycle/context.ts";
+import { emit, requireTask, taskOf } from "../lifecycle/state.ts";
+import type { ExecConfig, ExecInstance } from "./instance.ts";
+
+export class ExecService {
+  readonly #context: LifecycleContext;
+  readonly #instances = new Map<string, ExecInstance>();
+
+  constructor(context: LifecycleContext) {
+    this.#context = context;
+  }
+
+  /** Registers a process to be started. Returns its id. */
+  create(ref: string, config: ExecConfig): string {
+    const record = this.#context.store.find(ref);
+    requireRunnable(record, record.name);
+    if (config.cmd.length === 0) throw invalidParameter("No exec command specified");
+    const instance: ExecInstance = { id: randomBytes(32).toString("hex"), containerId: record.id, config, state: { status: "created" } };
+    const live = this.#context.live(record.id);
+    live.execs.set(instance.id, instance);
+    this.#instances.set(instance.id, instance);
+    this.#forgetEnded();
+    emit(this.#context, record, `exec_create: ${config.cmd.join(" ")}`, { execID: instance.id });
+    return instance.id;
+  }
+
+  get(id: string): ExecInstance {
+    const instance = this.#instances.get(id);
+    if (!instance || !this.#context.store.get(instance.containerId)) throw notFound(`No such exec instance: ${id}`);
+    return instance;
+  }
+
+  /** Checks that the process can be started now, before an answer is begun. */
+  startable(id: string): ExecInstance {
+    const instance = this.get(id);
+    const record = this.#context.store.find(instance.containerId);
+    requireRunnable(record, record.id);
+    return instance;
+  }
+
+  /** Starts the process. The stream is its terminal or its multiplexed output; undefined when detached. */
+  async start(instance: ExecInstance, options: { detach: boolean; consoleSize?: { height: number; width: number } }): Promise<Duplex | undefined> {
+    if (instance.state.status === "exited" || instance.state.status === "running" || instance.state.status === "starting") {
+      throw conflict(instance.state.status === "exited" ? `exec command ${instance.id} has already run` : `exec command ${instance.id} is already running`);
+    }
+    const record = this.#context.store.find(instance.containerId);
+    const task = taskOf(this.#context, record);
+    const { config } = instance;
+    instance.state = { status: "starting" };
+    emit(this.#context, record, `exec_start: ${config.cmd.join(" ")}`, { execID: instance.id });
+    const size = options.consoleSize ?? config.consoleSize;
+    const attached = !options.detach && (config.attachStdin || config.attachStdout || config.attachStderr);
+    try {
+      const process = await task.exec({
+        id: instance.id,
+        process: this.#context.buildExecProcess(record, config),
+        stdio: { terminal: config.tty, stdin: config.attachStdin && !options.detach, stdinOnce: true, ...(size && config.tty ? { consoleSize: size } : {}) },
+        ...(attached ? { attach: { stdin: config.attachStdin, stdout: config.attachStdout, stderr: config.attachStderr } } : {}),
+      });
+      faultPoint("exec-started");
+      instance.state = { status: "running", task: process };
+      this.#watch(record, instance, process);
+      return process.stream;
+    } catch (error) {
+      instance.state = { status: "exited", exitCode: failureCode(error), pid: 0 };
+      throw error;
+    }
+  }
+
+  async resize(id: string, size: { height: number; width: number }): Promise<void> {
+    const instance = this.get(id);
+    if (instance.state.status !== "running") return;
+    await instance.state.task.resize(size);
+  }
+
+  /** The client left by its detach keys. The process runs on, but Docker counts the exec as failed from here on. */
+  detached(instance: ExecInstance): void {
+    const record = this.#context.store.get(instance.containerId);
+    if (record) emit(this.#context, record, "exec_detach", { execID: instance.id });
+    if (instance.state.status === "running") instance.state = { status: "exited", exitCode: 126, pid: instance.state.task.pid };
+  }
+
+  /** Resolves when a started process has ended. */
+  async ended(instance: ExecInstance): Promise<void> {
+    if (instance.state.status === "running") await instance.state.task.exited;
+  }
+
+  /** Ids of a container's processes, as inspect shows them. */
+  idsOf(containerId: string): string[] {
+    return [...this.#context.live(containerId).execs.keys()];
+  }
+
+  #watch(record: ContainerRecord, instance: ExecInstance, task: ExecTask): void {
+    void task.exited.then((status) => {
+      if (instance.state.status === "running") instance.state = { status: "exited", exitCode: status.code, pid: task.pid };
+      emit(this.#context, record, "exec_die", { execID: instance.id, exitCode: String(status.code) });
+    });
+  }
+
+  /** Bounds the memory that ended processes take: the oldest are forgotten first. */
+  #forgetEnded(): void {
+    const most = 4096;
+    if (this.#instances.size <= most) return;
+    for (const [id, instance] of this.#instances) {
+      if (instance.state.status !== "exited" && this.#context.store.get(instance.containerId)) continue;
+      this.#instances.delete(id);
+      this.#context.live(instance.containerId).execs.delete(id);
+      if (this.#instances.size <= most / 2) return;
+    }
+  }
+}
+
+function requireRunnable(record: ContainerRecord, name: string): void {
+  if (record.state.status === "paused") throw conflict(`Container ${name} is paused, unpause the container before exec`);
+  requireTask(record);
+}
+
+/** The exit code that shells use for a program that could not be run. */
+function failureCode(error: unknown): number {
+  const failure = error instanceof GantryError ? (error.cause as RuntimeFailure | undefined) : undefined;
+  if (failure?.kind === "program-not-executable") return 126;
+  return failure?.kind === "program-not-found" || /chdir to cwd/.test(messageOf(error)) ? 127 : 126;
+}

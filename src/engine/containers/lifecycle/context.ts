@@ -1,0 +1,58 @@
+/** What the lifecycle of containers needs from the rest of the engine. */
+import type { ContainerRecord, EndpointState } from "../../../core/container.ts";
+import type { EventSink } from "../../../core/events.ts";
+import type { LogReader } from "../../../core/log.ts";
+import type { RootfsMount, Runtime } from "../../../core/runtime.ts";
+import type { OciSpec } from "../../../lib/oci-spec.ts";
+import type { LiveContainer } from "./live.ts";
+
+export interface LifecycleContext {
+  store: RecordStore;
+  runtime: Runtime;
+  events: EventSink;
+  logs: LogReader;
+  /** The mounts that make a container's root file system. */
+  rootfs(record: ContainerRecord): RootfsMount[] | Promise<RootfsMount[]>;
+  networks: SandboxPort;
+  /** The OCI configuration of a record in its sandbox. */
+  buildSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;
+  /** The process of an exec, from the container's own settings and the exec's. */
+  buildExecProcess(record: ContainerRecord, exec: import("../exec/instance.ts").ExecConfig): OciSpec["process"] & {};
+  /** Removes a container that has ended: for auto-remove. */
+  remove(record: ContainerRecord): Promise<void>;
+  live(id: string): LiveContainer;
+  /** The log file of a container. */
+  logPath(record: ContainerRecord): string;
+  defaultStopTimeout: number;
+  warn(message: string): void;
+}
+
+export interface RecordStore {
+  /** By id, name or an unambiguous prefix of an id. Throws Docker's not-found. */
+  find(ref: string): ContainerRecord;
+  get(id: string): ContainerRecord | undefined;
+  all(): Iterable<ContainerRecord>;
+  /** Writes the record through and tells whoever caches it. */
+  save(record: ContainerRecord): void;
+  /** One at a time for each container. */
+  withContainer<T>(id: string, run: () => Promise<T>): Promise<T>;
+}
+
+/** What a container's network namespace is, once connected. */
+export interface Sandbox {
+  /** An open network namespace; undefined with the host's or another container's. */
+  netnsFd?: number;
+  /** Another container's namespace, as /proc/PID/ns/net. */
+  netnsPath?: string;
+  endpoint?: EndpointState;
+  /** Files of the engine's own that are bound over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
+  files?: { hosts: string; hostname: string; resolvConf: string };
+}
+
+export interface SandboxPort {
+  connect(record: ContainerRecord): Promise<Sandbox>;
+  /** Gives back what connect took. Idempotent; does not wait for slow kernel work. */
+  disconnect(record: ContainerRecord): Promise<void>;
+  /** The init process runs and holds the namespace: the fd can be closed. */
+  started(record: ContainerRecord): void;
+}

@@ -1,0 +1,66 @@
+/** What follows when a task has ended: network given back, state, events, waiters, restart policy, auto-remove. */
+import type { ContainerRecord } from "../../../core/container.ts";
+import type { ExitStatus, Task } from "../../../core/runtime.ts";
+import { messageOf } from "../../../lib/errors.ts";
+import { faultPoint } from "../../../lib/fault.ts";
+import type { LifecycleContext } from "./context.ts";
+import { shouldRestart } from "./restart-policy.ts";
+import { scheduleRestart } from "./restart.ts";
+import { emit, hasTask } from "./state.ts";
+
+/** Has the exit handled whenever it comes. */
+export function watchTask(context: LifecycleContext, record: ContainerRecord, task: Task): void {
+  void task.exited.then((status) => context.store.withContainer(record.id, () => handleExit(context, record.id, task, status))).catch((error: unknown) => context.warn(`the exit of container ${record.id}: ${messageOf(error)}`));
+}
+
+async function handleExit(context: LifecycleContext, id: string, task: Task, status: ExitStatus): Promise<void> {
+  const record = context.store.get(id);
+  const live = context.live(id);
+  if (!record || live.task !== task) return;
+  live.task = undefined;
+  recordExit(context, record, status);
+  faultPoint("exit-recorded");
+  const released = releaseAll(context, record, task);
+  if (record.state.status === "restarting") {
+    await released;
+    scheduleRestart(context, record);
+    return;
+  }
+  if (record.hostConfig.AutoRemove) {
+    await released;
+    await context.remove(record);
+  } else {
+    await released;
+  }
+}
+
+/** Puts the exit into the record and tells everybody. Used for an exit that is seen and for one that happened while the daemon was away. */
+export function recordExit(context: LifecycleContext, record: ContainerRecord, status: ExitStatus): void {
+  const live = context.live(record.id);
+  const startedAt = hasTask(record) && "startedAt" in record.state ? (record.state.startedAt ?? 0n) : 0n;
+  const restart = shouldRestart(record.hostConfig.RestartPolicy, {
+    exitCode: status.code,
+    restartCount: record.restartCount,
+    stoppedByUser: record.stoppedByUser || live.stopping,
+  });
+  const ended = { exitCode: status.code, oomKilled: status.oomKilled, error: "", startedAt, finishedAt: status.at };
+  record.state = restart ? { status: "restarting", ...ended } : { status: "exited", ...ended };
+  delete record.network;
+  live.execs.clear();
+  context.store.save(record);
+  if (status.oomKilled) emit(context, record, "oom");
+  if (live.stopEvent) {
+    live.stopEvent = false;
+    emit(context, record, "stop");
+  }
+  const seconds = startedAt === 0n ? 0n : (status.at - startedAt) / 1_000_000_000n;
+  emit(context, record, "die", { execDuration: String(seconds < 0n ? 0n : seconds), exitCode: String(status.code) });
+  const result = { exitCode: status.code, error: "" };
+  live.tellExit(result);
+  if (!restart) live.tellStop(result);
+}
+
+async function releaseAll(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
+  const results = await Promise.allSettled([context.networks.disconnect(record), task.release()]);
+  for (const result of results) if (result.status === "rejected") context.warn(`releasing what container ${record.id} used: ${messageOf(result.reason)}`);
+}

@@ -1,0 +1,82 @@
+/** What the engine holds in memory of a container, beside its record: the task, who waits for it, and its execs. */
+import type { Duplex } from "node:stream";
+import type { AttachOptions, Task } from "../../../core/runtime.ts";
+import type { ExecInstance } from "../exec/instance.ts";
+
+export interface WaitResult {
+  exitCode: number;
+  error: string;
+}
+
+/** An attachment that was asked for before the task exists; a start fulfils it before the program runs. */
+export interface PendingAttachment {
+  options: AttachOptions;
+  resolve: (stream: Duplex) => void;
+}
+
+export class LiveContainer {
+  task: Task | undefined;
+  /** The last start's steps, for `run --trace`. */
+  trace: { name: string; microseconds: number }[] = [];
+  /** A stop or kill by a user is under way: the restart policy is not asked. */
+  stopping = false;
+  /** Emit "stop" when the exit is seen, before "die". */
+  stopEvent = false;
+  restart: { timer: NodeJS.Timeout; cancel: () => void } | undefined;
+  restartDelay = 0;
+  readonly execs = new Map<string, ExecInstance>();
+  readonly pending = new Set<PendingAttachment>();
+  readonly #exitWaiters = new Set<(result: WaitResult) => void>();
+  readonly #stopWaiters = new Set<(result: WaitResult) => void>();
+  readonly #removalWaiters = new Set<(result: WaitResult) => void>();
+
+  /** Resolves at the next exit of a task. */
+  nextExit(signal: AbortSignal): Promise<WaitResult> {
+    return waiter(this.#exitWaiters, signal);
+  }
+
+  /** Resolves when the container is neither running nor about to be restarted by its policy. */
+  nextStop(signal: AbortSignal): Promise<WaitResult> {
+    return waiter(this.#stopWaiters, signal);
+  }
+
+  nextRemoval(signal: AbortSignal): Promise<WaitResult> {
+    return waiter(this.#removalWaiters, signal);
+  }
+
+  tellExit(result: WaitResult): void {
+    settle(this.#exitWaiters, result);
+  }
+
+  tellStop(result: WaitResult): void {
+    settle(this.#stopWaiters, result);
+  }
+
+  tellRemoval(result: WaitResult): void {
+    settle(this.#exitWaiters, result);
+    settle(this.#stopWaiters, result);
+    settle(this.#removalWaiters, result);
+  }
+}
+
+function waiter(set: Set<(result: WaitResult) => void>, signal: AbortSignal): Promise<WaitResult> {
+  return new Promise((resolve, reject) => {
+    const settleOne = (result: WaitResult): void => {
+      signal.removeEventListener("abort", abort);
+      resolve(result);
+    };
+    const abort = (): void => {
+      set.delete(settleOne);
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    set.add(settleOne);
+  });
+}
+
+function settle(set: Set<(result: WaitResult) => void>, result: WaitResult): void {
+  const all = [...set];
+  set.clear();
+  for (const resolve of all) resolve(result);
+}

@@ -1,0 +1,20 @@
+/** The log of a container, as a stream of chunks for a client. */
+import type { LogOptions } from "../../../core/log.ts";
+import { invalidParameter, notImplemented } from "../../../lib/errors.ts";
+import type { LifecycleContext } from "./context.ts";
+import { hasTask } from "./state.ts";
+
+export interface LogQuery extends Omit<LogOptions, "frames"> {}
+
+/** What can be read with which framing; throws before anything is read. */
+export function logs(context: LifecycleContext, ref: string, query: LogQuery): { tty: boolean; chunks: AsyncIterable<Buffer> } {
+  const record = context.store.find(ref);
+  if (!query.stdout && !query.stderr) throw invalidParameter("must specify at least one of 'stdout' or 'stderr'");
+  if (record.hostConfig.LogConfig.Type === "none") throw notImplemented("configured logging driver does not support reading");
+  const live = context.live(record.id);
+  const running = hasTask(record);
+  const ended = running ? live.nextExit(query.signal) : Promise.resolve();
+  ended.catch(() => {});
+  const tty = record.config.Tty;
+  return { tty, chunks: context.logs.read({ path: context.logPath(record), ended }, { ...query, follow: query.follow && running, frames: !tty }) };
+}

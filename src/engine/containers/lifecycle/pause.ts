@@ -1,0 +1,30 @@
+/** Freezing and thawing. */
+import { conflict, systemError } from "../../../lib/errors.ts";
+import type { LifecycleContext } from "./context.ts";
+import { emit, requireTask, taskOf } from "./state.ts";
+
+export async function pause(context: LifecycleContext, ref: string): Promise<void> {
+  const { id } = context.store.find(ref);
+  await context.store.withContainer(id, async () => {
+    const record = context.store.find(id);
+    requireTask(record);
+    if (record.state.status === "paused") throw conflict(`container ${id} is already paused`);
+    if (record.state.status !== "running") return;
+    await taskOf(context, record).pause();
+    record.state = { ...record.state, status: "paused" };
+    context.store.save(record);
+    emit(context, record, "pause");
+  });
+}
+
+export async function unpause(context: LifecycleContext, ref: string): Promise<void> {
+  const { id } = context.store.find(ref);
+  await context.store.withContainer(id, async () => {
+    const record = context.store.find(id);
+    if (record.state.status !== "paused") throw systemError(`Container ${id} is not paused`);
+    await taskOf(context, record).resume();
+    record.state = { ...record.state, status: "running" };
+    context.store.save(record);
+    emit(context, record, "unpause");
+  });
+}

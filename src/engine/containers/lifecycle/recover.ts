@@ -1,0 +1,65 @@
+/** After a daemon's start: finds the tasks that ran on, records the ends that nobody saw, and starts what policies ask for. */
+import type { ContainerRecord } from "../../../core/container.ts";
+import { messageOf } from "../../../lib/errors.ts";
+import type { LifecycleContext } from "./context.ts";
+import { recordExit, watchTask } from "./exit.ts";
+import { shouldStartWithDaemon } from "./restart-policy.ts";
+import { launch } from "./start.ts";
+import { hasTask, lastRun, now } from "./state.ts";
+
+/** Reconciles every record with the kernel. Failures concern one container each and are warned about. */
+export async function recoverAll(context: LifecycleContext): Promise<void> {
+  const records = [...context.store.all()];
+  await Promise.all(records.map((record) => context.store.withContainer(record.id, () => recoverOne(context, record)).catch((error: unknown) => context.warn(`recovering container ${record.id}: ${messageOf(error)}`))));
+  await purgeOrphans(context, new Set(records.map((record) => record.id)));
+}
+
+/** Starts what its restart policy wants running. Called when the API answers already: a start may take long. */
+export async function startByPolicy(context: LifecycleContext): Promise<void> {
+  for (const record of [...context.store.all()]) {
+    await context.store
+      .withContainer(record.id, async () => {
+        const { status } = record.state;
+        if (status !== "exited" && status !== "restarting") return;
+        const wanted = status === "restarting" || shouldStartWithDaemon(record.hostConfig.RestartPolicy, { exitCode: lastRun(record).exitCode, restartCount: record.restartCount, stoppedByUser: record.stoppedByUser });
+        if (wanted) await launch(context, record);
+      })
+      .catch((error: unknown) => context.warn(`starting container ${record.id}: ${messageOf(error)}`));
+  }
+}
+
+async function recoverOne(context: LifecycleContext, record: ContainerRecord): Promise<void> {
+  if (record.state.status === "removing") return void (await context.remove(record));
+  const recovered = await context.runtime.recover(record.id);
+  if (recovered.kind === "running") return adopt(context, record, recovered.task);
+  if (!hasTask(record)) return;
+  const exit = recovered.kind === "exited" ? recovered.exit : { code: 255, at: now(), oomKilled: false };
+  recordExit(context, record, exit);
+  await context.networks.disconnect(record);
+  await context.runtime.purge(record.id);
+  if (record.hostConfig.AutoRemove && record.state.status === "exited") await context.remove(record);
+}
+
+/** A task that ran on. One that the record does not know of (the daemon died in the middle of a start) is adopted when its program runs, and ended otherwise. */
+async function adopt(context: LifecycleContext, record: ContainerRecord, task: import("../../../core/runtime.ts").Task): Promise<void> {
+  if (task.startedAt === undefined) {
+    await task.signal(9, { all: true }).catch(() => {});
+    await task.release();
+    await context.networks.disconnect(record);
+    return;
+  }
+  context.live(record.id).task = task;
+  if (!hasTask(record)) {
+    record.state = { status: "running", pid: task.pid, startedAt: task.startedAt, previous: lastRun(record) };
+    context.store.save(record);
+  }
+  watchTask(context, record, task);
+}
+
+/** Tasks that no record owns: their container was removed while its task could not be. */
+async function purgeOrphans(context: LifecycleContext, known: ReadonlySet<string>): Promise<void> {
+  for (const id of await context.runtime.list()) {
+    if (known.has(id)) continue;
+    await context.runtime.purge(id).catch((error: unknown) => context.warn(`removing what is left of task ${id}: ${messageOf(error)}`));
+  }
+}

@@ -1,0 +1,136 @@
+/** Starting: sandbox, specification, task, state. Undone whole on failure. */
+import type { ContainerRecord } from "../../../core/container.ts";
+import type { LogRequest, RuntimeFailure, StdioRequest, Task } from "../../../core/runtime.ts";
+import { codeOf, conflict, GantryError, messageOf, notModified } from "../../../lib/errors.ts";
+import { faultPoint } from "../../../lib/fault.ts";
+import type { LifecycleContext, Sandbox } from "./context.ts";
+import { watchTask } from "./exit.ts";
+import { logRequest } from "./log-request.ts";
+import { cancelRestart } from "./restart.ts";
+import { emit, lastRun, now } from "./state.ts";
+
+/** Starts a container by hand. "not-modified" when it runs already. */
+export async function start(context: LifecycleContext, ref: string): Promise<void> {
+  const { id } = context.store.find(ref);
+  await context.store.withContainer(id, async () => {
+    const record = context.store.find(id);
+    switch (record.state.status) {
+      case "running":
+        throw notModified(`container ${id} is already running`);
+      case "paused":
+        throw conflict("cannot start a paused container, try unpause instead");
+      case "removing":
+      case "dead":
+        throw conflict("container is marked for removal and cannot be started");
+      case "restarting":
+      case "created":
+      case "exited":
+    }
+    cancelRestart(context, id);
+    record.restartCount = 0;
+    record.stoppedByUser = false;
+    context.live(id).restartDelay = 0;
+    try {
+      await launch(context, record);
+    } catch (error) {
+      if (record.hostConfig.AutoRemove) await context.remove(record);
+      throw error;
+    }
+  });
+}
+
+/** Makes a task for the record and runs it. The caller holds the container's lock. On failure the record says why. */
+export async function launch(context: LifecycleContext, record: ContainerRecord): Promise<void> {
+  const live = context.live(record.id);
+  const trace: { name: string; microseconds: number }[] = [];
+  const measured = async <T>(name: string, run: () => T | Promise<T>): Promise<T> => {
+    const begun = performance.now();
+    try {
+      return await run();
+    } finally {
+      trace.push({ name, microseconds: Math.round((performance.now() - begun) * 1000) });
+    }
+  };
+  live.stopping = false;
+  live.stopEvent = false;
+  let task: Task | undefined;
+  try {
+    const rootfs = await measured("rootfs", () => context.rootfs(record));
+    const sandbox: Sandbox = await measured("network", () => context.networks.connect(record));
+    faultPoint("start-networked");
+    const spec = await measured("spec", () => context.buildSpec(record, sandbox));
+    const attachFirst = live.pending.size > 0;
+    task = await measured("task", () =>
+      context.runtime.create({
+        id: record.id,
+        spec,
+        rootfs,
+        ...(sandbox.netnsFd === undefined ? {} : { netnsFd: sandbox.netnsFd }),
+        stdio: stdioOf(record),
+        log: logOf(context, record),
+        autostart: !attachFirst,
+        trace: (step, microseconds) => trace.push({ name: `task: ${step}`, microseconds }),
+      }),
+    );
+    faultPoint("start-created");
+    if (attachFirst) {
+      await measured("attach", () => fulfilAttachments(context, record, task as Task));
+      await measured("exec", () => (task as Task).start());
+    }
+    if (sandbox.endpoint) record.network = sandbox.endpoint;
+    else delete record.network;
+    context.networks.started(record);
+  } catch (error) {
+    await abandon(context, record, task);
+    throw recordFailure(context, record, error);
+  }
+  live.trace = trace;
+  live.task = task;
+  const previous = lastRun(record);
+  record.state = { status: "running", pid: task.pid, startedAt: task.startedAt ?? now(), previous };
+  context.store.save(record);
+  faultPoint("start-saved");
+  emit(context, record, "start");
+  watchTask(context, record, task);
+}
+
+function stdioOf(record: ContainerRecord): StdioRequest {
+  const { Tty, OpenStdin, StdinOnce } = record.config;
+  const [height = 0, width = 0] = record.hostConfig.ConsoleSize ?? [];
+  return { terminal: Tty, stdin: OpenStdin, stdinOnce: StdinOnce, ...(Tty && (height > 0 || width > 0) ? { consoleSize: { height, width } } : {}) };
+}
+
+function logOf(context: LifecycleContext, record: ContainerRecord): LogRequest {
+  return logRequest(record, context.logPath(record));
+}
+
+/** Connects those who attached before the start, so that they miss nothing. */
+async function fulfilAttachments(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
+  const { pending } = context.live(record.id);
+  for (const attachment of [...pending]) {
+    pending.delete(attachment);
+    attachment.resolve(await task.attach(attachment.options));
+  }
+}
+
+async function abandon(context: LifecycleContext, record: ContainerRecord, task: Task | undefined): Promise<void> {
+  const results = await Promise.allSettled([task?.signal(9, { all: true }).then(() => task.release()), context.networks.disconnect(record)]);
+  for (const result of results) {
+    if (result.status === "rejected" && codeOf(result.reason) !== "not-found") context.warn(`undoing the start of ${record.id}: ${messageOf(result.reason)}`);
+  }
+}
+
+/** Keeps the failure in the record, with the exit code that shells use, and gives the error to throw. */
+function recordFailure(context: LifecycleContext, record: ContainerRecord, error: unknown): GantryError {
+  const failure = error instanceof GantryError ? (error.cause as RuntimeFailure | undefined) : undefined;
+  const exitCode = failure?.kind === "program-not-found" ? 127 : failure?.kind === "program-not-executable" ? 126 : 128;
+  const { startedAt, finishedAt } = lastRun(record);
+  const status = record.state.status === "restarting" ? "exited" : record.state.status;
+  const ended = { exitCode, oomKilled: false, error: messageOf(error), startedAt, finishedAt };
+  record.state = status === "created" ? { status, ...ended } : { status: "exited", ...ended };
+  delete record.network;
+  context.store.save(record);
+  context.live(record.id).tellStop({ exitCode, error: messageOf(error) });
+  context.live(record.id).tellExit({ exitCode, error: messageOf(error) });
+  return error instanceof GantryError ? error : new GantryError("system", messageOf(error), { cause: error });
+}

@@ -1,0 +1,129 @@
+/** Stopping and killing. Neither holds the container's lock while it waits: the exit needs it. */
+import type { ContainerRecord } from "../../../core/container.ts";
+import { codeOf, conflict, GantryError, messageOf, notModified, systemError } from "../../../lib/errors.ts";
+import { parseSignal, SIGKILL, SIGTERM } from "../../../lib/signals.ts";
+import type { LifecycleContext } from "./context.ts";
+import type { WaitResult } from "./live.ts";
+import { cancelRestart } from "./restart.ts";
+import { emit, hasTask, isRunning } from "./state.ts";
+
+export interface StopOptions {
+  /** Seconds until SIGKILL; negative: never; undefined: the container's own, or ten. */
+  timeout?: number;
+  signal?: string;
+  /** Of a restart: no restart policy and no auto-remove in between, and the user did not stop it for good. */
+  forRestart?: boolean;
+}
+
+/** How long SIGKILL may take before the task is called stuck. */
+const KILL_MILLISECONDS = 10_000;
+
+/** Stops a container. "not-modified" when it does not run. */
+export async function stop(context: LifecycleContext, ref: string, options: StopOptions): Promise<void> {
+  const record = context.store.find(ref);
+  if (!isRunning(record)) throw notModified(`container ${record.id} is already stopped`);
+  await stopRunning(context, record, options).catch((error: unknown) => {
+    throw new GantryError("system", `cannot stop container: ${ref}: ${messageOf(error)}`, { cause: error });
+  });
+}
+
+/** The same without complaint when it does not run. */
+export async function stopRunning(context: LifecycleContext, record: ContainerRecord, options: StopOptions): Promise<void> {
+  const signal = parseSignal(options.signal ?? (record.config.StopSignal || "SIGTERM"));
+  if (await endRestarting(context, record, options)) return;
+  if (!hasTask(record)) return;
+  const live = context.live(record.id);
+  live.stopping = true;
+  live.stopEvent = true;
+  if (!options.forRestart) markStopped(context, record);
+  const timeout = options.timeout ?? record.config.StopTimeout ?? context.defaultStopTimeout;
+  const ended = new AbortController();
+  const exit = live.nextExit(ended.signal);
+  try {
+    await deliver(context, record, signal);
+    if (await within(exit, timeout < 0 ? undefined : timeout * 1000)) return;
+    await deliver(context, record, SIGKILL);
+    if (!(await within(exit, KILL_MILLISECONDS))) throw systemError(`container ${record.id} did not end within ${KILL_MILLISECONDS / 1000} seconds of SIGKILL; a process of it is stuck in the kernel`);
+  } finally {
+    exit.catch(() => {});
+    ended.abort(new Error("no longer waited for"));
+  }
+}
+
+/** Sends a signal by name or number, SIGKILL by default. A kill that ends the container also ends its restarting. */
+export async function kill(context: LifecycleContext, ref: string, signalName: string | undefined): Promise<void> {
+  try {
+    const record = context.store.find(ref);
+    const signal = signalName === undefined || signalName === "" ? SIGKILL : parseSignal(signalName);
+    if (signal === SIGKILL && (await endRestarting(context, record, {}))) return;
+    if (!hasTask(record)) throw conflict(`container ${record.id} is not running`);
+    const live = context.live(record.id);
+    const stopSignal = record.config.StopSignal;
+    const ends = stopSignal && signal !== SIGKILL ? parseSignal(stopSignal) === signal : true;
+    if (ends) markStopped(context, record);
+    if (signal !== SIGKILL) return await deliver(context, record, signal);
+    live.stopping = true;
+    const waiting = new AbortController();
+    const exit = live.nextExit(waiting.signal);
+    try {
+      await deliver(context, record, SIGKILL);
+      if (!(await within(exit, KILL_MILLISECONDS))) throw systemError("tried to kill container, but did not receive an exit event");
+    } finally {
+      exit.catch(() => {});
+      waiting.abort(new Error("no longer waited for"));
+    }
+  } catch (error) {
+    throw new GantryError(codeOf(error), `cannot kill container: ${ref}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** SIGKILL and the exit waited for: for a forced removal. */
+export async function killAndWait(context: LifecycleContext, record: ContainerRecord): Promise<void> {
+  if (isRunning(record)) await kill(context, record.id, undefined);
+}
+
+/** Signals init, and thaws a frozen container, which could not act on it. */
+async function deliver(context: LifecycleContext, record: ContainerRecord, signal: number): Promise<void> {
+  const task = context.live(record.id).task;
+  if (!task) return;
+  try {
+    await task.signal(signal);
+    emit(context, record, "kill", { signal: String(signal) });
+    if (record.state.status === "paused" && (signal === SIGKILL || signal === SIGTERM)) await task.resume();
+  } catch (error) {
+    // It ended by itself meanwhile: what was wanted.
+    if (codeOf(error) !== "not-found") throw error;
+  }
+}
+
+function markStopped(context: LifecycleContext, record: ContainerRecord): void {
+  if (record.stoppedByUser) return;
+  record.stoppedByUser = true;
+  context.store.save(record);
+}
+
+/** Ends the waiting of a container that its policy would start again. True when it was such a one. */
+async function endRestarting(context: LifecycleContext, record: ContainerRecord, options: StopOptions): Promise<boolean> {
+  if (record.state.status !== "restarting") return false;
+  return context.store.withContainer(record.id, async () => {
+    if (record.state.status !== "restarting") return false;
+    cancelRestart(context, record.id);
+    record.state = { ...record.state, status: "exited" };
+    if (!options.forRestart) record.stoppedByUser = true;
+    context.store.save(record);
+    context.live(record.id).tellStop({ exitCode: record.state.exitCode, error: "" });
+    return true;
+  });
+}
+
+/** True when it ended in time. */
+async function within(exit: Promise<WaitResult>, milliseconds: number | undefined): Promise<boolean> {
+  if (milliseconds === undefined) return exit.then(() => true);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), milliseconds)));
+  try {
+    return await Promise.race([exit.then(() => true as const), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
