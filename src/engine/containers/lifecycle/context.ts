@@ -31,7 +31,7 @@ export interface RecordStore {
   /** By id, name or an unambiguous prefix of an id. Throws Docker's not-found. */
   find(ref: string): ContainerRecord;
   get(id: string): ContainerRecord | undefined;
-  all(): Iterable<ContainerRecord>;
+  list(): Iterable<ContainerRecord>;
   /** Writes the record through and tells whoever caches it. */
   save(record: ContainerRecord): void;
   /** One at a time for each container. */

@@ -9,14 +9,14 @@ import { hasTask, lastRun, now } from "./state.ts";
 
 /** Reconciles every record with the kernel. Failures concern one container each and are warned about. */
 export async function recoverAll(context: LifecycleContext): Promise<void> {
-  const records = [...context.store.all()];
+  const records = [...context.store.list()];
   await Promise.all(records.map((record) => context.store.withContainer(record.id, () => recoverOne(context, record)).catch((error: unknown) => context.warn(`recovering container ${record.id}: ${messageOf(error)}`))));
   await purgeOrphans(context, new Set(records.map((record) => record.id)));
 }
 
 /** Starts what its restart policy wants running. Called when the API answers already: a start may take long. */
 export async function startByPolicy(context: LifecycleContext): Promise<void> {
-  for (const record of [...context.store.all()]) {
+  for (const record of [...context.store.list()]) {
     await context.store
       .withContainer(record.id, async () => {
         const { status } = record.state;

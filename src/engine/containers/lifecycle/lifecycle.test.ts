@@ -1,0 +1,321 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { PassThrough } from "node:stream";
+import { test } from "node:test";
+import { emptyConfig, emptyHostConfig } from "../../../core/container-config.ts";
+import type { ContainerRecord } from "../../../core/container.ts";
+import type { EngineEvent } from "../../../core/events.ts";
+import type { ExitStatus, RecoveredTask, Runtime, RuntimeFailure, Task, TaskRequest } from "../../../core/runtime.ts";
+import { GantryError, notFound } from "../../../lib/errors.ts";
+import { openDatabase } from "../../../sys/database.ts";
+import { ExecService } from "../exec/exec.ts";
+import type { ExecConfig } from "../exec/instance.ts";
+import { containerMigrations, ContainerStore } from "../store.ts";
+import { attach } from "./attach.ts";
+import type { LifecycleContext } from "./context.ts";
+import { LiveContainer } from "./live.ts";
+import { pause, unpause } from "./pause.ts";
+import { recoverAll, startByPolicy } from "./recover.ts";
+import { restart } from "./restart.ts";
+import { start } from "./start.ts";
+import { kill, stop } from "./stop.ts";
+import { wait } from "./wait.ts";
+
+const stateOf = ({ state }: ContainerRecord): [string, number | undefined] => [state.status, "exitCode" in state ? state.exitCode : undefined];
+const never = new AbortController().signal;
+
+/** A task whose end the test decides; it obeys SIGKILL, and the signals in `obeys`. */
+class FakeTask implements Task {
+  readonly id: string;
+  readonly pid = 4242;
+  startedAt: bigint | undefined;
+  readonly signals: number[] = [];
+  released = false;
+  obeys = new Set([15]);
+  readonly #end = Promise.withResolvers<ExitStatus>();
+  readonly exited = this.#end.promise;
+
+  constructor(request: { id: string; autostart: boolean }) {
+    this.id = request.id;
+    if (request.autostart) this.startedAt = 1n;
+  }
+
+  end(code: number, oomKilled = false): void {
+    this.#end.resolve({ code, at: BigInt(Date.now()) * 1_000_000n, oomKilled });
+  }
+
+  async start(): Promise<void> {
+    this.startedAt = 1n;
+  }
+  async signal(signal: number): Promise<void> {
+    this.signals.push(signal);
+    if (signal === 9 || this.obeys.has(signal)) this.end(128 + signal);
+  }
+  async attach() {
+    return new PassThrough();
+  }
+  async resize(): Promise<void> {}
+  async exec() {
+    return { pid: 1, exited: Promise.resolve({ code: 3, at: 0n, oomKilled: false }), stream: undefined, resize: async () => {}, signal: async () => {} };
+  }
+  async pids(): Promise<number[]> {
+    return [this.pid];
+  }
+  async pause(): Promise<void> {}
+  async resume(): Promise<void> {}
+  async update(): Promise<void> {}
+  async release(): Promise<void> {
+    this.released = true;
+  }
+}
+
+function world() {
+  const database = openDatabase(":memory:", containerMigrations);
+  const store = new ContainerStore(database);
+  const lives = new Map<string, LiveContainer>();
+  const tasks: FakeTask[] = [];
+  const events: EngineEvent[] = [];
+  const connected = new Set<string>();
+  const state = { failure: undefined as Error | undefined, recovered: new Map<string, RecoveredTask>() };
+  const runtime: Runtime = {
+    create: async (request: TaskRequest) => {
+      if (state.failure) throw state.failure;
+      const task = new FakeTask(request);
+      tasks.push(task);
+      return task;
+    },
+    recover: async (id) => state.recovered.get(id) ?? { kind: "gone" },
+    list: async () => [],
+    purge: async () => {},
+    close: async () => {},
+  };
+  const warnings: string[] = [];
+  const context: LifecycleContext = {
+    store,
+    runtime,
+    events: { emit: (event) => events.push(event) },
+    logs: { read: async function* () {} },
+    rootfs: () => [],
+    networks: {
+      connect: async (record) => (connected.add(record.id), {}),
+      disconnect: async (record) => void connected.delete(record.id),
+      started: () => {},
+    },
+    buildSpec: () => ({ ociVersion: "1.3.0" }),
+    buildExecProcess: (_record, exec) => ({ user: { uid: 0, gid: 0 }, args: exec.cmd, cwd: "/" }),
+    remove: async (record) => {
+      store.remove(record);
+      context.live(record.id).tellRemoval({ exitCode: "exitCode" in record.state ? (record.state.exitCode ?? 0) : 0, error: "" });
+    },
+    live: (id) => {
+      const live = lives.get(id) ?? new LiveContainer();
+      lives.set(id, live);
+      return live;
+    },
+    logPath: () => "/nowhere",
+    defaultStopTimeout: 10,
+    warn: (message) => warnings.push(message),
+  };
+  const add = (name: string, change: (record: ContainerRecord) => void = () => {}): ContainerRecord => {
+    const record: ContainerRecord = {
+      id: randomBytes(32).toString("hex"),
+      name,
+      createdAt: 1n,
+      imageId: "sha256:0",
+      imageRef: "image",
+      config: { ...emptyConfig(), Labels: { l: "v" } },
+      hostConfig: { ...emptyHostConfig(), LogConfig: { Type: "json-file", Config: {} }, RestartPolicy: { Name: "no", MaximumRetryCount: 0 } },
+      networkingConfig: { EndpointsConfig: null },
+      storageDriver: "vfs",
+      mounts: [],
+      state: { status: "created" },
+      restartCount: 0,
+      stoppedByUser: false,
+    };
+    change(record);
+    store.add(record);
+    return record;
+  };
+  const settled = async (record: ContainerRecord): Promise<void> => {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    await store.withContainer(record.id, async () => {});
+  };
+  return { context, store, tasks, events, connected, state, add, settled, warnings, actions: () => events.map((event) => event.action) };
+}
+
+test("a run from start to exit: state, events, what is given back", async () => {
+  const w = world();
+  const record = w.add("a");
+  await start(w.context, "a");
+  assert.equal(record.state.status, "running");
+  await assert.rejects(start(w.context, "a"), { code: "not-modified" });
+  const waiting = wait(w.context, "a", "not-running", never);
+  w.tasks[0]?.end(7);
+  assert.deepEqual(await waiting, { exitCode: 7, error: "" });
+  await w.settled(record);
+  assert.deepEqual(stateOf(record), ["exited", 7]);
+  assert.equal(w.tasks[0]?.released, true);
+  assert.equal(w.connected.size, 0);
+  assert.deepEqual(w.actions(), ["start", "die"]);
+  assert.deepEqual(w.events[1]?.actor.attributes, { l: "v", image: "image", name: "a", execDuration: w.events[1]?.actor.attributes["execDuration"], exitCode: "7" });
+  assert.deepEqual(await wait(w.context, "a", "not-running", never), { exitCode: 7, error: "" });
+});
+
+test("stop sends the stop signal, then SIGKILL after the timeout", async () => {
+  const w = world();
+  const record = w.add("a");
+  await start(w.context, "a");
+  await stop(w.context, "a", {});
+  assert.deepEqual(w.tasks[0]?.signals, [15]);
+  await w.settled(record);
+  assert.deepEqual(w.actions(), ["start", "kill", "stop", "die"]);
+  await assert.rejects(stop(w.context, "a", {}), { code: "not-modified" });
+  await start(w.context, "a");
+  const stubborn = w.tasks[1] as FakeTask;
+  stubborn.obeys.clear();
+  await stop(w.context, "a", { timeout: 0 });
+  assert.deepEqual(stubborn.signals, [15, 9]);
+  await assert.rejects(stop(w.context, "nosuch", {}), { code: "not-found", message: "No such container: nosuch" });
+});
+
+test("kill: refusals have Docker's words", async () => {
+  const w = world();
+  const { id } = w.add("a");
+  await assert.rejects(kill(w.context, "a", undefined), { code: "conflict", message: `cannot kill container: a: container ${id} is not running` });
+  await start(w.context, "a");
+  await assert.rejects(kill(w.context, "a", "SIGNOSUCH"), { code: "invalid-parameter", message: "cannot kill container: a: invalid signal: SIGNOSUCH" });
+  await kill(w.context, "a", "winch");
+  assert.deepEqual(w.tasks[0]?.signals, [28]);
+  await kill(w.context, "a", undefined);
+  assert.deepEqual(w.tasks[0]?.signals, [28, 9]);
+});
+
+test("a failed start is undone and recorded", async () => {
+  const w = world();
+  const record = w.add("a");
+  const failure: RuntimeFailure = { step: "exec", errno: "ENOENT", subject: "nosuch", kind: "program-not-found" };
+  w.state.failure = new GantryError("invalid-parameter", 'exec: "nosuch": executable file not found in $PATH', { cause: failure });
+  await assert.rejects(start(w.context, "a"), { code: "invalid-parameter" });
+  assert.deepEqual(record.state, { status: "created", exitCode: 127, oomKilled: false, error: 'exec: "nosuch": executable file not found in $PATH', startedAt: 0n, finishedAt: 0n });
+  assert.equal(w.connected.size, 0);
+  assert.deepEqual(w.actions(), []);
+});
+
+test("auto-remove after an exit, and after a failed start", async () => {
+  const w = world();
+  const record = w.add("a", (r) => (r.hostConfig.AutoRemove = true));
+  const removed = wait(w.context, "a", "removed", never);
+  await start(w.context, "a");
+  w.tasks[0]?.end(4);
+  assert.deepEqual(await removed, { exitCode: 4, error: "" });
+  assert.equal(w.store.get(record.id), undefined);
+  w.add("b", (r) => (r.hostConfig.AutoRemove = true));
+  w.state.failure = new Error("no");
+  await assert.rejects(start(w.context, "b"));
+  assert.throws(() => w.store.find("b"), { code: "not-found" });
+});
+
+test("restart policy on-failure starts again until its count; a stop ends it", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const w = world();
+  const record = w.add("a", (r) => (r.hostConfig.RestartPolicy = { Name: "on-failure", MaximumRetryCount: 1 }));
+  await start(w.context, "a");
+  w.tasks[0]?.end(2);
+  await w.settled(record);
+  assert.equal(record.state.status, "restarting");
+  t.mock.timers.tick(100);
+  await w.settled(record);
+  assert.equal(stateOf(record)[0], "running");
+  assert.equal(record.restartCount, 1);
+  w.tasks[1]?.end(2);
+  await w.settled(record);
+  assert.equal(stateOf(record)[0], "exited");
+  const other = w.add("b", (r) => (r.hostConfig.RestartPolicy = { Name: "always", MaximumRetryCount: 0 }));
+  await start(w.context, "b");
+  w.tasks[2]?.end(0);
+  await w.settled(other);
+  assert.equal(other.state.status, "restarting");
+  await stop(w.context, "b", {});
+  t.mock.timers.tick(60_000);
+  await w.settled(other);
+  assert.equal(other.state.status, "exited");
+  assert.equal(w.tasks.length, 3);
+});
+
+test("restart by hand of a running and of a stopped container", async () => {
+  const w = world();
+  const record = w.add("a");
+  await restart(w.context, "a", {});
+  await restart(w.context, "a", { timeout: 1 });
+  assert.equal(record.state.status, "running");
+  assert.deepEqual(w.actions(), ["start", "restart", "kill", "stop", "die", "start", "restart"]);
+});
+
+test("pause and unpause", async () => {
+  const w = world();
+  const record = w.add("a");
+  await assert.rejects(pause(w.context, "a"), { code: "conflict", message: `container ${record.id} is not running` });
+  await start(w.context, "a");
+  await pause(w.context, "a");
+  await assert.rejects(pause(w.context, "a"), { message: `container ${record.id} is already paused` });
+  await assert.rejects(start(w.context, "a"), { message: "cannot start a paused container, try unpause instead" });
+  await unpause(w.context, "a");
+  await assert.rejects(unpause(w.context, "a"), { code: "system", message: `Container ${record.id} is not paused` });
+});
+
+test("an attachment made before the start is connected before the program runs", async () => {
+  const w = world();
+  w.add("a");
+  const attachment = attach(w.context, "a", { stdin: false, stdout: true, stderr: true });
+  await start(w.context, "a");
+  assert.ok(await attachment.stream);
+  assert.equal(w.tasks[0]?.startedAt, 1n);
+});
+
+test("wait ends when its client goes away", async () => {
+  const w = world();
+  w.add("a");
+  const abort = new AbortController();
+  const waiting = wait(w.context, "a", "next-exit", abort.signal);
+  abort.abort(new Error("gone"));
+  await assert.rejects(waiting, { message: "gone" });
+});
+
+test("exec: once only, its exit code, refused where nothing runs", async () => {
+  const w = world();
+  const record = w.add("a");
+  const execs = new ExecService(w.context);
+  const config: ExecConfig = { user: "", privileged: false, tty: false, consoleSize: undefined, attachStdin: false, attachStdout: false, attachStderr: false, detachKeys: "", env: [], workingDir: "", cmd: ["x"] };
+  assert.throws(() => execs.create("a", config), { code: "conflict", message: `container ${record.id} is not running` });
+  await start(w.context, "a");
+  assert.throws(() => execs.create("a", { ...config, cmd: [] }), { message: "No exec command specified" });
+  const instance = execs.get(execs.create("a", config));
+  await execs.start(instance, { detach: true });
+  await w.settled(record);
+  assert.deepEqual(instance.state, { status: "exited", exitCode: 3, pid: 1 });
+  await assert.rejects(execs.start(instance, { detach: true }), { message: `exec command ${instance.id} has already run` });
+  assert.deepEqual(w.actions(), ["start", "exec_create: x", "exec_start: x", "exec_die"]);
+  assert.throws(() => execs.get("nosuch"), notFound("No such exec instance: nosuch"));
+});
+
+test("after a daemon's start: what ran on, what ended meanwhile, what is gone, what policies want", async () => {
+  const w = world();
+  const running = (r: ContainerRecord): void => void (r.state = { status: "running", pid: 1, startedAt: 5n });
+  const on = w.add("on", running);
+  const ended = w.add("ended", running);
+  const gone = w.add("gone", running);
+  const always = w.add("always", (r) => ((r.hostConfig.RestartPolicy = { Name: "always", MaximumRetryCount: 0 }), (r.state = { status: "exited", exitCode: 0, oomKilled: false, error: "", startedAt: 1n, finishedAt: 2n })));
+  const task = new FakeTask({ id: on.id, autostart: true });
+  w.state.recovered.set(on.id, { kind: "running", task }).set(ended.id, { kind: "exited", exit: { code: 9, at: 77n, oomKilled: false } });
+  await recoverAll(w.context);
+  assert.equal(on.state.status, "running");
+  assert.deepEqual(stateOf(ended), ["exited", 9]);
+  assert.deepEqual(stateOf(gone), ["exited", 255]);
+  assert.equal(always.state.status, "exited");
+  await startByPolicy(w.context);
+  assert.equal(always.state.status, "running");
+  task.end(0);
+  await w.settled(on);
+  assert.equal(on.state.status, "exited");
+  assert.deepEqual(w.warnings, []);
+});
