@@ -1,6 +1,7 @@
 /** Carrying bytes between a client's hijacked connection and a process's streams. */
 import { Transform, type Duplex } from "node:stream";
 import { DetachFilter } from "../lib/detach-keys.ts";
+import { frame, FrameReader } from "../lib/multiplex.ts";
 
 /** How long a client that was told the end may take to close its side. */
 const LINGER_MILLISECONDS = 2000;
@@ -71,14 +72,6 @@ export function endClient(client: Duplex): void {
   client.once("close", () => clearTimeout(timer));
 }
 
-/** One piece of a stream in Docker's multiplexed framing; 1 is stdout, 2 stderr. */
-export function frame(stream: 1 | 2, data: Buffer): Buffer {
-  const header = Buffer.alloc(8);
-  header[0] = stream;
-  header.writeUInt32BE(data.length, 4);
-  return Buffer.concat([header, data]);
-}
-
 /** Puts raw terminal output into frames: for a client that did not ask for the terminal that the process has. */
 export function framing(): Transform {
   return new Transform({ transform: (chunk: Buffer, _encoding, done) => done(null, frame(1, chunk)) });
@@ -86,16 +79,10 @@ export function framing(): Transform {
 
 /** Takes frames apart again: for a client that asked for a terminal that the process does not have. */
 export function unframing(): Transform {
-  let held: Buffer = Buffer.alloc(0);
+  const reader = new FrameReader();
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-      while (held.length >= 8) {
-        const length = held.readUInt32BE(4);
-        if (held.length < 8 + length) break;
-        this.push(held.subarray(8, 8 + length));
-        held = held.subarray(8 + length);
-      }
+      for (const { data } of reader.push(chunk)) this.push(data);
       done();
     },
   });

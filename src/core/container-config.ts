@@ -42,7 +42,7 @@ export const configSchema = struct("Config", {
   StdinOnce: done(bool),
   Env: done(list(string)),
   Cmd: done(stringOrList),
-  Healthcheck: partly(nullable(healthcheckSchema), "kept and shown; a container with a health check is refused at its start, `--no-healthcheck` starts it", omitEmpty),
+  Healthcheck: done(nullable(healthcheckSchema), "", omitEmpty),
   ArgsEscaped: noMeaning(bool, "Windows", omitEmpty),
   Image: done(string),
   Volumes: refused(map(nothing), "volumes are not there yet: paths that a bind or tmpfs covers are accepted"),

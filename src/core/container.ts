@@ -29,6 +29,24 @@ export interface ContainerRecord {
   stoppedByUser: boolean;
   /** What the last start got; undefined while not running. */
   network?: EndpointState;
+  /** Of a container with a health check, since its last start. */
+  health?: HealthState;
+}
+
+export interface HealthState {
+  status: "starting" | "healthy" | "unhealthy";
+  failingStreak: number;
+  /** The last few probes, oldest first. */
+  log: ProbeResult[];
+}
+
+export interface ProbeResult {
+  /** RFC 3339. */
+  start: string;
+  end: string;
+  /** 0: healthy; -1: it could not be run or took too long. */
+  exitCode: number;
+  output: string;
 }
 
 export interface MountPoint {

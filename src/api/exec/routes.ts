@@ -4,9 +4,10 @@ import type { ExecService } from "../../engine/containers/exec/exec.ts";
 import type { ExecInstance } from "../../engine/containers/exec/instance.ts";
 import { parseDetachKeys } from "../../lib/detach-keys.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
+import { frame } from "../../lib/multiplex.ts";
 import { terminalSize } from "../numbers.ts";
 import { atLeast, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
-import { bridge, endClient, frame, framing, unframing } from "../streams.ts";
+import { bridge, endClient, framing, unframing } from "../streams.ts";
 import { readBody } from "../wire/body.ts";
 
 const createSchema = struct("ExecCreateRequest", {

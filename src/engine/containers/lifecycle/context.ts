@@ -4,6 +4,7 @@ import type { EventSink } from "../../../core/events.ts";
 import type { LogReader } from "../../../core/log.ts";
 import type { RootfsMount, Runtime } from "../../../core/runtime.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
+import type { ExecConfig } from "../exec/instance.ts";
 import type { LiveContainer } from "./live.ts";
 
 export interface LifecycleContext {
@@ -17,7 +18,7 @@ export interface LifecycleContext {
   /** The OCI configuration of a record in its sandbox. */
   buildSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;
   /** The process of an exec, from the container's own settings and the exec's. */
-  buildExecProcess(record: ContainerRecord, exec: import("../exec/instance.ts").ExecConfig): OciSpec["process"] & {};
+  buildExecProcess(record: ContainerRecord, exec: ExecConfig): OciSpec["process"] & {};
   /** Removes a container that has ended: for auto-remove. */
   remove(record: ContainerRecord): Promise<void>;
   live(id: string): LiveContainer;

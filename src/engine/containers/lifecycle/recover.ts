@@ -1,6 +1,8 @@
 /** After a daemon's start: finds the tasks that ran on, records the ends that nobody saw, and starts what policies ask for. */
 import type { ContainerRecord } from "../../../core/container.ts";
+import type { Task } from "../../../core/runtime.ts";
 import { messageOf } from "../../../lib/errors.ts";
+import { monitorHealth } from "../health/monitor.ts";
 import type { LifecycleContext } from "./context.ts";
 import { recordExit, watchTask } from "./exit.ts";
 import { shouldStartWithDaemon } from "./restart-policy.ts";
@@ -41,7 +43,7 @@ async function recoverOne(context: LifecycleContext, record: ContainerRecord): P
 }
 
 /** A task that ran on. One that the record does not know of (the daemon died in the middle of a start) is adopted when its program runs, and ended otherwise. */
-async function adopt(context: LifecycleContext, record: ContainerRecord, task: import("../../../core/runtime.ts").Task): Promise<void> {
+async function adopt(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
   if (task.startedAt === undefined) {
     await task.signal(9, { all: true }).catch(() => {});
     await task.release();
@@ -53,6 +55,7 @@ async function adopt(context: LifecycleContext, record: ContainerRecord, task: i
     record.state = { status: "running", pid: task.pid, startedAt: task.startedAt, previous: lastRun(record) };
     context.store.save(record);
   }
+  monitorHealth(context, record, task, false);
   watchTask(context, record, task);
 }
 

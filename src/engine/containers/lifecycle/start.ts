@@ -3,6 +3,7 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import type { LogRequest, RuntimeFailure, StdioRequest, Task } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, messageOf, notModified } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
+import { monitorHealth } from "../health/monitor.ts";
 import type { LifecycleContext, Sandbox } from "./context.ts";
 import { watchTask } from "./exit.ts";
 import { logRequest } from "./log-request.ts";
@@ -88,6 +89,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
   live.task = task;
   const previous = lastRun(record);
   record.state = { status: "running", pid: task.pid, startedAt: task.startedAt ?? now(), previous };
+  monitorHealth(context, record, task, true);
   context.store.save(record);
   faultPoint("start-saved");
   emit(context, record, "start");

@@ -1,0 +1,107 @@
+/** Runs a container's health check for as long as its task lives. */
+import { randomBytes } from "node:crypto";
+import type { ContainerRecord } from "../../../core/container.ts";
+import type { ProbeResult } from "../../../core/container.ts";
+import type { Task } from "../../../core/runtime.ts";
+import { messageOf } from "../../../lib/errors.ts";
+import { unframe } from "../../../lib/multiplex.ts";
+import type { LifecycleContext } from "../lifecycle/context.ts";
+import { emit, now } from "../lifecycle/state.ts";
+import { afterProbe, healthCheckOf, initialHealth, probeDelay, type HealthCheck } from "./health-state.ts";
+
+/** What of a probe's output is kept. */
+const OUTPUT_BYTES = 4096;
+
+/** Begins to watch a task that was just started (`fresh`) or found again after a daemon restart. Ends with the task. */
+export function monitorHealth(context: LifecycleContext, record: ContainerRecord, task: Task, fresh: boolean): void {
+  const check = healthCheckOf(record.config.Healthcheck, record.config.Shell);
+  if (!check) {
+    delete record.health;
+    return;
+  }
+  if (fresh || !record.health) record.health = initialHealth();
+  let timer: NodeJS.Timeout | undefined;
+  let over = false;
+  const started = task.startedAt ?? now();
+  const sinceStart = (): number => Number((now() - started) / 1_000_000n);
+  const schedule = (): void => {
+    if (over || !record.health) return;
+    timer = setTimeout(() => void run(), probeDelay(record.health, check, sinceStart()));
+    timer.unref();
+  };
+  const run = async (): Promise<void> => {
+    if (record.state.status === "running") {
+      const begun = sinceStart();
+      const result = await probe(context, record, task, check);
+      if (over || !record.health) return;
+      apply(context, record, afterProbe(record.health, result, check, begun));
+    }
+    schedule();
+  };
+  schedule();
+  void task.exited.then(() => {
+    over = true;
+    clearTimeout(timer);
+  });
+}
+
+function apply(context: LifecycleContext, record: ContainerRecord, health: NonNullable<ContainerRecord["health"]>): void {
+  const changed = record.health?.status !== health.status;
+  record.health = health;
+  context.store.save(record);
+  if (changed) emit(context, record, `health_status: ${health.status}`);
+}
+
+async function probe(context: LifecycleContext, record: ContainerRecord, task: Task, check: HealthCheck): Promise<ProbeResult> {
+  const start = new Date().toISOString();
+  const done = (exitCode: number, output: string): ProbeResult => ({ start, end: new Date().toISOString(), exitCode, output });
+  try {
+    const process = context.buildExecProcess(record, { ...probeExec, cmd: check.command, tty: false });
+    const exec = await task.exec({
+      id: randomBytes(32).toString("hex"),
+      process,
+      stdio: { terminal: false, stdin: false, stdinOnce: false },
+      attach: { stdin: false, stdout: true, stderr: true },
+    });
+    const chunks: Buffer[] = [];
+    let size = 0;
+    exec.stream?.on("data", (chunk: Buffer) => {
+      if (size < 2 * OUTPUT_BYTES) chunks.push(chunk);
+      size += chunk.length;
+    });
+    exec.stream?.on("error", () => {});
+    const ended = Promise.withResolvers<void>();
+    exec.stream?.once("close", () => ended.resolve());
+    const status = await inTime(exec.exited, check.timeout);
+    if (!status) {
+      await exec.signal(9).catch(() => {});
+      exec.stream?.destroy();
+      return done(-1, `Health check exceeded timeout (${seconds(check.timeout)})`);
+    }
+    if (exec.stream) await inTime(ended.promise.then(() => true), 1000);
+    exec.stream?.destroy();
+    return done(status.code, unframe(Buffer.concat(chunks)).subarray(0, OUTPUT_BYTES).toString());
+  } catch (error) {
+    return done(-1, messageOf(error));
+  }
+}
+
+const probeExec = { user: "", privileged: false, consoleSize: undefined, attachStdin: false, attachStdout: true, attachStderr: true, detachKeys: "", env: [], workingDir: "" };
+
+/** As Go prints a duration of whole milliseconds. */
+function seconds(milliseconds: number): string {
+  if (milliseconds < 1000) return `${milliseconds}ms`;
+  const minutes = Math.floor(milliseconds / 60_000);
+  const rest = (milliseconds % 60_000) / 1000;
+  return minutes > 0 ? `${minutes}m${rest}s` : `${rest}s`;
+}
+
+async function inTime<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), milliseconds)));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
