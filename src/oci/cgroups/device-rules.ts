@@ -1,0 +1,118 @@
+/**
+ * Device rules (Linux.resources.devices), which apply in order, the last match deciding for each kind of access. Docker and
+ * runc start from "everything denied" and end with the devices that every container may use.
+ *
+ * v1's devices controller keeps one default and a list of exceptions to it, so the rules are reduced to that form first; a
+ * rule that would cut a hole into a wider exception has no such form and is refused. v2's program (device-program.ts) takes
+ * the rules as they are.
+ */
+import { invalidParameter } from "../../lib/errors.ts";
+import type { OciResources } from "../../lib/oci-spec.ts";
+import type { CgroupWrite } from "./controller.ts";
+
+export type OciDeviceRule = NonNullable<OciResources["devices"]>[number];
+
+export interface DeviceRule {
+  allow: boolean;
+  /** "a": both kinds. */
+  type: "a" | "b" | "c";
+  /** -1: any. */
+  major: number;
+  minor: number;
+  /** From "r", "w" and "m", in this order. */
+  access: string;
+}
+
+const char = (major: number, minor: number, access = "rwm"): DeviceRule => ({ allow: true, type: "c", major, minor, access });
+
+/** Added to every container's rules, as runc does: nodes may be made, the default devices, terminals and tun may be used. */
+const standardRules: readonly DeviceRule[] = [
+  char(-1, -1, "m"),
+  { allow: true, type: "b", major: -1, minor: -1, access: "m" },
+  char(1, 3),
+  char(1, 8),
+  char(1, 7),
+  char(5, 0),
+  char(1, 5),
+  char(1, 9),
+  char(136, -1),
+  char(5, 2),
+  char(10, 200),
+];
+
+export function deviceRules(asked: readonly OciDeviceRule[]): DeviceRule[] {
+  return [...asked.map(parseRule), ...standardRules];
+}
+
+function parseRule(rule: OciDeviceRule, index: number): DeviceRule {
+  const where = `linux.resources.devices[${index}]`;
+  const type = rule.type === undefined || rule.type === "" ? "a" : rule.type === "u" ? "c" : rule.type;
+  if (type !== "a" && type !== "b" && type !== "c") throw invalidParameter(`${where}.type ${JSON.stringify(rule.type)} is not a, b, c or u`);
+  const access = rule.access === undefined || rule.access === "" ? "rwm" : rule.access;
+  if (/[^rwm]/.test(access)) throw invalidParameter(`${where}.access ${JSON.stringify(rule.access)} has letters other than r, w and m`);
+  const number = (name: string, value: number | undefined): number => {
+    if (value === undefined || value === null || value === -1) return -1;
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) throw invalidParameter(`${where}.${name} ${value} is not a device number`);
+    return value;
+  };
+  const parsed: DeviceRule = { allow: rule.allow, type, major: number("major", rule.major), minor: number("minor", rule.minor), access: ordered(access) };
+  if (type === "a" && (parsed.major !== -1 || parsed.minor !== -1)) throw invalidParameter(`${where}.type "a" cannot have a major or minor number`);
+  return parsed;
+}
+
+const ordered = (access: string): string => [..."rwm"].filter((letter) => access.includes(letter)).join("");
+
+/** The rules as writes to a new v1 group's devices.allow and devices.deny. */
+export function deviceWrites(rules: readonly DeviceRule[]): CgroupWrite[] {
+  const { allowAll, exceptions } = reduce(rules);
+  const writes: CgroupWrite[] = [{ file: allowAll ? "devices.allow" : "devices.deny", data: "a" }];
+  for (const [key, access] of exceptions) if (access !== "") writes.push({ file: allowAll ? "devices.deny" : "devices.allow", data: `${key} ${access}` });
+  return writes;
+}
+
+interface Reduced {
+  allowAll: boolean;
+  /** "TYPE MAJOR:MINOR" to the kinds of access that differ from the default. */
+  exceptions: Map<string, string>;
+}
+
+function reduce(rules: readonly DeviceRule[]): Reduced {
+  let reduced: Reduced = { allowAll: false, exceptions: new Map() };
+  for (const rule of rules) {
+    if (rule.type === "a") {
+      if (rule.access !== "rwm") throw invalidParameter(`device rule for all devices must have access "rwm" on cgroup v1, not ${JSON.stringify(rule.access)}`);
+      reduced = { allowAll: rule.allow, exceptions: new Map() };
+    } else apply(reduced, rule);
+  }
+  return reduced;
+}
+
+function apply({ allowAll, exceptions }: Reduced, rule: DeviceRule): void {
+  const key = keyOf(rule);
+  const own = exceptions.get(key) ?? "";
+  if (rule.allow !== allowAll) {
+    exceptions.set(key, ordered(own + rule.access));
+    return;
+  }
+  for (const wider of widerKeys(rule)) {
+    const cut = [...(exceptions.get(wider) ?? "")].some((letter) => rule.access.includes(letter));
+    if (cut) throw invalidParameter(`device rule ${rule.allow ? "allow" : "deny"} ${key} ${rule.access} contradicts the wider rule for ${wider}, which cgroup v1 cannot express`);
+  }
+  for (const narrower of narrowerKeys(rule, exceptions)) exceptions.set(narrower, [...exceptions.get(narrower)!].filter((letter) => !rule.access.includes(letter)).join(""));
+}
+
+const star = (number: number): string => (number === -1 ? "*" : String(number));
+const keyOf = (rule: DeviceRule): string => `${rule.type} ${star(rule.major)}:${star(rule.minor)}`;
+
+function widerKeys({ type, major, minor }: DeviceRule): string[] {
+  const keys = [`${type} *:*`, `${type} ${star(major)}:*`, `${type} *:${star(minor)}`];
+  return [...new Set(keys)].filter((key) => key !== `${type} ${star(major)}:${star(minor)}`);
+}
+
+function narrowerKeys({ type, major, minor }: DeviceRule, exceptions: Map<string, string>): string[] {
+  return [...exceptions.keys()].filter((key) => {
+    const [keyType, numbers = ""] = key.split(" ");
+    const [keyMajor, keyMinor] = numbers.split(":");
+    return keyType === type && (major === -1 || keyMajor === String(major)) && (minor === -1 || keyMinor === String(minor));
+  });
+}

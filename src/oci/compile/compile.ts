@@ -1,0 +1,163 @@
+/**
+ * compile: an OCI configuration and facts about the machine in, a plan out. Nothing here touches the system, so a plan can
+ * be printed, compared and tested anywhere. Errors name the field that asked for what cannot be done.
+ */
+import { posix } from "node:path";
+import type { RootfsMount } from "../../core/runtime.ts";
+import { invalidParameter } from "../../lib/errors.ts";
+import type { OciLinux, OciNamespaceType, OciProcess, OciSpec } from "../../lib/oci-spec.ts";
+import type { CgroupGroup } from "../cgroups/groups.ts";
+import { containerGroups } from "../cgroups/groups.ts";
+import type { HostFacts } from "../host.ts";
+import type { ChildOp, ExecPlan, ExecStep, NamespaceType, ParentOp, Plan, PlanNamespace } from "../plan/types.ts";
+import { checkSpec } from "../validate/spec.ts";
+import { checkSysctl } from "../validate/sysctl.ts";
+import { cgroupOps } from "./cgroups.ts";
+import { deviceOps } from "./devices.ts";
+import { idMapText } from "./id-maps.ts";
+import { parsePropagation } from "./mount-options.ts";
+import { mountOps } from "./mounts.ts";
+import { compilePersonality } from "./personality.ts";
+import { compileProcess } from "./process.ts";
+import { rootOps } from "./rootfs.ts";
+
+export interface CompileOptions {
+  /** The container's id: its cgroup's name when the configuration gives none, and its keyring's. */
+  id: string;
+  host: HostFacts;
+  /** What makes the root file system; absent: `root.path`, relative to `bundle`. */
+  rootfs?: RootfsMount[];
+  bundle?: string;
+  /** The position of an open network namespace among the plan's fds; it wins over the configuration's own entry. */
+  netnsFd?: number;
+  /** The terminal's first size in characters, instead of process.consoleSize. */
+  consoleSize?: { width: number; height: number };
+  /** Change the root by moving the mount instead of pivot_root, which an initramfs does not allow. */
+  noPivot?: boolean;
+  /** Keep the caller's session keyring. */
+  noNewKeyring?: boolean;
+  /** Gets what was asked for and is left out, one sentence each. */
+  warn?: (message: string) => void;
+}
+
+export function compile(spec: OciSpec, options: CompileOptions): Plan {
+  const linux = spec.linux ?? {};
+  const namespaces = compileNamespaces(linux, options.netnsFd);
+  const own = new Set(namespaces.map(({ type }) => type));
+  checkSpec({ spec, linux, host: options.host, own });
+  if (spec.process === undefined) throw invalidParameter("process is missing, the container has nothing to run");
+  const groups = containerGroups(options.host.cgroups, linux.cgroupsPath, options.id);
+  return {
+    namespaces,
+    host: cgroupOps(groups, linux.resources ?? {}, options.host.cgroups.files),
+    parent: parentOps(spec, namespaces),
+    child: childOps({ spec, linux, options, namespaces, own, groups }),
+    exec: compileExecStep(spec.process, { spec, options, createCwd: true }),
+    teardown: groups.map(({ path }) => ({ op: "cgroupRemove", path })),
+  };
+}
+
+/** A further process in a container that was made from `spec`. */
+export function compileExec(process: OciProcess, spec: OciSpec, options: Pick<CompileOptions, "id" | "host" | "netnsFd" | "noNewKeyring" | "warn">): ExecPlan {
+  const linux = spec.linux ?? {};
+  return {
+    namespaces: compileNamespaces(linux, options.netnsFd).map(({ type }) => type),
+    cgroups: containerGroups(options.host.cgroups, linux.cgroupsPath, options.id).map(({ path }) => path),
+    exec: compileExecStep(process, { spec, options, createCwd: false }),
+  };
+}
+
+function compileExecStep(process: OciProcess, { spec, options, createCwd }: { spec: OciSpec; options: CompileOptions; createCwd: boolean }): ExecStep {
+  return compileProcess(process, {
+    host: options.host,
+    seccomp: spec.linux?.seccomp,
+    personality: compilePersonality(spec.linux?.personality),
+    createCwd,
+    keyring: options.noNewKeyring ? undefined : `_ses.${options.id}`,
+    warn: options.warn ?? (() => {}),
+  });
+}
+
+function compileNamespaces(linux: OciLinux, netnsFd: number | undefined): PlanNamespace[] {
+  const namespaces = (linux.namespaces ?? []).map(({ type, path }): PlanNamespace => (path ? { type, kind: "join", path } : { type, kind: "new" }));
+  if (netnsFd === undefined) return namespaces;
+  return [...namespaces.filter(({ type }) => type !== "network"), { type: "network", kind: "joinFd", index: netnsFd }];
+}
+
+const isNew = (namespaces: PlanNamespace[], type: NamespaceType): boolean => namespaces.some((namespace) => namespace.type === type && namespace.kind === "new");
+
+function parentOps(spec: OciSpec, namespaces: PlanNamespace[]): ParentOp[] {
+  const ops: ParentOp[] = [];
+  const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
+  if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: idMapText(uidMappings, "linux.uidMappings"), gid: idMapText(gidMappings, "linux.gidMappings"), setgroups: "allow" });
+  return ops;
+}
+
+interface ChildInput {
+  spec: OciSpec;
+  linux: OciLinux;
+  options: CompileOptions;
+  namespaces: PlanNamespace[];
+  own: ReadonlySet<OciNamespaceType>;
+  groups: CgroupGroup[];
+}
+
+function childOps(input: ChildInput): ChildOp[] {
+  const { spec, linux, options, namespaces, groups } = input;
+  const propagation = rootPropagation(linux.rootfsPropagation);
+  const mounts = spec.mounts ?? [];
+  const root = rootOps(spec, options);
+  const context = {
+    groups,
+    ownCgroupNamespace: isNew(namespaces, "cgroup"),
+    bundle: options.bundle,
+    uidMappings: linux.uidMappings,
+    gidMappings: linux.gidMappings,
+    warn: options.warn ?? (() => {}),
+  };
+  return [
+    { op: "joinCgroups", paths: groups.map(({ path }) => path) },
+    ...timeOps(linux),
+    { op: "rootPropagation", propagation: propagation?.type ?? "slave", recursive: propagation?.recursive ?? true },
+    ...root.ops,
+    ...mountOps(mounts, context),
+    ...deviceOps(linux.devices ?? [], mounts, options.host),
+    ...consoleOps(spec, options),
+    { op: "pivotRoot", mode: options.noPivot ? "moveMount" : "pivot" },
+    ...(propagation ? [{ op: "rootfsPropagation" as const, propagation: propagation.type, recursive: propagation.recursive }] : []),
+    ...identityOps(input),
+    ...(linux.readonlyPaths ?? []).map((path): ChildOp => ({ op: "readonlyPath", target: posix.normalize(path) })),
+    ...(linux.maskedPaths ?? []).map((path): ChildOp => ({ op: "maskPath", target: posix.normalize(path) })),
+    ...(root.readonly ? [{ op: "readonlyRoot" as const }] : []),
+  ];
+}
+
+function identityOps({ spec, linux, own }: ChildInput): ChildOp[] {
+  const ops: ChildOp[] = [];
+  if (spec.hostname) ops.push({ op: "hostname", name: spec.hostname });
+  if (spec.domainname) ops.push({ op: "domainname", name: spec.domainname });
+  for (const [name, value] of Object.entries(linux.sysctl ?? {})) ops.push({ op: "sysctl", name: checkSysctl(name, value, own), value });
+  return ops;
+}
+
+function consoleOps({ process }: OciSpec, { consoleSize }: CompileOptions): ChildOp[] {
+  if (!process?.terminal) return [];
+  const size = consoleSize ?? process.consoleSize;
+  return [{ op: "console", width: size?.width ?? 0, height: size?.height ?? 0 }];
+}
+
+/** time_namespaces(7): "clock seconds nanoseconds" lines. */
+function timeOps({ timeOffsets }: OciLinux): ChildOp[] {
+  const lines = Object.entries(timeOffsets ?? {}).map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`);
+  return lines.length === 0 ? [] : [{ op: "timeOffsets", text: lines.join("") }];
+}
+
+function rootPropagation(name: string | undefined): ReturnType<typeof parsePropagation> {
+  if (name === undefined || name === "") return undefined;
+  return parsePropagation(name) ?? invalid(name);
+}
+
+function invalid(name: string): never {
+  throw invalidParameter(`linux.rootfsPropagation ${JSON.stringify(name)} is not a propagation mode`);
+}
+

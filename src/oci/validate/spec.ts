@@ -1,0 +1,82 @@
+/** Checks of a configuration that concern more than one field, or fields that this runtime does not do. */
+import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { lookup } from "../../lib/lookup.ts";
+import type { OciLinux, OciNamespaceType, OciSpec } from "../../lib/oci-spec.ts";
+import type { HostFacts } from "../host.ts";
+
+export interface CheckContext {
+  spec: OciSpec;
+  linux: OciLinux;
+  host: HostFacts;
+  /** Namespaces that are not the host's: new or joined. */
+  own: ReadonlySet<OciNamespaceType>;
+}
+
+type Check = (context: CheckContext) => void;
+
+const namespaceFiles: Record<OciNamespaceType, string> = { pid: "pid", network: "net", mount: "mnt", ipc: "ipc", uts: "uts", user: "user", cgroup: "cgroup", time: "time" };
+
+const checks: Record<string, Check> = {
+  version: ({ spec: { ociVersion } }) => {
+    if (!/^1\.\d+\.\d+([-+].*)?$/.test(ociVersion)) throw invalidParameter(`ociVersion ${JSON.stringify(ociVersion)} is not supported, this runtime knows 1.x`);
+  },
+  namespaces: ({ linux, host }) => {
+    const seen = new Set<string>();
+    linux.namespaces?.forEach(({ type, path }, index) => {
+      const where = `linux.namespaces[${index}]`;
+      const file = lookup(namespaceFiles, type);
+      if (file === undefined) throw invalidParameter(`${where}.type ${JSON.stringify(type)} does not exist`);
+      if (seen.has(type)) throw invalidParameter(`${where}: namespace ${type} is given twice`);
+      if (path && (!path.startsWith("/") || path.includes("\0"))) throw invalidParameter(`${where}.path ${JSON.stringify(path)} is not an absolute path`);
+      if (!host.namespaces.has(file)) throw invalidParameter(`${where}: this kernel has no ${type} namespaces`);
+      seen.add(type);
+    });
+  },
+  mountNamespace: ({ linux }) => {
+    const mount = linux.namespaces?.find(({ type }) => type === "mount");
+    if (mount === undefined) throw notImplemented("linux.namespaces: a container without a mount namespace of its own is not supported");
+    if (mount.path) throw notImplemented("linux.namespaces: joining another container's mount namespace is not supported");
+  },
+  hostname: ({ spec, own }) => {
+    for (const field of ["hostname", "domainname"] as const) {
+      const name = spec[field];
+      if (name && !own.has("uts")) throw invalidParameter(`${field} cannot be set without a uts namespace`);
+      if (name && (Buffer.byteLength(name) > 64 || name.includes("\0"))) throw invalidParameter(`${field} ${JSON.stringify(name)} is longer than 64 bytes or contains NUL`);
+    }
+  },
+  userNamespace: ({ linux, own }) => {
+    const mapped = Boolean(linux.uidMappings?.length || linux.gidMappings?.length);
+    const joined = Boolean(linux.namespaces?.find(({ type }) => type === "user")?.path);
+    if (mapped && !own.has("user")) throw invalidParameter("linux.uidMappings and linux.gidMappings need a user namespace");
+    if (own.has("user") && !joined && !(linux.uidMappings?.length && linux.gidMappings?.length)) throw invalidParameter("a new user namespace needs linux.uidMappings and linux.gidMappings");
+  },
+  timeNamespace: ({ linux, own }) => {
+    if (linux.timeOffsets === undefined || Object.keys(linux.timeOffsets).length === 0) return;
+    if (!own.has("time") || linux.namespaces?.find(({ type }) => type === "time")?.path) throw invalidParameter("linux.timeOffsets need a new time namespace");
+    for (const clock of Object.keys(linux.timeOffsets)) if (clock !== "monotonic" && clock !== "boottime") throw invalidParameter(`linux.timeOffsets: unknown clock ${JSON.stringify(clock)}`);
+  },
+  labels: ({ linux, host }) => {
+    if (linux.mountLabel && !host.selinux) throw invalidParameter("linux.mountLabel is given, but SELinux is not enabled on this machine");
+  },
+  hooks: ({ spec }) => {
+    for (const [name, hooks] of Object.entries(spec.hooks ?? {})) {
+      if (hooks && hooks.length > 0) throw notImplemented(`hooks.${name} is not supported yet`);
+    }
+  },
+  unfinished: ({ linux }) => {
+    if (linux.netDevices && Object.keys(linux.netDevices).length > 0) throw notImplemented("linux.netDevices is not supported yet");
+    if (linux.intelRdt) throw notImplemented("linux.intelRdt is not supported yet");
+    if (linux.memoryPolicy) throw notImplemented("linux.memoryPolicy is not supported yet");
+  },
+  paths: ({ linux }) => {
+    for (const field of ["maskedPaths", "readonlyPaths"] as const) {
+      linux[field]?.forEach((path, index) => {
+        if (!path.startsWith("/") || path.includes("\0")) throw invalidParameter(`linux.${field}[${index}] ${JSON.stringify(path)} is not an absolute path`);
+      });
+    }
+  },
+};
+
+export function checkSpec(context: CheckContext): void {
+  for (const check of Object.values(checks)) check(context);
+}
