@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { readInRoot } from "./inroot.ts";
+
+test("stays inside, follows links inside, refuses pipes, folders and large files", async (t) => {
+  const base = mkdtempSync(join(tmpdir(), "gantry-inroot-"));
+  t.after(() => rmSync(base, { recursive: true }));
+  const root = join(base, "root");
+  mkdirSync(join(root, "etc"), { recursive: true });
+  writeFileSync(join(base, "canary"), "outside");
+  writeFileSync(join(root, "etc/passwd"), "inside");
+  symlinkSync("../../../etc/passwd", join(root, "etc/up"));
+  symlinkSync("/etc/passwd", join(root, "absolute"));
+  symlinkSync("../canary", join(root, "out"));
+  symlinkSync("/proc/self/root/etc/passwd", join(root, "magic"));
+  execFileSync("mkfifo", [join(root, "pipe")]);
+  writeFileSync(join(root, "large"), "");
+  truncateSync(join(root, "large"), 2 ** 40);
+  assert.equal(String(await readInRoot(root, "/etc/passwd", 100)), "inside");
+  assert.equal(String(await readInRoot(root, "/etc/up", 100)), "inside");
+  assert.equal(String(await readInRoot(root, "/absolute", 100)), "inside");
+  assert.equal(String(await readInRoot(root, "/../../etc/passwd", 100)), "inside");
+  for (const path of ["/out", "/magic", "/nosuch", "/etc/passwd/x"]) assert.equal(await readInRoot(root, path, 100), undefined, path);
+  for (const path of ["/pipe", "/etc"]) await assert.rejects(readInRoot(root, path, 100), { code: "EINVAL" }, path);
+  await assert.rejects(readInRoot(root, "/large", 100), { code: "EFBIG" });
+  await assert.rejects(readInRoot(root, "/etc/passwd", 5), { code: "EFBIG" });
+});
