@@ -54,7 +54,7 @@ async function handleCreate(execs: ExecService, call: Call): Promise<void> {
   } catch {
     throw systemError(`Invalid escape keys (${body.DetachKeys}) provided`);
   }
-  const id = execs.create(call.params["name"] as string, {
+  const id = await execs.create(call.params["name"] as string, {
     user: body.User,
     privileged: body.Privileged,
     tty: body.Tty,

@@ -5,9 +5,12 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import type { ExecTask, RuntimeFailure } from "../../../core/runtime.ts";
 import { conflict, GantryError, invalidParameter, messageOf, notFound } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
+import { checkUser } from "../../../lib/user-database.ts";
 import type { LifecycleContext } from "../lifecycle/context.ts";
 import { emit, requireTask, taskOf } from "../lifecycle/state.ts";
 import type { ExecConfig, ExecInstance } from "./instance.ts";
+
+const USER_DATABASE_BYTES = 4 * 1024 * 1024;
 
 export class ExecService {
   readonly #context: LifecycleContext;
@@ -18,10 +21,11 @@ export class ExecService {
   }
 
   /** Registers a process to be started. Returns its id. */
-  create(ref: string, config: ExecConfig): string {
+  async create(ref: string, config: ExecConfig): Promise<string> {
     const record = this.#context.store.find(ref);
     requireRunnable(record, record.name);
     if (config.cmd.length === 0) throw invalidParameter("No exec command specified");
+    if (config.user !== "") await this.#checkUser(record, config.user);
     const instance: ExecInstance = { id: randomBytes(32).toString("hex"), containerId: record.id, config, state: { status: "created" } };
     const live = this.#context.live(record.id);
     live.execs.set(instance.id, instance);
@@ -95,6 +99,12 @@ export class ExecService {
   /** Ids of a container's processes, as inspect shows them. */
   idsOf(containerId: string): string[] {
     return [...this.#context.live(containerId).execs.keys()];
+  }
+
+  /** A user that does not exist is an error of create already. */
+  async #checkUser(record: ContainerRecord, user: string): Promise<void> {
+    const read = async (path: string): Promise<string> => String((await this.#context.readFile(record, path, USER_DATABASE_BYTES)) ?? "");
+    checkUser(user, await read("/etc/passwd"), await read("/etc/group"));
   }
 
   #watch(record: ContainerRecord, instance: ExecInstance, task: ExecTask): void {

@@ -24,6 +24,9 @@ export interface LifecycleContext {
   live(id: string): LiveContainer;
   /** The log file of a container. */
   logPath(record: ContainerRecord): string;
+  /** A file of a running container, found inside its root; undefined when there is none. */
+  readFile(record: ContainerRecord, path: string, maxBytes: number): Promise<Buffer | undefined>;
+  /** Seconds. */
   defaultStopTimeout: number;
   warn(message: string): void;
 }

@@ -113,6 +113,7 @@ function world() {
       return live;
     },
     logPath: () => "/nowhere",
+    readFile: async () => Buffer.from("alice:x:1:1::/:/bin/sh\n"),
     defaultStopTimeout: 10,
     warn: (message) => warnings.push(message),
   };
@@ -286,10 +287,11 @@ test("exec: once only, its exit code, refused where nothing runs", async () => {
   const record = w.add("a");
   const execs = new ExecService(w.context);
   const config: ExecConfig = { user: "", privileged: false, tty: false, consoleSize: undefined, attachStdin: false, attachStdout: false, attachStderr: false, detachKeys: "", env: [], workingDir: "", cmd: ["x"] };
-  assert.throws(() => execs.create("a", config), { code: "conflict", message: `container ${record.id} is not running` });
+  await assert.rejects(execs.create("a", config), { code: "conflict", message: `container ${record.id} is not running` });
   await start(w.context, "a");
-  assert.throws(() => execs.create("a", { ...config, cmd: [] }), { message: "No exec command specified" });
-  const instance = execs.get(execs.create("a", config));
+  await assert.rejects(execs.create("a", { ...config, cmd: [] }), { message: "No exec command specified" });
+  await assert.rejects(execs.create("a", { ...config, user: "bob" }), { message: "unable to find user bob: no matching entries in passwd file" });
+  const instance = execs.get(await execs.create("a", { ...config, user: "alice" }));
   await execs.start(instance, { detach: true });
   await w.settled(record);
   assert.deepEqual(instance.state, { status: "exited", exitCode: 3, pid: 1 });

@@ -1,0 +1,13 @@
+/** USER strings against the text of /etc/passwd and /etc/group (passwd(5), group(5)), with Docker's words for what is missing. */
+import { invalidParameter } from "./errors.ts";
+
+const decimal = /^\d+$/;
+
+/** Throws invalid-parameter unless "user", "uid", "user:group" or "uid:gid" can be resolved. Numbers need no entry. */
+export function checkUser(spec: string, passwd: string, group: string): void {
+  const [user = "", groupName = ""] = spec.split(":", 2);
+  if (user !== "" && !decimal.test(user) && !hasName(passwd, user)) throw invalidParameter(`unable to find user ${user}: no matching entries in passwd file`);
+  if (groupName !== "" && !decimal.test(groupName) && !hasName(group, groupName)) throw invalidParameter(`unable to find group ${groupName}: no matching entries in group file`);
+}
+
+const hasName = (text: string, name: string): boolean => text.split("\n").some((line) => line.startsWith(`${name}:`));
