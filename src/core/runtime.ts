@@ -15,6 +15,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { OciSpec } from "../lib/oci-spec.ts";
+import type { TaskStats } from "./stats.ts";
 
 export interface Runtime {
   /** Makes namespaces, cgroups, mounts and the init process, stopped before it executes the container's program.
@@ -100,6 +101,8 @@ export interface Task {
   exec(request: ExecRequest): Promise<ExecTask>;
   /** Processes of the task as the host sees them, from its cgroups. */
   pids(): Promise<number[]>;
+  /** What the task has used so far. */
+  stats(): Promise<TaskStats>;
   /** Freezes and thaws by the freezer cgroup. */
   pause(): Promise<void>;
   resume(): Promise<void>;

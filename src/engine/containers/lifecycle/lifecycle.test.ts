@@ -11,6 +11,7 @@ import { openDatabase } from "../../../sys/database.ts";
 import { ExecService } from "../exec/exec.ts";
 import type { ExecConfig } from "../exec/instance.ts";
 import { containerMigrations, ContainerStore } from "../store.ts";
+import { stats } from "../stats/stats.ts";
 import { attach } from "./attach.ts";
 import type { LifecycleContext } from "./context.ts";
 import { LiveContainer } from "./live.ts";
@@ -60,6 +61,9 @@ class FakeTask implements Task {
   }
   async pids(): Promise<number[]> {
     return [this.pid];
+  }
+  async stats() {
+    return { throttling: { periods: 0, throttledPeriods: 0, throttledTime: 0 }, pids: { current: 1 }, blkio: {}, networks: {} };
   }
   async pause(): Promise<void> {}
   async resume(): Promise<void> {}
@@ -298,6 +302,16 @@ test("exec: once only, its exit code, refused where nothing runs", async () => {
   await assert.rejects(execs.start(instance, { detach: true }), { message: `exec command ${instance.id} has already run` });
   assert.deepEqual(w.actions(), ["start", "exec_create: x", "exec_start: x", "exec_die"]);
   assert.throws(() => execs.get("nosuch"), notFound("No such exec instance: nosuch"));
+});
+
+test("stats: empty of a stopped container, samples of a running one until it is left", async () => {
+  const w = world();
+  const record = w.add("a");
+  const take = async (query: { stream: boolean; oneShot: boolean }) => (await stats(w.context, "a", { ...query, signal: never }).next()).value as Record<string, unknown>;
+  assert.deepEqual((await take({ stream: false, oneShot: false }))["pids_stats"], {});
+  await start(w.context, "a");
+  const sample = await take({ stream: false, oneShot: true });
+  assert.deepEqual([sample["id"], sample["name"], sample["pids_stats"], sample["preread"]], [record.id, "/a", { current: 1 }, "0001-01-01T00:00:00Z"]);
 });
 
 test("after a daemon's start: what ran on, what ended meanwhile, what is gone, what policies want", async () => {
