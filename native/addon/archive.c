@@ -1,8 +1,283 @@
+/* What JavaScript sees of the archive parts. Handles own duplicates of the fds they are given. src/sys/archive.ts has the types. */
 #define _GNU_SOURCE
 #include "addon.h"
+#include "archive_job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct archive {
+  struct archive_stream *stream;
+  struct tar_parser parser;
+  struct extractor extractor;
+  int root, blob;
+  bool untar, busy;
+  _Atomic bool cancelled;
+};
+
+static void archive_close(struct archive *a) {
+  if (a->stream) stream_free(a->stream);
+  a->stream = NULL;
+  if (a->untar) {
+    tar_free(&a->parser);
+    extract_free(&a->extractor);
+  }
+  a->untar = false;
+  if (a->root >= 0) close(a->root);
+  if (a->blob >= 0) close(a->blob);
+  a->root = a->blob = -1;
+}
+
+static void finalize(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  archive_close(data);
+  free(data);
+}
+
+static int on_plain(void *context, const uint8_t *bytes, size_t size) {
+  struct archive *a = context;
+  return a->untar ? tar_push(&a->parser, bytes, size) : 0;
+}
+
+/* The error that came first, seen from the innermost part. */
+static int copy_error(struct archive *a, struct archive_error *error) {
+  const struct archive_error *from = a->untar && a->extractor.error.number ? &a->extractor.error : a->untar && a->parser.error.number ? &a->parser.error : stream_error(a->stream);
+  *error = *from;
+  if (!error->number) archive_fail(error, EIO, "", "failed");
+  return -1;
+}
+
+static int64_t number_of(napi_env env, napi_value object, const char *name, int64_t otherwise) {
+  napi_value value;
+  int64_t number;
+  if (napi_get_named_property(env, object, name, &value) != napi_ok || napi_get_value_int64(env, value, &number) != napi_ok) return otherwise;
+  return number;
+}
+
+static int duplicate(int64_t fd) { return fd < 0 ? -1 : fcntl((int)fd, F_DUPFD_CLOEXEC, 3); }
+
+/* archiveOpen({ root, blob, raw, flags, depth, bytes, entries, metadata, plain }): a handle. */
+static napi_value open_archive(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value options, handle;
+  napi_get_cb_info(env, info, &count, &options, NULL, NULL);
+  int64_t root = number_of(env, options, "root", -1), blob = number_of(env, options, "blob", -1);
+  struct archive *a = calloc(1, sizeof *a);
+  if (!a) return addon_throw_errno(env, ENOMEM, "archiveOpen");
+  a->root = duplicate(root);
+  a->blob = duplicate(blob);
+  a->stream = stream_new(a->blob, (uint64_t)number_of(env, options, "plain", INT64_MAX), number_of(env, options, "raw", 0) ? NULL : on_plain, a);
+  if ((root >= 0 && a->root < 0) || (blob >= 0 && a->blob < 0) || !a->stream) {
+    int number = a->stream ? errno : ENOMEM;
+    archive_close(a);
+    free(a);
+    return addon_throw_errno(env, number, "archiveOpen");
+  }
+  if (a->root >= 0) {
+    a->untar = true;
+    extract_init(&a->extractor, a->root, (unsigned)number_of(env, options, "flags", 0));
+    a->extractor.depth = (uint64_t)number_of(env, options, "depth", 1024);
+    tar_init(&a->parser, extract_sink(&a->extractor),
+             (struct tar_limits){(uint64_t)number_of(env, options, "bytes", INT64_MAX), (uint64_t)number_of(env, options, "entries", INT64_MAX), (uint64_t)number_of(env, options, "metadata", 1 << 20)});
+  }
+  napi_create_external(env, a, finalize, NULL, &handle);
+  return handle;
+}
+
+struct archive_call {
+  struct archive_job job;
+  struct archive *archive;
+  napi_ref handle, buffer;
+  const uint8_t *bytes;
+  size_t size;
+  int fd;
+};
+
+static void release(napi_env env, struct archive_job *job) {
+  struct archive_call *call = (struct archive_call *)job;
+  call->archive->busy = false;
+  napi_delete_reference(env, call->handle);
+  if (call->buffer) napi_delete_reference(env, call->buffer);
+  if (call->fd >= 0) close(call->fd);
+}
+
+static int run_push(struct archive_job *job) {
+  struct archive_call *call = (struct archive_call *)job;
+  return stream_push(call->archive->stream, call->bytes, call->size) ? copy_error(call->archive, &job->error) : 0;
+}
+
+static int run_finish(struct archive_job *job) {
+  struct archive *a = ((struct archive_call *)job)->archive;
+  if (stream_finish(a->stream) || (a->untar && (tar_finish(&a->parser) || extract_finish(&a->extractor)))) return copy_error(a, &job->error);
+  return 0;
+}
+
+static int run_all(struct archive_job *job) {
+  struct archive_call *call = (struct archive_call *)job;
+  size_t room = 256 << 10;
+  uint8_t *bytes = malloc(room);
+  if (!bytes) return archive_fail(&job->error, ENOMEM, "", "out of memory");
+  int result = 0;
+  for (ssize_t size; !result;) {
+    if (call->archive->cancelled) result = archive_fail(&job->error, ECANCELED, "", "cancelled");
+    else if ((size = read(call->fd, bytes, room)) < 0) result = archive_fail(&job->error, errno, "", "cannot read the archive");
+    else if (size == 0) break;
+    else if (stream_push(call->archive->stream, bytes, (size_t)size)) result = copy_error(call->archive, &job->error);
+  }
+  free(bytes);
+  return result ? -1 : run_finish(job);
+}
+
+static void set_text(napi_env env, napi_value object, const char *name, const char *text) {
+  napi_value value;
+  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+  napi_set_named_property(env, object, name, value);
+}
+
+static void set_number(napi_env env, napi_value object, const char *name, uint64_t number) {
+  napi_value value;
+  napi_create_double(env, (double)number, &value);
+  napi_set_named_property(env, object, name, value);
+}
+
+static napi_value result_value(napi_env env, struct archive_job *job) {
+  static const char *kinds[] = {"plain", "plain", "gzip", "zstd"};
+  struct archive *a = ((struct archive_call *)job)->archive;
+  const struct stream_totals *totals = stream_totals(a->stream);
+  napi_value object, root_entry;
+  napi_create_object(env, &object);
+  set_text(env, object, "compression", kinds[totals->kind]);
+  set_text(env, object, "blobHex", totals->blob_digest);
+  set_text(env, object, "diffHex", totals->diff_digest);
+  set_number(env, object, "blobBytes", totals->raw_bytes);
+  set_number(env, object, "plainBytes", totals->plain_bytes);
+  struct extract_counters counters = a->untar ? a->extractor.counters : (struct extract_counters){0};
+  set_number(env, object, "entries", counters.entries);
+  set_number(env, object, "whiteouts", counters.whiteouts);
+  set_number(env, object, "droppedXattrs", counters.dropped_xattrs);
+  napi_get_boolean(env, counters.root_entry, &root_entry);
+  napi_set_named_property(env, object, "rootEntry", root_entry);
+  return object;
+}
+
+/* The handle in argument 0 as a call that may start, or NULL with an exception. */
+static struct archive_call *begin(napi_env env, napi_value handle, int (*run)(struct archive_job *)) {
+  struct archive *a;
+  if (napi_get_value_external(env, handle, (void **)&a) != napi_ok || !a->stream) {
+    napi_throw_type_error(env, "EBADF", "archive is closed");
+    return NULL;
+  }
+  if (a->busy) {
+    napi_throw_error(env, "EBUSY", "archive is busy");
+    return NULL;
+  }
+  struct archive_call *call = calloc(1, sizeof *call);
+  if (!call) {
+    addon_throw_errno(env, ENOMEM, "archive");
+    return NULL;
+  }
+  call->job = (struct archive_job){.run = run, .release = release};
+  call->archive = a;
+  call->fd = -1;
+  a->busy = true;
+  napi_create_reference(env, handle, 1, &call->handle);
+  return call;
+}
+
+static int bytes_of(napi_env env, napi_value value, const uint8_t **bytes, size_t *size) {
+  napi_typedarray_type type;
+  void *data;
+  if (napi_get_typedarray_info(env, value, &type, size, &data, NULL, NULL) != napi_ok || type != napi_uint8_array) {
+    napi_throw_type_error(env, "EINVAL", "expected a Uint8Array");
+    return -1;
+  }
+  *bytes = data;
+  return 0;
+}
+
+/* archivePush(handle, bytes): a promise. The bytes must not change until it settles. */
+static napi_value push(napi_env env, napi_callback_info info) {
+  size_t count = 2, size;
+  const uint8_t *bytes;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  if (bytes_of(env, arguments[1], &bytes, &size)) return NULL;
+  struct archive_call *call = begin(env, arguments[0], run_push);
+  if (!call) return NULL;
+  call->bytes = bytes;
+  call->size = size;
+  napi_create_reference(env, arguments[1], 1, &call->buffer);
+  return archive_job_queue(env, &call->job);
+}
+
+/* archivePushSync(handle, bytes): for worker threads. */
+static napi_value push_sync(napi_env env, napi_callback_info info) {
+  size_t count = 2, size;
+  const uint8_t *bytes;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct archive *a;
+  if (bytes_of(env, arguments[1], &bytes, &size)) return NULL;
+  if (napi_get_value_external(env, arguments[0], (void **)&a) != napi_ok || !a->stream || a->busy) {
+    napi_throw_type_error(env, "EBADF", "archive is closed or busy");
+    return NULL;
+  }
+  struct archive_error error = {0};
+  if (stream_push(a->stream, bytes, size)) {
+    copy_error(a, &error);
+    napi_throw(env, archive_error_value(env, &error));
+  }
+  return NULL;
+}
+
+/* archiveFinish(handle): a promise of the result. */
+static napi_value finish(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value handle;
+  napi_get_cb_info(env, info, &count, &handle, NULL, NULL);
+  struct archive_call *call = begin(env, handle, run_finish);
+  if (!call) return NULL;
+  call->job.value = result_value;
+  return archive_job_start(env, &call->job);
+}
+
+/* archiveRun(handle, fd): pushes all that fd has, then finishes; a promise of the result. */
+static napi_value run(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  int32_t fd;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  if (napi_get_value_int32(env, arguments[1], &fd) != napi_ok) {
+    napi_throw_type_error(env, "EINVAL", "expected a file descriptor");
+    return NULL;
+  }
+  struct archive_call *call = begin(env, arguments[0], run_all);
+  if (!call) return NULL;
+  call->fd = duplicate(fd);
+  call->job.value = result_value;
+  return archive_job_start(env, &call->job);
+}
+
+/* archiveClose(handle): ends a running archiveRun at its next read, or frees what the handle holds. Idempotent. */
+static napi_value close_handle(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value handle;
+  struct archive *a;
+  napi_get_cb_info(env, info, &count, &handle, NULL, NULL);
+  if (napi_get_value_external(env, handle, (void **)&a) != napi_ok) return NULL;
+  a->cancelled = true;
+  if (!a->busy) archive_close(a);
+  return NULL;
+}
+
+int register_archive_tree(napi_env env, napi_value exports);
 
 int register_archive(napi_env env, napi_value exports) {
-  (void)env;
-  (void)exports;
-  return 0;
+  return addon_function(env, exports, "archiveOpen", open_archive) || addon_function(env, exports, "archivePush", push) ||
+         addon_function(env, exports, "archivePushSync", push_sync) || addon_function(env, exports, "archiveFinish", finish) ||
+         addon_function(env, exports, "archiveRun", run) || addon_function(env, exports, "archiveClose", close_handle) || register_archive_tree(env, exports);
 }

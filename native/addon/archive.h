@@ -1,0 +1,212 @@
+/*
+ * Archives: a tar parser, an extractor that stays inside its root, a byte stream that hashes and inflates, a tar writer and
+ * operations on trees. None of it knows Node; archive.c is the only file here that does. Flags and limits come in, counters
+ * and the failing entry come out.
+ *
+ *   bytes ─▶ stream (blob sha256, gzip | zstd | plain, diff sha256) ─▶ tar parser ─▶ extractor ─▶ files below one root fd
+ */
+#ifndef GANTRY_ARCHIVE_H
+#define GANTRY_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+/* Why an archive was refused. number is an errno: EBADMSG for malformed bytes, E2BIG for a budget, ELOOP and EXDEV for escapes. */
+struct archive_error {
+  int number;
+  char text[160];
+  char path[512];
+};
+
+/* Records the first error only. Always returns -1. */
+int archive_fail(struct archive_error *error, int number, const char *path, const char *text);
+
+/* ---- tar parser: archive_tar.c ---- */
+
+enum tar_type { TAR_FILE = '0', TAR_HARD_LINK = '1', TAR_SYMLINK = '2', TAR_CHAR = '3', TAR_BLOCK = '4', TAR_DIR = '5', TAR_FIFO = '6' };
+
+struct tar_xattr {
+  const char *name;
+  const uint8_t *value;
+  size_t size;
+};
+
+/* Valid during the callback only. path and link are bytes, NUL-terminated, exactly as the archive has them. */
+struct tar_entry {
+  enum tar_type type;
+  const char *path;
+  const char *link;
+  uint64_t size; /* with holes */
+  uint32_t mode; /* 07777 */
+  int64_t uid, gid;
+  int64_t mtime;
+  uint32_t mtime_nsec;
+  uint32_t dev_major, dev_minor;
+  const struct tar_xattr *xattrs;
+  size_t xattr_count;
+};
+
+/* Each returns 0, or -1 to stop (the sink keeps its own error). */
+struct tar_sink {
+  void *context;
+  int (*entry)(void *context, const struct tar_entry *entry);
+  int (*data)(void *context, uint64_t offset, const uint8_t *bytes, size_t size);
+  int (*end)(void *context);
+};
+
+struct tar_limits {
+  uint64_t bytes;    /* of file data, without holes */
+  uint64_t entries;
+  uint64_t metadata; /* bytes of one entry's extended headers */
+};
+
+struct tar_segment {
+  uint64_t offset, size;
+};
+
+struct tar_buffer {
+  char *bytes;
+  size_t size, room;
+};
+
+enum tar_state { TAR_HEADER, TAR_META, TAR_SPARSE_HEADER, TAR_SPARSE_MAP, TAR_DATA, TAR_PADDING, TAR_ENDED };
+
+struct tar_parser {
+  struct tar_sink sink;
+  struct tar_limits limits;
+  struct archive_error error;
+  enum tar_state state;
+  uint8_t block[512];
+  size_t filled;
+  bool zero_block;
+  uint64_t entries, bytes;
+
+  char meta_type; /* x, g, L, K */
+  uint64_t remaining, padding;
+  struct tar_buffer pax, long_name, long_link, sparse_text;
+  bool has_pax, has_name, has_link;
+
+  struct tar_entry entry;
+  char path_room[512], link_room[128];
+  struct tar_xattr *xattrs;
+  size_t xattr_count, xattr_room;
+  struct tar_segment *segments;
+  size_t segment_count, segment_room, segment;
+  uint64_t segment_done;
+  bool sparse;
+};
+
+void tar_init(struct tar_parser *parser, struct tar_sink sink, struct tar_limits limits);
+/* 0, or -1 with parser->error set (error.number 0 when the sink stopped it). */
+int tar_push(struct tar_parser *parser, const uint8_t *bytes, size_t size);
+/* The input has ended. */
+int tar_finish(struct tar_parser *parser);
+void tar_free(struct tar_parser *parser);
+/* archive_tar_pax.c: reads parser->pax into the entry. */
+int tar_apply_pax(struct tar_parser *parser, uint64_t *stored_size, bool *map_in_data);
+int tar_add_segment(struct tar_parser *parser, uint64_t offset, uint64_t size);
+
+/* ---- extractor: archive_extract.c ---- */
+
+enum extract_flags {
+  EXTRACT_OWNER = 1,            /* set uid and gid */
+  EXTRACT_XATTRS = 2,           /* set extended attributes; overlay's own names are dropped and counted */
+  EXTRACT_DEVICES = 4,          /* make device nodes; else they are refused */
+  EXTRACT_WHITEOUT_OVERLAY = 8, /* .wh. names become overlay's 0/0 devices and opaque marks */
+  EXTRACT_WHITEOUT_APPLY = 16,  /* .wh. names delete what earlier layers left */
+  EXTRACT_USER_XATTR = 32,      /* overlay marks in user.overlay.* */
+  EXTRACT_NEED_PARENTS = 64,    /* stop with ESTALE when a parent folder or link target is not in this archive */
+  EXTRACT_SYNC = 128,           /* syncfs at the end */
+};
+
+struct extract_counters {
+  uint64_t entries, files, bytes, whiteouts, dropped_xattrs;
+  bool root_entry; /* the archive says how the root folder looks */
+};
+
+struct extract_dir {
+  char *path;
+  struct timespec mtime;
+};
+
+struct extractor {
+  int root;
+  unsigned flags;
+  uint64_t depth;         /* most components in a path */
+  uint64_t retained_most; /* bytes kept until the end: folder names and times, names seen */
+  uint64_t retained;
+  struct archive_error error;
+  struct extract_counters counters;
+
+  char parent_path[4096];
+  int parent; /* -1: none cached */
+  int file;
+  uint64_t file_size;
+  bool file_sparse;
+  struct tar_entry *attributes; /* of the open file, owned */
+  struct extract_dir *dirs;
+  size_t dir_count, dir_room;
+  uint64_t *seen; /* hashes of the paths that this archive made; only with EXTRACT_WHITEOUT_APPLY */
+  size_t seen_count, seen_room;
+};
+
+void extract_init(struct extractor *extractor, int root, unsigned flags);
+struct tar_sink extract_sink(struct extractor *extractor);
+/* Folder times, then syncfs when asked. */
+int extract_finish(struct extractor *extractor);
+void extract_free(struct extractor *extractor);
+
+/* archive_extract_path.c */
+/* Cleans a name lexically into room: no leading slash, no ".", no "..". "" is the root. -1 with errno EXDEV when it leaves. */
+int extract_clean(const char *name, char room[4096], uint64_t depth);
+/* An O_PATH fd of the folder at path below root, links resolved inside root; makes it when missing. */
+int extract_parent(struct extractor *extractor, const char *path);
+void extract_forget_parent(struct extractor *extractor);
+int open_in_root(int root, const char *path, int flags);
+uint64_t extract_hash(const char *path);
+int extract_saw(struct extractor *extractor, const char *path);
+bool extract_has_seen(const struct extractor *extractor, const char *path);
+/* archive_extract_whiteout.c */
+/* 1 when base was a whiteout and is dealt with, 0 when it is an ordinary name, -1 on error. */
+int extract_whiteout(struct extractor *extractor, const char *path, int parent, const char *base);
+int extract_mark_opaque(struct extractor *extractor, int dir);
+
+/* ---- byte stream: archive_stream.c ---- */
+
+enum stream_kind { STREAM_UNKNOWN, STREAM_PLAIN, STREAM_GZIP, STREAM_ZSTD };
+
+struct archive_stream;
+typedef int (*stream_output)(void *context, const uint8_t *bytes, size_t size);
+
+struct stream_totals {
+  enum stream_kind kind;
+  uint64_t raw_bytes, plain_bytes;
+  char blob_digest[65], diff_digest[65]; /* hex, after stream_finish */
+};
+
+/* blob_fd: gets the raw bytes, -1 for none. plain_most: budget of inflated bytes. Without an output nothing is inflated. */
+struct archive_stream *stream_new(int blob_fd, uint64_t plain_most, stream_output output, void *context);
+int stream_push(struct archive_stream *stream, const uint8_t *bytes, size_t size);
+int stream_finish(struct archive_stream *stream);
+const struct archive_error *stream_error(const struct archive_stream *stream);
+const struct stream_totals *stream_totals(const struct archive_stream *stream);
+void stream_free(struct archive_stream *stream);
+
+/* ---- trees: archive_tree.c. All by fd, never following links. ---- */
+
+struct tree_usage {
+  uint64_t bytes, inodes;
+};
+
+/* Removes name below dir, whatever it is. A missing one is no error. */
+int tree_remove(int dir, const char *name);
+/* Removes what is inside the folder `dir`. */
+int tree_clear(int dir);
+/* Disk use as du counts it: blocks, hard links once. */
+int tree_usage(int dir, struct tree_usage *usage);
+/* Copies what is inside `from` into `to`, with owners, modes, times, xattrs, hard links, devices and holes. */
+int tree_copy(int from, int to);
+
+#endif

@@ -1,0 +1,120 @@
+#define _GNU_SOURCE
+#include "archive_job.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+napi_value archive_error_value(napi_env env, const struct archive_error *error) {
+  char text[1024];
+  bool plain = error->number == EBADMSG || error->number == E2BIG || error->number == EXDEV || error->number == ESTALE || error->number == ENOTSUP;
+  snprintf(text, sizeof text, "%s%s%s%s%s", error->text, plain ? "" : ": ", plain ? "" : strerror(error->number), *error->path ? ": " : "", error->path);
+  const char *name = strerrorname_np(error->number);
+  napi_value message, code, path, value;
+  napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &message);
+  napi_create_string_utf8(env, name ? name : "EUNKNOWN", NAPI_AUTO_LENGTH, &code);
+  napi_create_string_utf8(env, error->path, NAPI_AUTO_LENGTH, &path);
+  napi_create_error(env, code, message, &value);
+  napi_set_named_property(env, value, "path", path);
+  return value;
+}
+
+static void settle(napi_env env, struct archive_job *job, bool failed) {
+  napi_value value;
+  if (failed) {
+    napi_reject_deferred(env, job->deferred, archive_error_value(env, &job->error));
+  } else {
+    if (job->value) value = job->value(env, job);
+    else napi_get_undefined(env, &value);
+    napi_resolve_deferred(env, job->deferred, value);
+  }
+  if (job->release) job->release(env, job);
+  free(job);
+}
+
+static void on_done(napi_env env, napi_value callback, void *context, void *data) {
+  (void)callback;
+  (void)context;
+  struct archive_job *job = data;
+  if (!env) return; /* the environment is going down: nobody waits */
+  napi_threadsafe_function done = job->done;
+  settle(env, job, job->error.number != 0);
+  napi_release_threadsafe_function(done, napi_tsfn_release);
+}
+
+static void *thread(void *context) {
+  struct archive_job *job = context;
+  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
+  if (job->run(job) && !job->error.number) archive_fail(&job->error, EIO, "", "failed");
+  napi_call_threadsafe_function(job->done, job, napi_tsfn_blocking);
+  return NULL;
+}
+
+static napi_value refuse(napi_env env, struct archive_job *job, const char *text) {
+  if (job->release) job->release(env, job);
+  free(job);
+  napi_throw_error(env, "ENOMEM", text);
+  return NULL;
+}
+
+napi_value archive_job_start(napi_env env, struct archive_job *job) {
+  napi_value promise, name;
+  napi_create_string_utf8(env, "gantry:archive", NAPI_AUTO_LENGTH, &name);
+  if (napi_create_threadsafe_function(env, NULL, NULL, name, 1, 1, NULL, NULL, NULL, on_done, &job->done) != napi_ok) return refuse(env, job, "cannot make a thread-safe function");
+  napi_create_promise(env, &job->deferred, &promise);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, 1 << 20);
+  pthread_t id;
+  int result = pthread_create(&id, &attributes, thread, job);
+  pthread_attr_destroy(&attributes);
+  if (result) {
+    archive_fail(&job->error, result, "", "cannot start a thread");
+    napi_threadsafe_function done = job->done;
+    settle(env, job, true);
+    napi_release_threadsafe_function(done, napi_tsfn_release);
+  }
+  return promise;
+}
+
+struct queued {
+  struct archive_job *job;
+  napi_async_work work;
+  bool failed;
+};
+
+static void execute(napi_env env, void *context) {
+  (void)env;
+  struct queued *queued = context;
+  queued->failed = queued->job->run(queued->job) != 0;
+  if (queued->failed && !queued->job->error.number) archive_fail(&queued->job->error, EIO, "", "failed");
+}
+
+static void complete(napi_env env, napi_status status, void *context) {
+  struct queued *queued = context;
+  if (status != napi_ok) archive_fail(&queued->job->error, ECANCELED, "", "cancelled");
+  settle(env, queued->job, queued->failed || status != napi_ok);
+  napi_delete_async_work(env, queued->work);
+  free(queued);
+}
+
+napi_value archive_job_queue(napi_env env, struct archive_job *job) {
+  napi_value promise, name;
+  struct queued *queued = calloc(1, sizeof *queued);
+  if (!queued) return refuse(env, job, "out of memory");
+  queued->job = job;
+  napi_create_string_utf8(env, "gantry:archive", NAPI_AUTO_LENGTH, &name);
+  if (napi_create_async_work(env, NULL, name, execute, complete, queued, &queued->work) != napi_ok) {
+    free(queued);
+    return refuse(env, job, "cannot queue work");
+  }
+  napi_create_promise(env, &job->deferred, &promise);
+  napi_queue_async_work(env, queued->work);
+  return promise;
+}

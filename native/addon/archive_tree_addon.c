@@ -1,0 +1,140 @@
+/* Tree operations and look-ups inside a root, as JavaScript calls them. */
+#define _GNU_SOURCE
+#include "addon.h"
+#include "archive_job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct tree_call {
+  struct archive_job job;
+  int from, to;
+  char name[256];
+  struct tree_usage usage;
+};
+
+static void release(napi_env env, struct archive_job *job) {
+  (void)env;
+  struct tree_call *call = (struct tree_call *)job;
+  if (call->from >= 0) close(call->from);
+  if (call->to >= 0) close(call->to);
+}
+
+static int32_t int_of(napi_env env, napi_value value) {
+  int32_t number;
+  return napi_get_value_int32(env, value, &number) == napi_ok ? number : -1;
+}
+
+static struct tree_call *begin(napi_env env, napi_value from, int (*run)(struct archive_job *)) {
+  struct tree_call *call = calloc(1, sizeof *call);
+  if (call) {
+    call->job = (struct archive_job){.run = run, .release = release};
+    call->to = -1;
+    call->from = fcntl(int_of(env, from), F_DUPFD_CLOEXEC, 3);
+    if (call->from >= 0) return call;
+  }
+  int number = call ? errno : ENOMEM;
+  free(call);
+  addon_throw_errno(env, number, "fcntl");
+  return NULL;
+}
+
+static int run_remove(struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  return tree_remove(call->from, call->name) ? archive_fail(&job->error, errno, call->name, "cannot remove") : 0;
+}
+
+/* treeRemove(dirFd, name): a promise. A missing name is no error. */
+static napi_value remove_tree(napi_env env, napi_callback_info info) {
+  size_t count = 2, size;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct tree_call *call = begin(env, arguments[0], run_remove);
+  if (!call) return NULL;
+  if (napi_get_value_string_utf8(env, arguments[1], call->name, sizeof call->name, &size) != napi_ok || !size || strchr(call->name, '/')) {
+    release(env, &call->job);
+    free(call);
+    napi_throw_type_error(env, "EINVAL", "expected a name without a slash");
+    return NULL;
+  }
+  return archive_job_start(env, &call->job);
+}
+
+static int run_usage(struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  return tree_usage(call->from, &call->usage) ? archive_fail(&job->error, errno, "", "cannot sum up") : 0;
+}
+
+static napi_value usage_value(napi_env env, struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  napi_value object, bytes, inodes;
+  napi_create_object(env, &object);
+  napi_create_double(env, (double)call->usage.bytes, &bytes);
+  napi_create_double(env, (double)call->usage.inodes, &inodes);
+  napi_set_named_property(env, object, "bytes", bytes);
+  napi_set_named_property(env, object, "inodes", inodes);
+  return object;
+}
+
+/* treeUsage(dirFd): a promise of { bytes, inodes }. */
+static napi_value usage(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  struct tree_call *call = begin(env, argument, run_usage);
+  if (!call) return NULL;
+  call->job.value = usage_value;
+  return archive_job_start(env, &call->job);
+}
+
+static int run_sync(struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  return syncfs(call->from) ? archive_fail(&job->error, errno, "", "cannot sync") : 0;
+}
+
+/* syncFileSystem(fd): a promise. */
+static napi_value sync_file_system(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  struct tree_call *call = begin(env, argument, run_sync);
+  return call ? archive_job_start(env, &call->job) : NULL;
+}
+
+/* openInRoot(rootFd, path, flags): an fd, links resolved inside the root. Throws the errno. */
+static napi_value open_path(napi_env env, napi_callback_info info) {
+  size_t count = 3, size;
+  char path[4096];
+  napi_value arguments[3], value;
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  if (napi_get_value_string_utf8(env, arguments[1], path, sizeof path, &size) != napi_ok || strlen(path) != size) {
+    napi_throw_type_error(env, "EINVAL", "expected a path");
+    return NULL;
+  }
+  int fd = open_in_root(int_of(env, arguments[0]), path, int_of(env, arguments[2]));
+  if (fd < 0) return addon_throw_errno(env, errno, "openat2");
+  napi_create_int32(env, fd, &value);
+  return value;
+}
+
+/* linkFile(fd, path): gives the file of fd, also an unnamed one, a further name on its file system. */
+static napi_value link_file(napi_env env, napi_callback_info info) {
+  size_t count = 2, size;
+  char path[4096];
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  if (napi_get_value_string_utf8(env, arguments[1], path, sizeof path, &size) != napi_ok || strlen(path) != size) {
+    napi_throw_type_error(env, "EINVAL", "expected a path");
+    return NULL;
+  }
+  return linkat(int_of(env, arguments[0]), "", AT_FDCWD, path, AT_EMPTY_PATH) ? addon_throw_errno(env, errno, "linkat") : NULL;
+}
+
+int register_archive_tree(napi_env env, napi_value exports) {
+  return addon_function(env, exports, "treeRemove", remove_tree) || addon_function(env, exports, "treeUsage", usage) ||
+         addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path) ||
+         addon_function(env, exports, "linkFile", link_file);
+}

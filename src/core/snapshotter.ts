@@ -1,0 +1,83 @@
+/**
+ * A storage driver: keeps unpacked layers and containers' writable layers as snapshots, and says how to mount them.
+ *
+ *   prepare(key, parent) ─▶ active ──commit(key, name)─▶ committed ──parent of──▶ other snapshots
+ *                             │ mounts, unpackTarget,        │
+ *                             │ usage, diff                  │
+ *                             └──────── remove ──────────────┴─▶ gone
+ *
+ * Vocabulary: an active snapshot is writable and has a key that its maker chose (a container's id, "unpack-..."). A committed
+ * snapshot never changes again; its name is the chainID of the layers in it. A parent is always committed. Keys and names are
+ * one namespace.
+ *
+ * A layer:      prepare("unpack-7", parent); untar into unpackTarget("unpack-7"); commit("unpack-7", chainId)
+ * A container:  prepare(containerId, chainId); mounts(containerId) go to the runtime; remove(containerId)
+ *
+ * Durability: after a crash a snapshot is either complete or not committed. What nobody committed and no container owns is found
+ * with list() at the next start and removed. Parents are not protected from removal: the caller's garbage collection orders it.
+ *
+ * The contract suite is in snapshotter.contract.ts; every driver passes it.
+ */
+import type { RootfsMount } from "./runtime.ts";
+
+export interface Snapshotter {
+  /** "overlay2", "vfs": also its folder's name. */
+  readonly driver: string;
+  /** Layers may be unpacked in any order, each without its parent, which commit() then names. */
+  readonly lateParent: boolean;
+  /** Name and value pairs for `docker info`. */
+  status(): [string, string][];
+
+  /** A new active snapshot; without a parent an empty one. "conflict" when the key is taken, "not-found" without the parent.
+   *  Fast where the driver allows it: it is part of each container's creation. */
+  prepare(key: string, parent?: string): Promise<void>;
+  /** How to mount an active snapshot, in order. Lower folders are topmost first. Nothing is mounted by this call. */
+  mounts(key: string): RootfsMount[];
+  /** A folder through which the content of an active snapshot can be written. With `merged`, what the parents have is visible in
+   *  it and deleted by deleting; otherwise it may show this layer alone, and deletions are written as the target says. */
+  unpackTarget(key: string, options?: { merged?: boolean }): UnpackTarget;
+  /** Makes an active snapshot read-only under a name. When the name exists already, the active one is dropped. */
+  commit(key: string, name: string, options?: CommitOptions): Promise<void>;
+  /** Drops a snapshot; its files go in the background. A missing one is no error. */
+  remove(key: string): Promise<void>;
+  /** What this snapshot alone takes, without its parents. */
+  usage(key: string): Promise<SnapshotUsage>;
+  /** What an active snapshot changed, sorted by path. */
+  diff(key: string): Promise<SnapshotChange[]>;
+
+  has(name: string): boolean;
+  list(): SnapshotInfo[];
+  /** Ends when all removed snapshots' files are gone. */
+  settled(): Promise<void>;
+}
+
+export interface UnpackTarget extends Disposable {
+  /** A folder to open and write below, by fd. Valid until disposed. */
+  path: string;
+  /** "overlay": deletions are 0/0 devices and opaque marks. "apply": they delete. */
+  whiteouts: "overlay" | "apply";
+}
+
+export interface CommitOptions {
+  /** Only with lateParent, when prepare() was not told. */
+  parent?: string;
+  /** The layer said nothing of its root folder: it looks as in the parent. */
+  inheritRoot?: boolean;
+}
+
+export interface SnapshotUsage {
+  bytes: number;
+  inodes: number;
+}
+
+export interface SnapshotInfo {
+  key: string;
+  kind: "active" | "committed";
+  parent?: string;
+}
+
+export interface SnapshotChange {
+  kind: "added" | "modified" | "deleted";
+  /** Absolute inside the container. */
+  path: string;
+}

@@ -1,0 +1,255 @@
+/**
+ *   <dir>/sha256/<hex>     blobs, mode 0444
+ *   <dir>/ingest/<name>    what is arriving: a file, or the folder of an uploaded archive
+ *   <dir>/trash/           what was dropped and is being deleted
+ */
+import { closeSync, constants, createReadStream, existsSync, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, renameSync, statSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ParentNeeded } from "../../core/content.ts";
+import type { ArchiveReceiver, BlobReceiver, ContentStore, ReceiveOptions, UnpackOptions, UnpackedBlob } from "../../core/content.ts";
+import type { UnpackTarget } from "../../core/snapshotter.ts";
+import { type Digest, digestOf, hexOf, isDigest } from "../../lib/digest.ts";
+import { GantryError, invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
+import { ArchiveStream, extract, linkFile, openDirectory, openInRoot, syncFileSystem } from "../../sys/archive.ts";
+import type { ArchiveResult } from "../../sys/archive.ts";
+import { Trash } from "../../sys/trash.ts";
+
+/** What an archive must leave free on the disk. */
+const reservedBytes = 256 << 20;
+const layerFlags = extract.owner | extract.xattrs | extract.devices;
+
+export class LocalContent implements ContentStore {
+  readonly #dir: string;
+  readonly #blobs: string;
+  readonly #ingest: string;
+  readonly #trash: Trash;
+  #counter = 0;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.#blobs = join(dir, "sha256");
+    this.#ingest = join(dir, "ingest");
+    mkdirSync(this.#blobs, { recursive: true, mode: 0o700 });
+    mkdirSync(this.#ingest, { recursive: true, mode: 0o700 });
+    this.#trash = new Trash(join(dir, "trash"));
+    for (const name of readdirSync(this.#ingest)) this.#trash.discard(join(this.#ingest, name));
+  }
+
+  has(digest: Digest): boolean {
+    return existsSync(this.#path(digest));
+  }
+
+  size(digest: Digest): number | undefined {
+    return statSync(this.#path(digest), { throwIfNoEntry: false })?.size;
+  }
+
+  read(digest: Digest, mostBytes: number): Buffer {
+    const size = this.size(digest);
+    if (size === undefined) throw notFound(`content ${digest} is missing`);
+    if (size > mostBytes) throw invalidParameter(`content ${digest} has ${size} bytes, more than ${mostBytes}`);
+    const bytes = readFileSync(this.#path(digest));
+    if (digestOf(bytes) !== digest) throw new GantryError("data-loss", `content ${digest} is damaged on disk`);
+    return bytes;
+  }
+
+  stream(digest: Digest): AsyncIterable<Uint8Array> {
+    if (!this.has(digest)) throw notFound(`content ${digest} is missing`);
+    return createReadStream(this.#path(digest), { highWaterMark: 256 << 10 });
+  }
+
+  write(bytes: Uint8Array): Digest {
+    const digest = digestOf(bytes);
+    if (this.has(digest)) return digest;
+    const path = this.#fresh();
+    try {
+      writeFileSync(path, bytes, { mode: 0o444 });
+      renameSync(path, this.#path(digest));
+    } catch (error) {
+      this.#trash.discard(path);
+      throw explained("cannot write content", error);
+    }
+    return digest;
+  }
+
+  receive(options: ReceiveOptions = {}): BlobReceiver {
+    const path = this.#fresh();
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o444);
+    let stream: ArchiveStream;
+    try {
+      stream = this.#unpacker(options.target, { blob: fd, needsParents: false });
+    } catch (error) {
+      closeSync(fd);
+      this.#trash.discard(path);
+      throw explained("cannot receive content", error);
+    }
+    return {
+      push: (bytes) => stream.push(bytes).catch((error: unknown) => Promise.reject(explained("cannot receive content", error))),
+      finish: async (expected) => {
+        const result = unpacked(await stream.finish().catch((error: unknown) => Promise.reject(explained("cannot receive content", error))));
+        if (expected !== undefined && result.digest !== expected) throw systemError(`failed to verify content: expected ${expected}, got ${result.digest}`);
+        this.#place(path, result.digest);
+        return result;
+      },
+      [Symbol.asyncDispose]: async () => {
+        stream[Symbol.dispose]();
+        closeSync(fd);
+        this.#trash.discard(path);
+      },
+    };
+  }
+
+  receiveArchive(): ArchiveReceiver {
+    const path = this.#fresh();
+    mkdirSync(path, { mode: 0o700 });
+    const root = openDirectory(path);
+    const stream = new ArchiveStream({ root, budget: { bytes: this.#freeBytes(), entries: 100_000 } });
+    const failed = (error: unknown): Promise<never> => Promise.reject(explained("invalid archive", error));
+    return {
+      push: (bytes) => stream.push(bytes).catch(failed),
+      finish: async () => void (await stream.finish().catch(failed)),
+      has: (name) => withFile(root, name, () => true) ?? false,
+      read: (name, mostBytes) =>
+        withFile(root, name, (fd) => {
+          const { size } = fstatSync(fd);
+          if (size > mostBytes) throw invalidParameter(`invalid archive: ${name} has ${size} bytes, more than ${mostBytes}`);
+          return readFileSync(fd);
+        }),
+      adopt: (name, expected) => this.#adopt(root, name, expected),
+      [Symbol.asyncDispose]: async () => {
+        stream[Symbol.dispose]();
+        closeSync(root);
+        this.#trash.discard(path);
+      },
+    };
+  }
+
+  async #adopt(root: number, name: string, expected: Digest | undefined): Promise<{ digest: Digest; size: number; compression: UnpackedBlob["compression"] }> {
+    const fd = openFile(root, name);
+    if (fd === undefined) throw notFound(`invalid archive: ${name} is missing`);
+    try {
+      using hash = new ArchiveStream({ raw: true });
+      const { blobHex, blobBytes } = await hash.run(fd);
+      const digest: Digest = `sha256:${blobHex}`;
+      if (expected !== undefined && digest !== expected) throw invalidParameter(`invalid archive: ${name} has the digest ${digest}, not ${expected}`);
+      if (!this.has(digest)) {
+        fchmodSync(fd, 0o444);
+        const path = this.#fresh();
+        linkFile(fd, path);
+        this.#place(path, digest);
+      }
+      return { digest, size: blobBytes, compression: compressionOf(fd) };
+    } catch (error) {
+      throw explained("cannot keep content", error);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  async unpack(digest: Digest, target: UnpackTarget, options: UnpackOptions): Promise<UnpackedBlob> {
+    const fd = this.#open(digest);
+    try {
+      using stream = this.#unpacker(target, { needsParents: options.needsParents });
+      const result = unpacked(await stream.run(fd));
+      if (result.digest !== digest) throw new GantryError("data-loss", `content ${digest} is damaged on disk`);
+      return result;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ESTALE") throw new ParentNeeded(messageOf(error));
+      throw explained("failed to extract layer", error);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  delete(digest: Digest): void {
+    this.#trash.discard(this.#path(digest));
+  }
+
+  list(): Digest[] {
+    return readdirSync(this.#blobs)
+      .map((hex) => `sha256:${hex}`)
+      .filter(isDigest);
+  }
+
+  sync(): Promise<void> {
+    return syncFileSystem(this.#dir);
+  }
+
+  #unpacker(target: UnpackTarget | undefined, options: { blob?: number; needsParents: boolean }): ArchiveStream {
+    const root = target === undefined ? undefined : openDirectory(target.path);
+    const whiteouts = target?.whiteouts === "apply" ? extract.whiteoutApply : extract.whiteoutOverlay;
+    try {
+      return new ArchiveStream({
+        ...(root === undefined ? {} : { root }),
+        ...(options.blob === undefined ? {} : { blob: options.blob }),
+        flags: layerFlags | whiteouts | (options.needsParents ? extract.needParents : 0),
+        budget: { bytes: this.#freeBytes() },
+      });
+    } finally {
+      if (root !== undefined) closeSync(root);
+    }
+  }
+
+  #freeBytes(): number {
+    const { bavail, bsize } = statfsSync(this.#dir);
+    return Math.max(0, bavail * bsize - reservedBytes);
+  }
+
+  #open(digest: Digest): number {
+    try {
+      return openSync(this.#path(digest), "r");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") throw notFound(`content ${digest} is missing`);
+      throw explained("cannot read content", error);
+    }
+  }
+
+  #path(digest: Digest): string {
+    return join(this.#blobs, hexOf(digest));
+  }
+
+  #fresh(): string {
+    return join(this.#ingest, `${process.pid}-${this.#counter++}`);
+  }
+
+  #place(path: string, digest: Digest): void {
+    renameSync(path, this.#path(digest));
+  }
+}
+
+function unpacked(result: ArchiveResult): UnpackedBlob {
+  return { digest: `sha256:${result.blobHex}`, size: result.blobBytes, compression: result.compression, diffId: `sha256:${result.diffHex}`, entries: result.entries, rootEntry: result.rootEntry };
+}
+
+/** A regular file inside the root, or undefined. FIFOs and devices are never opened for reading: nothing here blocks. */
+function openFile(root: number, name: string): number | undefined {
+  let fd: number;
+  try {
+    fd = openInRoot(root, name, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  return undefined;
+}
+
+function withFile<T>(root: number, name: string, use: (fd: number) => T): T | undefined {
+  const fd = openFile(root, name);
+  if (fd === undefined) return undefined;
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function compressionOf(fd: number): UnpackedBlob["compression"] {
+  const magic = Buffer.alloc(4);
+  readSync(fd, magic, 0, 4, 0);
+  if (magic[0] === 0x1f && magic[1] === 0x8b) return "gzip";
+  return magic.readUInt32LE(0) === 0xfd2fb528 ? "zstd" : "plain";
+}
+
+function explained(what: string, error: unknown): GantryError {
+  return error instanceof GantryError ? error : systemError(`${what}: ${messageOf(error)}`, error);
+}

@@ -1,0 +1,181 @@
+/**
+ * Snapshots as overlay layers.
+ *
+ *   <dir>/<id>/diff/        the layer's files; deletions as 0/0 devices, opaque folders as trusted.overlay.opaque
+ *   <dir>/<id>/work/        overlay's own, only while active
+ *   <dir>/<id>/parent       link to ../<parent's id>, absent without a parent
+ *   <dir>/<id>/layer.json   committed: { bytes, inodes }
+ *   <dir>/trash/            what was removed and is being deleted
+ *
+ * <id> is a committed snapshot's chainID without "sha256:", or an active one's key.
+ * A snapshot is committed when layer.json is there: it is written last, then the folder gets its final name.
+ */
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { RootfsMount } from "../../core/runtime.ts";
+import type { CommitOptions, SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
+import { conflict, notFound, systemError } from "../../lib/errors.ts";
+import { treeUsage } from "../../sys/archive.ts";
+import { Trash } from "../../sys/trash.ts";
+
+/**
+ * metacopy=off and redirect_dir=nofollow: an upper folder holds all data of what changed, so that it can be diffed and committed
+ * by itself, and a layer cannot point outside of itself. index=off: lower folders are shared by many mounts.
+ */
+const mountOptions = ["index=off", "metacopy=off", "redirect_dir=nofollow"];
+const mostLayers = 500;
+
+const prefix = "sha256:";
+const idOf = (key: string): string => (key.startsWith(prefix) ? key.slice(prefix.length) : key);
+
+export class Overlay2 implements Snapshotter {
+  readonly driver = "overlay2";
+  readonly lateParent = true;
+  readonly #dir: string;
+  readonly #trash: Trash;
+  readonly #status: [string, string][];
+  /** Lower folders of a committed snapshot and its parents, topmost first. */
+  readonly #chains = new Map<string, string[]>();
+  readonly #roots = new Map<string, { mode: number; uid: number; gid: number }>();
+
+  constructor(dir: string, status: [string, string][]) {
+    this.#dir = dir;
+    this.#status = status;
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    this.#trash = new Trash(join(dir, "trash"));
+  }
+
+  status(): [string, string][] {
+    return this.#status;
+  }
+
+  async prepare(key: string, parent?: string): Promise<void> {
+    const dir = this.#folder(key);
+    if (parent !== undefined) this.#chain(parent);
+    try {
+      mkdirSync(dir, 0o700);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") throw conflict(`snapshot ${key} already exists`);
+      throw systemError(`cannot make snapshot ${key}: ${(error as Error).message}`, error);
+    }
+    try {
+      const diff = join(dir, "diff");
+      mkdirSync(diff, 0o755);
+      mkdirSync(join(dir, "work"), 0o700);
+      if (parent !== undefined) {
+        symlinkSync(`../${idOf(parent)}`, join(dir, "parent"));
+        this.#dressRoot(diff, parent);
+      } else chmodSync(diff, 0o755);
+    } catch (error) {
+      rmSync(dir, { recursive: true, force: true });
+      throw systemError(`cannot make snapshot ${key}: ${(error as Error).message}`, error);
+    }
+  }
+
+  mounts(key: string): RootfsMount[] {
+    const dir = this.#existing(key);
+    const parent = this.#parent(dir);
+    if (parent === undefined) return [{ type: "bind", source: join(dir, "diff"), readonly: false }];
+    return [{ type: "overlay", lower: this.#chain(parent), upper: join(dir, "diff"), work: join(dir, "work"), options: mountOptions }];
+  }
+
+  unpackTarget(key: string, _options: { merged?: boolean } = {}): UnpackTarget {
+    return { path: join(this.#existing(key), "diff"), whiteouts: "overlay", [Symbol.dispose]: () => undefined };
+  }
+
+  async commit(key: string, name: string, options: CommitOptions = {}): Promise<void> {
+    const dir = this.#existing(key);
+    if (options.parent !== undefined && this.#parent(dir) === undefined) {
+      this.#chain(options.parent);
+      symlinkSync(`../${idOf(options.parent)}`, join(dir, "parent"));
+    }
+    const parent = this.#parent(dir);
+    if (parent !== undefined && options.inheritRoot === true) this.#dressRoot(join(dir, "diff"), parent);
+    const usage = await treeUsage(join(dir, "diff"));
+    rmSync(join(dir, "work"), { recursive: true, force: true });
+    writeFileSync(join(dir, "layer.json.new"), JSON.stringify(usage));
+    renameSync(join(dir, "layer.json.new"), join(dir, "layer.json"));
+    if (this.has(name)) return this.#trash.discard(dir);
+    renameSync(dir, this.#folder(name));
+  }
+
+  async remove(key: string): Promise<void> {
+    this.#chains.delete(key);
+    this.#roots.delete(key);
+    this.#trash.discard(this.#folder(key));
+  }
+
+  async usage(key: string): Promise<SnapshotUsage> {
+    const dir = this.#existing(key);
+    if (existsSync(join(dir, "layer.json"))) return JSON.parse(readFileSync(join(dir, "layer.json"), "utf8")) as SnapshotUsage;
+    return await treeUsage(join(dir, "diff"));
+  }
+
+  async diff(_key: string): Promise<SnapshotChange[]> {
+    return [];
+  }
+
+  has(name: string): boolean {
+    return this.#chains.has(name) || existsSync(join(this.#folder(name), "layer.json"));
+  }
+
+  list(): SnapshotInfo[] {
+    return readdirSync(this.#dir)
+      .filter((id) => id !== "trash")
+      .map((id) => {
+        const dir = join(this.#dir, id);
+        const parent = this.#parent(dir);
+        const committed = /^[0-9a-f]{64}$/.test(id) && existsSync(join(dir, "layer.json"));
+        return { key: committed ? prefix + id : id, kind: committed ? ("committed" as const) : ("active" as const), ...(parent === undefined ? {} : { parent }) };
+      });
+  }
+
+  settled(): Promise<void> {
+    return this.#trash.settled();
+  }
+
+  #folder(key: string): string {
+    const id = idOf(key);
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id) || id === "trash") throw systemError(`invalid snapshot name ${JSON.stringify(key)}`);
+    return join(this.#dir, id);
+  }
+
+  #existing(key: string): string {
+    const dir = this.#folder(key);
+    if (!existsSync(dir)) throw notFound(`snapshot ${key} does not exist`);
+    return dir;
+  }
+
+  #parent(dir: string): string | undefined {
+    try {
+      return prefix + basename(readlinkSync(join(dir, "parent")));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  #chain(name: string): string[] {
+    const known = this.#chains.get(name);
+    if (known) return known;
+    const dir = this.#folder(name);
+    if (!existsSync(join(dir, "layer.json"))) throw notFound(`snapshot ${name} does not exist`);
+    const parent = this.#parent(dir);
+    const chain = [join(dir, "diff"), ...(parent === undefined ? [] : this.#chain(parent))];
+    if (chain.length > mostLayers) throw systemError(`snapshot ${name} has more than ${mostLayers} layers, which overlay cannot mount`);
+    this.#chains.set(name, chain);
+    return chain;
+  }
+
+  /** Overlay shows the topmost layer's root folder: a new one looks like its parent's. */
+  #dressRoot(diff: string, parent: string): void {
+    let root = this.#roots.get(parent);
+    if (!root) {
+      const { mode, uid, gid } = statSync(this.#chain(parent)[0] ?? diff);
+      root = { mode: mode & 0o7777, uid, gid };
+      this.#roots.set(parent, root);
+    }
+    if (root.uid !== 0 || root.gid !== 0) chownSync(diff, root.uid, root.gid);
+    chmodSync(diff, root.mode);
+  }
+}

@@ -1,0 +1,100 @@
+/** Unpacks images' layers into snapshots, each once, however many ask for it at the same time. */
+import { type ContentStore, ParentNeeded } from "../../core/content.ts";
+import type { Snapshotter } from "../../core/snapshotter.ts";
+import type { Digest } from "../../lib/digest.ts";
+import { systemError } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import type { Descriptor } from "../../lib/oci-image.ts";
+import type { PlatformImage } from "./documents.ts";
+import type { Leases } from "./leases.ts";
+
+const mostAtOnce = 2;
+
+interface Layer {
+  name: Digest;
+  parent: Digest | undefined;
+  blob: Descriptor;
+  diffId: Digest;
+}
+
+export class Layers {
+  readonly #content: ContentStore;
+  readonly #snapshotter: Snapshotter;
+  readonly #leases: Leases;
+  readonly #underWay = new Map<Digest, Promise<void>>();
+  #counter = 0;
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(content: ContentStore, snapshotter: Snapshotter, leases: Leases) {
+    this.#content = content;
+    this.#snapshotter = snapshotter;
+    this.#leases = leases;
+  }
+
+  isUnpacked(image: PlatformImage): boolean {
+    const top = image.chain.at(-1);
+    return top === undefined || this.#snapshotter.has(top);
+  }
+
+  /** All layers of the image, bottom first or at once as the driver allows. */
+  async unpack(image: PlatformImage): Promise<void> {
+    using lease = this.#leases.begin();
+    for (const name of image.chain) lease.add(name);
+    const layers = image.chain.map((name, at): Layer => {
+      const blob = image.manifest.layers[at];
+      const diffId = image.document.rootfs.diff_ids[at];
+      if (!blob || !diffId) throw systemError(`layer ${at} of ${image.descriptor.digest} is missing`);
+      return { name, parent: image.chain[at - 1], blob, diffId };
+    });
+    for (const layer of layers) await this.#once(layer);
+  }
+
+  #once(layer: Layer): Promise<void> {
+    if (this.#snapshotter.has(layer.name)) return Promise.resolve();
+    let work = this.#underWay.get(layer.name);
+    if (!work) {
+      work = this.#limited(() => this.#unpackLayer(layer)).finally(() => this.#underWay.delete(layer.name));
+      this.#underWay.set(layer.name, work);
+    }
+    return work;
+  }
+
+  async #limited(work: () => Promise<void>): Promise<void> {
+    if (this.#running >= mostAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running++;
+    try {
+      await work();
+    } finally {
+      this.#running--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #unpackLayer(layer: Layer): Promise<void> {
+    try {
+      await this.#attempt(layer, false);
+    } catch (error) {
+      if (!(error instanceof ParentNeeded)) throw error;
+      await this.#attempt(layer, true);
+    }
+  }
+
+  async #attempt(layer: Layer, merged: boolean): Promise<void> {
+    const key = `unpack-${process.pid}-${this.#counter++}`;
+    using lease = this.#leases.begin();
+    lease.add(key);
+    await this.#snapshotter.prepare(key, layer.parent);
+    try {
+      using target = this.#snapshotter.unpackTarget(key, { merged });
+      const { diffId, rootEntry } = await this.#content.unpack(layer.blob.digest, target, { needsParents: layer.parent !== undefined && !merged && target.whiteouts === "overlay" });
+      if (diffId !== layer.diffId) throw systemError(`wrong diff id calculated on extraction: expected ${layer.diffId}, got ${diffId}`);
+      faultPoint("image-layer-unpacked");
+      await this.#snapshotter.commit(key, layer.name, { inheritRoot: !rootEntry });
+      faultPoint("image-layer-committed");
+    } catch (error) {
+      await this.#snapshotter.remove(key);
+      throw error;
+    }
+  }
+}

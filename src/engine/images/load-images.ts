@@ -1,0 +1,71 @@
+/** The use case `docker load`: archive in, named and unpacked images out. */
+import { messageOf, notFound } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import { type Platform, formatPlatform, platformDistance } from "../../lib/platform.ts";
+import { familiarNameOf } from "./find.ts";
+import { type BroughtImage, readImageArchive } from "./load.ts";
+import type { ImageContext } from "./service.ts";
+import { type ImageName, danglingName, isDangling } from "./store.ts";
+
+export interface LoadOptions {
+  /** Only images that provide one of these; unpacks them instead of the machine's own. */
+  platforms?: readonly Platform[];
+  /** Each line for the user as it becomes known. */
+  report: (text: string) => void;
+}
+
+/** Failures are "system" or what the archive's documents deserve; nothing is named then. */
+export async function loadArchive(context: ImageContext, bytes: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<ImageName[]> {
+  using lease = context.leases.begin();
+  let brought: BroughtImage[];
+  {
+    await using archive = context.content.receiveArchive();
+    for await (const chunk of bytes) await archive.push(chunk);
+    await archive.finish();
+    faultPoint("image-load-received");
+    brought = await readImageArchive(archive, context.content, lease);
+  }
+  for (const image of brought) requirePlatform(context, image, options.platforms);
+  const failures = await unpackAll(context, brought, options.platforms ?? [context.host]);
+  await context.content.sync();
+  faultPoint("image-load-synced");
+  return brought.map((image) => {
+    const named = name(context, image);
+    const text = isDangling(named) ? "Loaded image ID" : "Loaded image";
+    options.report(`${text}: ${familiarNameOf(named)}\n`);
+    context.events.emit({ type: "image", action: "load", actor: { id: named.target.digest, attributes: { name: named.target.digest } } });
+    const failure = failures.get(image);
+    if (failure !== undefined) options.report(`Error unpacking image ${familiarNameOf(named)}: ${failure}\n`);
+    return named;
+  });
+}
+
+function requirePlatform(context: ImageContext, image: BroughtImage, platforms: readonly Platform[] | undefined): void {
+  if (!platforms) return;
+  const offered = context.documents.imagesOf(image.target);
+  if (platforms.some((wanted) => offered.some((one) => platformDistance(wanted, one.platform) !== undefined))) return;
+  throw notFound(`image ${image.name ?? image.target.digest} was loaded, but doesn't provide the requested platform ([${platforms.map(formatPlatform).join(" ")}])`);
+}
+
+/** An image that cannot be unpacked is kept, as Docker does, and the user is told. */
+async function unpackAll(context: ImageContext, brought: readonly BroughtImage[], platforms: readonly Platform[]): Promise<Map<BroughtImage, string>> {
+  const failures = new Map<BroughtImage, string>();
+  for (const image of brought) {
+    try {
+      for (const one of context.documents.imagesOf(image.target))
+        if (platforms.some((wanted) => platformDistance(wanted, one.platform) !== undefined) && !context.layers.isUnpacked(one)) await context.layers.unpack(one);
+    } catch (error) {
+      failures.set(image, messageOf(error));
+    }
+  }
+  return failures;
+}
+
+/** A name that pointed elsewhere leaves its former image dangling. */
+function name(context: ImageContext, image: BroughtImage): ImageName {
+  const { store } = context;
+  if (image.name === undefined) return store.namesOf(image.target.digest).find(isDangling) ?? store.put(danglingName(image.target.digest), image.target);
+  const former = store.get(image.name);
+  if (former && former.target.digest !== image.target.digest && store.namesOf(former.target.digest).length === 1) store.put(danglingName(former.target.digest), former.target);
+  return store.put(image.name, image.target);
+}

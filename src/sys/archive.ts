@@ -1,0 +1,143 @@
+/** Layers as byte streams, and trees: typed views of native/addon/archive*.c. Everything inside a root is resolved by fd (openat2 RESOLVE_IN_ROOT). */
+import { closeSync, constants, openSync } from "node:fs";
+import { addon } from "./addon.ts";
+
+/** What the extractor does; values are those of enum extract_flags. */
+export const extract = {
+  owner: 1,
+  xattrs: 2,
+  devices: 4,
+  whiteoutOverlay: 8,
+  whiteoutApply: 16,
+  userXattr: 32,
+  needParents: 64,
+  sync: 128,
+} as const;
+
+/** How much one archive may hold. */
+export interface ArchiveBudget {
+  /** Bytes of file data, and of the inflated stream. */
+  bytes: number;
+  entries: number;
+  /** Components of a path. */
+  depth: number;
+  /** Bytes of one entry's extended headers. */
+  metadata: number;
+}
+
+export const defaultBudget: ArchiveBudget = { bytes: Number.MAX_SAFE_INTEGER, entries: 10_000_000, depth: 1024, metadata: 1 << 20 };
+
+export interface ArchiveOptions {
+  /** An fd of the folder to untar into; absent: only hash. */
+  root?: number;
+  /** An fd that gets the bytes as they arrive. */
+  blob?: number;
+  /** Only hash the bytes as they arrive: nothing is inflated, diffHex means nothing. */
+  raw?: boolean;
+  /** Sum of `extract` values. */
+  flags?: number;
+  budget?: Partial<ArchiveBudget>;
+}
+
+export interface ArchiveResult {
+  compression: "plain" | "gzip" | "zstd";
+  /** sha256 of the bytes as they arrived, and of the inflated ones. */
+  blobHex: string;
+  diffHex: string;
+  blobBytes: number;
+  plainBytes: number;
+  entries: number;
+  whiteouts: number;
+  /** Extended attributes that were refused: overlay's own, or what the file system cannot hold. */
+  droppedXattrs: number;
+  /** The archive has an entry for the root folder itself. */
+  rootEntry: boolean;
+}
+
+type Handle = { readonly handle: unique symbol };
+const native = addon as unknown as {
+  archiveOpen(options: Record<string, number>): Handle;
+  archivePush(handle: Handle, bytes: Uint8Array): Promise<void>;
+  archivePushSync(handle: Handle, bytes: Uint8Array): void;
+  archiveFinish(handle: Handle): Promise<ArchiveResult>;
+  archiveRun(handle: Handle, fd: number): Promise<ArchiveResult>;
+  archiveClose(handle: Handle): void;
+  treeRemove(dir: number, name: string): Promise<void>;
+  treeUsage(dir: number): Promise<TreeUsage>;
+  syncFileSystem(fd: number): Promise<void>;
+  openInRoot(root: number, path: string, flags: number): number;
+  linkFile(fd: number, path: string): void;
+};
+
+export interface TreeUsage {
+  /** As du counts: blocks, hard links once. */
+  bytes: number;
+  inodes: number;
+}
+
+/**
+ * One archive on its way: hashed as it arrives, inflated (gzip, zstd), hashed again, untarred below a root.
+ * Errors carry `code`: EBADMSG malformed, E2BIG over budget, EXDEV a name that leaves, ESTALE a parent in a lower layer.
+ */
+export class ArchiveStream implements Disposable {
+  readonly #handle: Handle;
+
+  constructor(options: ArchiveOptions) {
+    const budget = { ...defaultBudget, ...options.budget };
+    this.#handle = native.archiveOpen({
+      root: options.root ?? -1,
+      blob: options.blob ?? -1,
+      raw: options.raw === true ? 1 : 0,
+      flags: options.flags ?? 0,
+      bytes: budget.bytes,
+      plain: budget.bytes,
+      entries: budget.entries,
+      depth: budget.depth,
+      metadata: budget.metadata,
+    });
+  }
+
+  /** The bytes must not change until the promise settles. One call at a time. */
+  push(bytes: Uint8Array): Promise<void> {
+    return native.archivePush(this.#handle, bytes);
+  }
+  /** For worker threads. */
+  pushSync(bytes: Uint8Array): void {
+    native.archivePushSync(this.#handle, bytes);
+  }
+  finish(): Promise<ArchiveResult> {
+    return native.archiveFinish(this.#handle);
+  }
+  /** All that `fd` has, on a thread of its own; then finishes. */
+  run(fd: number): Promise<ArchiveResult> {
+    return native.archiveRun(this.#handle, fd);
+  }
+  [Symbol.dispose](): void {
+    native.archiveClose(this.#handle);
+  }
+}
+
+/** Removes dir/name and all below it, on a thread of its own. A missing one is no error. */
+export const removeTree = (dir: string, name: string): Promise<void> => withDirectory(dir, (fd) => native.treeRemove(fd, name));
+export const treeUsage = (dir: string): Promise<TreeUsage> => withDirectory(dir, (fd) => native.treeUsage(fd));
+/** Flushes the file system that `dir` is on (syncfs). */
+export const syncFileSystem = (dir: string): Promise<void> => withDirectory(dir, (fd) => native.syncFileSystem(fd));
+
+/** Opens `path` below the folder `root`, with links resolved inside it. Throws an Error with an errno `code`. */
+export const openInRoot = (root: number, path: string, flags: number = constants.O_RDONLY): number => native.openInRoot(root, path, flags);
+
+export function openDirectory(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+function withDirectory<T>(path: string, run: (fd: number) => T): T {
+  const fd = openDirectory(path);
+  try {
+    return run(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Gives the file of `fd` a further name on its file system. */
+export const linkFile = (fd: number, path: string): void => native.linkFile(fd, path);
