@@ -1,0 +1,59 @@
+"""A user's day by docker-py: docker_py.py SOCKET ROOTFS.tar. Asserts, and prints "ok" at the end."""
+
+import sys
+import time
+
+import docker
+
+socket, rootfs = sys.argv[1:3]
+client = docker.DockerClient(base_url="unix://" + socket, version="auto", timeout=60)
+assert client.ping()
+assert client.version()["Os"] == "linux"
+assert client.info()["Driver"] == "overlay2"
+
+low = client.api
+with open(rootfs, "rb") as archive:
+    low.import_image_from_data(archive.read(), repository="py", tag="one")
+image = client.images.get("py:one")
+assert image.tag("py", "two")
+assert {"py:one", "py:two"} <= {tag for found in client.images.list() for tag in found.tags}
+assert client.images.get("py:two").history()
+
+output = client.containers.run("py:one", ["sh", "-c", "echo out; echo err >&2"], remove=True, stdout=True, stderr=True)
+assert sorted(output.split()) == [b"err", b"out"], output
+try:
+    client.containers.run("py:one", ["sh", "-c", "exit 3"], remove=True)
+    raise SystemExit("a failing container must raise")
+except docker.errors.ContainerError as error:
+    assert error.exit_status == 3
+try:
+    client.containers.get("py-nothing")
+    raise SystemExit("a missing container must raise")
+except docker.errors.NotFound:
+    pass
+
+container = client.containers.run("py:one", ["sh", "-c", "echo begun; exec sleep 60"], detach=True, name="py-c", labels={"by": "py"}, mem_limit="64m", environment={"A": "b"})
+assert [c.name for c in client.containers.list(filters={"label": "by=py"})] == ["py-c"]
+status, output = container.exec_run(["sh", "-c", "echo $A; exit 4"])
+assert (status, output) == (4, b"b\n"), (status, output)
+status, (out, err) = container.exec_run(["sh", "-c", "echo 1; echo 2 >&2"], demux=True)
+assert (out, err) == (b"1\n", b"2\n")
+assert any("sleep 60" in " ".join(row) for row in container.top()["Processes"])
+assert next(container.logs(stream=True, follow=True)).startswith(b"begun")
+container.rename("py-d")
+container.restart(timeout=0)
+container.reload()
+assert container.status == "running" and container.name == "py-d"
+since = int(time.time()) - 60
+container.stop(timeout=0)
+assert container.wait()["StatusCode"] == 137
+actions = [e["Action"] for e in client.events(since=since, until=int(time.time()) + 1, decode=True, filters={"container": "py-d", "type": "container"})]
+assert "die" in actions and "stop" in actions, actions
+container.remove()
+
+saved = b"".join(client.images.get("py:one").save(named=True))
+client.images.remove("py:one")
+assert client.images.load(saved)[0].tags
+client.images.remove("py:one", force=True)
+client.images.remove("py:two", force=True)
+print("ok")
