@@ -5,9 +5,9 @@ import type { Condition, Rule } from "./rules.ts";
 
 /** The rule's action if all its conditions hold, else `otherwise`, which ends with a return and may be long. */
 export function ruleInstructions(rule: Rule, otherwise: Instruction[], narrow: boolean): Instruction[] {
+  if (rule.conditions.length === 0) return [ret(rule.action)];
   const tests = rule.conditions.flatMap((condition) => conditionTests(condition, narrow));
-  const program: Labelled[] = [...tests, { instruction: ret(rule.action) }];
-  return [...resolve(program, rule.conditions.length > 0), ...otherwise];
+  return [...resolve([...tests, { instruction: ret(rule.action) }]), ...otherwise];
 }
 
 /** Where a conditional jump goes: on, to the next condition, or to `otherwise`. */
@@ -51,8 +51,7 @@ function conditionTests({ argument, operator, value, mask }: Condition, narrow: 
 }
 
 /** Labels as offsets: "holds" is behind the condition's last instruction, "fails" behind the whole rule. */
-function resolve(program: Labelled[], conditional: boolean): Instruction[] {
-  if (!conditional) return [program.at(-1)!.instruction];
+function resolve(program: Labelled[]): Instruction[] {
   return program.map(({ instruction, yes, no }, index) => {
     if (yes === undefined || no === undefined) return instruction;
     const conditionEnd = program.findIndex(({ end }, position) => position >= index && end === true);
