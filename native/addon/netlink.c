@@ -1,8 +1,364 @@
+/*
+ * Netlink sockets and network namespaces. Whatever may wait for a kernel lock (RTNL can be held for tens of milliseconds) or
+ * enters another namespace runs on the libuv pool; a pool thread is always put back into the process's own namespace.
+ * Messages are opaque here: TypeScript encodes and decodes them.
+ */
 #define _GNU_SOURCE
 #include "addon.h"
 
-int register_netlink(napi_env env, napi_value exports) {
-  (void)env;
-  (void)exports;
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { SOCKET_BUFFER = 8 << 20, RECEIVE_CHUNK = 64 << 10 };
+
+static int own_netns = -1;
+
+struct bytes {
+  uint8_t *data;
+  size_t length, capacity;
+};
+
+static int bytes_reserve(struct bytes *b, size_t more) {
+  if (b->length + more <= b->capacity) return 0;
+  size_t capacity = b->capacity ? b->capacity * 2 : 4096;
+  while (capacity < b->length + more) capacity *= 2;
+  uint8_t *data = realloc(b->data, capacity);
+  if (!data) return ENOMEM;
+  b->data = data;
+  b->capacity = capacity;
   return 0;
+}
+
+static int bytes_append(struct bytes *b, const void *data, size_t length) {
+  int error = bytes_reserve(b, length);
+  if (error) return error;
+  memcpy(b->data + b->length, data, length);
+  b->length += length;
+  return 0;
+}
+
+/* One asynchronous call: run() fills fd_result or reply, or error and what. */
+struct job {
+  napi_async_work work;
+  napi_deferred deferred;
+  void (*run)(struct job *);
+  int socket, protocol, netns;
+  struct bytes request, reply;
+  int returns_fd, fd_result;
+  int error;
+  const char *what;
+};
+
+static void fail(struct job *job, int error, const char *what) {
+  if (job->error) return;
+  job->error = error;
+  job->what = what;
+}
+
+static int enter(struct job *job) {
+  if (job->netns < 0) return 0;
+  if (setns(job->netns, CLONE_NEWNET) == 0) return 0;
+  fail(job, errno, "setns");
+  return -1;
+}
+
+/* A pool thread left in a foreign namespace would make every later user of the pool act there. */
+static void leave_namespace(void) {
+  if (setns(own_netns, CLONE_NEWNET) != 0) {
+    fprintf(stderr, "gantry: cannot return to the network namespace: %s\n", strerror(errno));
+    abort();
+  }
+}
+
+static int open_socket(struct job *job) {
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, job->protocol);
+  if (fd < 0) {
+    fail(job, errno, "socket");
+    return -1;
+  }
+  int on = 1, size = SOCKET_BUFFER;
+  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+  return fd;
+}
+
+static void run_socket(struct job *job) {
+  if (enter(job)) return;
+  job->fd_result = open_socket(job);
+  if (job->netns >= 0) leave_namespace();
+}
+
+/* The kernel handles a request inside sendto and continues a dump inside recv, so an empty queue means that all is answered. */
+static void converse(struct job *job, int fd) {
+  struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+  ssize_t sent;
+  do sent = sendto(fd, job->request.data, job->request.length, 0, (struct sockaddr *)&kernel, sizeof kernel);
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0) return fail(job, errno, "sendto");
+  for (;;) {
+    if (bytes_reserve(&job->reply, RECEIVE_CHUNK)) return fail(job, ENOMEM, "recv");
+    struct sockaddr_nl from = {0};
+    socklen_t from_length = sizeof from;
+    ssize_t got = recvfrom(fd, job->reply.data + job->reply.length, RECEIVE_CHUNK, MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &from_length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (got < 0) return fail(job, errno, "recvfrom");
+    if (got > RECEIVE_CHUNK) return fail(job, EMSGSIZE, "recvfrom");
+    if (from.nl_pid == 0) job->reply.length += (size_t)got;
+  }
+}
+
+static void run_exchange(struct job *job) {
+  int fd = job->socket;
+  if (fd < 0) {
+    if (enter(job)) return;
+    fd = open_socket(job);
+    if (job->netns >= 0) leave_namespace();
+    if (fd < 0) return;
+  }
+  converse(job, fd);
+  if (job->socket < 0) close(fd);
+}
+
+static void run_netns_create(struct job *job) {
+  if (unshare(CLONE_NEWNET) != 0) return fail(job, errno, "unshare");
+  job->fd_result = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (job->fd_result < 0) fail(job, errno, "open /proc/thread-self/ns/net");
+  leave_namespace();
+}
+
+/* request: NUL-terminated pairs of a path below /proc/sys and a value; an empty value reads.
+   reply: for each an int32 errno, a uint32 length and what was read. */
+static int sysctl_one(struct job *job, const char *name, const char *value) {
+  char path[512], text[4096];
+  int32_t error = 0;
+  uint32_t length = 0;
+  int reads = *value == 0, fd = -1;
+  if (snprintf(path, sizeof path, "/proc/sys/%s", name) >= (int)sizeof path) error = ENAMETOOLONG;
+  else if ((fd = open(path, (reads ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NOFOLLOW)) < 0) error = errno;
+  else if (reads) {
+    ssize_t got = read(fd, text, sizeof text);
+    if (got < 0) error = errno;
+    else length = (uint32_t)got;
+  } else if (write(fd, value, strlen(value)) < 0) error = errno;
+  if (fd >= 0) close(fd);
+  return bytes_append(&job->reply, &error, sizeof error) || bytes_append(&job->reply, &length, sizeof length) || bytes_append(&job->reply, text, length);
+}
+
+static void run_sysctl(struct job *job) {
+  if (enter(job)) return;
+  const char *at = (const char *)job->request.data, *end = at + job->request.length;
+  while (at < end) {
+    const char *value = memchr(at, 0, (size_t)(end - at));
+    const char *stop = value && value + 1 < end ? memchr(value + 1, 0, (size_t)(end - value - 1)) : NULL;
+    if (!stop) {
+      fail(job, EINVAL, "sysctl list");
+      break;
+    }
+    if (sysctl_one(job, at, value + 1)) {
+      fail(job, ENOMEM, "sysctl list");
+      break;
+    }
+    at = stop + 1;
+  }
+  if (job->netns >= 0) leave_namespace();
+}
+
+static void execute(napi_env env, void *data) {
+  (void)env;
+  struct job *job = data;
+  job->run(job);
+}
+
+static void complete(napi_env env, napi_status status, void *data) {
+  struct job *job = data;
+  napi_value value;
+  if (status != napi_ok) fail(job, ECANCELED, "netlink");
+  if (!job->error && job->returns_fd) napi_create_int32(env, job->fd_result, &value);
+  else if (!job->error && napi_create_buffer_copy(env, job->reply.length, job->reply.data, NULL, &value) != napi_ok) fail(job, ENOMEM, "netlink");
+  if (job->error) napi_reject_deferred(env, job->deferred, addon_errno_error(env, job->error, job->what));
+  else napi_resolve_deferred(env, job->deferred, value);
+  napi_delete_async_work(env, job->work);
+  free(job->request.data);
+  free(job->reply.data);
+  free(job);
+}
+
+static napi_value queue(napi_env env, const struct job *template, const char *name) {
+  struct job *job = malloc(sizeof *job);
+  if (!job) return addon_throw_errno(env, ENOMEM, name);
+  *job = *template;
+  napi_value promise, resource;
+  napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
+  if (napi_create_promise(env, &job->deferred, &promise) != napi_ok || napi_create_async_work(env, NULL, resource, execute, complete, job, &job->work) != napi_ok ||
+      napi_queue_async_work(env, job->work) != napi_ok) {
+    free(job->request.data);
+    free(job);
+    return addon_throw_errno(env, EIO, name);
+  }
+  return promise;
+}
+
+static int copy_request(napi_env env, napi_value value, struct bytes *request) {
+  void *data;
+  size_t length;
+  bool is_buffer;
+  if (napi_is_buffer(env, value, &is_buffer) != napi_ok || !is_buffer || napi_get_buffer_info(env, value, &data, &length) != napi_ok) return EINVAL;
+  return bytes_append(request, data, length);
+}
+
+/* netlinkSocket(protocol, netnsFd | -1): Promise<fd> */
+static napi_value netlink_socket(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value args[2];
+  struct job job = {.run = run_socket, .returns_fd = 1};
+  napi_get_cb_info(env, info, &count, args, NULL, NULL);
+  if (count < 2 || napi_get_value_int32(env, args[0], &job.protocol) != napi_ok || napi_get_value_int32(env, args[1], &job.netns) != napi_ok)
+    return addon_throw_errno(env, EINVAL, "netlinkSocket");
+  return queue(env, &job, "netlinkSocket");
+}
+
+/* netlinkExchange(fd | -1, protocol, netnsFd | -1, request): Promise<Buffer>. Without an fd a socket is opened in the namespace for this exchange. */
+static napi_value netlink_exchange(napi_env env, napi_callback_info info) {
+  size_t count = 4;
+  napi_value args[4];
+  struct job job = {.run = run_exchange};
+  napi_get_cb_info(env, info, &count, args, NULL, NULL);
+  if (count < 4 || napi_get_value_int32(env, args[0], &job.socket) != napi_ok || napi_get_value_int32(env, args[1], &job.protocol) != napi_ok ||
+      napi_get_value_int32(env, args[2], &job.netns) != napi_ok || copy_request(env, args[3], &job.request))
+    return addon_throw_errno(env, EINVAL, "netlinkExchange");
+  return queue(env, &job, "netlinkExchange");
+}
+
+/* netnsCreate(): Promise<fd> */
+static napi_value netns_create(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct job job = {.run = run_netns_create, .returns_fd = 1};
+  return queue(env, &job, "netnsCreate");
+}
+
+/* netnsSysctl(netnsFd | -1, pairs): Promise<Buffer>; the formats are at sysctl_one. */
+static napi_value netns_sysctl(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value args[2];
+  struct job job = {.run = run_sysctl};
+  napi_get_cb_info(env, info, &count, args, NULL, NULL);
+  if (count < 2 || napi_get_value_int32(env, args[0], &job.netns) != napi_ok || copy_request(env, args[1], &job.request))
+    return addon_throw_errno(env, EINVAL, "netnsSysctl");
+  return queue(env, &job, "netnsSysctl");
+}
+
+/* A subscription: every datagram goes to the callback; a failed receive goes there as an Error (ENOBUFS: some were lost). */
+struct watch {
+  uv_poll_t poll;
+  napi_env env;
+  napi_ref callback;
+  napi_async_context context;
+  int fd;
+};
+
+static void deliver(struct watch *watch, const void *data, size_t length, int error) {
+  napi_handle_scope scope;
+  napi_value callback, global, argument;
+  napi_open_handle_scope(watch->env, &scope);
+  napi_get_reference_value(watch->env, watch->callback, &callback);
+  napi_get_global(watch->env, &global);
+  if (error) argument = addon_errno_error(watch->env, error, "recv");
+  else napi_create_buffer_copy(watch->env, length, data, NULL, &argument);
+  napi_make_callback(watch->env, watch->context, global, callback, 1, &argument, NULL);
+  napi_close_handle_scope(watch->env, scope);
+}
+
+static void readable(uv_poll_t *poll, int status, int events) {
+  (void)status;
+  (void)events;
+  struct watch *watch = poll->data;
+  static uint8_t chunk[RECEIVE_CHUNK];
+  for (int rounds = 0; rounds < 64 && !uv_is_closing((uv_handle_t *)poll); rounds++) {
+    ssize_t got = recv(watch->fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
+    deliver(watch, chunk, got < 0 ? 0 : (size_t)got, got < 0 ? errno : 0);
+    if (got < 0) return;
+  }
+}
+
+static void watch_closed(uv_handle_t *handle) {
+  struct watch *watch = handle->data;
+  close(watch->fd);
+  free(watch);
+}
+
+/* netlinkWatch(fd, groups[], callback): handle. Takes the fd over. */
+static napi_value netlink_watch(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value args[3], external, name;
+  int fd;
+  uint32_t groups;
+  uv_loop_t *loop;
+  napi_get_cb_info(env, info, &count, args, NULL, NULL);
+  if (count < 3 || napi_get_value_int32(env, args[0], &fd) != napi_ok || napi_get_array_length(env, args[1], &groups) != napi_ok)
+    return addon_throw_errno(env, EINVAL, "netlinkWatch");
+  for (uint32_t i = 0; i < groups; i++) {
+    napi_value element;
+    int group;
+    napi_get_element(env, args[1], i, &element);
+    if (napi_get_value_int32(env, element, &group) != napi_ok) return addon_throw_errno(env, EINVAL, "netlinkWatch");
+    if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group)) return addon_throw_errno(env, errno, "NETLINK_ADD_MEMBERSHIP");
+  }
+  struct watch *watch = calloc(1, sizeof *watch);
+  if (!watch) return addon_throw_errno(env, ENOMEM, "netlinkWatch");
+  watch->env = env;
+  watch->fd = fd;
+  napi_get_uv_event_loop(env, &loop);
+  int failed = uv_poll_init(loop, &watch->poll, fd);
+  if (failed) {
+    free(watch);
+    return addon_throw_errno(env, -failed, "uv_poll_init");
+  }
+  watch->poll.data = watch;
+  napi_create_reference(env, args[2], 1, &watch->callback);
+  napi_create_string_utf8(env, "netlinkWatch", NAPI_AUTO_LENGTH, &name);
+  napi_async_init(env, NULL, name, &watch->context);
+  uv_poll_start(&watch->poll, UV_READABLE, readable);
+  uv_unref((uv_handle_t *)&watch->poll);
+  napi_create_external(env, watch, NULL, NULL, &external);
+  return external;
+}
+
+/* netlinkUnwatch(handle): ends the subscription and closes its socket. Once per handle. */
+static napi_value netlink_unwatch(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  void *data;
+  napi_get_cb_info(env, info, &count, args, NULL, NULL);
+  if (count < 1 || napi_get_value_external(env, args[0], &data) != napi_ok) return addon_throw_errno(env, EINVAL, "netlinkUnwatch");
+  struct watch *watch = data;
+  if (uv_is_closing((uv_handle_t *)&watch->poll)) return NULL;
+  napi_delete_reference(env, watch->callback);
+  napi_async_destroy(env, watch->context);
+  uv_close((uv_handle_t *)&watch->poll, watch_closed);
+  return NULL;
+}
+
+int register_netlink(napi_env env, napi_value exports) {
+  if (own_netns < 0) own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (own_netns < 0) {
+    addon_throw_errno(env, errno, "open /proc/self/ns/net");
+    return -1;
+  }
+  return addon_function(env, exports, "netlinkSocket", netlink_socket) || addon_function(env, exports, "netlinkExchange", netlink_exchange) ||
+         addon_function(env, exports, "netnsCreate", netns_create) || addon_function(env, exports, "netnsSysctl", netns_sysctl) ||
+         addon_function(env, exports, "netlinkWatch", netlink_watch) || addon_function(env, exports, "netlinkUnwatch", netlink_unwatch);
 }

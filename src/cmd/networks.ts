@@ -1,0 +1,116 @@
+/** Chooses and wires the network drivers of a daemon. */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
+import type { ContainerRecord } from "../core/container.ts";
+import type { EventSink } from "../core/events.ts";
+import { DOCKER_POOLS, createDefaultIpam } from "../drivers/ipam-default/ipam.ts";
+import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
+import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
+import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
+import { createHostDriver } from "../drivers/network-host/driver.ts";
+import { createNullDriver } from "../drivers/network-null/driver.ts";
+import { createNetworks } from "../engine/networks/networks.ts";
+import type { Networks } from "../engine/networks/networks.ts";
+import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
+import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
+import { requirePrefix } from "../lib/ip.ts";
+import { openNetworkKernel } from "../sys/netlink/kernel.ts";
+import type { NetworkKernel } from "../sys/netlink/kernel.ts";
+import { createSandboxNamespace } from "../sys/netlink/sandbox.ts";
+
+/** The daemon's flags about networks, as the user wrote them; "" and [] are unset. */
+export interface NetworkFlags {
+  /** --bridge: "" is the default, "none" no default network, else the interface's name. */
+  bridge: string;
+  bip: string;
+  fixedCidr: string;
+  /** --default-address-pool entries. */
+  defaultAddressPools: { base: string; size: number }[];
+  /** 0: the default, 1500. */
+  mtu: number;
+  ipForward: boolean;
+  ipMasq: boolean;
+  dns: DnsSettings;
+  hostGatewayIps: string[];
+}
+
+export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
+
+export interface NetworkWiring {
+  database: DatabaseSync;
+  dataRoot: string;
+  flags: NetworkFlags;
+  events: EventSink;
+  findContainer: (ref: string) => ContainerRecord;
+  containerFolder: (id: string) => string;
+  warn: (message: string) => void;
+  /** Sandboxes with their interface made ahead. */
+  poolSize?: number;
+  /** The namespace that stands for the host's, for tests; -1 is the process's own. */
+  netns?: number;
+}
+
+const POOL_SIZE = 8;
+
+/** Opens the networks of the daemon with that data root. The default bridge is there when this resolves. */
+export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
+  const { flags, warn } = wiring;
+  const kernel = openNetworkKernel(wiring.netns ?? -1);
+  const tag = daemonTag(wiring.dataRoot);
+  const settings = await bridgeSettings(kernel, flags, tag);
+  const bridge = createBridgeDriver({
+    kernel,
+    openSandbox: (sandbox) => openNetworkKernel(sandbox.fd),
+    createSandbox: createSandboxNamespace,
+    tag,
+    table: `gantry-${settings?.name ?? tag}`,
+    ipForward: flags.ipForward,
+    poolSize: wiring.poolSize ?? POOL_SIZE,
+    warn,
+  });
+  const networks = await createNetworks({
+    database: wiring.database,
+    drivers: { bridge, host: createHostDriver(), null: createNullDriver() },
+    ipam: createDefaultIpam(pools(flags)),
+    createSandbox: createSandboxNamespace,
+    ...(settings ? { defaultBridge: settings } : {}),
+    events: wiring.events,
+    findContainer: wiring.findContainer,
+    containerFolder: wiring.containerFolder,
+    hostFiles: { hosts: "/etc/hosts", resolvConf: "/etc/resolv.conf", ipv6: existsSync("/proc/sys/net/ipv6") },
+    dns: flags.dns,
+    hostGateways: flags.hostGatewayIps,
+    warn,
+  });
+  return {
+    ...networks,
+    close: async () => {
+      await networks.close();
+      kernel.close();
+    },
+  };
+}
+
+/** Tells the daemons of a machine apart by their data roots. */
+const daemonTag = (dataRoot: string): string => createHash("sha256").update(dataRoot).digest("hex").slice(0, 4);
+
+async function bridgeSettings(kernel: NetworkKernel, flags: NetworkFlags, tag: string): Promise<DefaultBridgeSettings | undefined> {
+  if (flags.bridge === "none") return undefined;
+  const name = flags.bridge === "" ? await freeBridgeName(kernel, ownerAlias(tag)) : flags.bridge;
+  const present = await bridgeAddress(kernel, name);
+  return {
+    name,
+    ...(flags.bip === "" ? {} : { bip: requirePrefix(flags.bip, "--bip") }),
+    ...(flags.fixedCidr === "" ? {} : { fixedCidr: requirePrefix(flags.fixedCidr, "--fixed-cidr") }),
+    mtu: flags.mtu,
+    masquerade: flags.ipMasq,
+    ...(present ? { present } : {}),
+    avoid: await hostPrefixes(kernel, name),
+  };
+}
+
+function pools({ defaultAddressPools }: NetworkFlags): readonly DefaultPool[] {
+  if (defaultAddressPools.length === 0) return DOCKER_POOLS;
+  return defaultAddressPools.map(({ base, size }) => ({ base: requirePrefix(base, "--default-address-pool"), size }));
+}

@@ -1,0 +1,37 @@
+/**
+ * IP address management: which subnet a network has and which address an endpoint gets.
+ *
+ *   requestPool ──▶ (requestAddress ──▶ releaseAddress)* ──▶ releasePool
+ *
+ * State is in memory: after a restart the engine requests the recorded pools and addresses again, so nothing can leak.
+ * Asynchronous because an IPAM may be a plugin.
+ */
+import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
+
+export interface Ipam {
+  readonly id: string;
+  /** A pool for one network. "conflict" when the asked subnet overlaps another pool's, or no default pool is free. */
+  requestPool(request: PoolRequest): Promise<AddressPool>;
+  /** With all its addresses. Unknown pools are ignored. */
+  releasePool(poolId: string): Promise<void>;
+  /** The lowest free address, or `preferred`: "forbidden" when that one is taken, "invalid-parameter" when it is outside.
+   *  "unavailable" when the pool is exhausted. */
+  requestAddress(poolId: string, preferred?: IpAddress): Promise<IpPrefix>;
+  /** Free addresses are ignored. */
+  releaseAddress(poolId: string, address: IpAddress): Promise<void>;
+}
+
+export interface PoolRequest {
+  family: IpFamily;
+  /** Absent: the first of the default pools that overlaps nothing of `avoid` and no other pool. */
+  subnet?: IpPrefix;
+  /** Addresses are chosen from this part of the subnet. */
+  range?: IpPrefix;
+  /** Routes of the host. Not applied to an asked subnet. */
+  avoid: readonly IpPrefix[];
+}
+
+export interface AddressPool {
+  id: string;
+  subnet: IpPrefix;
+}

@@ -1,0 +1,100 @@
+/**
+ * The container network model.
+ *
+ *   sandbox    the network namespace of a container, or of several that share one
+ *   network    what a driver connects endpoints through: a bridge, the host's own stack, nothing
+ *   endpoint   one sandbox's attachment to one network: an interface with its addresses
+ *
+ *   engine ──validate──▶ driver ──createNetwork──▶ (join ──▶ leave)*  ──deleteNetwork──▶
+ *
+ * Life of an endpoint: the engine gets addresses from the IPAM, then `join` makes the interface in the sandbox. `leave` ends
+ * it; its promise may take as long as the kernel needs to remove the interface, and only then are the addresses free, so
+ * the engine does not let a client wait for it. All calls are idempotent where the kernel's state already is what was asked for.
+ *
+ * A driver that can do more has one of the optional abilities at the end of this file.
+ */
+import type { IpAddress, IpPrefix } from "../lib/ip.ts";
+
+export interface NetworkDriver {
+  /** As `docker network create --driver` names it: "bridge", "host", "null". */
+  readonly id: string;
+  readonly capabilities: NetworkDriverCapabilities;
+  /** Small named checks, before any side effect: "invalid-parameter" for what is wrong, "not-implemented" for what is not done. */
+  validate(network: NetworkSpec): void;
+  /** Makes the segment, or adopts and repairs what is left of it from an earlier life of the daemon. */
+  createNetwork(network: NetworkSpec): Promise<void>;
+  /** Goes on after an error and reports all of them. */
+  deleteNetwork(networkId: string): Promise<void>;
+  /** On failure nothing is left of the endpoint. */
+  join(request: JoinRequest): Promise<JoinResult>;
+  /** Resolves when the endpoint's interface is gone. Never fails for one that is gone already. */
+  leave(endpoint: EndpointReference): Promise<void>;
+  /** Releases what the driver holds in this process. Networks and endpoints stay. */
+  close(): Promise<void>;
+}
+
+export interface NetworkDriverCapabilities {
+  /** "own": a namespace for each container. "host": the host's own; join and leave change nothing. */
+  sandbox: "own" | "host";
+  /** Endpoints have addresses, from the IPAM. */
+  addresses: boolean;
+  scope: "local" | "global";
+}
+
+export interface NetworkSpec {
+  id: string;
+  name: string;
+  /** Options as the API names them, such as com.docker.network.bridge.name. */
+  options: Record<string, string>;
+  internal: boolean;
+  subnets: NetworkSubnet[];
+}
+
+export interface NetworkSubnet {
+  subnet: IpPrefix;
+  gateway?: IpAddress;
+}
+
+export interface EndpointReference {
+  networkId: string;
+  /** 64 hexadecimal digits. */
+  endpointId: string;
+}
+
+export interface JoinRequest extends EndpointReference {
+  sandbox: SandboxNamespace;
+  /** Inside the sandbox, such as "eth0". */
+  interfaceName: string;
+  /** The interface's addresses, each with its network's length. */
+  addresses: IpPrefix[];
+  /** The first becomes the default route. */
+  gateways: IpAddress[];
+  /** Absent: the driver chooses. */
+  mac?: Uint8Array;
+}
+
+export interface JoinResult {
+  mac: Uint8Array;
+}
+
+/** An open network namespace; closing it releases this process's hold, not the processes' in it. */
+export interface SandboxNamespace {
+  readonly fd: number;
+  close(): void;
+}
+
+/** Optional: sandboxes that already hold an endpoint's interface, made ahead because making one waits for kernel locks. */
+export interface PreparesEndpoints {
+  /** The caller owns the sandbox and joins with this endpoint id. undefined: none is ready. */
+  takePrepared(networkId: string): { endpointId: string; sandbox: SandboxNamespace } | undefined;
+  /** Begins to prepare; resolves when as many as wanted are ready. */
+  prepared(): Promise<void>;
+}
+
+/** Optional: takes up the endpoints that outlived the daemon, of all the driver's networks, and removes whatever else this daemon once made. */
+export interface RecoversEndpoints {
+  recover(endpoints: readonly EndpointReference[]): Promise<void>;
+}
+
+export const preparesEndpoints = (driver: NetworkDriver): driver is NetworkDriver & PreparesEndpoints => "takePrepared" in driver;
+export const recoversEndpoints = (driver: NetworkDriver): driver is NetworkDriver & RecoversEndpoints => "recover" in driver;

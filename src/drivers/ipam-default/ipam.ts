@@ -1,0 +1,92 @@
+/** The built-in IPAM: subnets from the default address pools, the lowest free address of a subnet. */
+import type { AddressPool, Ipam, PoolRequest } from "../../core/ipam.ts";
+import { GantryError, conflict, invalidParameter, notFound } from "../../lib/errors.ts";
+import { bitsOf, contains, firstAddress, formatIp, formatPrefix, lastAddress, networkOf, overlaps, parsePrefix, subnetsOf } from "../../lib/ip.ts";
+import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
+import { AddressRange } from "./address-range.ts";
+
+/** Subnets of `size` bits inside `base`: one entry of the daemon's --default-address-pool. */
+export interface DefaultPool {
+  base: IpPrefix;
+  size: number;
+}
+
+const pool = (base: string, size: number): DefaultPool => ({ base: parsePrefix(base)!, size });
+
+/** Docker's: fifteen /16 and sixteen /20. */
+export const DOCKER_POOLS: readonly DefaultPool[] = [pool("172.17.0.0/16", 16), pool("172.18.0.0/15", 16), pool("172.20.0.0/14", 16), pool("172.24.0.0/13", 16), pool("192.168.0.0/16", 20)];
+
+export function createDefaultIpam(pools: readonly DefaultPool[] = DOCKER_POOLS): Ipam {
+  const open = new Map<string, OpenPool>();
+  const find = (id: string): OpenPool => {
+    const found = open.get(id);
+    if (!found) throw notFound(`no address pool ${id}`);
+    return found;
+  };
+  const isFree = (subnet: IpPrefix, avoid: readonly IpPrefix[]): boolean => !avoid.some((other) => overlaps(other, subnet)) && ![...open.values()].some((other) => overlaps(other.subnet, subnet));
+  return {
+    id: "default",
+    requestPool: async (request) => {
+      const subnet = request.subnet ? askedSubnet(request.subnet, isFree) : freeSubnet(pools, request, isFree);
+      const made = new OpenPool(subnet, request.range);
+      open.set(made.id, made);
+      return made;
+    },
+    releasePool: async (id) => void open.delete(id),
+    requestAddress: async (id, preferred) => (preferred ? find(id).take(preferred) : find(id).choose()),
+    releaseAddress: async (id, address) => open.get(id)?.release(address),
+  };
+}
+
+function askedSubnet(asked: IpPrefix, isFree: (subnet: IpPrefix, avoid: readonly IpPrefix[]) => boolean): IpPrefix {
+  const subnet = networkOf(asked);
+  if (!isFree(subnet, [])) throw conflict(`Pool overlaps with other one on this address space: ${formatPrefix(subnet)}`);
+  return subnet;
+}
+
+function freeSubnet(pools: readonly DefaultPool[], request: PoolRequest, isFree: (subnet: IpPrefix, avoid: readonly IpPrefix[]) => boolean): IpPrefix {
+  for (const { base, size } of pools) {
+    if (base.address.family !== request.family) continue;
+    for (const candidate of subnetsOf(base, size)) if (isFree(candidate, request.avoid)) return candidate;
+  }
+  throw conflict("all predefined address pools have been fully subnetted");
+}
+
+class OpenPool implements AddressPool {
+  readonly id: string;
+  readonly subnet: IpPrefix;
+  readonly #range: AddressRange;
+
+  constructor(subnet: IpPrefix, range: IpPrefix | undefined) {
+    if (range && !(contains(subnet, firstAddress(range)) && contains(subnet, lastAddress(range)))) throw invalidParameter(`range ${formatPrefix(range)} is not inside subnet ${formatPrefix(subnet)}`);
+    this.id = formatPrefix(subnet);
+    this.subnet = subnet;
+    this.#range = new AddressRange(...usable(subnet, range ?? subnet));
+  }
+
+  choose(): IpPrefix {
+    const value = this.#range.takeLowest();
+    if (value === undefined) throw new GantryError("unavailable", `no available IPv${this.subnet.address.family} addresses on this network's address pools: ${formatPrefix(this.subnet)}`);
+    return { address: { family: this.subnet.address.family, value }, length: this.subnet.length };
+  }
+
+  take(address: IpAddress): IpPrefix {
+    if (!contains(this.subnet, address)) throw invalidParameter(`no configured subnet contains IP address ${formatIp(address)}`);
+    if (!this.#range.take(address.value)) throw new GantryError("forbidden", "Address already in use");
+    return { address, length: this.subnet.length };
+  }
+
+  release(address: IpAddress): void {
+    this.#range.release(address.value);
+  }
+}
+
+/** The chosen part without the subnet's network address (IPv6: the subnet-router anycast) and IPv4 broadcast; /31, /32, /127 and /128 have neither. */
+function usable(subnet: IpPrefix, range: IpPrefix): [first: bigint, last: bigint] {
+  let first = firstAddress(range).value;
+  let last = lastAddress(range).value;
+  if (bitsOf(subnet.address.family) - subnet.length < 2) return [first, last];
+  if (first === firstAddress(subnet).value) first++;
+  if (subnet.address.family === 4 && last === lastAddress(subnet).value) last--;
+  return [first, last];
+}

@@ -1,0 +1,82 @@
+/** The bridge interface: made, adopted from an earlier life of the daemon, or somebody else's that was named by the user. */
+import { randomBytes } from "node:crypto";
+import type { NetworkSpec } from "../../core/network.ts";
+import { conflict, systemError } from "../../lib/errors.ts";
+import { formatPrefix } from "../../lib/ip.ts";
+import type { IpPrefix } from "../../lib/ip.ts";
+import { localMac } from "../../lib/mac.ts";
+import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
+import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
+import type { BridgeOptions } from "./options.ts";
+
+/** What is written on our bridges as their alias, so that another daemon of the machine leaves them alone. */
+export const ownerAlias = (tag: string): string => `gantry ${tag}`;
+
+/** Makes the bridge be there, up, with the gateways of the network as its addresses. Repairs what it finds. */
+export async function ensureBridge(kernel: NetworkKernel, network: NetworkSpec, options: BridgeOptions, alias: string): Promise<Link> {
+  let link = await kernel.link(options.bridge);
+  if (link && link.kind !== "bridge") throw conflict(`the interface ${options.bridge} exists and is ${link.kind === "" ? "a device" : `a ${link.kind}`}, not a bridge: choose another name`);
+  if (!link) link = await makeBridge(kernel, options, alias);
+  const ours = link.alias === alias;
+  if (ours) await kernel.writeSysctls(quiet(options.bridge));
+  const missing = await addressChanges(kernel, link, network, ours);
+  const changes: RouteChange[] = [...missing, { op: "setLink", link: { index: link.index }, up: true }];
+  if (options.mtu !== 0 && options.mtu !== link.mtu) changes.push({ op: "setLink", link: { index: link.index }, mtu: options.mtu });
+  await kernel.apply(changes);
+  return link;
+}
+
+async function makeBridge(kernel: NetworkKernel, options: BridgeOptions, alias: string): Promise<Link> {
+  const name = options.bridge;
+  await kernel.apply([
+    { op: "addBridge", name, mac: localMac(randomBytes(6)) },
+    { op: "setLink", link: { name }, alias, noLinkLocal: true },
+  ]);
+  const link = await kernel.link(name);
+  if (!link) throw systemError(`the bridge ${name} vanished while it was made`);
+  return link;
+}
+
+/** No IPv6 of its own: address detection and multicast reports would be flooded to every port. */
+const quiet = (bridge: string) => [
+  { name: `net/ipv6/conf/${bridge}/disable_ipv6`, value: "1", optional: true },
+  { name: `net/ipv6/conf/${bridge}/accept_ra`, value: "0", optional: true },
+];
+
+/** Adds the gateways; from a bridge of ours also removes the IPv4 addresses of an earlier configuration. */
+async function addressChanges(kernel: NetworkKernel, link: Link, network: NetworkSpec, ours: boolean): Promise<RouteChange[]> {
+  const wanted = network.subnets.flatMap(({ subnet, gateway }): IpPrefix[] => (gateway ? [{ address: gateway, length: subnet.length }] : []));
+  const present = (await kernel.addresses()).filter(({ index, address }) => index === link.index && address.address.family === 4).map(({ address }) => address);
+  const missing = wanted.filter((address) => !present.some((other) => formatPrefix(other) === formatPrefix(address)));
+  const stale = ours ? present.filter((address) => !wanted.some((other) => formatPrefix(other) === formatPrefix(address))) : [];
+  const drop = stale.map((address): RouteChange => ({ op: "deleteAddress", index: link.index, address }));
+  const add = missing.map((address): RouteChange => ({ op: "addAddress", index: link.index, address }));
+  return [...drop, ...add];
+}
+
+/** The prefixes that the host routes elsewhere than to the link of that name: its own would forbid what it already has. */
+export async function hostPrefixes(kernel: NetworkKernel, except: string): Promise<IpPrefix[]> {
+  const own = (await kernel.link(except))?.index;
+  const routes = await kernel.routes();
+  return routes.flatMap(({ destination, index, table, type }) => (destination && table === MAIN_TABLE && type === UNICAST && index !== own ? [destination] : []));
+}
+const MAIN_TABLE = 254;
+const UNICAST = 1;
+
+/** The IPv4 address that a bridge of that name has. */
+export async function bridgeAddress(kernel: NetworkKernel, name: string): Promise<IpPrefix | undefined> {
+  const link = await kernel.link(name);
+  if (!link) return undefined;
+  return (await kernel.addresses()).find(({ index, address }) => index === link.index && address.address.family === 4)?.address;
+}
+
+/** docker0 unless another engine has it, then gantry0, gantry1, ... unless another daemon of ours has it. */
+export async function freeBridgeName(kernel: NetworkKernel, alias: string): Promise<string> {
+  for (let count = -1; ; count++) {
+    const name = count < 0 ? "docker0" : `gantry${count}`;
+    const link = await kernel.link(name);
+    if (!link || link.alias === alias) return name;
+  }
+}
+

@@ -1,0 +1,188 @@
+/** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
+import { randomBytes } from "node:crypto";
+import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, PreparesEndpoints, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
+import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
+import { localMac } from "../../lib/mac.ts";
+import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
+import { errnoCode } from "../../sys/netlink/socket.ts";
+import { ensureBridge, ownerAlias } from "./bridge-link.ts";
+import { createDepartures } from "./departures.ts";
+import { FIRST_INDEX, QUIET_IPV6, addressChanges, interfaceUp, macOf, vethChanges } from "./endpoint.ts";
+import { keepFirewall } from "./firewall-keeper.ts";
+import type { FirewallNetwork } from "./firewall.ts";
+import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
+import type { BridgeOptions } from "./options.ts";
+import { createPreparedPool } from "./prepared-pool.ts";
+import type { PreparedPool } from "./prepared-pool.ts";
+
+export interface BridgeDriverOptions {
+  kernel: NetworkKernel;
+  /** What a sandbox's own network is, to change it. */
+  openSandbox: (sandbox: SandboxNamespace) => NetworkKernel;
+  /** A new namespace with loopback up. */
+  createSandbox: () => Promise<SandboxNamespace>;
+  /** Four hexadecimal digits that tell this daemon's interfaces from another's. */
+  tag: string;
+  /** The name of the nftables table. */
+  table: string;
+  /** Switch IP forwarding on. */
+  ipForward: boolean;
+  /** Prepared sandboxes for each network; 0: none. */
+  poolSize: number;
+  warn: (message: string) => void;
+  /** false: without owners of tables, as on kernels before 6.9. */
+  tableOwner?: boolean;
+}
+
+interface Network {
+  spec: NetworkSpec;
+  options: BridgeOptions;
+  bridgeIndex: number;
+  pool: PreparedPool | undefined;
+}
+
+const PREPARED_INTERFACE = "eth0";
+
+export type BridgeDriver = NetworkDriver & PreparesEndpoints & RecoversEndpoints;
+
+export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
+  const { kernel, tag, warn } = options;
+  const alias = ownerAlias(tag);
+  const networks = new Map<string, Network>();
+  const prepared = new Set<string>();
+  const departures = createDepartures(kernel, warn);
+  const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
+  const prefix = `veth${tag}`;
+  const hostName = (endpointId: string): string => `${prefix}${endpointId.slice(0, 15 - prefix.length)}`;
+  const find = (id: string): Network => {
+    const network = networks.get(id);
+    if (!network) throw notFound(`bridge network ${id} does not exist`);
+    return network;
+  };
+
+  /** The interface in the sandbox, up, without addresses. Gives its index there. */
+  const makeInterface = async (network: Network, endpoint: { endpointId: string; sandbox: SandboxNamespace; interfaceName: string; mac: Uint8Array }): Promise<number> => {
+    const inside = options.openSandbox(endpoint.sandbox);
+    await inside.writeSysctls(QUIET_IPV6);
+    const plan = { hostName: hostName(endpoint.endpointId), bridgeIndex: network.bridgeIndex, mtu: network.options.mtu || DEFAULT_MTU, netns: endpoint.sandbox.fd, interfaceName: endpoint.interfaceName, mac: endpoint.mac };
+    try {
+      await kernel.apply(vethChanges({ ...plan, interfaceIndex: FIRST_INDEX }));
+      return FIRST_INDEX;
+    } catch (error) {
+      if (errnoCode(error) !== "EBUSY") throw error;
+    }
+    await kernel.apply(vethChanges({ ...plan, interfaceIndex: 0 }));
+    return indexOf(inside, endpoint.interfaceName);
+  };
+
+  const removeInterface = async (endpointId: string): Promise<void> => {
+    prepared.delete(endpointId);
+    try {
+      await kernel.apply([{ op: "deleteLink", link: { name: hostName(endpointId) } }]);
+    } catch (error) {
+      if (errnoCode(error) !== "ENODEV") throw error;
+    }
+  };
+
+  const prepare = async (network: Network, endpointId: string): Promise<SandboxNamespace> => {
+    const sandbox = await options.createSandbox();
+    try {
+      const index = await makeInterface(network, { endpointId, sandbox, interfaceName: PREPARED_INTERFACE, mac: localMac(randomBytes(6)) });
+      await options.openSandbox(sandbox).apply(interfaceUp(index));
+      prepared.add(endpointId);
+      return sandbox;
+    } catch (error) {
+      sandbox.close();
+      throw error;
+    }
+  };
+
+  const joinPrepared = async (request: JoinRequest, mac: Uint8Array): Promise<void> => {
+    const inside = options.openSandbox(request.sandbox);
+    const configure = (index: number): RouteChange[] => [{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)];
+    try {
+      await inside.apply(configure(FIRST_INDEX));
+    } catch (error) {
+      if (errnoCode(error) !== "ENODEV") throw error;
+      await inside.apply(configure(await indexOf(inside, request.interfaceName)));
+    }
+  };
+
+  const joinNew = async (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> => {
+    const index = await makeInterface(network, { ...request, mac });
+    await options.openSandbox(request.sandbox).apply([...interfaceUp(index), ...addressChanges(index, request)]);
+  };
+
+  const applyFirewall = (): Promise<void> => firewall.apply([...networks.values()].map(firewallNetwork));
+
+  return {
+    id: "bridge",
+    capabilities: { sandbox: "own", addresses: true, scope: "local" },
+    validate: (spec) => void bridgeOptions(spec),
+
+    createNetwork: async (spec) => {
+      const bridge = bridgeOptions(spec);
+      if (options.ipForward) await kernel.writeSysctls([{ name: "net/ipv4/ip_forward", value: "1" }]);
+      const link = await ensureBridge(kernel, spec, bridge, alias);
+      await networks.get(spec.id)?.pool?.drain();
+      const network: Network = { spec, options: bridge, bridgeIndex: link.index, pool: undefined };
+      networks.set(spec.id, network);
+      await applyFirewall();
+      if (options.poolSize > 0) network.pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), warn });
+    },
+
+    deleteNetwork: async (networkId) => {
+      const network = networks.get(networkId);
+      if (!network) return;
+      networks.delete(networkId);
+      const link = await kernel.link(network.options.bridge);
+      const steps = [network.pool?.drain(), networks.size > 0 ? applyFirewall() : firewall.remove(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : undefined];
+      const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
+      if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
+    },
+
+    join: async (request): Promise<JoinResult> => {
+      const network = find(request.networkId);
+      const mac = request.mac ?? macOf(request.addresses, () => localMac(randomBytes(6)));
+      try {
+        if (prepared.delete(request.endpointId)) await joinPrepared(request, mac);
+        else await joinNew(network, request, mac);
+      } catch (error) {
+        await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
+        throw error;
+      }
+      return { mac };
+    },
+
+    leave: (endpoint: EndpointReference) => departures.wait(hostName(endpoint.endpointId)),
+
+    takePrepared: (networkId) => networks.get(networkId)?.pool?.take(),
+
+    recover: async (endpoints) => {
+      const known = new Set([...prepared, ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
+      const stale = (await kernel.links()).filter(({ name, kind }) => kind === "veth" && name.startsWith(prefix) && !known.has(name));
+      const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
+      for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
+    },
+
+    prepared: async () => void (await Promise.all([...networks.values()].map(({ pool }) => pool?.filled()))),
+
+    close: async () => {
+      await Promise.all([...networks.values()].map(({ pool }) => pool?.drain()));
+      departures.close();
+      firewall.close();
+    },
+  };
+}
+
+async function indexOf(kernel: NetworkKernel, name: string): Promise<number> {
+  const link = await kernel.link(name);
+  if (!link) throw new GantryError("system", `the interface ${name} is not in its namespace`);
+  return link.index;
+}
+
+function firewallNetwork({ spec, options }: Network): FirewallNetwork {
+  const v4 = spec.subnets.map(({ subnet }) => subnet).filter(({ address }) => address.family === 4);
+  return { bridge: options.bridge, masquerade: options.masquerade && !spec.internal ? v4 : [], internal: spec.internal };
+}

@@ -1,0 +1,75 @@
+/** Keeps the firewall table in the kernel: claims it, replaces it when networks change, restores it when somebody removed it. */
+import { GantryError, messageOf } from "../../lib/errors.ts";
+import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { NftTable } from "../../sys/netlink/nftables.ts";
+import { errnoCode } from "../../sys/netlink/socket.ts";
+import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
+import { firewallTransaction, removalTransaction } from "./firewall.ts";
+import type { FirewallNetwork, Ownership } from "./firewall.ts";
+
+export interface FirewallKeeper {
+  /** Makes the table hold exactly these networks. */
+  apply(networks: readonly FirewallNetwork[]): Promise<void>;
+  remove(): Promise<void>;
+  close(): void;
+}
+
+export interface FirewallKeeperOptions {
+  kernel: NetworkKernel;
+  table: NftTable;
+  warn: (message: string) => void;
+  /** false: as on kernels that have no owners (before 6.9), for tests. */
+  owner?: boolean;
+}
+
+export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeeperOptions): FirewallKeeper {
+  let ownership: Ownership | undefined = owner ? undefined : "none";
+  let networks: readonly FirewallNetwork[] = [];
+  let watching: Promise<NetlinkWatch> | undefined;
+  let closed = false;
+
+  const commit = async (): Promise<void> => {
+    if (ownership) return kernel.nft(firewallTransaction(table, networks, ownership));
+    ownership = await claim();
+  };
+
+  /** An orphan of an earlier daemon is claimed; a table without an owner is taken over; without owners in the kernel it is only watched. */
+  const claim = async (): Promise<Ownership> => {
+    for (const attempt of ["claim", "take-over", "none"] as const) {
+      try {
+        await kernel.nft(firewallTransaction(table, networks, attempt));
+        return attempt === "none" ? "none" : "take-over";
+      } catch (error) {
+        if (errnoCode(error) === "EPERM") throw new GantryError("conflict", `the firewall table ${table.family} ${table.name} belongs to another running program: is a second daemon using the same bridge?`, { cause: error });
+        if (attempt === "none" || !["EOPNOTSUPP", "EINVAL"].includes(errnoCode(error))) throw error;
+      }
+    }
+    throw new GantryError("system", `cannot claim the firewall table ${table.name}`);
+  };
+
+  const restore = (): void => {
+    if (closed) return;
+    commit().then(
+      () => warn(`the firewall table ${table.family} ${table.name} was removed or changed by another program and has been restored`),
+      (error: unknown) => warn(`cannot restore the firewall table ${table.family} ${table.name}: ${messageOf(error)}`),
+    );
+  };
+
+  return {
+    apply: async (wanted) => {
+      networks = wanted;
+      await commit();
+      watching ??= kernel.watchTable(table.name, restore);
+      await watching;
+    },
+    remove: async () => {
+      closed = true;
+      (await watching)?.close();
+      await kernel.nft(removalTransaction(table));
+    },
+    close: () => {
+      closed = true;
+      void watching?.then((watch) => watch.close());
+    },
+  };
+}

@@ -1,0 +1,122 @@
+/**
+ * The one nftables table of the bridge driver: static rules, and sets and maps that networks and published ports are elements
+ * of. Made as a whole in one transaction, so it is never half there; publishing a port later is one element.
+ *
+ *   martians      prerouting -300   127.0.0.0/8 never crosses our bridges (route_localnet would open the host's loopback)
+ *   publish       nat prerouting and output -100   packets to a local address, by the published maps
+ *   masquerade    nat postrouting 100   what leaves our subnets for elsewhere than our bridges
+ *   forward       filter forward 0   answers and published ports in, within a network as `pairs` says, nothing else in
+ */
+import { ipToBytes, lastAddress, networkOf } from "../../lib/ip.ts";
+import type { IpPrefix } from "../../lib/ip.ts";
+import { concatenation, ifname } from "../../sys/netlink/nftables.ts";
+import type { NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
+import { ADDRESS_TYPE_LOCAL, CT_STATE, CT_STATUS_DNAT, VERDICT_REGISTER, hostWord, word } from "../../sys/netlink/nftables-expression.ts";
+import type { NftExpression } from "../../sys/netlink/nftables-expression.ts";
+
+export interface FirewallNetwork {
+  bridge: string;
+  /** IPv4 subnets whose packets leave with the host's address. */
+  masquerade: IpPrefix[];
+  /** Packets may leave to other interfaces than the bridge. */
+  internal: boolean;
+}
+
+/** How the table is protected: see the driver's claim(). */
+export type Ownership = "claim" | "take-over" | "none";
+
+const NFPROTO_IPV4 = 2;
+const LOOPBACK = { mask: Uint8Array.of(255, 0, 0, 0), network: Uint8Array.of(127, 0, 0, 0) };
+const IPV4_SOURCE = 12;
+const IPV4_DESTINATION = 16;
+
+/** Replaces the table by the state given, whatever it held before. */
+export function firewallTransaction(table: NftTable, networks: readonly FirewallNetwork[], ownership: Ownership): NftTransaction {
+  const protection = ownership === "none" ? {} : { owner: true, persist: true };
+  const clear: NftChange[] = [ownership === "claim" ? { op: "addTable", ...protection } : { op: "addTable" }, { op: "deleteTable" }, { op: "addTable", ...protection }];
+  return { table, changes: [...clear, ...sets(), ...chains(), ...rules(), ...elements(networks)] };
+}
+
+export function removalTransaction(table: NftTable): NftTransaction {
+  return { table, changes: [{ op: "addTable" }, { op: "deleteTable" }] };
+}
+
+function sets(): NftChange[] {
+  return [
+    { op: "addSet", set: { name: "bridges", key: ["ifname"] } },
+    { op: "addSet", set: { name: "pairs", key: ["ifname", "ifname"], value: "verdict" } },
+    { op: "addSet", set: { name: "masqueraded", key: ["ipv4"], interval: true } },
+    { op: "addSet", set: { name: "published", key: ["protocol", "ipv4", "port"], value: ["ipv4", "port"] } },
+    { op: "addSet", set: { name: "published-any", key: ["protocol", "port"], value: ["ipv4", "port"] } },
+  ];
+}
+
+function chains(): NftChange[] {
+  const base = (name: string, type: "filter" | "nat", hook: "prerouting" | "forward" | "output" | "postrouting", priority: number): NftChange => ({ op: "addChain", chain: { name, base: { type, hook, priority, policy: "accept" } } });
+  return [
+    { op: "addChain", chain: { name: "publish" } },
+    base("martians", "filter", "prerouting", -300),
+    base("published-in", "nat", "prerouting", -100),
+    base("published-own", "nat", "output", -100),
+    base("masquerade", "nat", "postrouting", 100),
+    base("forward", "filter", "forward", 0),
+  ];
+}
+
+function rules(): NftChange[] {
+  const rule = (chain: string, comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain, expressions, comment });
+  return [
+    rule("martians", "loopback addresses stay on this host", ...fromBridge(), ...loopback(IPV4_DESTINATION), { expr: "verdict", verdict: "drop" }),
+    rule("martians", "loopback addresses are no source", ...fromBridge(), ...loopback(IPV4_SOURCE), { expr: "verdict", verdict: "drop" }),
+    rule("published-in", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
+    rule("published-own", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
+    rule("publish", "ports of one address", ...isIpv4(), ...protocolAddressPort(), { expr: "lookup", set: "published", register: word(0), to: word(8) }, { expr: "dnat", family: 4, address: word(8), port: word(9) }),
+    rule("publish", "ports of every address", ...isIpv4(), ...protocolPort(), { expr: "lookup", set: "published-any", register: word(0), to: word(8) }, { expr: "dnat", family: 4, address: word(8), port: word(9) }),
+    rule("masquerade", "containers to the outside", ...isIpv4(), ipv4Field(IPV4_SOURCE), { expr: "lookup", set: "masqueraded", register: 1 }, ...notToBridge(), { expr: "masquerade" }),
+    rule("forward", "answers", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), { expr: "verdict", verdict: "accept" }),
+    rule("forward", "published ports", { expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT), { expr: "verdict", verdict: "accept" }),
+    rule("forward", "within a network", { expr: "meta", key: "iifname", register: word(0) }, { expr: "meta", key: "oifname", register: word(4) }, { expr: "lookup", set: "pairs", register: word(0), to: VERDICT_REGISTER }),
+    rule("forward", "nothing else reaches containers", { expr: "meta", key: "oifname", register: 1 }, { expr: "lookup", set: "bridges", register: 1 }, { expr: "verdict", verdict: "drop" }),
+  ];
+}
+
+const fromBridge = (): NftExpression[] => [
+  { expr: "meta", key: "iifname", register: 1 },
+  { expr: "lookup", set: "bridges", register: 1 },
+];
+const notToBridge = (): NftExpression[] => [
+  { expr: "meta", key: "oifname", register: 1 },
+  { expr: "lookup", set: "bridges", register: 1, invert: true },
+];
+const isIpv4 = (): NftExpression[] => [
+  { expr: "meta", key: "nfproto", register: 1 },
+  { expr: "compare", register: 1, equal: true, value: Uint8Array.of(NFPROTO_IPV4) },
+];
+const ipv4Field = (offset: number, register = 1): NftExpression => ({ expr: "payload", base: "network", offset, length: 4, register });
+const loopback = (offset: number): NftExpression[] => [...isIpv4(), ipv4Field(offset), { expr: "bitwise", register: 1, mask: LOOPBACK.mask }, { expr: "compare", register: 1, equal: true, value: LOOPBACK.network }];
+const anyBit = (bits: number): NftExpression[] => [
+  { expr: "bitwise", register: 1, mask: hostWord(bits) },
+  { expr: "compare", register: 1, equal: false, value: hostWord(0) },
+];
+const toLocalAddress = (): NftExpression[] => [
+  { expr: "fib", result: "type", flags: ["daddr"], register: 1 },
+  { expr: "compare", register: 1, equal: true, value: hostWord(ADDRESS_TYPE_LOCAL) },
+];
+const destinationPort = (register: number): NftExpression => ({ expr: "payload", base: "transport", offset: 2, length: 2, register });
+const protocolAddressPort = (): NftExpression[] => [{ expr: "meta", key: "l4proto", register: word(0) }, ipv4Field(IPV4_DESTINATION, word(1)), destinationPort(word(2))];
+const protocolPort = (): NftExpression[] => [{ expr: "meta", key: "l4proto", register: word(0) }, destinationPort(word(1))];
+
+function elements(networks: readonly FirewallNetwork[]): NftChange[] {
+  const filled: NftChange[] = [
+    { op: "addElements", set: "bridges", elements: networks.map(({ bridge }) => ({ key: ifname(bridge) })) },
+    { op: "addElements", set: "pairs", elements: networks.map(({ bridge }) => ({ key: concatenation(ifname(bridge), ifname(bridge)), value: { verdict: "accept" } })) },
+    { op: "addElements", set: "masqueraded", elements: networks.flatMap(({ masquerade }) => masquerade.map(interval)) },
+  ];
+  return filled.filter((change) => change.op === "addElements" && change.elements.length > 0);
+}
+
+function interval(subnet: IpPrefix): NftElement {
+  const end = lastAddress(subnet);
+  const key = ipToBytes(networkOf(subnet).address);
+  return end.value === 0xffffffffn ? { key } : { key, end: ipToBytes({ family: 4, value: end.value + 1n }) };
+}

@@ -1,0 +1,48 @@
+/** The options of a bridge network, as the API names them. */
+import type { NetworkSpec } from "../../core/network.ts";
+import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+
+export const OPTION = {
+  name: "com.docker.network.bridge.name",
+  default: "com.docker.network.bridge.default_bridge",
+  icc: "com.docker.network.bridge.enable_icc",
+  masquerade: "com.docker.network.bridge.enable_ip_masquerade",
+  hostBinding: "com.docker.network.bridge.host_binding_ipv4",
+  mtu: "com.docker.network.driver.mtu",
+} as const;
+
+export const DEFAULT_MTU = 1500;
+/** IFNAMSIZ without the NUL. */
+const MAX_NAME = 15;
+
+export interface BridgeOptions {
+  bridge: string;
+  masquerade: boolean;
+  /** 0: the kernel's default. */
+  mtu: number;
+}
+
+/** Checks and reads them. Options that nothing acts upon yet are refused by name. */
+export function bridgeOptions({ options, id }: NetworkSpec): BridgeOptions {
+  const unknown = Object.keys(options).find((key) => !(Object.values(OPTION) as string[]).includes(key));
+  if (unknown !== undefined) throw notImplemented(`the bridge network option ${unknown} is not implemented yet`);
+  if (!flag(options, OPTION.icc, true)) throw notImplemented(`the bridge network option ${OPTION.icc}=false is not implemented yet`);
+  const bridge = options[OPTION.name] ?? `br-${id.slice(0, 12)}`;
+  if (!/^[^\s/:]+$/.test(bridge) || bridge === "." || bridge === ".." || Buffer.byteLength(bridge) > MAX_NAME) throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}: an interface name has 1 to ${MAX_NAME} bytes, without blanks, slashes and colons`);
+  return { bridge, masquerade: flag(options, OPTION.masquerade, true), mtu: mtuOf(options[OPTION.mtu]) };
+}
+
+function flag(options: Record<string, string>, key: string, otherwise: boolean): boolean {
+  const value = options[key];
+  if (value === undefined) return otherwise;
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
+  throw invalidParameter(`invalid value for ${key}: ${JSON.stringify(value)} is neither true nor false`);
+}
+
+function mtuOf(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const mtu = /^[0-9]{1,5}$/.test(text) ? Number(text) : -1;
+  if (mtu < 0 || mtu > 65535 || (mtu > 0 && mtu < 68)) throw invalidParameter(`invalid MTU ${JSON.stringify(text)}: a bridge takes 68 to 65535`);
+  return mtu;
+}

@@ -1,0 +1,77 @@
+/**
+ * Network namespaces that already hold their veth, made in the background because making one waits for kernel locks. Small
+ * and bounded. They die with the daemon: nothing but its descriptors holds them.
+ */
+import { randomBytes } from "node:crypto";
+import type { SandboxNamespace } from "../../core/network.ts";
+import { messageOf } from "../../lib/errors.ts";
+
+export interface Prepared {
+  endpointId: string;
+  sandbox: SandboxNamespace;
+}
+
+export interface PreparedPool {
+  /** undefined: none is ready. Refills in the background either way. */
+  take(): Prepared | undefined;
+  /** Resolves when it is full, or filling failed. */
+  filled(): Promise<void>;
+  /** Drops all; further takes give nothing. */
+  drain(): Promise<void>;
+}
+
+export interface PreparedPoolOptions {
+  size: number;
+  /** Makes the interface of a new endpoint in a new sandbox. */
+  prepare: (endpointId: string) => Promise<SandboxNamespace>;
+  warn: (message: string) => void;
+}
+
+/** How long after a take the refill begins: the start that took it comes first, and waits for the same locks. */
+const REFILL_DELAY_MS = 30;
+
+export function createPreparedPool({ size, prepare, warn }: PreparedPoolOptions): PreparedPool {
+  const ready: Prepared[] = [];
+  let filling: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let drained = false;
+
+  const fill = async (): Promise<void> => {
+    while (!drained && ready.length < size) {
+      const endpointId = randomBytes(32).toString("hex");
+      const sandbox = await prepare(endpointId);
+      if (drained) sandbox.close();
+      else ready.push({ endpointId, sandbox });
+    }
+  };
+
+  const startFilling = (): Promise<void> => {
+    filling ??= fill()
+      .catch((error: unknown) => warn(`preparing network namespaces: ${messageOf(error)}`))
+      .finally(() => (filling = undefined));
+    return filling;
+  };
+
+  const refillSoon = (): void => {
+    if (drained || filling) return;
+    if (ready.length < size / 2) return void startFilling();
+    clearTimeout(timer);
+    timer = setTimeout(() => void startFilling(), REFILL_DELAY_MS);
+    timer.unref();
+  };
+
+  return {
+    take: () => {
+      const prepared = ready.shift();
+      refillSoon();
+      return prepared;
+    },
+    filled: () => startFilling(),
+    drain: async () => {
+      drained = true;
+      clearTimeout(timer);
+      await filling;
+      for (const { sandbox } of ready.splice(0)) sandbox.close();
+    },
+  };
+}

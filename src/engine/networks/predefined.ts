@@ -1,0 +1,77 @@
+/** The networks that every daemon has: bridge, host and none. */
+import type { Ipam } from "../../core/ipam.ts";
+import type { NetworkDriver, NetworkSpec } from "../../core/network.ts";
+import { invalidParameter } from "../../lib/errors.ts";
+import { contains, formatPrefix, networkOf, overlaps, parsePrefix } from "../../lib/ip.ts";
+import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
+import type { NetworkRow, NetworkStore } from "./store.ts";
+
+/** A network as the engine runs it. */
+export interface Network {
+  row: NetworkRow;
+  driver: NetworkDriver;
+  spec: NetworkSpec;
+  /** Absent where endpoints have no addresses. */
+  pool?: { id: string; subnet: IpPrefix; gateway: IpAddress; range?: IpPrefix };
+}
+
+/** What the daemon's flags say about the default bridge. */
+export interface DefaultBridgeSettings {
+  /** The interface. */
+  name: string;
+  /** --bip: the bridge's address and its subnet. */
+  bip?: IpPrefix;
+  /** --fixed-cidr: the part of the subnet that containers' addresses are from. */
+  fixedCidr?: IpPrefix;
+  /** 0: the default. */
+  mtu: number;
+  masquerade: boolean;
+  /** The address that the interface has already. */
+  present?: IpPrefix;
+  /** The host's routes. */
+  avoid: readonly IpPrefix[];
+}
+
+export function plainNetwork(store: NetworkStore, name: string, driver: NetworkDriver): Network {
+  const row = store.predefined(name, driver.id);
+  return { row, driver, spec: { id: row.id, name, options: {}, internal: false, subnets: [] } };
+}
+
+/** Chooses the subnet, reserves the gateway and makes the network. */
+export async function openBridgeNetwork(options: { store: NetworkStore; driver: NetworkDriver; ipam: Ipam; settings: DefaultBridgeSettings; warn: (message: string) => void }): Promise<Network> {
+  const { store, driver, ipam, settings } = options;
+  const row = store.predefined("bridge", driver.id);
+  const wanted = settings.bip ?? settings.present ?? recorded(row, settings, options.warn);
+  const range = settings.fixedCidr;
+  if (range && wanted && !contains(wanted, range.address)) throw invalidParameter(`--fixed-cidr ${formatPrefix(range)} is not inside the bridge's subnet ${formatPrefix(networkOf(wanted))}`);
+  const pool = await ipam.requestPool({ family: 4, avoid: settings.avoid, ...(wanted ?? range ? { subnet: networkOf((wanted ?? range)!) } : {}), ...(range ? { range } : {}) });
+  const gateway = (await ipam.requestAddress(pool.id, wanted && wanted.address.value !== networkOf(wanted).address.value ? wanted.address : firstHost(pool.subnet))).address;
+  store.setSubnet(row.id, formatPrefix({ address: gateway, length: pool.subnet.length }));
+  const spec: NetworkSpec = { id: row.id, name: "bridge", options: bridgeLabels(settings), internal: false, subnets: [{ subnet: pool.subnet, gateway }] };
+  driver.validate(spec);
+  await driver.createNetwork(spec);
+  return { row, driver, spec, pool: { id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}) } };
+}
+
+const firstHost = (subnet: IpPrefix): IpAddress => ({ family: subnet.address.family, value: networkOf(subnet).address.value + 1n });
+
+/** The subnet of the last run, unless the host routes it elsewhere by now. */
+function recorded(row: NetworkRow, settings: DefaultBridgeSettings, warn: (message: string) => void): IpPrefix | undefined {
+  const subnet = row.subnet === undefined ? undefined : parsePrefix(row.subnet);
+  if (!subnet) return undefined;
+  const other = settings.avoid.find((route) => overlaps(route, subnet));
+  if (other) warn(`the subnet ${formatPrefix(networkOf(subnet))} of the network bridge overlaps the host's route to ${formatPrefix(other)}: another one is chosen`);
+  return other ? undefined : subnet;
+}
+
+function bridgeLabels(settings: DefaultBridgeSettings): Record<string, string> {
+  return {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": String(settings.masquerade),
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.bridge.name": settings.name,
+    "com.docker.network.driver.mtu": String(settings.mtu || 1500),
+  };
+}
+

@@ -1,0 +1,53 @@
+/** What a container's hosts, hostname and resolv.conf files say. */
+import { readFileSync } from "node:fs";
+import type { ContainerConfig, HostConfig } from "../../core/container-config.ts";
+import { extraHosts, hostsFile, ownNames } from "./hosts-file.ts";
+import { resolvConf } from "./resolv-conf.ts";
+import type { DnsSettings } from "./resolv-conf.ts";
+import type { SandboxFiles } from "./sandbox-files.ts";
+
+/** The host's own files, and whether its kernel speaks IPv6. */
+export interface HostFiles {
+  hosts: string;
+  resolvConf: string;
+  ipv6: boolean;
+}
+
+export interface ContentsRequest {
+  config: Pick<ContainerConfig, "Hostname" | "Domainname">;
+  hostConfig: Pick<HostConfig, "ExtraHosts" | "Dns" | "DnsSearch" | "DnsOptions">;
+  host: HostFiles;
+  /** The container is in the host's network. */
+  shared: boolean;
+  daemonDns: DnsSettings;
+  hostGateways: readonly string[];
+  /** The container's own. */
+  address?: string;
+}
+
+export function sandboxContents(request: ContentsRequest): SandboxFiles {
+  return { hosts: hostsContent(request), hostname: `${request.config.Hostname}\n`, resolvConf: resolvContent(request) };
+}
+
+/** In the host's network without additions it is the host's file, so that names known there are known. */
+function hostsContent({ config, hostConfig, host, shared, hostGateways, address }: ContentsRequest): string {
+  const extra = extraHosts(hostConfig.ExtraHosts ?? [], hostGateways);
+  if (shared && extra.length === 0) return readIfThere(host.hosts);
+  const own = address === undefined ? [] : [{ address, names: ownNames(config.Hostname, config.Domainname) }];
+  return hostsFile({ ipv6: host.ipv6, extra, own });
+}
+
+/** The container's own settings win over the daemon's, each by itself. */
+function resolvContent({ hostConfig, host, shared, daemonDns }: ContentsRequest): string {
+  const either = (own: readonly string[] | null | undefined, daemon: readonly string[]): readonly string[] => (own && own.length > 0 ? own : daemon);
+  const dns: DnsSettings = { servers: either(hostConfig.Dns, daemonDns.servers), search: either(hostConfig.DnsSearch, daemonDns.search), options: either(hostConfig.DnsOptions, daemonDns.options) };
+  return resolvConf({ host: readIfThere(host.resolvConf), path: host.resolvConf, dns, isolated: !shared });
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

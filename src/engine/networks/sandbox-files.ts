@@ -1,0 +1,80 @@
+/**
+ * The files of a sandbox that are bound over a container's own:
+ *
+ *   <containers>/<id>/hosts              made anew at each start
+ *   <containers>/<id>/hostname           made anew at each start
+ *   <containers>/<id>/resolv.conf        made anew at each start, unless it was changed in the container
+ *   <containers>/<id>/resolv.conf.hash   SHA-256 of what was made
+ *
+ * The folder is the engine's and closed to others. Contents are written in place, because a running container has the file
+ * mounted, and never through a symbolic link.
+ */
+import { createHash } from "node:crypto";
+import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { systemError } from "../../lib/errors.ts";
+
+export interface SandboxFiles {
+  hosts: string;
+  hostname: string;
+  resolvConf: string;
+}
+
+export function sandboxPaths(folder: string): SandboxFiles {
+  return { hosts: join(folder, "hosts"), hostname: join(folder, "hostname"), resolvConf: join(folder, "resolv.conf") };
+}
+
+/** Writes the contents and gives the paths. */
+export function writeSandboxFiles(folder: string, contents: SandboxFiles): SandboxFiles {
+  const paths = sandboxPaths(folder);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeInPlace(paths.hosts, contents.hosts);
+  writeInPlace(paths.hostname, contents.hostname);
+  const hash = `${paths.resolvConf}.hash`;
+  if (!isChanged(paths.resolvConf, hash)) {
+    writeInPlace(paths.resolvConf, contents.resolvConf);
+    writeInPlace(hash, digest(contents.resolvConf));
+  }
+  return paths;
+}
+
+const digest = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
+
+/** A larger file is not read: it was certainly changed. */
+const MAX_READ = 1 << 20;
+
+function isChanged(path: string, hashPath: string): boolean {
+  const hash = readIfThere(hashPath);
+  const content = hash && readIfThere(path);
+  return content !== undefined && digest(content) !== hash?.toString();
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    const status = fstatSync(fd);
+    return status.isFile() && status.size <= MAX_READ ? readFileSync(fd) : Buffer.alloc(0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** World-readable: processes of any user in the container read it. */
+function writeInPlace(path: string, content: string): void {
+  try {
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, 0o644);
+    try {
+      fchmodSync(fd, 0o644);
+      writeSync(fd, content);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    throw systemError(`cannot write ${path}: ${(cause as Error).message}`, cause);
+  }
+}

@@ -1,0 +1,95 @@
+/** What the kernel says about links, addresses, routes and neighbours, as values. */
+import { ipFromBytes } from "../../lib/ip.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
+import { attributeText, parseAttributes } from "./message.ts";
+import type { NetlinkMessage } from "./message.ts";
+import { IFA, IFF_UP, IFLA, IFLA_INFO, RTA, RTM } from "./rtnetlink.ts";
+
+export interface Link {
+  index: number;
+  name: string;
+  up: boolean;
+  mac: Uint8Array;
+  mtu: number;
+  /** 0: none. */
+  master: number;
+  /** "bridge", "veth", ...; "" for a device without one. */
+  kind: string;
+  alias: string;
+}
+
+export interface LinkAddress {
+  index: number;
+  address: IpPrefix;
+}
+
+export interface Route {
+  family: IpFamily;
+  /** Absent: the default route. */
+  destination?: IpPrefix;
+  gateway?: IpAddress;
+  /** The outgoing link; 0 for several or none. */
+  index: number;
+  table: number;
+  /** rtm_type: 1 is unicast. */
+  type: number;
+}
+
+export interface Neighbour {
+  index: number;
+  address: IpAddress;
+  mac: Uint8Array;
+  state: number;
+}
+
+/** undefined for other messages. */
+export function decodeLink(message: NetlinkMessage): Link | undefined {
+  if ((message.type !== RTM.NEWLINK && message.type !== RTM.DELLINK) || message.payload.length < 16) return undefined;
+  const attributes = parseAttributes(message.payload, 16);
+  const info = attributes.get(IFLA.LINKINFO);
+  return {
+    index: message.payload.readInt32LE(4),
+    name: attributeText(attributes.get(IFLA.IFNAME)),
+    up: (message.payload.readUInt32LE(8) & IFF_UP) !== 0,
+    mac: Uint8Array.from(attributes.get(IFLA.ADDRESS) ?? []),
+    mtu: attributes.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
+    master: attributes.get(IFLA.MASTER)?.readUInt32LE(0) ?? 0,
+    kind: info ? attributeText(parseAttributes(info).get(IFLA_INFO.KIND)) : "",
+    alias: attributeText(attributes.get(IFLA.IFALIAS)),
+  };
+}
+
+export function decodeAddress(message: NetlinkMessage): LinkAddress | undefined {
+  if (message.type !== RTM.NEWADDR || message.payload.length < 8) return undefined;
+  const attributes = parseAttributes(message.payload, 8);
+  const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
+  if (!address) return undefined;
+  return { index: message.payload.readUInt32LE(4), address: { address: ipFromBytes(address), length: message.payload[1]! } };
+}
+
+export function decodeRoute(message: NetlinkMessage): Route | undefined {
+  if (message.type !== RTM.NEWROUTE || message.payload.length < 12) return undefined;
+  const family = familyOf(message.payload[0]!);
+  if (!family) return undefined;
+  const attributes = parseAttributes(message.payload, 12);
+  const destination = attributes.get(RTA.DST);
+  const gateway = attributes.get(RTA.GATEWAY);
+  return {
+    family,
+    ...(destination ? { destination: { address: ipFromBytes(destination), length: message.payload[1]! } } : {}),
+    ...(gateway ? { gateway: ipFromBytes(gateway) } : {}),
+    index: attributes.get(RTA.OIF)?.readUInt32LE(0) ?? 0,
+    table: attributes.get(RTA.TABLE)?.readUInt32LE(0) ?? message.payload[4]!,
+    type: message.payload[7]!,
+  };
+}
+
+export function decodeNeighbour(message: NetlinkMessage): Neighbour | undefined {
+  if (message.type !== RTM.NEWNEIGH || message.payload.length < 12 || !familyOf(message.payload[0]!)) return undefined;
+  const attributes = parseAttributes(message.payload, 12);
+  const address = attributes.get(1);
+  if (!address) return undefined;
+  return { index: message.payload.readInt32LE(4), address: ipFromBytes(address), mac: Uint8Array.from(attributes.get(2) ?? []), state: message.payload.readUInt16LE(8) };
+}
+
+const familyOf = (value: number): IpFamily | undefined => (value === 2 ? 4 : value === 10 ? 6 : undefined);

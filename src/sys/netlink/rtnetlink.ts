@@ -1,0 +1,206 @@
+/**
+ * Links, addresses, routes and neighbours (rtnetlink(7)): changes are plain data first, encoded when they are sent.
+ * Links are named by name or index; addresses and routes need the index.
+ */
+import { formatIp, formatPrefix, ipToBytes, lastAddress } from "../../lib/ip.ts";
+import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
+import { formatMac } from "../../lib/mac.ts";
+import { NLM_F } from "./message.ts";
+import type { MessageWriter } from "./message.ts";
+import type { NetlinkRequest } from "./socket.ts";
+
+export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26, NEWNEIGH: 28, DELNEIGH: 29, GETNEIGH: 30 } as const;
+/** Multicast groups of NETLINK.ROUTE. */
+export const RTNLGRP = { LINK: 1, NEIGH: 3, IPV4_IFADDR: 5, IPV4_ROUTE: 7 } as const;
+
+export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28, IFALIAS: 20 } as const;
+export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_DATA: 5 } as const;
+const VETH_INFO_PEER = 1;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const IFLA_BR_FORWARD_DELAY = 1;
+const IFLA_BRPORT_MODE = 4;
+const IFLA_BRPORT_ISOLATED = 33;
+const IFLA_BRPORT = { hairpin: IFLA_BRPORT_MODE, isolated: IFLA_BRPORT_ISOLATED } as const;
+export const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4 } as const;
+export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
+const NDA = { DST: 1, LLADDR: 2 } as const;
+const NUD_PERMANENT = 0x80;
+export const IFF_UP = 1;
+const AF = { 4: 2, 6: 10 } as const;
+const AF_BRIDGE = 7;
+const RT_TABLE_MAIN = 254;
+const RTPROT_STATIC = 4;
+const RTN_UNICAST = 1;
+const SCOPE = { global: 0, link: 253 } as const;
+
+export type LinkReference = { name: string } | { index: number };
+
+export type RouteChange =
+  | { op: "addBridge"; name: string; mac?: Uint8Array; mtu?: number }
+  /** `peer` is born in the namespace of `netns`, with `index` there; it starts down (IFF_UP for it fails with ENOTCONN). */
+  | { op: "addVeth"; name: string; master?: number; mtu: number; peer: { netns: number; name: string; index: number; mac: Uint8Array } }
+  | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean }
+  | { op: "setBridgePort"; index: number; hairpin?: boolean; isolated?: boolean }
+  | { op: "deleteLink"; link: LinkReference }
+  | { op: "addAddress"; index: number; address: IpPrefix }
+  | { op: "deleteAddress"; index: number; address: IpPrefix }
+  /** Without a destination: the default route. */
+  | { op: "addRoute"; index: number; destination?: IpPrefix; gateway?: IpAddress; metric?: number; replace?: boolean }
+  | { op: "deleteRoute"; index: number; destination: IpPrefix }
+  | { op: "addNeighbour"; index: number; address: IpAddress; mac: Uint8Array };
+
+/** What is done, for errors and for `--dry-run`. */
+export function describe(change: RouteChange): string {
+  switch (change.op) {
+    case "addBridge":
+      return `add bridge ${change.name}`;
+    case "addVeth":
+      return `add veth ${change.name} with peer ${change.peer.name}`;
+    case "setLink":
+      return `set link ${linkText(change.link)}`;
+    case "setBridgePort":
+      return `set bridge port ${change.index}`;
+    case "deleteLink":
+      return `delete link ${linkText(change.link)}`;
+    case "addAddress":
+      return `add address ${formatPrefix(change.address)} to link ${change.index}`;
+    case "deleteAddress":
+      return `delete address ${formatPrefix(change.address)} of link ${change.index}`;
+    case "addRoute":
+      return `add route to ${change.destination ? formatPrefix(change.destination) : "default"}${change.gateway ? ` via ${formatIp(change.gateway)}` : ""}`;
+    case "deleteRoute":
+      return `delete route to ${formatPrefix(change.destination)}`;
+    case "addNeighbour":
+      return `add neighbour ${formatIp(change.address)} at ${formatMac(change.mac)}`;
+  }
+}
+
+const linkText = (link: LinkReference): string => ("name" in link ? link.name : String(link.index));
+
+export function encodeRouteChange(change: RouteChange): NetlinkRequest {
+  const [type, flags, write] = encodings(change);
+  return { what: describe(change), type, flags: flags | NLM_F.ACK, write };
+}
+
+type Encoding = [type: number, flags: number, write: (writer: MessageWriter) => void];
+const CREATE = NLM_F.CREATE | NLM_F.EXCL;
+
+function encodings(change: RouteChange): Encoding {
+  switch (change.op) {
+    case "addBridge":
+      return [RTM.NEWLINK, CREATE, (writer) => writeBridge(writer, change)];
+    case "addVeth":
+      return [RTM.NEWLINK, CREATE, (writer) => writeVeth(writer, change)];
+    case "setLink":
+      return [RTM.NEWLINK, 0, (writer) => writeLink(writer, change)];
+    case "setBridgePort":
+      return [RTM.NEWLINK, 0, (writer) => writeBridgePort(writer, change)];
+    case "deleteLink":
+      return [RTM.DELLINK, 0, (writer) => writeReference(writer, change.link)];
+    case "addAddress":
+      return [RTM.NEWADDR, CREATE, (writer) => writeAddress(writer, change)];
+    case "deleteAddress":
+      return [RTM.DELADDR, 0, (writer) => writeAddress(writer, change)];
+    case "addRoute":
+      return [RTM.NEWROUTE, NLM_F.CREATE | (change.replace ? NLM_F.REPLACE : NLM_F.EXCL), (writer) => writeRoute(writer, change)];
+    case "deleteRoute":
+      return [RTM.DELROUTE, 0, (writer) => writeRoute(writer, change)];
+    case "addNeighbour":
+      return [RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, (writer) => writeNeighbour(writer, change)];
+  }
+}
+
+type Change<Op extends RouteChange["op"]> = Extract<RouteChange, { op: Op }>;
+
+/** struct ifinfomsg. */
+function ifinfo(writer: MessageWriter, options: { family?: number; index?: number; flags?: number; change?: number }): MessageWriter {
+  return writer.u8(options.family ?? 0).u8(0).u16(0).u32(options.index ?? 0).u32(options.flags ?? 0).u32(options.change ?? 0);
+}
+
+function writeReference(writer: MessageWriter, link: LinkReference, flags: { flags?: number; change?: number } = {}): void {
+  ifinfo(writer, { ...flags, index: "index" in link ? link.index : 0 });
+  if ("name" in link) writer.attributeString(IFLA.IFNAME, link.name);
+}
+
+function writeBridge(writer: MessageWriter, change: Change<"addBridge">): void {
+  ifinfo(writer, {});
+  writer.attributeString(IFLA.IFNAME, change.name);
+  if (change.mac) writer.attributeBytes(IFLA.ADDRESS, change.mac);
+  if (change.mtu) writer.attributeU32(IFLA.MTU, change.mtu);
+  writer.nested(IFLA.LINKINFO, () => {
+    writer.attributeString(IFLA_INFO.KIND, "bridge");
+    writer.nested(IFLA_INFO.DATA, () => writer.attributeU32(IFLA_BR_FORWARD_DELAY, 0));
+  });
+}
+
+function writeVeth(writer: MessageWriter, change: Change<"addVeth">): void {
+  ifinfo(writer, {});
+  writer.attributeString(IFLA.IFNAME, change.name).attributeU32(IFLA.MTU, change.mtu);
+  if (change.master !== undefined) writer.attributeU32(IFLA.MASTER, change.master);
+  writer.nested(IFLA.LINKINFO, () => {
+    writer.attributeString(IFLA_INFO.KIND, "veth");
+    writer.nested(IFLA_INFO.DATA, () => writer.nested(VETH_INFO_PEER, () => writePeer(writer, change)));
+  });
+}
+
+function writePeer(writer: MessageWriter, change: Change<"addVeth">): void {
+  ifinfo(writer, { index: change.peer.index });
+  writer.attributeString(IFLA.IFNAME, change.peer.name).attributeU32(IFLA.MTU, change.mtu);
+  writer.attributeBytes(IFLA.ADDRESS, change.peer.mac).attributeU32(IFLA.NET_NS_FD, change.peer.netns);
+}
+
+function writeLink(writer: MessageWriter, change: Change<"setLink">): void {
+  writeReference(writer, change.link, change.up === undefined ? {} : { flags: change.up ? IFF_UP : 0, change: IFF_UP });
+  if (change.mac) writer.attributeBytes(IFLA.ADDRESS, change.mac);
+  if (change.mtu !== undefined) writer.attributeU32(IFLA.MTU, change.mtu);
+  if (change.master !== undefined) writer.attributeU32(IFLA.MASTER, change.master);
+  if (change.alias !== undefined) writer.attributeString(IFLA.IFALIAS, change.alias);
+  if (change.noLinkLocal) writer.nested(IFLA.AF_SPEC, () => writer.nested(AF[6], () => writer.attributeU8(IFLA_INET6_ADDR_GEN_MODE, 1)));
+}
+
+function writeBridgePort(writer: MessageWriter, change: Change<"setBridgePort">): void {
+  ifinfo(writer, { family: AF_BRIDGE, index: change.index });
+  writer.nested(12, () => {
+    for (const [name, type] of Object.entries(IFLA_BRPORT)) {
+      const value = change[name as keyof typeof IFLA_BRPORT];
+      if (value !== undefined) writer.attributeU8(type, value ? 1 : 0);
+    }
+  });
+}
+
+/** struct ifaddrmsg. */
+function writeAddress(writer: MessageWriter, change: { index: number; address: IpPrefix }): void {
+  const { address, length } = change.address;
+  writer.u8(AF[address.family]).u8(length).u8(0).u8(SCOPE.global).u32(change.index);
+  writer.attributeBytes(IFA.LOCAL, ipToBytes(address)).attributeBytes(IFA.ADDRESS, ipToBytes(address));
+  if (address.family === 4 && length < 31) writer.attributeBytes(IFA.BROADCAST, ipToBytes(lastAddress(change.address)));
+}
+
+/** struct rtmsg. */
+function writeRoute(writer: MessageWriter, change: { index: number; destination?: IpPrefix; gateway?: IpAddress; metric?: number }): void {
+  const family = (change.destination?.address ?? change.gateway)?.family ?? 4;
+  writer.u8(AF[family]).u8(change.destination?.length ?? 0).u8(0).u8(0).u8(RT_TABLE_MAIN).u8(RTPROT_STATIC).u8(change.gateway ? SCOPE.global : SCOPE.link).u8(RTN_UNICAST).u32(0);
+  if (change.destination) writer.attributeBytes(RTA.DST, ipToBytes(change.destination.address));
+  if (change.gateway) writer.attributeBytes(RTA.GATEWAY, ipToBytes(change.gateway));
+  if (change.metric !== undefined) writer.attributeU32(RTA.PRIORITY, change.metric);
+  writer.attributeU32(RTA.OIF, change.index);
+}
+
+/** struct ndmsg. */
+function writeNeighbour(writer: MessageWriter, change: Change<"addNeighbour">): void {
+  writer.u8(AF[change.address.family]).u8(0).u16(0).u32(change.index).u16(NUD_PERMANENT).u8(0).u8(0);
+  writer.attributeBytes(NDA.DST, ipToBytes(change.address)).attributeBytes(NDA.LLADDR, change.mac);
+}
+
+const DUMP_OF = { links: RTM.GETLINK, addresses: RTM.GETADDR, routes: RTM.GETROUTE, neighbours: RTM.GETNEIGH } as const;
+
+/** Asks for all of a kind; the answers are decoded by link.ts's decoders. */
+export function dumpRequest(kind: keyof typeof DUMP_OF): NetlinkRequest {
+  const fixed = { links: 16, addresses: 8, routes: 12, neighbours: 12 }[kind];
+  return { what: `list ${kind}`, type: DUMP_OF[kind], flags: NLM_F.DUMP, write: (writer) => writer.bytes(new Uint8Array(fixed)) };
+}
+
+/** Asks for one link. */
+export function linkRequest(link: LinkReference): NetlinkRequest {
+  return { what: `find link ${linkText(link)}`, type: RTM.GETLINK, flags: 0, write: (writer) => writeReference(writer, link) };
+}
