@@ -1,0 +1,73 @@
+/** Puts the lifecycle together: its context, the execs, and what removal and update ask of it. */
+import { mkdirSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf } from "../../../lib/errors.ts";
+import type { ContainerTasks } from "../context.ts";
+import { ExecService } from "../exec/exec.ts";
+import type { LifecycleContext } from "./context.ts";
+import { LiveContainer } from "./live.ts";
+import { cancelRestart } from "./restart.ts";
+import { lastRun, taskOf } from "./state.ts";
+import { killAndWait } from "./stop.ts";
+
+/** What the rest of the engine gives; the lifecycle makes the rest of its context itself. */
+export type LifecycleOptions = Omit<LifecycleContext, "live" | "logPath"> & {
+  /** <data-root>/containers: a folder for each container, with its log and the files bound into it. */
+  containersRoot: string;
+};
+
+export interface Lifecycle {
+  context: LifecycleContext;
+  execs: ExecService;
+  tasks: ContainerTasks;
+  /** Removes folders of containers that are not there any more. */
+  sweep(): Promise<void>;
+  /** Ends when the folders of removed containers are gone. */
+  settled(): Promise<void>;
+}
+
+export function createLifecycle(options: LifecycleOptions): Lifecycle {
+  const { containersRoot, ...given } = options;
+  mkdirSync(containersRoot, { recursive: true, mode: 0o710 });
+  const lives = new Map<string, LiveContainer>();
+  const removals = new Set<Promise<void>>();
+  const context: LifecycleContext = {
+    ...given,
+    live(id) {
+      let live = lives.get(id);
+      if (!live) lives.set(id, (live = new LiveContainer()));
+      return live;
+    },
+    logPath: ({ id }) => join(containersRoot, id, `${id}-json.log`),
+  };
+  const execs = new ExecService(context);
+  const removeFolder = (name: string): void => {
+    const removal = rm(join(containersRoot, name), { recursive: true, force: true }).catch((error: unknown) => given.warn(`removing the folder of container ${name}: ${messageOf(error)}`));
+    removals.add(removal);
+    void removal.then(() => removals.delete(removal));
+  };
+  const tasks: ContainerTasks = {
+    kill: (record) => killAndWait(context, record),
+    update: (record, resources) => taskOf(context, record).update(resources),
+    async forget(record) {
+      cancelRestart(context, record.id);
+      const { exitCode, error } = lastRun(record);
+      context.live(record.id).tellRemoval({ exitCode, error });
+      lives.delete(record.id);
+      removeFolder(record.id);
+    },
+    execIds: (id) => execs.idsOf(id),
+  };
+  return {
+    context,
+    execs,
+    tasks,
+    async sweep() {
+      for (const name of await readdir(containersRoot)) if (!given.store.get(name)) removeFolder(name);
+    },
+    async settled() {
+      await Promise.all(removals);
+    },
+  };
+}
