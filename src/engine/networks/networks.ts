@@ -17,14 +17,13 @@ import { formatIp, formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
+import { containerOf } from "../containers/modes.ts";
 import { openBridgeNetwork, plainNetwork } from "./predefined.ts";
 import type { DefaultBridgeSettings, Network } from "./predefined.ts";
 import { sandboxContents } from "./sandbox-contents.ts";
 import type { HostFiles } from "./sandbox-contents.ts";
 import { sandboxPaths, writeSandboxFiles } from "./sandbox-files.ts";
 import { createNetworkStore } from "./store.ts";
-import { checkNetworkSupport, networkMode } from "./support.ts";
-import type { NetworkRequest } from "./support.ts";
 import type { DnsSettings } from "./resolv-conf.ts";
 
 export interface NetworksOptions {
@@ -49,8 +48,8 @@ export interface NetworksOptions {
 }
 
 export interface Networks extends SandboxPort {
-  /** Throws for what a create request may not ask; see support.ts. */
-  check(request: NetworkRequest): void;
+  /** Of a network by name or id; undefined when there is no such network. */
+  subnetsOf(network: string): readonly IpPrefix[] | undefined;
   list(): NetworkView[];
   /** By name, id or the unambiguous beginning of an id. Throws Docker's not-found. */
   find(ref: string): NetworkView;
@@ -116,10 +115,11 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   }
 
   async function connect(record: ContainerRecord): Promise<Sandbox> {
-    const mode = networkMode(record.hostConfig.NetworkMode);
-    if (mode.kind === "container") return joinContainer(record, mode.ref);
+    const mode = record.hostConfig.NetworkMode;
+    const other = containerOf(mode);
+    if (other !== undefined) return joinContainer(record, other);
     if (connections.has(record.id)) await disconnect(record);
-    const network = byName(mode.kind === "user-defined" ? mode.name : mode.kind);
+    const network = byName(record.config.NetworkDisabled ? "none" : predefinedName(mode));
     const taken = network.driver.capabilities.sandbox === "host" ? undefined : takeSandbox(network);
     const connection: Connection = { network, endpointId: taken?.endpointId ?? randomBytes(32).toString("hex"), mac: "", told: false };
     connections.set(record.id, connection);
@@ -248,7 +248,10 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
       connection?.sandbox?.close();
       delete connection?.sandbox;
     },
-    check: (request) => checkNetworkSupport(request, networks.flatMap(({ pool }) => (pool ? [pool.subnet] : []))),
+    subnetsOf: (name) => {
+      const network = networks.find(({ spec, row }) => spec.name === predefinedName(name) || row.id === name);
+      return network && network.spec.subnets.map(({ subnet }) => subnet);
+    },
     list: () => networks.map(view),
     find: (ref) => view(findNetwork(networks, ref)),
     drivers: () => Object.values(options.drivers).map(({ id }) => id),
@@ -263,6 +266,9 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     },
   };
 }
+
+/** What "default" stands for. */
+const predefinedName = (mode: string): string => (mode === "" || mode === "default" ? "bridge" : mode);
 
 /** Docker's order: the whole id, the name, the beginning of an id. */
 function findNetwork(networks: readonly Network[], ref: string): Network {
