@@ -60,7 +60,7 @@ export class Engine {
 
   #argv(): string[] {
     const roots = ["-H", `unix://${this.socket}`, "--data-root", this.dataRoot, "--exec-root", this.execRoot, "--pidfile", this.pidfile, ...(this.#options.flags ?? [])];
-    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [join(project, "bin", "gantryd"), ...roots];
+    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [join(project, "build/node"), join(project, "dist/gantryd.js"), ...roots];
   }
 
   async answers(): Promise<boolean> {
