@@ -1,0 +1,96 @@
+/** Where a daemon listens, and how to get a connection to it. */
+import type { Socket } from "node:net";
+
+export interface TlsFiles {
+  ca?: string | undefined;
+  cert?: string | undefined;
+  key?: string | undefined;
+  verify: boolean;
+}
+
+export interface Endpoint {
+  /** As the user gave it, normalised: `unix:///run/x.sock`, `tcp://127.0.0.1:2376`. */
+  host: string;
+  socketPath: string | undefined;
+  /** `host:port`, or "" for a socket path. */
+  address: string;
+  secure: boolean;
+  dial(): Promise<Socket>;
+}
+
+const DEFAULT_TCP_HOST = "localhost";
+
+/** Docker's spelling rules for -H and DOCKER_HOST. Throws an Error with Docker's words. */
+export function normaliseHost(value: string, secure: boolean): string {
+  const text = value.trim();
+  const separator = text.indexOf("://");
+  const scheme = separator < 0 ? "tcp" : text.slice(0, separator);
+  const rest = separator < 0 ? text : text.slice(separator + 3);
+  switch (scheme) {
+    case "unix":
+      if (rest.includes("://")) throw new Error(`invalid proto, expected unix: ${rest}`);
+      return `unix://${rest === "" ? "/var/run/docker.sock" : rest}`;
+    case "tcp":
+      return normaliseTcp(rest, secure ? "2376" : "2375");
+    case "http":
+    case "https":
+    case "ssh":
+    case "npipe":
+    case "fd":
+      throw new Error(`unsupported protocol scheme "${scheme}" in ${JSON.stringify(text)}: use unix:// or tcp://`);
+    default:
+      throw new Error(`invalid bind address format: ${text}`);
+  }
+}
+
+function normaliseTcp(address: string, port: string): string {
+  if (address.includes("://")) throw new Error(`invalid proto, expected tcp: ${address}`);
+  const match = /^(\[[^\]]*\]|[^:/]*)(?::([^/]*))?(\/.*)?$/.exec(address);
+  if (!match) throw new Error(`invalid bind address format: ${address}`);
+  const [, host = "", given = "", path = ""] = match;
+  if (given !== "" && !/^\d+$/.test(given)) throw new Error(`invalid bind address format: ${address}`);
+  return `tcp://${host || DEFAULT_TCP_HOST}:${given || port}${path}`;
+}
+
+export function openEndpoint(host: string, tls: TlsFiles | undefined): Endpoint {
+  if (host.startsWith("unix://")) {
+    const socketPath = host.slice("unix://".length);
+    return { host, socketPath, address: "", secure: false, dial: () => dial({ path: socketPath }) };
+  }
+  const address = host.slice("tcp://".length).replace(/\/.*$/, "");
+  const colon = address.lastIndexOf(":");
+  const target = { host: address.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(address.slice(colon + 1)) };
+  return { host, socketPath: undefined, address, secure: tls !== undefined, dial: () => (tls ? dialTls(target, tls) : dial(target)) };
+}
+
+function dial(target: { path: string } | { host: string; port: number }): Promise<Socket> {
+  const net = process.getBuiltinModule("node:net");
+  const socket = net.connect({ ...target, allowHalfOpen: true });
+  if (!("path" in target)) socket.setNoDelay(true).setKeepAlive(true, 30_000);
+  return connected(socket, "connect");
+}
+
+function dialTls(target: { host: string; port: number }, files: TlsFiles): Promise<Socket> {
+  const tls = process.getBuiltinModule("node:tls");
+  const fs = process.getBuiltinModule("node:fs");
+  const read = (file: string | undefined): Buffer | undefined => (file === undefined ? undefined : fs.readFileSync(file));
+  const socket = tls.connect({
+    ...target,
+    ca: read(files.ca),
+    cert: read(files.cert),
+    key: read(files.key),
+    rejectUnauthorized: files.verify,
+    ...(process.getBuiltinModule("node:net").isIP(target.host) ? {} : { servername: target.host }),
+  });
+  return connected(socket, "secureConnect");
+}
+
+function connected(socket: Socket, event: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.once(event, () => {
+      socket.removeListener("error", reject);
+      resolve(socket);
+    });
+  });
+}

@@ -1,0 +1,100 @@
+/** Joins the standard streams with a container's: output until it ends, input until its end or the detach keys. */
+import type { Socket } from "node:net";
+import { DetachFilter, parseDetachKeys } from "../../lib/detach-keys.ts";
+import { stderr, stdout } from "../streams.ts";
+import { Demultiplexer } from "./demultiplex.ts";
+
+export interface Connection {
+  socket: Socket;
+  body: AsyncIterable<Buffer>;
+}
+
+export interface StreamOptions {
+  stdin: boolean;
+  stdout: boolean;
+  stderr: boolean;
+  tty: boolean;
+  detachKeys: string;
+}
+
+/** Throws with Docker's words when the keys make no sequence. */
+export function validateDetachKeys(keys: string): void {
+  if (keys === "") return;
+  try {
+    parseDetachKeys(keys);
+  } catch (thrown) {
+    throw new Error(`invalid detach keys (${keys}): ${(thrown as Error).message}`);
+  }
+}
+
+/** Resolves with "detached" when the keys were typed, else when the container's output ended. */
+export async function joinStreams(connection: Connection, options: StreamOptions): Promise<"ended" | "detached"> {
+  const input = options.stdin ? new Input(connection.socket, options) : undefined;
+  if (!input) connection.socket.end();
+  try {
+    const output = options.stdout || options.stderr ? copyOutput(connection, options).then(() => "ended" as const) : undefined;
+    const typed = input?.run().then((how) => (how === "detached" ? how : (output ?? ("ended" as const))));
+    return await Promise.race([output, typed].filter((promise) => promise !== undefined));
+  } finally {
+    input?.close();
+    connection.socket.destroy();
+  }
+}
+
+async function copyOutput(connection: Connection, options: StreamOptions): Promise<void> {
+  if (options.tty) {
+    for await (const chunk of connection.body) stdout.write(chunk);
+    return;
+  }
+  const demultiplexer = new Demultiplexer({
+    stdout: options.stdout ? (bytes) => stdout.write(bytes) : undefined,
+    stderr: options.stderr ? (bytes) => stderr.write(bytes) : undefined,
+  });
+  for await (const chunk of connection.body) demultiplexer.push(chunk);
+}
+
+class Input {
+  readonly #socket: Socket;
+  readonly #filter: DetachFilter | undefined;
+  readonly #raw: boolean;
+  #finish: ((how: "end" | "detached") => void) | undefined;
+
+  constructor(socket: Socket, options: StreamOptions) {
+    this.#socket = socket;
+    this.#raw = options.tty && process.stdin.isTTY === true;
+    this.#filter = options.tty ? new DetachFilter(parseDetachKeys(options.detachKeys)) : undefined;
+    if (this.#raw) process.stdin.setRawMode(true);
+  }
+
+  run(): Promise<"end" | "detached"> {
+    return new Promise((resolve) => {
+      this.#finish = resolve;
+      process.stdin.on("data", this.#onData);
+      process.stdin.once("end", this.#onEnd);
+      process.stdin.once("error", this.#onEnd);
+    });
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const { pass, detached } = this.#filter?.push(chunk) ?? { pass: chunk, detached: false };
+    if (this.#socket.writable && pass.length > 0 && !this.#socket.write(pass)) {
+      process.stdin.pause();
+      this.#socket.once("drain", () => process.stdin.resume());
+    }
+    if (detached) this.#finish?.("detached");
+  };
+
+  readonly #onEnd = (): void => {
+    this.#socket.end();
+    this.#finish?.("end");
+  };
+
+  close(): void {
+    process.stdin.off("data", this.#onData);
+    process.stdin.off("end", this.#onEnd);
+    process.stdin.off("error", this.#onEnd);
+    if (this.#raw) process.stdin.setRawMode(false);
+    process.stdin.pause();
+    process.stdin.unref?.();
+  }
+}

@@ -1,0 +1,80 @@
+/** The client's configuration file: Docker's own, in its place and format, so that both clients share it. */
+import fs from "node:fs";
+import { stderr } from "../streams.ts";
+
+export interface AuthEntry {
+  auth?: string;
+  username?: string;
+  password?: string;
+  identitytoken?: string;
+  registrytoken?: string;
+}
+
+export interface ConfigData {
+  auths?: Record<string, AuthEntry>;
+  HttpHeaders?: Record<string, string>;
+  psFormat?: string;
+  imagesFormat?: string;
+  networksFormat?: string;
+  volumesFormat?: string;
+  pluginsFormat?: string;
+  statsFormat?: string;
+  detachKeys?: string;
+  currentContext?: string;
+  credsStore?: string;
+  credHelpers?: Record<string, string>;
+  proxies?: Record<string, Record<string, string>>;
+  [other: string]: unknown;
+}
+
+export class ConfigFile {
+  readonly directory: string;
+  readonly path: string;
+  readonly data: ConfigData;
+
+  constructor(directory: string, data: ConfigData) {
+    this.directory = directory;
+    this.path = `${directory}/config.json`;
+    this.data = data;
+  }
+
+  /** Writes it back, readable by its owner only; a symbolic link stays one. */
+  save(): void {
+    fs.mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    const target = fs.existsSync(this.path) ? fs.realpathSync(this.path) : this.path;
+    const temporary = `${target}${process.pid}`;
+    fs.writeFileSync(temporary, JSON.stringify(this.data, null, "\t"), { mode: 0o600 });
+    fs.renameSync(temporary, target);
+  }
+}
+
+export function configDirectory(flag: string): string {
+  return flag || process.env["DOCKER_CONFIG"] || `${process.env["HOME"] || "/root"}/.docker`;
+}
+
+export function loadConfig(directory: string): ConfigFile {
+  const file = `${directory}/config.json`;
+  try {
+    const parsed = JSON.parse(fs.readFileSync(file, "utf8")) as unknown;
+    return new ConfigFile(directory, typeof parsed === "object" && parsed !== null ? (parsed as ConfigData) : {});
+  } catch (thrown) {
+    const error = thrown as NodeJS.ErrnoException;
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") stderr.line(`WARNING: Error loading config file: ${file}: ${error.message}`);
+    return new ConfigFile(directory, {});
+  }
+}
+
+const PROXY_NAMES: Record<string, string> = { httpProxy: "HTTP_PROXY", httpsProxy: "HTTPS_PROXY", noProxy: "NO_PROXY", ftpProxy: "FTP_PROXY", allProxy: "ALL_PROXY" };
+
+/** `given` with the proxy settings of the configuration for this daemon, in both spellings, unless it names them already. */
+export function withProxies(config: ConfigData, host: string, given: string[]): string[] {
+  const proxies = config.proxies?.[host] ?? config.proxies?.["default"];
+  if (!proxies) return given;
+  const known = new Map(given.map((entry) => [entry.split("=", 1)[0] ?? "", entry]));
+  for (const [key, name] of Object.entries(PROXY_NAMES)) {
+    const value = proxies[key];
+    if (!value) continue;
+    for (const spelled of [name, name.toLowerCase()]) if (!known.has(spelled)) known.set(spelled, `${spelled}=${value}`);
+  }
+  return [...known.values()];
+}

@@ -1,0 +1,1 @@
+export async function showHelp(_words: string[], _program: { name: string }): Promise<string> { return ""; }
