@@ -61,12 +61,12 @@ export class Cli {
   }
 }
 
-/** Waits for the end of a command, 60 s at most. */
-export async function collect(child: ChildProcess): Promise<Outcome> {
+/** Waits for the end of a command, a minute at most unless told. */
+export async function collect(child: ChildProcess, milliseconds = 60_000): Promise<Outcome> {
   const output = { stdout: "", stderr: "" };
   child.stdout?.on("data", (data: Buffer) => (output.stdout += data.toString()));
   child.stderr?.on("data", (data: Buffer) => (output.stderr += data.toString()));
-  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), milliseconds);
   const [code, signal] = await once(child, "close");
   clearTimeout(timer);
   if (signal === "SIGKILL") throw new Error(`${child.spawnargs.join(" ")}: did not end\n${output.stdout}\n${output.stderr}`);

@@ -1,0 +1,150 @@
+/** The first command in a fresh clone, and what stands in its way; the npm package in a fresh prefix. */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { collect, type Outcome } from "../harness/cli.ts";
+import { project } from "../harness/engine.ts";
+
+/** A slow network counts too. */
+const setUpMs = 240_000;
+
+let folder: string;
+let clone: string;
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "gty-setup-"));
+  clone = join(folder, "clone");
+  copySources(clone);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+test("a fresh clone: one of three commands is killed in the middle, the others set up once and work", { timeout: 300_000 }, async () => {
+  const victim = start(["bin/gantry", "--version"], { detached: true });
+  await delay(1500);
+  const others = [start(["bin/gantry", "--version"]), start(["bin/gantryd", "--version"])].map((child) => collect(child, setUpMs));
+  await delay(500);
+  process.kill(-(victim.pid ?? 0), "SIGKILL");
+  for (const { code, stdout, stderr } of await Promise.all(others)) {
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /version/i);
+  }
+  const { code, stderr } = await collect(start(["bin/gantry", "--version"]), setUpMs);
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+});
+
+test("later calls pay a millisecond or two", async () => {
+  const launch: number[] = [];
+  const bare: number[] = [];
+  for (let round = 0; round < 15; round++) {
+    launch.push(timed([join(clone, "bin/gantry"), "--version"]));
+    bare.push(timed([join(clone, "build/node"), join(clone, "dist/gantry.js"), "--version"]));
+  }
+  const middle = (values: number[]): number => values.sort((a, b) => a - b)[7] ?? NaN;
+  assert.ok(middle(launch) - middle(bare) < 15, `${middle(launch)} ms by bin/gantry, ${middle(bare)} ms without`);
+});
+
+test("through a symbolic link, from another folder", async () => {
+  const link = join(folder, "link");
+  symlinkSync("clone/bin/gantry", link);
+  const { code, stdout } = await collect(spawn(link, ["--version"], { cwd: "/" }));
+  assert.equal(code, 0);
+  assert.match(stdout, /version/i);
+});
+
+test("a commit or checkout makes the next call look again; changed sources are bundled anew", async () => {
+  mkdirSync(join(clone, ".git/logs"), { recursive: true });
+  writeFileSync(join(clone, ".git/logs/HEAD"), "");
+  utimesSync(join(clone, ".git/logs/HEAD"), new Date(), new Date(Date.now() + 1000));
+  writeFileSync(join(clone, "src/lib/changed.ts"), "export const changed = 1;\n");
+  const { code, stderr } = await collect(start(["bin/gantry", "--version"]), setUpMs);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /^gantry: set-up: bundle +\d+ s\n$/);
+});
+
+test("without a compiler: one message with the remedy", async () => {
+  const copy = half("nocc", ["build", "dist"]);
+  const { code, stderr } = await collect(start(["bin/gantry", "version"], { cwd: copy, env: { PATH: tools(["node", "npm"]) } }));
+  assert.equal(code, 1);
+  assert.equal(stderr, "gantry: set-up: needs a C compiler, cc\n        on Debian: apt-get install gcc libc6-dev\n");
+});
+
+test("without npm, and with a Node that is too old: one message with the remedy", async () => {
+  const copy = half("nonpm", ["node_modules", "build", "dist"]);
+  const without = await collect(start(["bin/gantry", "version"], { cwd: copy, env: { PATH: tools([]) } }));
+  assert.equal(without.code, 1);
+  assert.match(without.stderr, /needs Node\.js 18 or newer with npm.*\n.*apt-get install nodejs npm\n$/);
+  const path = tools(["npm"]);
+  writeFileSync(join(path, "node"), "#!/bin/sh\necho 16.20.2\n");
+  chmodSync(join(path, "node"), 0o755);
+  const old = await collect(start(["bin/gantry", "version"], { cwd: copy, env: { PATH: path } }));
+  assert.equal(old.code, 1);
+  assert.match(old.stderr, /needs Node\.js 18 or newer; node on PATH is 16\.20\.2/);
+});
+
+test("npm pack makes a package that installs elsewhere and works", { timeout: 300_000 }, async () => {
+  rmSync(join(clone, ".git"), { recursive: true, force: true });
+  await ok(start(["npm", "pack", "--silent", "--pack-destination", folder], { cwd: clone }));
+  const archive = readdirSync(folder).find((name) => name.endsWith(".tgz"));
+  const prefix = join(folder, "prefix");
+  await ok(start(["npm", "install", "--global", "--prefix", prefix, "--no-audit", "--no-fund", join(folder, archive ?? "")], { cwd: folder }));
+  const installed = join(prefix, "lib/node_modules/gantry");
+  assert.ok(!existsSync(join(installed, "src")), "sources are bundled, not shipped");
+  const first = await collect(spawn(join(prefix, "bin/gantry"), ["--version"], { env: { ...process.env, PATH: tools(["node", "npm"]) } }));
+  assert.equal(first.code, 0, `prebuilt parts need no compiler: ${first.stderr}`);
+  assert.match(first.stdout, /version/i);
+  rmSync(join(installed, "build/native/gantry.node"));
+  rmSync(join(installed, "build/ready"));
+  const again = await collect(spawn(join(prefix, "bin/gantryd"), ["--version"]));
+  assert.equal(again.code, 0, again.stderr);
+  assert.match(again.stderr, /native parts/);
+});
+
+/** What a clone of this checkout would hold, changes that are not committed yet too. */
+function copySources(target: string): void {
+  const files = execFileSync("git", ["-C", project, "ls-files", "-co", "--exclude-standard", "-z"], { encoding: "utf8" }).split("\0");
+  for (const file of files.filter((name) => name !== "" && existsSync(join(project, name)))) {
+    mkdirSync(dirname(join(target, file)), { recursive: true });
+    cpSync(join(project, file), join(target, file));
+  }
+}
+
+/** The clone once more, by hard links, without some of its parts. */
+function half(name: string, without: string[]): string {
+  const copy = join(folder, name);
+  execFileSync("cp", ["-al", clone, copy]);
+  for (const part of without) rmSync(join(copy, part), { recursive: true, force: true });
+  return copy;
+}
+
+/** A PATH with the base system's tools, and of the others only those named. */
+function tools(names: string[]): string {
+  const path = mkdtempSync(join(folder, "path-"));
+  const base = ["cat", "cut", "date", "dirname", "find", "flock", "head", "id", "kill", "ln", "mkdir", "mv", "printf", "pwd", "readlink", "rm", "sed", "sh", "sha256sum", "sleep", "sort", "tail", "uname", "xargs"];
+  for (const name of [...base, ...names]) {
+    const program = execFileSync("sh", ["-c", 'type -P "$1" 2>/dev/null || command -v "$1"', "sh", name], { encoding: "utf8" }).trim();
+    if (program.startsWith("/")) symlinkSync(program, join(path, name));
+  }
+  return path;
+}
+
+function start(argv: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv; detached?: boolean } = {}): ChildProcess {
+  const cwd = options.cwd ?? clone;
+  const program = argv[0] ?? "";
+  return spawn(program.startsWith("bin/") ? join(cwd, program) : program, argv.slice(1), { cwd, env: { ...process.env, ...options.env }, detached: options.detached ?? false, stdio: ["ignore", "pipe", "pipe"] });
+}
+
+async function ok(child: ChildProcess): Promise<Outcome> {
+  const outcome = await collect(child, setUpMs);
+  assert.equal(outcome.code, 0, outcome.stderr);
+  return outcome;
+}
+
+function timed(argv: string[]): number {
+  const began = performance.now();
+  execFileSync(argv[0] ?? "", argv.slice(1));
+  return performance.now() - began;
+}
