@@ -248,7 +248,7 @@ static bool code_fits(enum section section, uint8_t code) {
   case SECTION_HOST:
     return code >= OP_CGROUP_MKDIR && code <= OP_CGROUP_DEVICE_PROGRAM;
   case SECTION_PARENT:
-    return code == OP_ID_MAPS || code == OP_OOM_SCORE_ADJ || code == OP_HOOK;
+    return code == OP_ID_MAPS || code == OP_OOM_SCORE_ADJ;
   case SECTION_CHILD:
     return code >= OP_JOIN_CGROUPS && code <= OP_HOOK;
   default:

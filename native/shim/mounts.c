@@ -1,0 +1,413 @@
+#define _GNU_SOURCE
+#include "executor.h"
+#include "idmap.h"
+#include "root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ATTACH_FLAGS (MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+#define NOSUID_NODEV_NOEXEC (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+static uint64_t propagation_flag(uint8_t type) {
+  static const uint64_t flags[] = {0, MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE};
+  return flags[type];
+}
+
+static int set_propagation(int fd, const char *path, const struct propagation *propagation) {
+  struct mount_attr attr = {.propagation = propagation_flag(propagation->type)};
+  return mount_setattr(fd, path, (path[0] ? 0 : AT_EMPTY_PATH) | (propagation->recursive ? AT_RECURSIVE : 0), &attr, sizeof attr);
+}
+
+static int change_attributes(int mount, uint64_t set, uint64_t clear, unsigned flags) {
+  if (!set && !clear) return 0;
+  struct mount_attr attr = {.attr_set = set, .attr_clr = clear};
+  /* The access time setting is one field: it must be cleared to be set. */
+  if (set & MOUNT_ATTR__ATIME) attr.attr_clr |= MOUNT_ATTR__ATIME;
+  return mount_setattr(mount, "", AT_EMPTY_PATH | flags, &attr, sizeof attr);
+}
+
+int set_attributes(struct context *c, int mount, const struct attributes *a, const char *subject) {
+  if (change_attributes(mount, a->recursive_set, a->recursive_clear, AT_RECURSIVE) || change_attributes(mount, a->set, a->clear, 0))
+    return fail_errno(&c->failure, "mount_setattr", subject);
+  return 0;
+}
+
+/* With shared propagation the mount that holds the mountpoint would tell the host of our root: it alone becomes private. */
+static int make_parent_private(struct context *c) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s", c->mountpoint);
+  for (;;) {
+    struct statx info;
+    if (statx(AT_FDCWD, path, 0, 0, &info)) return fail_errno(&c->failure, "statx", path);
+    if (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) break;
+    char *slash = strrchr(path, '/');
+    if (!slash) break;
+    slash[slash == path] = 0;
+  }
+  struct propagation private = {PROPAGATION_PRIVATE, false};
+  return set_propagation(AT_FDCWD, path, &private) ? fail_errno(&c->failure, "propagation", path) : 0;
+}
+
+int run_root_propagation(struct context *c, const struct op *op) {
+  if (set_propagation(AT_FDCWD, "/", op->propagations)) return fail_errno(&c->failure, "propagation", "/");
+  return op->propagations->type == PROPAGATION_SHARED ? make_parent_private(c) : 0;
+}
+
+/* ---- the root ---- */
+
+static int config_string(int fs, const char *key, const char *value) { return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0); }
+
+static int config_options(struct context *c, int fs, const struct op *op) {
+  for (uint32_t i = 0; i < op->option_count; i++) {
+    const struct option *option = &op->options[i];
+    int error = option->value ? config_string(fs, option->key, option->value) : fsconfig(fs, FSCONFIG_SET_FLAG, option->key, NULL, 0);
+    if (error) return fail_errno(&c->failure, "fsconfig", option->key);
+  }
+  return 0;
+}
+
+/* 1 when this kernel or the lengths of the paths want the old call. */
+static int config_layers(int fs, const struct op *op) {
+  for (uint32_t i = 0; i < op->list.count; i++)
+    if (config_string(fs, "lowerdir+", op->list.items[i])) return 1;
+  if (!op->upper[0]) return 0;
+  return config_string(fs, "upperdir", op->upper) || config_string(fs, "workdir", op->work) ? 1 : 0;
+}
+
+static char *append(char *at, const char *text) {
+  size_t length = strlen(text);
+  memcpy(at, text, length);
+  return at + length;
+}
+
+/* In the one string of options that mount(2) takes, ":" and "," and "\" of a path are escaped. */
+static char *append_escaped(char *at, const char *path) {
+  for (; *path; path++) {
+    if (*path == ':' || *path == ',' || *path == '\\') *at++ = '\\';
+    *at++ = *path;
+  }
+  return at;
+}
+
+static size_t overlay_data_size(const struct op *op) {
+  size_t size = 64 + 2 * (strlen(op->upper) + strlen(op->work));
+  for (uint32_t i = 0; i < op->list.count; i++) size += 2 * strlen(op->list.items[i]) + 1;
+  for (uint32_t i = 0; i < op->option_count; i++) size += strlen(op->options[i].key) + 2 + (op->options[i].value ? strlen(op->options[i].value) : 0);
+  return size;
+}
+
+static void overlay_data(const struct op *op, char *at) {
+  at = append(at, "lowerdir=");
+  for (uint32_t i = 0; i < op->list.count; i++) {
+    if (i) *at++ = ':';
+    at = append_escaped(at, op->list.items[i]);
+  }
+  if (op->upper[0]) {
+    at = append_escaped(append(at, ",upperdir="), op->upper);
+    at = append_escaped(append(at, ",workdir="), op->work);
+  }
+  for (uint32_t i = 0; i < op->option_count; i++) {
+    at = append(append(at, ","), op->options[i].key);
+    if (op->options[i].value) at = append(append(at, "="), op->options[i].value);
+  }
+  *at = 0;
+}
+
+/* Attached at the mountpoint by mount(2), then taken off again as a detached copy. */
+static int overlay_by_mount(struct context *c, const struct op *op) {
+  char *data = malloc(overlay_data_size(op));
+  if (!data) return fail(&c->failure, ENOMEM, "overlay", c->mountpoint);
+  overlay_data(op, data);
+  int error = mount("overlay", c->mountpoint, "overlay", 0, data);
+  free(data);
+  if (error) return fail_errno(&c->failure, "overlay", c->mountpoint);
+  int tree = open_tree(AT_FDCWD, c->mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (tree < 0) fail_errno(&c->failure, "open_tree", c->mountpoint);
+  umount2(c->mountpoint, MNT_DETACH);
+  return tree;
+}
+
+static int open_overlay(struct context *c, const struct op *op) {
+  int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+  if (fs < 0) return fail_errno(&c->failure, "fsopen", "overlay");
+  int mount = -1;
+  if (config_layers(fs, op)) mount = overlay_by_mount(c, op);
+  else if (!config_options(c, fs, op)) {
+    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) fail_errno(&c->failure, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
+    else if ((mount = fsmount(fs, FSMOUNT_CLOEXEC, 0)) < 0) fail_errno(&c->failure, "fsmount", "overlay");
+  }
+  close(fs);
+  return mount;
+}
+
+static int open_bind(struct context *c, const char *source, bool recursive) {
+  int tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
+  return tree < 0 ? fail_errno(&c->failure, "open_tree", source) : tree;
+}
+
+int open_source(struct context *c, struct op *op) {
+  if (op->source_fd >= 0) return 0;
+  switch (op->code) {
+  case OP_ROOT_OVERLAY:
+    op->source_fd = open_overlay(c, op);
+    break;
+  case OP_ROOT_BIND:
+    op->source_fd = open_bind(c, op->source, true);
+    break;
+  case OP_BIND:
+    op->source_fd = open_bind(c, op->source, op->recursive);
+    if (op->source_fd >= 0 && op->uid_map[0] && idmap_mount(&c->failure, op->source_fd, op)) return -1;
+    break;
+  default:
+    return 0;
+  }
+  return op->source_fd < 0 ? -1 : 0;
+}
+
+int run_root(struct context *c, struct op *op) {
+  if (open_source(c, op)) return -1;
+  /* The mountpoint is the current directory: below a user namespace its path may be closed to us. */
+  if (move_mount(op->source_fd, "", AT_FDCWD, "", ATTACH_FLAGS)) return fail_errno(&c->failure, "move_mount", c->mountpoint);
+  c->root = op->source_fd;
+  return 0;
+}
+
+/* ---- mounts inside it ---- */
+
+int attach_mount(struct context *c, int mount, const char *target, enum create create, mode_t mode) {
+  int at = root_make(c->root, target, create, mode);
+  if (at < 0) return fail(&c->failure, -at, "target", target);
+  int error = move_mount(mount, "", at, "", ATTACH_FLAGS) ? errno : 0;
+  close(at);
+  return error ? fail(&c->failure, error, "move_mount", target) : 0;
+}
+
+static int apply_propagations(struct context *c, int mount, const struct op *op) {
+  for (uint32_t i = 0; i < op->propagation_count; i++)
+    if (set_propagation(mount, "", &op->propagations[i])) return fail_errno(&c->failure, "propagation", op->target);
+  return 0;
+}
+
+/* A tmpfs takes the mode of the directory that it covers. */
+static int inherit_mode(struct context *c, int fs, const struct op *op) {
+  int covered = root_open(c->root, op->target, O_PATH);
+  if (covered < 0) return 0;
+  struct stat info;
+  char mode[16] = "";
+  if (!fstat(covered, &info)) snprintf(mode, sizeof mode, "%o", info.st_mode & 07777);
+  close(covered);
+  return mode[0] && config_string(fs, "mode", mode) ? fail_errno(&c->failure, "fsconfig", "mode") : 0;
+}
+
+static int new_mount(struct context *c, int fs, const struct op *op) {
+  if (op->source[0] && config_string(fs, "source", op->source)) return fail_errno(&c->failure, "fsconfig", op->source);
+  if (op->inherit_mode && inherit_mode(c, fs, op)) return -1;
+  if (config_options(c, fs, op)) return -1;
+  if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) return fail_errno(&c->failure, "mount", op->target);
+  int mount = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)op->attributes.set);
+  return mount < 0 ? fail_errno(&c->failure, "fsmount", op->target) : mount;
+}
+
+int run_mount(struct context *c, const struct op *op) {
+  if (op->copy_up) return fail(&c->failure, ENOTSUP, "copyUp", op->target);
+  int fs = fsopen(op->fstype, FSOPEN_CLOEXEC);
+  if (fs < 0) return fail_errno(&c->failure, "fsopen", op->fstype);
+  int mount = new_mount(c, fs, op);
+  close(fs);
+  if (mount < 0) return -1;
+  int error = attach_mount(c, mount, op->target, op->create, op->mode == MODE_ABSENT ? 0755 : op->mode) || apply_propagations(c, mount, op);
+  close(mount);
+  return error ? -1 : 0;
+}
+
+int run_bind(struct context *c, struct op *op) {
+  if (open_source(c, op)) return -1;
+  enum create create = op->create;
+  if (create == CREATE_LIKE_SOURCE) {
+    struct stat info;
+    if (fstat(op->source_fd, &info)) return fail_errno(&c->failure, "stat", op->source);
+    create = S_ISDIR(info.st_mode) ? CREATE_DIR : CREATE_FILE;
+  }
+  int error = attach_mount(c, op->source_fd, op->target, create, create == CREATE_DIR ? 0755 : 0644) || apply_propagations(c, op->source_fd, op) ||
+              set_attributes(c, op->source_fd, &op->attributes, op->target);
+  close(op->source_fd);
+  op->source_fd = -1;
+  return error ? -1 : 0;
+}
+
+/* `path` is the root of a mount. */
+static int change_mount_at(struct context *c, const char *path, const struct attributes *attributes) {
+  int at = root_open(c->root, path, O_PATH);
+  if (at < 0) return fail(&c->failure, -at, "target", path);
+  int error = set_attributes(c, at, attributes, path);
+  close(at);
+  return error;
+}
+
+int run_set_attributes(struct context *c, const struct op *op) { return change_mount_at(c, op->target, &op->attributes); }
+
+int run_readonly_root(struct context *c) {
+  struct attributes readonly = {.set = MOUNT_ATTR_RDONLY};
+  return change_mount_at(c, "/", &readonly);
+}
+
+int run_rootfs_propagation(struct context *c, const struct op *op) {
+  return set_propagation(AT_FDCWD, "/", op->propagations) ? fail_errno(&c->failure, "propagation", "/") : 0;
+}
+
+/* ---- cgroup file systems ---- */
+
+static int new_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
+  bool unified = !hierarchy->controllers[0];
+  int fs = fsopen(unified ? "cgroup2" : "cgroup", FSOPEN_CLOEXEC);
+  if (fs < 0) return fail_errno(&c->failure, "fsopen", "cgroup");
+  int error = config_string(fs, "source", "cgroup");
+  char names[256];
+  snprintf(names, sizeof names, "%s", hierarchy->controllers);
+  char *rest = names;
+  for (char *name; !error && (name = strsep(&rest, ",")) && *name;) {
+    if (!strncmp(name, "name=", 5)) error = fsconfig(fs, FSCONFIG_SET_FLAG, "none", NULL, 0) || config_string(fs, "name", name + 5);
+    else error = fsconfig(fs, FSCONFIG_SET_FLAG, name, NULL, 0);
+  }
+  int mount = -1;
+  if (error || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) fail_errno(&c->failure, "cgroup", hierarchy->name);
+  else if ((mount = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)op->attributes.set)) < 0) fail_errno(&c->failure, "fsmount", hierarchy->name);
+  close(fs);
+  return mount;
+}
+
+static int open_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
+  if (!hierarchy->host_path[0]) return new_hierarchy(c, hierarchy, op);
+  int tree = open_bind(c, hierarchy->host_path, false);
+  if (tree >= 0 && set_attributes(c, tree, &op->attributes, hierarchy->name)) {
+    close(tree);
+    return -1;
+  }
+  return tree;
+}
+
+static int mount_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
+  char path[4096];
+  snprintf(path, sizeof path, op->unified ? "%s" : "%s/%s", op->target, hierarchy->name);
+  int mount = open_hierarchy(c, hierarchy, op);
+  if (mount < 0) return -1;
+  int error = attach_mount(c, mount, path, CREATE_DIR, 0755);
+  close(mount);
+  return error;
+}
+
+static int link_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
+  for (uint32_t i = 0; i < hierarchy->links.count; i++) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", op->target, hierarchy->links.items[i]);
+    struct op link = {.target = path, .to = hierarchy->name};
+    if (run_symlink(c, &link)) return -1;
+  }
+  return 0;
+}
+
+static int cgroup_tmpfs(struct context *c, const struct op *op) {
+  struct option mode = {"mode", "755"};
+  struct op tmpfs = {.fstype = "tmpfs", .source = "tmpfs", .target = op->target, .options = &mode, .option_count = 1, .create = CREATE_DIR, .mode = 0755};
+  tmpfs.attributes.set = NOSUID_NODEV_NOEXEC;
+  return run_mount(c, &tmpfs);
+}
+
+int run_cgroup_mount(struct context *c, const struct op *op) {
+  if (!op->unified && cgroup_tmpfs(c, op)) return -1;
+  for (uint32_t i = 0; i < op->hierarchy_count; i++)
+    if (mount_hierarchy(c, &op->hierarchies[i], op) || (!op->unified && link_hierarchy(c, &op->hierarchies[i], op))) return -1;
+  if (op->unified || !op->readonly) return 0;
+  struct attributes readonly = {.set = MOUNT_ATTR_RDONLY};
+  return change_mount_at(c, op->target, &readonly);
+}
+
+/* ---- making it the root ---- */
+
+static int pivot(struct context *c) {
+  if (fchdir(c->root)) return fail_errno(&c->failure, "fchdir", c->mountpoint);
+  if (syscall(SYS_pivot_root, ".", ".")) return fail_errno(&c->failure, "pivot_root", c->mountpoint);
+  /* The old root now lies over the new one at ".": it goes without telling the host. */
+  struct propagation slave = {PROPAGATION_SLAVE, true};
+  if (set_propagation(AT_FDCWD, ".", &slave) || umount2(".", MNT_DETACH)) return fail_errno(&c->failure, "umount", "the old root");
+  return 0;
+}
+
+static int move(struct context *c) {
+  if (fchdir(c->root)) return fail_errno(&c->failure, "fchdir", c->mountpoint);
+  if (move_mount(c->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)) return fail_errno(&c->failure, "move_mount", "/");
+  return chroot(".") ? fail_errno(&c->failure, "chroot", c->mountpoint) : 0;
+}
+
+static int change_root(struct context *c) {
+  if (fchdir(c->root) || chroot(".")) return fail_errno(&c->failure, "chroot", c->mountpoint);
+  return 0;
+}
+
+int run_pivot(struct context *c, const struct op *op) {
+  int error = op->pivot == PIVOT_ROOT ? pivot(c) : op->pivot == PIVOT_MOVE ? move(c) : change_root(c);
+  if (error) return error;
+  return chdir("/") ? fail_errno(&c->failure, "chdir", "/") : 0;
+}
+
+/* ---- masks ---- */
+
+/* One empty read-only tmpfs serves all masked directories. */
+static int masked_directory(struct context *c) {
+  if (c->masked_directory >= 0) return 0;
+  int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+  if (fs < 0) return fail_errno(&c->failure, "fsopen", "tmpfs");
+  if (config_string(fs, "source", "tmpfs") || config_string(fs, "nr_inodes", "1") || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ||
+      (c->masked_directory = fsmount(fs, FSMOUNT_CLOEXEC, NOSUID_NODEV_NOEXEC | MOUNT_ATTR_RDONLY)) < 0)
+    fail_errno(&c->failure, "fsmount", "tmpfs");
+  close(fs);
+  return c->masked_directory < 0 ? -1 : 0;
+}
+
+static int cover(struct context *c, int target, int with, const char *path) {
+  int copy = open_tree(with, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  if (copy < 0) return fail_errno(&c->failure, "open_tree", path);
+  int error = move_mount(copy, "", target, "", ATTACH_FLAGS) ? errno : 0;
+  close(copy);
+  return error ? fail(&c->failure, error, "move_mount", path) : 0;
+}
+
+int run_mask_path(struct context *c, const struct op *op) {
+  int target = root_open(c->root, op->target, O_PATH);
+  if (target == -ENOENT || target == -ENOTDIR) return 0;
+  if (target < 0) return fail(&c->failure, -target, "target", op->target);
+  struct stat info;
+  int error;
+  if (fstat(target, &info)) error = fail_errno(&c->failure, "stat", op->target);
+  else if (S_ISDIR(info.st_mode)) error = masked_directory(c) ? -1 : cover(c, target, c->masked_directory, op->target);
+  else error = cover(c, target, c->null_mount, op->target);
+  close(target);
+  return error;
+}
+
+static int make_readonly(struct context *c, int target, const char *path) {
+  int copy = open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+  if (copy < 0) return fail_errno(&c->failure, "open_tree", path);
+  struct attributes readonly = {.set = MOUNT_ATTR_RDONLY};
+  int error = set_attributes(c, copy, &readonly, path);
+  if (!error && move_mount(copy, "", target, "", ATTACH_FLAGS)) error = fail_errno(&c->failure, "move_mount", path);
+  close(copy);
+  return error;
+}
+
+int run_readonly_path(struct context *c, const struct op *op) {
+  int target = root_open(c->root, op->target, O_PATH);
+  if (target == -ENOENT || target == -ENOTDIR) return 0;
+  if (target < 0) return fail(&c->failure, -target, "target", op->target);
+  int error = make_readonly(c, target, op->target);
+  close(target);
+  return error;
+}

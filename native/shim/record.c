@@ -1,0 +1,71 @@
+#define _GNU_SOURCE
+#include "files.h"
+#include "shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void path_in_folder(char path[PATH_MAX], const char *name) { snprintf(path, PATH_MAX, "%s/%s", shim.folder, name); }
+
+static int write_new(const char *name, const char *text, size_t length, bool durable) {
+  char path[PATH_MAX], fresh[PATH_MAX];
+  path_in_folder(path, name);
+  if ((size_t)snprintf(fresh, sizeof fresh, "%s/.%s", shim.folder, name) >= sizeof fresh) return -ENAMETOOLONG;
+  int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return -errno;
+  ssize_t written = write(fd, text, length);
+  int error = written < 0 ? -errno : (size_t)written < length ? -ENOSPC : 0;
+  if (!error && durable && fdatasync(fd)) error = -errno;
+  close(fd);
+  if (!error && rename(fresh, path)) error = -errno;
+  return error;
+}
+
+/* Field 22 of /proc/PID/stat: with it a pid that was used again is told apart. */
+static unsigned long long start_time(pid_t pid) {
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (read_file(path, text, sizeof text) < 0) return 0;
+  const char *at = strrchr(text, ')');
+  unsigned long long value = 0;
+  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+  if (at) sscanf(at, "%llu", &value);
+  return value;
+}
+
+int write_task_file(pid_t init) {
+  char text[16384];
+  size_t used = 0;
+  for (uint32_t i = 0; i < shim.teardown.count; i++) {
+    if (shim.teardown.items[i].code != OP_CGROUP_REMOVE) continue;
+    int added = snprintf(text + used, sizeof text - used, "cgroup %s\n", shim.teardown.items[i].path);
+    if (added < 0 || (used += (size_t)added) >= sizeof text) return -E2BIG;
+  }
+  for (uint32_t i = 0; i < shim.cgroups.count; i++) {
+    int added = snprintf(text + used, sizeof text - used, "join %s\n", shim.cgroups.items[i]);
+    if (added < 0 || (used += (size_t)added) >= sizeof text) return -E2BIG;
+  }
+  int added = init ? snprintf(text + used, sizeof text - used, "pid %d %llu\n", init, start_time(init)) : 0;
+  if (added < 0 || (used += (size_t)added) >= sizeof text) return -E2BIG;
+  return write_new("task", text, used, false);
+}
+
+int write_exit_record(void) {
+  char text[64];
+  int length = snprintf(text, sizeof text, "%d %llu %d\n", shim.init.exit_code, (unsigned long long)shim.init.exited_at, shim.oom_killed);
+  return write_new("exit", text, (size_t)length, true);
+}
+
+void remove_folder(bool with_record) {
+  static const char *const names[] = {"shim.sock", "task", ".task", ".exit", "exit"};
+  char path[PATH_MAX];
+  for (size_t i = 0; i < sizeof names / sizeof *names - !with_record; i++) {
+    path_in_folder(path, names[i]);
+    unlink(path);
+  }
+  if (with_record) rmdir(shim.folder);
+}

@@ -1,0 +1,12 @@
+#ifndef GANTRY_SCHEDULING_H
+#define GANTRY_SCHEDULING_H
+
+#include "failure.h"
+
+/* Personality, scheduler, I/O priority and CPU affinity of the calling process. */
+int set_scheduling(struct failure *failure, const struct exec_step *step);
+
+/* Affinity from a list such as "0-3,7". */
+int set_affinity(struct failure *failure, const char *list);
+
+#endif
