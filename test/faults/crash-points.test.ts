@@ -1,0 +1,143 @@
+/**
+ * kill -9 of gantryd at every step that has a fault point. After the restart the state is one that a user can explain (its
+ * explanation), everything works, and nothing is left.
+ */
+import assert from "node:assert/strict";
+import { globSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { Json } from "../harness/api.ts";
+import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
+import { busyboxImage } from "../harness/images.ts";
+
+type Outcome = (engine: Engine) => Promise<void>;
+
+interface Crash {
+  point: string;
+  /** Makes the daemon pass the point; it fails, because the daemon dies. */
+  provoke: (engine: Engine) => Promise<unknown>;
+  explanation: string;
+  after: Outcome;
+}
+
+const create = (engine: Engine, cmd: string[]): Promise<Json> => engine.api.json("POST", "/containers/create?name=victim", { json: { Image: "busybox", Cmd: cmd } });
+const start = (engine: Engine): Promise<Json> => engine.api.json("POST", "/containers/victim/start");
+const state = async (engine: Engine): Promise<Json> => (await engine.api.json("GET", "/containers/victim/json")).State;
+const load = (engine: Engine): Promise<Json> => engine.api.json("POST", "/images/load", { body: readFileSync(join(project, "build/images/hello-world.tar")) });
+const importImage = (engine: Engine): Promise<Json> => engine.api.send("POST", "/images/create?fromSrc=-&repo=second", { body: busyboxImage() });
+
+async function createAndStart(engine: Engine): Promise<void> {
+  await create(engine, ["sleep", "1000"]);
+  await start(engine);
+}
+
+async function isGone(engine: Engine): Promise<void> {
+  await assert.rejects(engine.api.json("GET", "/containers/victim/json"), /No such container/);
+}
+
+async function runsWhenStarted(engine: Engine): Promise<void> {
+  assert.ok(["created", "exited"].includes((await state(engine)).Status), `status ${(await state(engine)).Status}`);
+  await start(engine);
+  assert.equal((await state(engine)).Status, "running");
+}
+
+async function isRunning(engine: Engine): Promise<void> {
+  assert.equal((await state(engine)).Status, "running");
+  await engine.api.json("POST", "/containers/victim/kill");
+  assert.equal((await engine.api.json("POST", "/containers/victim/wait")).StatusCode, 137);
+}
+
+async function helloIsAbsentAndLoads(engine: Engine): Promise<void> {
+  const tags = (await engine.api.json("GET", "/images/json")).flatMap((image: Json) => image.RepoTags);
+  assert.ok(!tags.includes("hello-world:latest"));
+  await load(engine);
+  const hello = await engine.api.json("GET", "/images/hello-world/json");
+  assert.equal(hello.Os, "linux");
+}
+
+async function exitsWith3(engine: Engine): Promise<void> {
+  await create(engine, ["sh", "-c", "exit 3"]);
+  await start(engine);
+  await engine.api.json("POST", "/containers/victim/wait");
+}
+
+const crashes: Crash[] = [
+  { point: "create-layer", provoke: (engine) => create(engine, ["true"]), explanation: "its layer was made but nobody was told of the container: it does not exist", after: isGone },
+  { point: "create-saved", provoke: (engine) => create(engine, ["sleep", "1000"]), explanation: "it was saved: it exists, created, and starts", after: runsWhenStarted },
+  { point: "start-networked", provoke: createAndStart, explanation: "it never ran: it is as before and starts", after: runsWhenStarted },
+  { point: "start-created", provoke: createAndStart, explanation: "its program had not been let go: it is as before and starts", after: runsWhenStarted },
+  { point: "start-saved", provoke: createAndStart, explanation: "it was started: it runs", after: isRunning },
+  {
+    point: "exec-started",
+    provoke: async (engine) => {
+      await createAndStart(engine);
+      const { Id } = await engine.api.json("POST", "/containers/victim/exec", { json: { Cmd: ["sleep", "1000"] } });
+      await engine.api.json("POST", `/exec/${Id}/start`, { json: { Detach: true } });
+    },
+    explanation: "the container runs on",
+    after: isRunning,
+  },
+  {
+    point: "exit-recorded",
+    provoke: exitsWith3,
+    explanation: "it ended, and its status is known",
+    after: async (engine) => {
+      assert.equal((await state(engine)).Status, "exited");
+      assert.equal((await state(engine)).ExitCode, 3);
+    },
+  },
+  ...["image-layer-unpacked", "image-layer-committed", "image-load-received", "image-load-synced", "image-load-adopted"].map((point) => ({ point, provoke: load, explanation: "the image is not there, or whole; loading it again works", after: helloIsAbsentOrWhole })),
+];
+
+async function helloIsAbsentOrWhole(engine: Engine): Promise<void> {
+  const tags = (await engine.api.json("GET", "/images/json")).flatMap((image: Json) => image.RepoTags);
+  if (!tags.includes("hello-world:latest")) await helloIsAbsentAndLoads(engine);
+  const { Id } = await engine.api.json("POST", "/containers/create", { json: { Image: "hello-world" } });
+  await engine.api.json("POST", `/containers/${Id}/start`);
+  assert.equal((await engine.api.json("POST", `/containers/${Id}/wait`)).StatusCode, 0);
+}
+
+test("every fault point of the sources is in the table", () => {
+  const inSources = globSync(`${project}/src/**/*.ts`)
+    .filter((file) => !file.endsWith(".test.ts"))
+    .flatMap((file) => [...readFileSync(file, "utf8").matchAll(/faultPoint\("([^"]+)"\)/g)].map((match) => match[1]));
+  assert.deepEqual([...new Set(inSources)].sort(), crashes.map(({ point }) => point).sort());
+});
+
+describe("kill -9 of gantryd at", () => {
+  for (const { point, provoke, explanation, after } of crashes) {
+    test(`${point}: ${explanation}`, async () => {
+      const engine = await startedEngine();
+      try {
+        const containers = foldersOf(engine);
+        await engine.stop();
+        await engine.start({ env: { GANTRY_FAULT: point } });
+        await assert.rejects(provoke(engine));
+        await engine.ended();
+        await engine.start();
+        await after(engine);
+        await works(engine);
+        for (const { Id } of await engine.api.json("GET", "/containers/json?all=1")) await engine.api.json("DELETE", `/containers/${Id}?force=1`);
+        assert.deepEqual(foldersOf(engine), containers, "container folders are left");
+      } finally {
+        await endEngine(engine);
+      }
+    });
+  }
+});
+
+async function works(engine: Engine): Promise<void> {
+  const reply = await importImage(engine);
+  assert.equal(reply.status, 200);
+  const { Id } = await engine.api.json("POST", "/containers/create", { json: { Image: "second", Cmd: ["sh", "-c", "exit 5"] } });
+  await engine.api.json("POST", `/containers/${Id}/start`);
+  assert.equal((await engine.api.json("POST", `/containers/${Id}/wait`)).StatusCode, 5);
+}
+
+function foldersOf(engine: Engine): string[] {
+  try {
+    return readdirSync(join(engine.dataRoot, "containers")).sort();
+  } catch {
+    return [];
+  }
+}
