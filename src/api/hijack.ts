@@ -1,0 +1,42 @@
+/**
+ * Taking a connection over from HTTP, as attach and exec do.
+ *
+ * With an Upgrade header Node has already taken its parser off, and the response writes to the stream that came with the
+ * "upgrade" event. Old clients send none: then Node's listeners are taken off the socket here. Its "close" listener stays,
+ * because it frees the parser.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+
+/** Sends the head of Docker's answer and gives the connection. The request's body must have been read. */
+export function takeOver(req: IncomingMessage, res: ServerResponse, contentType: string): Duplex {
+  const stream = detach(req, res);
+  stream.write(isUpgraded(req) ? upgradedHead(res, contentType) : `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\n\r\n`);
+  return stream;
+}
+
+/** Gives the connection without having answered. */
+export function detach(req: IncomingMessage, res: ServerResponse): Duplex {
+  const socket = res.socket as NonNullable<typeof res.socket>;
+  res.detachSocket(socket);
+  if (!isUpgraded(req)) release(socket);
+  socket.on("error", () => socket.destroy());
+  return socket;
+}
+
+/** True when the request came with the "upgrade" event. */
+const isUpgraded = (req: IncomingMessage): boolean => (req as IncomingMessage & { upgrade?: boolean }).upgrade === true;
+
+function upgradedHead(res: ServerResponse, contentType: string): string {
+  const names = (res as ServerResponse & { getRawHeaderNames(): string[] }).getRawHeaderNames();
+  const kept = names.map((name) => `${name}: ${String(res.getHeader(name))}\r\n`);
+  return `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${kept.join("")}\r\n`;
+}
+
+function release(socket: Duplex): void {
+  // A listener for data makes Node's HTTP give the socket's handle back to the socket.
+  socket.on("data", () => {});
+  for (const event of ["data", "end", "drain", "error", "timeout"]) socket.removeAllListeners(event);
+  // As fresh: the first listener for data starts it.
+  (socket as { readableFlowing: boolean | null }).readableFlowing = null;
+}

@@ -1,0 +1,271 @@
+/**
+ * The API's HTTP server: one handler behind any number of listeners.
+ *
+ *   connection ─▶ limits ─▶ request ─▶ browser guard (TCP) ─▶ clean path ─▶ route ─▶ version ─▶ handler
+ *
+ * What a handler throws becomes Docker's error body.
+ */
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
+import type { ListenOptions } from "node:net";
+import type { TlsOptions } from "node:tls";
+import type { Duplex } from "node:stream";
+import type { Logger } from "../core/logger.ts";
+import { invalidParameter, messageOf } from "../lib/errors.ts";
+import { RequestCall } from "./call.ts";
+import { type Connections } from "./connections.ts";
+import { refuseBrowsers } from "./origin.ts";
+import type { Route } from "./route.ts";
+import { cleanPath, Router } from "./router.ts";
+import { statusOf } from "./status.ts";
+import { MAX_API_VERSION, negotiate, splitVersion, wantsPlainErrors } from "./versions.ts";
+
+const http = process.getBuiltinModule("node:http");
+
+/** How long the head of a request may take. */
+const HEAD_MILLISECONDS = 20_000;
+const HEAD_CHECK_MILLISECONDS = 2_000;
+const HEAD_BYTES = 128 * 1024;
+const HEADERS = 200;
+/** How long an unread body is swallowed after the answer, so that its sender reads the answer. */
+const LINGER_MILLISECONDS = 1_000;
+const BACKLOG = 1024;
+
+export interface ApiOptions {
+  routes: Iterable<Route>;
+  connections: Connections;
+  log: Logger;
+  serverVersion: string;
+  experimental: boolean;
+  /** The lowest API version to serve now: a reload may change it. */
+  minimumVersion: () => string;
+  /** Called when a request begins; the function that it gives, when its connection is free again. */
+  onRequest?: () => () => void;
+}
+
+export interface ListenerOptions {
+  listen: ListenOptions;
+  tls?: TlsOptions;
+  /** For TCP: the host names that requests may name. Absent: browsers cannot reach this listener. */
+  names?: ReadonlySet<string>;
+}
+
+export class ApiServer {
+  readonly #options: ApiOptions;
+  readonly #router: Router;
+  readonly #servers: Server[] = [];
+
+  constructor(options: ApiOptions) {
+    this.#options = options;
+    this.#router = new Router(options.routes);
+  }
+
+  /** Resolves when connections are accepted. */
+  async listen(listener: ListenerOptions): Promise<Server> {
+    const server = this.#create(listener);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ backlog: BACKLOG, ...listener.listen }, () => {
+        server.removeListener("error", reject);
+        resolve();
+      });
+    });
+    server.on("error", (error) => this.#options.log.error(`API listener: ${error.message}`));
+    this.#servers.push(server);
+    return server;
+  }
+
+  /** Accepts no more; requests under way get `graceMilliseconds` to end. */
+  async close(graceMilliseconds: number): Promise<void> {
+    const closed = Promise.all(this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+    this.#options.connections.closeWaiting();
+    const timer = setTimeout(() => this.#options.connections.closeAll(), graceMilliseconds);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  #create({ tls, names }: ListenerOptions): Server {
+    const options: ServerOptions = {
+      headersTimeout: HEAD_MILLISECONDS,
+      // Uploads and streams take as long as they take.
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+      connectionsCheckingInterval: HEAD_CHECK_MILLISECONDS,
+      maxHeaderSize: HEAD_BYTES,
+      requireHostHeader: false,
+      keepAlive: true,
+      noDelay: true,
+    };
+    const handle = (req: IncomingMessage, res: ServerResponse): void => void this.#handle(req, res, names);
+    const server = tls === undefined ? http.createServer(options, handle) : process.getBuiltinModule("node:https").createServer({ ...options, ...tls, allowHalfOpen: true } as TlsOptions, handle);
+    server.maxHeadersCount = HEADERS;
+    (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
+    server.on("connection", (socket) => this.#options.connections.accepted(socket));
+    server.on("upgrade", (req, socket, head) => this.#upgraded(req, socket, { head, names }));
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseMalformed(error, socket));
+    return server as Server;
+  }
+
+  /** The request of a client that offers an upgrade: it is answered like any other, unless its handler takes the connection over. */
+  #upgraded(req: IncomingMessage, socket: Duplex, { head, names }: { head: Buffer; names: ReadonlySet<string> | undefined }): void {
+    socket.on("error", () => socket.destroy());
+    if (head.length > 0) socket.unshift(head);
+    const res = new http.ServerResponse(req);
+    res.shouldKeepAlive = false;
+    res.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
+    res.once("finish", () => lingeringClose(socket));
+    void this.#handle(req, res, names);
+  }
+
+  async #handle(req: IncomingMessage, res: ServerResponse, names: ReadonlySet<string> | undefined): Promise<void> {
+    const { connections, log } = this.#options;
+    const socket = req.socket;
+    connections.serving(socket);
+    const ended = this.#options.onRequest?.();
+    res.once("finish", () => {
+      connections.answered(socket);
+      if (!req.complete) expectBodyEnd(req);
+    });
+    if (ended !== undefined) endOnce(req, res, ended);
+    const path = req.url ?? "/";
+    log.debug(`Calling ${req.method} ${path}`);
+    try {
+      if (names !== undefined) refuseBrowsers(req.headers, names);
+      await this.#dispatch(req, res);
+    } catch (error) {
+      this.#answerError(req, res, error);
+    }
+  }
+
+  async #dispatch(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const target = targetOf(req);
+    if (target === undefined) return answerText(res, 400, "400 Bad Request");
+    const cleaned = cleanPath(target.path);
+    if (cleaned !== target.path) {
+      res.writeHead(301, { location: cleaned + target.search });
+      res.end();
+      return;
+    }
+    const method = req.method as string;
+    const { version, path } = splitVersion(target.path);
+    const match = method === "OPTIONS" ? undefined : (this.#router.find(method, path) ?? (version === undefined ? undefined : this.#router.find(method, target.path)));
+    if (match === undefined && method !== "OPTIONS") return answerJson(res, 404, "page not found");
+    this.#setHeaders(res);
+    const negotiated = negotiate(version, this.#options.minimumVersion());
+    if (match === undefined) {
+      res.writeHead(200, { "content-length": 0 });
+      res.end();
+      return;
+    }
+    const { route, params } = match;
+    if (route.since !== undefined && (negotiated[0] < route.since[0] || (negotiated[0] === route.since[0] && negotiated[1] < route.since[1]))) {
+      throw invalidParameter(`${route.method} ${route.path} requires minimum API version ${route.since.join(".")}`);
+    }
+    await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated }));
+  }
+
+  #setHeaders(res: ServerResponse): void {
+    res.setHeader("Api-Version", MAX_API_VERSION);
+    res.setHeader("Docker-Experimental", String(this.#options.experimental));
+    res.setHeader("Ostype", "linux");
+    res.setHeader("Server", `Docker/${this.#options.serverVersion} (linux)`);
+  }
+
+  #answerError(req: IncomingMessage, res: ServerResponse, error: unknown): void {
+    const status = statusOf(error);
+    const message = messageOf(error);
+    if (status >= 500 && status !== 501) this.#options.log.error(`Handler for ${req.method} ${req.url} returned error: ${message}`, { status });
+    if (status === 500 && error instanceof Error && error.stack !== undefined) this.#options.log.debug(error.stack);
+    if (res.headersSent || res.socket === null) {
+      // Too late for a status: a cut connection tells that the answer is not whole.
+      res.destroy();
+      if (res.socket === null) req.socket.destroy();
+      return;
+    }
+    if (status === 304) {
+      res.writeHead(304);
+      res.end();
+    } else if (wantsPlainErrors(splitVersion(req.url ?? "/").version)) {
+      res.setHeader("X-Content-Type-Options", "nosniff");
+      answerText(res, status, `${message}\n`);
+    } else answerJson(res, status, message);
+  }
+}
+
+interface Target {
+  path: string;
+  /** With its question mark; "" without one. */
+  search: string;
+}
+
+/** Undefined when the path is malformed. */
+function targetOf(req: IncomingMessage): Target | undefined {
+  const text = (req.url ?? "/").replace(/^https?:\/\/[^/?]*/i, "");
+  const question = text.indexOf("?");
+  const path = (question < 0 ? text : text.slice(0, question)) || "/";
+  if (/%(?![0-9a-f]{2})/i.test(path)) return undefined;
+  if (path.includes("%")) {
+    try {
+      decodeURIComponent(path);
+    } catch {
+      return undefined;
+    }
+  }
+  return { path, search: question < 0 ? "" : text.slice(question) };
+}
+
+function queryOf(search: string): URLSearchParams {
+  const wrong = /%(?![0-9a-f]{2}).{0,2}/i.exec(search);
+  if (wrong !== null) throw invalidParameter(`invalid URL escape ${JSON.stringify(wrong[0])}`);
+  if (search.includes(";")) throw invalidParameter("invalid semicolon separator in query");
+  return new URLSearchParams(search);
+}
+
+function answerJson(res: ServerResponse, status: number, message: string): void {
+  const body = Buffer.from(`${JSON.stringify({ message })}\n`);
+  res.writeHead(status, { "content-type": "application/json", "content-length": body.length });
+  res.end(body);
+}
+
+function answerText(res: ServerResponse, status: number, text: string): void {
+  const body = Buffer.from(text);
+  res.writeHead(status, { "content-type": "text/plain; charset=utf-8", "content-length": body.length });
+  res.end(body);
+}
+
+/** What Node's parser could not read. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || socket.destroyed || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
+  socket.end(`HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}`);
+  lingeringClose(socket);
+}
+
+/** The answer is out before the body has come: the client gets a moment to notice, then the connection ends. */
+function expectBodyEnd(req: IncomingMessage): void {
+  const { socket } = req;
+  const timer = setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
+  req.once("end", () => clearTimeout(timer));
+}
+
+/** Closing with unread input would make the kernel drop the answer on its way. */
+function lingeringClose(socket: Duplex): void {
+  socket.end();
+  socket.resume();
+  setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
+}
+
+/** A request has ended when its answer is complete, or its connection is closed. */
+function endOnce(req: IncomingMessage, res: ServerResponse, ended: () => void): void {
+  let called = false;
+  const end = (): void => {
+    if (called) return;
+    called = true;
+    req.socket.removeListener("close", end);
+    ended();
+  };
+  res.once("finish", end);
+  req.socket.once("close", end);
+}

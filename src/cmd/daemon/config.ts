@@ -1,0 +1,293 @@
+/** The daemon's configuration: from the command line and daemon.json to checked settings. */
+import { createHash } from "node:crypto";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
+import { invalidParameter, messageOf } from "../../lib/errors.ts";
+import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
+import { parseRamSize } from "../../lib/units.ts";
+import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
+import { isLogLevel, type LogSettings } from "./logger.ts";
+import { type AddressPool, type Host, parseHost, parsePool, parseUlimit, type Ulimit } from "./option-values.ts";
+import { DAEMON_OPTIONS, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_HOST, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
+
+export interface DaemonConfig {
+  configFile: string;
+  dataRoot: string;
+  execRoot: string;
+  /** False when the pid file is the default one, which belongs to whoever holds the data root. */
+  pidfileChosen: boolean;
+  pidfile: string;
+  hosts: Host[];
+  group: { name: string; chosen: boolean };
+  tls: TlsConfig | undefined;
+  /** TLS was switched off by name: serving TCP to anyone is meant. */
+  tlsRefused: boolean;
+  allowedHosts: string[];
+  log: LogSettings;
+  debug: boolean;
+  experimental: boolean;
+  labels: string[];
+  minimumApiVersion: string;
+  storage: { driver: string; options: string[] };
+  network: NetworkConfig;
+  containers: ContainerDefaults;
+  registry: { mirrors: string[]; insecure: string[] };
+  shutdownTimeoutSeconds: number;
+  /** 0: never. */
+  idleExitSeconds: number;
+}
+
+export interface TlsConfig {
+  ca: string;
+  cert: string;
+  key: string;
+  verifyClients: boolean;
+}
+
+export interface NetworkConfig {
+  /** "": the default one; "none": no default network. */
+  bridge: string;
+  bip: string;
+  fixedCidr: string;
+  mtu: number;
+  icc: boolean;
+  ipForward: boolean;
+  ipMasquerade: boolean;
+  addressPools: AddressPool[];
+  dns: { servers: string[]; search: string[]; options: string[] };
+}
+
+export interface ContainerDefaults {
+  runtime: string;
+  init: boolean;
+  shmSize: number;
+  ulimits: Ulimit[];
+  /** Undefined: as the machine's cgroup version has it. */
+  cgroupnsMode: "host" | "private" | undefined;
+  ipcMode: "shareable" | "private";
+  cgroupParent: string;
+  noNewPrivileges: boolean;
+  seccompProfile: string;
+  stopTimeoutSeconds: number;
+  log: { driver: string; options: Record<string, string> };
+}
+
+/** The grammar of gantryd's command line. */
+export const DAEMON_FLAGS: readonly FlagSpec[] = DAEMON_OPTIONS.filter(({ flag }) => flag !== "").map((option) => specOf(option, option.flag));
+const ALL_OPTIONS = new Map(DAEMON_OPTIONS.map((option) => [nameOf(option), specOf(option, nameOf(option))]));
+
+function nameOf(option: DaemonOption): string {
+  return option.flag === "" ? option.key : option.flag;
+}
+
+function specOf(option: DaemonOption, name: string): FlagSpec {
+  const { type, shorthand, default: initial, deprecated } = option;
+  return { name, type, ...(shorthand === undefined ? {} : { shorthand }), ...(initial === undefined ? {} : { default: initial }), ...(deprecated === undefined ? {} : { deprecated }) };
+}
+
+/** Reads the command line of gantryd. Throws with pflag's words. */
+export function parseCommandLine(args: readonly string[]): ParsedLine {
+  const line = parseFlags(DAEMON_FLAGS, args);
+  if (line.args.length > 0) throw invalidParameter('"gantryd" accepts no argument(s).');
+  return line;
+}
+
+/** The settings of a command line and the file that it names. Throws "invalid-parameter" that says what is wrong. */
+export function loadConfig(flags: FlagValues, environment: NodeJS.ProcessEnv): DaemonConfig {
+  const configFile = flags.string("config-file");
+  let values: FlagValues;
+  try {
+    values = merged(flags, fileOf(configFile, flags.changed("config-file")));
+  } catch (cause) {
+    throw invalidParameter(`unable to configure the Docker daemon with file ${configFile}: ${messageOf(cause)}`, cause);
+  }
+  refuseUnsupported(values);
+  return settings(values, configFile, environment);
+}
+
+function fileOf(path: string, chosen: boolean): FileValues {
+  if (path === "") return new Map();
+  const file = readConfigFile(path);
+  if (file === undefined && chosen) throw invalidParameter(`open ${path}: no such file or directory`);
+  return file ?? new Map();
+}
+
+function merged(flags: FlagValues, file: FileValues): FlagValues {
+  checkConflicts(file, flags);
+  const values = new FlagValues(ALL_OPTIONS);
+  for (const name of flags.said()) for (const text of ALL_OPTIONS.get(name)?.type.repeated === true ? flags.list(name) : [flags.string(name)]) values.set(name, text);
+  for (const [key, value] of file) {
+    const option = DAEMON_OPTIONS.find((candidate) => candidate.key === key) as DaemonOption;
+    for (const text of flagTexts(option, value)) values.set(nameOf(option), text);
+  }
+  return values;
+}
+
+/** Naming an unsupported option is fine only when it says what is the case anyway. */
+function refuseUnsupported(values: FlagValues): void {
+  for (const option of DAEMON_OPTIONS) {
+    if (option.support === "done") continue;
+    const name = nameOf(option);
+    if (!values.changed(name)) continue;
+    const usual = option.default ?? option.type.default;
+    const isUsual = option.type.repeated === true ? values.list(name).length === 0 : values.string(name) === usual || (option.type.bare === "true" && values.bool(name) === (usual === "true"));
+    if (isUsual) continue;
+    const label = option.flag === "" ? `"${option.key}"` : `--${option.flag}`;
+    throw invalidParameter(option.support === "implied" ? `${label}=${values.string(name)} is not supported: it is always ${usual}` : `${label} is not supported yet`);
+  }
+}
+
+function settings(values: FlagValues, configFile: string, environment: NodeJS.ProcessEnv): DaemonConfig {
+  const dataRoot = resolve(values.string("data-root"));
+  const execRoot = resolve(values.string("exec-root") || defaultExecRoot(dataRoot));
+  const pidfile = values.string("pidfile");
+  const tls = tlsOf(values, environment);
+  return {
+    configFile,
+    dataRoot,
+    execRoot,
+    pidfileChosen: pidfile !== "",
+    pidfile: pidfile === "" ? join(execRoot, "gantryd.pid") : resolve(pidfile),
+    hosts: hostsOf(values, tls !== undefined),
+    group: { name: values.string("group"), chosen: values.changed("group") },
+    tls,
+    tlsRefused: values.changed("tls") && !values.bool("tls"),
+    allowedHosts: values.list("allowed-host"),
+    log: logOf(values),
+    debug: values.bool("debug"),
+    experimental: values.bool("experimental"),
+    labels: labelsOf(values.list("label")),
+    minimumApiVersion: minimumOf(values, environment),
+    storage: { driver: values.string("storage-driver"), options: values.list("storage-opt") },
+    network: networkOf(values),
+    containers: containersOf(values),
+    registry: { mirrors: values.list("registry-mirror"), insecure: values.list("insecure-registry") },
+    shutdownTimeoutSeconds: nonNegative(values, "shutdown-timeout"),
+    idleExitSeconds: nonNegative(values, "idle-exit"),
+  };
+}
+
+/** Each data root has its own, so that a second daemon does not take the first one's containers for leftovers. */
+function defaultExecRoot(dataRoot: string): string {
+  if (dataRoot === DEFAULT_DATA_ROOT) return DEFAULT_EXEC_ROOT;
+  return `${DEFAULT_EXEC_ROOT}-${createHash("sha256").update(dataRoot).digest("hex").slice(0, 12)}`;
+}
+
+function hostsOf(values: FlagValues, withTls: boolean): Host[] {
+  const texts = [...new Set(values.list("host").filter((text) => text.trim() !== ""))].sort();
+  if (texts.length === 0) texts.push(withTls ? "tcp://127.0.0.1:2376" : DEFAULT_HOST);
+  return texts.map((text) => parseHost(text, withTls ? 2376 : 2375));
+}
+
+function tlsOf(values: FlagValues, environment: NodeJS.ProcessEnv): TlsConfig | undefined {
+  const verifySaid = values.changed("tlsverify") || (environment["DOCKER_TLS_VERIFY"] ?? "") !== "";
+  if (!values.bool("tls") && !verifySaid) return undefined;
+  const folder = environment["DOCKER_CERT_PATH"] || environment["DOCKER_CONFIG"] || join(homedir(), ".docker");
+  const file = (flag: string, name: string): string => {
+    if (values.changed(flag)) return values.string(flag);
+    return existsSync(join(folder, name)) ? join(folder, name) : "";
+  };
+  return { ca: file("tlscacert", "ca.pem"), cert: file("tlscert", "cert.pem"), key: file("tlskey", "key.pem"), verifyClients: values.changed("tlsverify") ? values.bool("tlsverify") : true };
+}
+
+function logOf(values: FlagValues): LogSettings {
+  const level = values.string("log-level").toLowerCase();
+  if (!isLogLevel(level)) throw invalidParameter(`invalid logging level: ${values.string("log-level")}`);
+  const format = values.string("log-format");
+  if (format !== "text" && format !== "json") throw invalidParameter(`invalid log format: ${format}`);
+  return { level: values.bool("debug") ? "debug" : level, format };
+}
+
+/** Throws when a key has two values. */
+function labelsOf(labels: string[]): string[] {
+  const found = new Map<string, string>();
+  for (const label of labels) {
+    const [key = "", value = ""] = splitOnce(label);
+    const other = found.get(key);
+    if (other !== undefined && other !== value) throw invalidParameter(`conflict labels for ${key}=${value} and ${key}=${other}`);
+    found.set(key, value);
+  }
+  return [...found].map(([key, value]) => `${key}=${value}`);
+}
+
+function minimumOf(values: FlagValues, environment: NodeJS.ProcessEnv): string {
+  const fromEnvironment = environment["DOCKER_MIN_API_VERSION"] ?? "";
+  const text = values.string("min-api-version") || fromEnvironment;
+  if (text === "") return MIN_API_VERSION;
+  try {
+    checkMinimumVersion(text);
+  } catch (cause) {
+    throw invalidParameter(`invalid ${text === fromEnvironment ? "DOCKER_MIN_API_VERSION" : "min-api-version"}: ${messageOf(cause)}`, cause);
+  }
+  return text;
+}
+
+function networkOf(values: FlagValues): NetworkConfig {
+  const mtu = values.int("mtu");
+  if (mtu < 0) throw invalidParameter(`invalid default MTU: ${mtu}`);
+  const bridge = values.string("bridge");
+  const bip = values.string("bip");
+  if (bridge !== "" && bip !== "") throw invalidParameter("You specified -b & --bip, mutually exclusive options. Please specify only one");
+  return {
+    bridge,
+    bip,
+    fixedCidr: values.string("fixed-cidr"),
+    mtu: mtu === 0 ? 1500 : mtu,
+    icc: values.bool("icc"),
+    ipForward: values.bool("ip-forward"),
+    ipMasquerade: values.bool("ip-masq"),
+    addressPools: values.list("default-address-pool").map(parsePool),
+    dns: { servers: values.list("dns"), search: values.list("dns-search"), options: values.list("dns-opt") },
+  };
+}
+
+function containersOf(values: FlagValues): ContainerDefaults {
+  checkExecOptions(values.list("exec-opt"));
+  const runtime = values.string("default-runtime");
+  if (runtime !== DEFAULT_RUNTIME) throw invalidParameter(`specified default runtime '${runtime}' does not exist`);
+  const ipcMode = values.string("default-ipc-mode");
+  if (ipcMode !== "private" && ipcMode !== "shareable") throw invalidParameter(`default IPC mode setting (${ipcMode}) is invalid; use "shareable" or "private"`);
+  const cgroupnsMode = values.string("default-cgroupns-mode");
+  if (cgroupnsMode !== "" && cgroupnsMode !== "private" && cgroupnsMode !== "host") throw invalidParameter(`invalid default cgroup namespace (${cgroupnsMode}): use "host" or "private"`);
+  return {
+    runtime,
+    init: values.bool("init"),
+    shmSize: parseRamSize(values.string("default-shm-size")) ?? 0,
+    ulimits: values.list("default-ulimit").map(parseUlimit),
+    cgroupnsMode: cgroupnsMode === "" ? undefined : cgroupnsMode,
+    ipcMode,
+    cgroupParent: values.string("cgroup-parent"),
+    noNewPrivileges: values.bool("no-new-privileges"),
+    seccompProfile: values.string("seccomp-profile"),
+    stopTimeoutSeconds: stopTimeout(values),
+    log: { driver: values.string("log-driver"), options: Object.fromEntries(values.list("log-opt").map(splitOnce)) },
+  };
+}
+
+function stopTimeout(values: FlagValues): number {
+  const seconds = values.int("default-stop-timeout");
+  if (seconds < 0) throw invalidParameter(`invalid default stop timeout: ${seconds}`);
+  return seconds;
+}
+
+function checkExecOptions(options: string[]): void {
+  for (const option of options) {
+    const [name = "", value = ""] = splitOnce(option).map((part) => part.trim());
+    if (name.toLowerCase() !== "native.cgroupdriver") throw invalidParameter(`invalid exec-opt (${option}): unknown option: '${name}'`);
+    if (value === "systemd") throw invalidParameter(`invalid exec-opt (${option}): the systemd cgroup driver is not supported yet, only cgroupfs`);
+    if (value !== "cgroupfs") throw invalidParameter(`invalid exec-opt (${option}): native.cgroupdriver option ${value} not supported`);
+  }
+}
+
+function nonNegative(values: FlagValues, name: string): number {
+  const value = values.int(name);
+  if (value < 0) throw invalidParameter(`invalid ${name}: ${value}`);
+  return value;
+}
+
+function splitOnce(text: string): [string, string] {
+  const equals = text.indexOf("=");
+  return equals < 0 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
+}

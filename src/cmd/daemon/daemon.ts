@@ -1,0 +1,188 @@
+/**
+ * The life of a daemon:
+ *
+ *   lock the roots ─▶ engine (recovers what runs) ─▶ listen ─▶ ready ─▶ serve ─▶ (signal | idle) ─▶ stop listening ─▶ close
+ *
+ * Containers are not its children: they run on when it ends, however it ends.
+ */
+import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { ApiServer } from "../../api/server.ts";
+import { Connections, limitsFor } from "../../api/connections.ts";
+import { eventRoutes } from "../../api/events/routes.ts";
+import { systemRoutes } from "../../api/system/routes.ts";
+import { MAX_API_VERSION } from "../../api/versions.ts";
+import { SystemService } from "../../engine/system/service.ts";
+import { messageOf, systemError } from "../../lib/errors.ts";
+import type { FlagValues } from "../../lib/flags.ts";
+import { build } from "./build-info.ts";
+import { type DaemonConfig, loadConfig } from "./config.ts";
+import type { Engine } from "./engine.ts";
+import { engineId } from "./identity.ts";
+import { IdleWatch } from "./idle.ts";
+import { openListeners } from "./listeners.ts";
+import { DaemonLogger } from "./logger.ts";
+import { ipv4Forwarding, machine, maxOpenFiles, openFiles } from "./machine.ts";
+import { notify } from "./notify.ts";
+import { writePidfile } from "./pidfile.ts";
+import { lockRoot } from "./root-lock.ts";
+import { systemSettings } from "./system-settings.ts";
+import { openEngine } from "./wire.ts";
+
+export class Daemon {
+  #config: DaemonConfig;
+  readonly #flags: FlagValues;
+  readonly #log: DaemonLogger;
+  readonly #held: Disposable[] = [];
+  readonly #idle: IdleWatch;
+  #engine: Engine | undefined;
+  #api: ApiServer | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(config: DaemonConfig, flags: FlagValues) {
+    this.#config = config;
+    this.#flags = flags;
+    this.#log = new DaemonLogger(config.log);
+    this.#idle = new IdleWatch(config.idleExitSeconds, () => {
+      if (this.#engine?.isIdle() !== true) return false;
+      this.#log.info(`Nothing runs and nothing was asked for ${config.idleExitSeconds} seconds: ending`);
+      void this.stop();
+      return true;
+    });
+  }
+
+  get log(): DaemonLogger {
+    return this.#log;
+  }
+
+  /** Resolves when the API answers. On failure everything is let go. */
+  async start(): Promise<void> {
+    const config = this.#config;
+    this.#log.info("Starting up");
+    if (process.geteuid?.() !== 0) throw systemError("gantryd needs to be started with root privileges");
+    try {
+      makeRoots(config);
+      this.#held.push(lockRoot(config.dataRoot), lockRoot(config.execRoot));
+      this.#held.push(writePidfile(config.pidfile, { ours: !config.pidfileChosen }));
+      this.#engine = await openEngine(config, this.#log);
+      this.#api = this.#createApi(this.#engine);
+      const opened = await openListeners(this.#api, config, this.#log);
+      this.#held.push(...opened);
+      for (const { address } of opened) this.#log.info(`API listen on ${address}`);
+    } catch (error) {
+      await this.#release();
+      throw error;
+    }
+    this.#log.info("Daemon has completed initialization");
+    notify("READY=1");
+    this.#idle.begin();
+    this.#engine.afterStart().catch((error: unknown) => this.#log.error(`after the start: ${messageOf(error)}`));
+  }
+
+  /** Applies what may change while running, as SIGHUP asks. A wrong file changes nothing. */
+  reload(): void {
+    notify("RELOADING=1");
+    try {
+      const next = loadConfig(this.#flags, process.env);
+      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, registry } = next;
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, registry };
+      this.#log.configure(log);
+      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds })}`);
+      this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
+    } catch (error) {
+      this.#log.error(`Error reconfiguring the daemon: ${messageOf(error)}`);
+    }
+    notify("READY=1");
+  }
+
+  /** Ends serving and lets go; the process can then exit. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** Resolves when stop has finished, whoever asked for it. */
+  async stopped(): Promise<void> {
+    await this.#ended.promise;
+  }
+  readonly #ended = Promise.withResolvers<void>();
+
+  async #stop(): Promise<void> {
+    notify("STOPPING=1");
+    this.#idle.end();
+    await this.#release();
+    this.#log.info("Daemon shutdown complete");
+    this.#ended.resolve();
+  }
+
+  async #release(): Promise<void> {
+    const steps = [
+      () => this.#api?.close(this.#config.shutdownTimeoutSeconds * 1000),
+      () => this.#engine?.close(),
+      ...this.#held.splice(0).reverse().map((held) => () => held[Symbol.dispose]()),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        this.#log.error(`while ending: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  #createApi(engine: Engine): ApiServer {
+    const system = this.#createSystem(engine);
+    return new ApiServer({
+      routes: [...systemRoutes(system), ...eventRoutes(engine.events), ...engine.routes],
+      connections: new Connections(limitsFor(maxOpenFiles())),
+      log: this.#log,
+      serverVersion: build.dockerVersion,
+      experimental: this.#config.experimental,
+      minimumVersion: () => this.#config.minimumApiVersion,
+      onRequest: () => this.#idle.busy(),
+    });
+  }
+
+  #createSystem(engine: Engine): SystemService {
+    const { dataRoot } = this.#config;
+    return new SystemService({
+      id: this.#id(),
+      build,
+      apiVersion: MAX_API_VERSION,
+      machine,
+      hostName: hostname,
+      settings: () => systemSettings(this.#config, dataRoot),
+      conditions: () => ({ ...engine.conditions(), openFiles: openFiles(), eventListeners: engine.events.listeners, ipv4Forwarding: ipv4Forwarding() }),
+    });
+  }
+
+  #cachedId: string | undefined;
+  #id(): string {
+    this.#cachedId ??= engineId(this.#config.dataRoot);
+    return this.#cachedId;
+  }
+
+  #attributes(): Record<string, string> {
+    const { debug, labels, containers, registry, shutdownTimeoutSeconds } = this.#config;
+    return {
+      name: hostname(),
+      debug: String(debug),
+      "default-runtime": containers.runtime,
+      "default-shm-size": String(containers.shmSize),
+      "insecure-registries": JSON.stringify(registry.insecure),
+      labels: JSON.stringify(labels),
+      "live-restore": "true",
+      "registry-mirrors": JSON.stringify(registry.mirrors),
+      "shutdown-timeout": String(shutdownTimeoutSeconds),
+    };
+  }
+}
+
+function makeRoots({ dataRoot, execRoot }: DaemonConfig): void {
+  try {
+    mkdirSync(dataRoot, { recursive: true, mode: 0o710 });
+    mkdirSync(execRoot, { recursive: true, mode: 0o711 });
+  } catch (cause) {
+    throw systemError(`cannot make the daemon's folders: ${messageOf(cause)}`, cause);
+  }
+}

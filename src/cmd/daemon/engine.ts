@@ -1,0 +1,16 @@
+/** The engine as the daemon runs it: services behind the API, and what the daemon asks of them. */
+import type { Route } from "../../api/route.ts";
+import type { EventBus } from "../../engine/events.ts";
+import type { Conditions } from "../../engine/system/types.ts";
+
+export interface Engine {
+  routes: Route[];
+  events: EventBus;
+  conditions(): Pick<Conditions, "containers" | "images" | "storage">;
+  /** Nothing runs that the daemon must watch. */
+  isIdle(): boolean;
+  /** Work that can wait until the API answers: what was left behind, what is prepared ahead. */
+  afterStart(): Promise<void>;
+  /** Lets go of everything; containers go on. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,136 @@
+/** Checks of option values, with dockerd's messages. */
+import { parsePrefix } from "../../lib/ip.ts";
+import { parseAddress } from "../../lib/address.ts";
+import { parseRamSize } from "../../lib/units.ts";
+
+export function checkAddress(text: string): void {
+  if (text === "") return;
+  try {
+    parseAddress(text);
+  } catch {
+    throw new Error(`IP address is not correctly formatted: ${text}`);
+  }
+}
+
+export function checkBytes(text: string): void {
+  if (parseRamSize(text) === undefined) throw new Error(`invalid size: '${text}'`);
+}
+
+export function checkKeyValue(text: string): void {
+  if (!/^[^=]+=/.test(text)) throw new Error(`invalid argument: ${text}: must be formatted 'opt=value'`);
+}
+
+export function checkLabel(text: string): void {
+  const equals = text.indexOf("=");
+  if (equals < 0) throw new Error(`bad attribute format: ${text}`);
+  const key = text.slice(0, equals).toLowerCase();
+  for (const reserved of ["com.docker.", "io.docker.", "org.dockerproject."]) {
+    if (key.startsWith(reserved)) throw new Error(`label ${text} is not allowed: the namespaces com.docker.*, io.docker.*, and org.dockerproject.* are reserved for internal use`);
+  }
+}
+
+export function checkSearchDomain(text: string): void {
+  const name = text.trim();
+  if (name === ".") return;
+  if (name.length > 255 || !/[a-zA-Z]/.test(name) || !/^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?\.?$/.test(name)) throw new Error(`${name} is not a valid domain`);
+}
+
+/** Throws for what is no address to listen on; "" is the default address. */
+export function checkHost(text: string): void {
+  if (text.trim() !== "") parseHost(text);
+}
+
+export type Host = { kind: "unix"; path: string } | { kind: "tcp"; host: string; port: number } | { kind: "fd"; name: string };
+
+const DEFAULT_PORT = 2375;
+
+/** An address to listen on, in dockerd's forms; a bare "HOST:PORT" is TCP. */
+export function parseHost(text: string, defaultPort = DEFAULT_PORT): Host {
+  const trimmed = text.trim();
+  const separator = trimmed.indexOf("://");
+  const scheme = separator < 0 ? "tcp" : trimmed.slice(0, separator);
+  const address = separator < 0 ? trimmed : trimmed.slice(separator + 3);
+  switch (scheme) {
+    case "unix":
+      if (address.includes("://")) throw new Error(`invalid unix address: ${address}`);
+      return { kind: "unix", path: address === "" ? "/run/gantry/gantry.sock" : address };
+    case "fd":
+      return { kind: "fd", name: address };
+    case "tcp":
+      return parseTcp(text, address, defaultPort);
+    default:
+      throw new Error(`invalid bind address (${text}): unsupported proto '${scheme}'`);
+  }
+}
+
+function parseTcp(text: string, address: string, defaultPort: number): Host {
+  const match = /^(\[[0-9a-fA-F:.%\w]+\]|[^:/[\]]*)(?::(\d*))?$/.exec(address);
+  if (match === null) throw new Error(`invalid bind address (${text}): expected tcp://HOST:PORT`);
+  const port = match[2] === undefined || match[2] === "" ? defaultPort : Number(match[2]);
+  if (port > 65535) throw new Error(`invalid bind address (${text}): invalid port: ${port}`);
+  return { kind: "tcp", host: (match[1] ?? "").replace(/^\[|\]$/g, "") || "127.0.0.1", port };
+}
+
+export interface AddressPool {
+  base: string;
+  size: number;
+}
+
+export function checkPool(text: string): void {
+  parsePool(text);
+}
+
+/** "base=10.0.0.0/8,size=24", with dockerd's messages. */
+export function parsePool(text: string): AddressPool {
+  let base: string | undefined;
+  let size: number | undefined;
+  for (const part of text.split(",")) {
+    const equals = part.indexOf("=");
+    if (equals < 0) throw new Error(`invalid field '${part}' must be a key=value pair`);
+    const key = part.slice(0, equals);
+    const value = part.slice(equals + 1);
+    if (key === "base") base = value;
+    else if (key === "size") size = poolSize(value);
+    else throw new Error(`unexpected key '${key}' in '${part}'`);
+  }
+  if (base === undefined || size === undefined) throw new Error(`invalid address pool '${text}': it needs base and size`);
+  return checkedPool({ base, size });
+}
+
+function poolSize(text: string): number {
+  if (!/^\d+$/.test(text)) throw new Error(`invalid size value: ${text}`);
+  return Number(text);
+}
+
+export function checkedPool(pool: AddressPool): AddressPool {
+  if (parsePrefix(pool.base) === undefined) throw new Error(`invalid base prefix "${pool.base}"`);
+  return pool;
+}
+
+export interface Ulimit {
+  name: string;
+  soft: number;
+  hard: number;
+}
+
+const ULIMITS = ["core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"];
+
+export function checkUlimit(text: string): void {
+  parseUlimit(text);
+}
+
+/** "nofile=1024:2048"; -1 is no limit. With dockerd's messages. */
+export function parseUlimit(text: string): Ulimit {
+  const equals = text.indexOf("=");
+  const name = text.slice(0, Math.max(equals, 0));
+  const limits = text.slice(equals + 1).split(":");
+  if (equals < 0 || name === "") throw new Error(`invalid ulimit argument: ${text}`);
+  if (!ULIMITS.includes(name)) throw new Error(`invalid ulimit type: ${name}`);
+  if (limits.length > 2) throw new Error(`too many limit value arguments - ${text.slice(equals + 1)}, can only have up to two, \`soft[:hard]\``);
+  const [soft = 0, hard = soft] = limits.map((limit) => {
+    if (!/^-?\d+$/.test(limit)) throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(limit)}: invalid syntax`);
+    return Number(limit);
+  });
+  if (hard !== -1 && (soft === -1 || soft > hard)) throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft === -1 ? "unlimited" : soft} > ${hard}`);
+  return { name, soft, hard };
+}

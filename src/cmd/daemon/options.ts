@@ -1,0 +1,152 @@
+/**
+ * Every option of dockerd 29, by its flag and its key in daemon.json, and what gantryd makes of it:
+ *
+ *   done      has its effect
+ *   implied   gantryd always works as its value says; any other value is refused
+ *   refused   not supported yet: naming it is an error, unless with the value that it has anyway
+ *
+ * Help, the grammar of the command line and the checks of the file all follow from this table.
+ */
+import { bool, duration, int, int64, list, map, string, type FlagType } from "../../lib/flags.ts";
+import { checkAddress, checkBytes, checkHost, checkKeyValue, checkLabel, checkPool, checkSearchDomain, checkUlimit } from "./option-values.ts";
+
+export interface DaemonOption {
+  /** Without dashes; "" when only the file has it. */
+  flag: string;
+  shorthand?: string;
+  /** In daemon.json; "" when only the command line has it. */
+  key: string;
+  type: FlagType;
+  default?: string | string[];
+  support: "done" | "implied" | "refused";
+  help: string;
+  deprecated?: string;
+}
+
+const ip: FlagType = { word: "ip", check: checkAddress, default: "" };
+const bytes: FlagType = { word: "bytes", check: checkBytes, default: "0" };
+const checked = (word: string, check: (value: string) => unknown): FlagType => ({ word, check, repeated: true });
+const hosts = checked("list", checkHost);
+const addresses = checked("ip", checkAddress);
+
+type Extra = Partial<Pick<DaemonOption, "shorthand" | "default" | "key" | "deprecated">>;
+const row =
+  (support: DaemonOption["support"]) =>
+  (flag: string, type: FlagType, help: string, extra: Extra = {}): DaemonOption => ({ flag, key: flag, type, support, help, ...extra });
+const done = row("done");
+const implied = row("implied");
+const refused = row("refused");
+/** Flags that are given many times are plural in the file. */
+const plural = (flag: string): Extra => ({ key: `${flag}s` });
+const ON: Extra = { default: "true" };
+const COMMAND_LINE: Extra = { key: "" };
+
+export const DEFAULT_DATA_ROOT = "/var/lib/gantry";
+export const DEFAULT_EXEC_ROOT = "/run/gantry";
+export const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
+export const DEFAULT_HOST = "unix:///run/gantry/gantry.sock";
+export const DEFAULT_RUNTIME = "gantry-runtime";
+
+export const DAEMON_OPTIONS: readonly DaemonOption[] = [
+  done("allowed-host", checked("list", () => undefined), "Host name that requests over TCP without TLS may use (all: *)", plural("allowed-host")),
+  done("bip", string, "IPv4 address and prefix of the default bridge"),
+  done("bridge", string, "Bridge that containers are connected to by default (none: no default network)", { shorthand: "b" }),
+  done("cgroup-parent", string, "Parent of all containers' cgroups"),
+  done("config-file", string, "File with further options", { ...COMMAND_LINE, default: DEFAULT_CONFIG_FILE }),
+  done("data-root", string, "Folder of what lasts: images, containers, state", { default: DEFAULT_DATA_ROOT }),
+  done("debug", bool, "Log more, and more verbosely", { shorthand: "D" }),
+  done("default-address-pool", checked("pool-options", checkPool), "Address pool for networks, as base=10.0.0.0/8,size=24", plural("default-address-pool")),
+  done("default-cgroupns-mode", string, 'Containers\' cgroup namespace by default ("host" | "private")'),
+  done("default-ipc-mode", string, 'Containers\' IPC namespace by default ("shareable" | "private")', { default: "private" }),
+  done("default-runtime", string, "Runtime of containers that name none", { default: DEFAULT_RUNTIME }),
+  done("default-shm-size", bytes, "Size of containers' /dev/shm by default", { default: "67108864" }),
+  done("default-stop-timeout", int, "Seconds that a container gets to stop by default", { default: "10" }),
+  done("default-ulimit", checked("ulimit", checkUlimit), "Resource limit of containers by default", plural("default-ulimit")),
+  done("dns", addresses, "DNS server for containers"),
+  done("dns-opt", list, "DNS option for containers", plural("dns-opt")),
+  done("dns-search", checked("list", checkSearchDomain), "DNS search domain for containers"),
+  done("exec-opt", checked("list", checkKeyValue), "Option of the runtime (native.cgroupdriver=cgroupfs)", plural("exec-opt")),
+  done("exec-root", string, "Folder of what lasts until the next boot (default " + DEFAULT_EXEC_ROOT + ", or one for the data root)"),
+  done("experimental", bool, "Say that experimental features are on"),
+  done("fixed-cidr", string, "Range of the default bridge's addresses that containers get"),
+  done("group", string, "Group that may use the unix sockets", { shorthand: "G", default: "docker" }),
+  done("help", bool, "Show this text", { ...COMMAND_LINE, shorthand: "h" }),
+  done("host", hosts, "Address to listen on: unix://PATH, tcp://HOST:PORT, fd://", { shorthand: "H", key: "hosts" }),
+  done("icc", bool, "Let containers on the default bridge reach each other", ON),
+  done("idle-exit", int, "End after so many seconds with nothing running and no request (0: never)", { ...COMMAND_LINE, default: "0" }),
+  done("init", bool, "Run an init in containers that signals and reaps"),
+  done("insecure-registry", list, "Registry that is used without TLS or with any certificate", { key: "insecure-registries" }),
+  done("ip-forward", bool, "Switch IP forwarding on", ON),
+  done("ip-masq", bool, "Hide containers on the default bridge behind the machine's address", ON),
+  done("label", checked("list", checkLabel), "Label of the daemon, as key=value", plural("label")),
+  done("live-restore", bool, "Containers outlive the daemon (they always do)"),
+  done("log-driver", string, "Log driver of containers that name none", { default: "json-file" }),
+  done("log-format", string, 'Form of the daemon\'s own log ("text" | "json")', { default: "text" }),
+  done("log-level", string, 'What the daemon logs ("debug" | "info" | "warn" | "error" | "fatal")', { shorthand: "l", default: "info" }),
+  done("log-opt", { ...map, check: checkKeyValue }, "Option of the log driver", plural("log-opt")),
+  done("mtu", int, "MTU of the default bridge", { default: "1500" }),
+  done("no-new-privileges", bool, "Containers cannot gain privileges by default"),
+  done("pidfile", string, "File for the daemon's process id (default gantryd.pid in the exec root)", { shorthand: "p" }),
+  done("raw-logs", bool, "Logs without colours (they never have any)"),
+  done("registry-mirror", list, "Registry to ask before Docker Hub", plural("registry-mirror")),
+  done("seccomp-profile", string, 'Seccomp profile of containers by default: a file, "builtin" or "unconfined"', { default: "builtin" }),
+  done("shutdown-timeout", int, "Seconds that requests under way get when the daemon ends", { default: "15" }),
+  done("storage-driver", string, "Storage driver (overlay2 | vfs)", { shorthand: "s" }),
+  done("storage-opt", list, "Option of the storage driver", plural("storage-opt")),
+  done("tls", bool, "Serve TCP with TLS; --tlsverify implies it"),
+  done("tlscacert", string, "Certificates that sign clients"),
+  done("tlscert", string, "The server's certificate"),
+  done("tlskey", string, "The key of the server's certificate"),
+  done("tlsverify", bool, "Serve TCP with TLS to clients with a certificate"),
+  done("userland-proxy", bool, "Published ports need no proxy process: without effect", ON),
+  done("validate", bool, "Check the configuration and end", COMMAND_LINE),
+  done("version", bool, "Show the version", { ...COMMAND_LINE, shorthand: "v" }),
+  done("", string, "Lowest API version to serve", { key: "min-api-version" }),
+
+  implied("iptables", bool, "Make firewall rules (in nftables)", ON),
+  implied("restart", bool, "Start containers again by their policies", { ...COMMAND_LINE, ...ON, shorthand: "r", deprecated: "Please use a restart policy on docker run" }),
+  implied("firewall-backend", string, "nftables", { default: "nftables" }),
+
+  refused("add-runtime", list, "Register a further runtime", { key: "runtimes" }),
+  refused("allow-direct-routing", bool, "Allow remote access to published ports on containers' addresses"),
+  refused("authorization-plugin", list, "Load authorization plugins", plural("authorization-plugin")),
+  refused("bip6", string, "IPv6 address of the default bridge"),
+  refused("bridge-accept-fwmark", string, "Accept packets with this mark in bridge networks"),
+  refused("cdi-spec-dir", list, "Folders of device specifications (CDI)", plural("cdi-spec-dir")),
+  refused("containerd", string, "containerd's address"),
+  refused("containerd-namespace", string, "containerd's namespace for containers", { default: "moby" }),
+  refused("containerd-plugins-namespace", string, "containerd's namespace for plugins", { default: "plugins.moby", key: "containerd-plugin-namespace" }),
+  refused("cpu-rt-period", int64, "Period of real-time scheduling of all containers"),
+  refused("cpu-rt-runtime", int64, "Real-time runtime of all containers"),
+  refused("cri-containerd", bool, "Start containerd with CRI"),
+  refused("default-gateway", ip, "Gateway of the default bridge"),
+  refused("default-gateway-v6", ip, "IPv6 gateway of the default bridge"),
+  refused("default-network-opt", map, "Options of new networks", plural("default-network-opt")),
+  refused("feature", map, "Switch features", plural("feature")),
+  refused("fixed-cidr-v6", string, "IPv6 range of the default bridge"),
+  refused("host-gateway-ip", addresses, "What host-gateway in --add-host means", plural("host-gateway-ip")),
+  refused("http-proxy", string, "Proxy for HTTP"),
+  refused("https-proxy", string, "Proxy for HTTPS"),
+  refused("init-path", string, "The init of --init"),
+  refused("ip", ip, "Address that ports are published on by default", { default: "0.0.0.0" }),
+  refused("ip-forward-no-drop", bool, "Leave the policy of forwarded packets alone when switching forwarding on"),
+  refused("ip6tables", bool, "Make IPv6 firewall rules", ON),
+  refused("ipv6", bool, "IPv6 on the default bridge"),
+  refused("max-concurrent-downloads", int, "Layers of a pull at once", { default: "3" }),
+  refused("max-concurrent-uploads", int, "Layers of a push at once", { default: "5" }),
+  refused("max-download-attempts", int, "Tries for each layer of a pull", { default: "5" }),
+  refused("metrics-addr", string, "Address of the metrics"),
+  refused("network-control-plane-mtu", int, "MTU of the networks' control plane", { default: "1500" }),
+  refused("network-diagnostic-port", int, "Port of the networks' diagnosis"),
+  refused("no-proxy", string, "What is reached without a proxy"),
+  refused("node-generic-resource", list, "Resources of the node", plural("node-generic-resource")),
+  refused("nri-opts", map, "Node Resource Interface"),
+  refused("rootless", bool, "Run without root's rights"),
+  refused("selinux-enabled", bool, "SELinux labels"),
+  refused("swarm-default-advertise-addr", string, "Address that a swarm is told"),
+  refused("userland-proxy-path", string, "The proxy of published ports"),
+  refused("userns-remap", string, "User of the user namespaces of containers"),
+  refused("", map, "Options of the builder", { key: "builder" }),
+  refused("", duration, "Key of old versions", { key: "deprecated-key-path" }),
+  refused("", list, "Registries for foreign layers", { key: "allow-nondistributable-artifacts" }),
+];

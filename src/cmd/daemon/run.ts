@@ -1,0 +1,39 @@
+/** Runs a daemon until a signal or idleness ends it. */
+import { messageOf } from "../../lib/errors.ts";
+import type { FlagValues } from "../../lib/flags.ts";
+import { Daemon } from "./daemon.ts";
+import type { DaemonConfig } from "./config.ts";
+import { dumpState } from "./dump.ts";
+
+/** So many requests to end make it end at once. */
+const IMPATIENCE = 3;
+
+/** Resolves with the process's exit code. */
+export async function run(config: DaemonConfig, flags: FlagValues): Promise<number> {
+  const daemon = new Daemon(config, flags);
+  const { log } = daemon;
+  let interrupts = 0;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, (_name, number) => {
+      log.info(`Processing signal '${signal === "SIGINT" ? "interrupt" : "terminated"}'`);
+      interrupts++;
+      if (interrupts === 1) void daemon.stop();
+      if (interrupts < IMPATIENCE) return;
+      log.info(`Forcing the daemon's end without cleanup; ${IMPATIENCE} interrupts received`);
+      process.exit(128 + (number ?? 15));
+    });
+  }
+  process.on("SIGHUP", () => daemon.reload());
+  for (const signal of ["SIGUSR1", "SIGQUIT"] as const) process.on(signal, () => dumpState(config.execRoot, log));
+  // One mistake in one request must not end what serves all others.
+  process.on("uncaughtException", (error) => log.error(`uncaught: ${error.stack ?? error.message}`));
+  process.on("unhandledRejection", (error) => log.error(`unhandled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`));
+  try {
+    await daemon.start();
+  } catch (error) {
+    process.stderr.write(`failed to start daemon: ${messageOf(error)}\n`);
+    return 1;
+  }
+  await daemon.stopped();
+  return 0;
+}

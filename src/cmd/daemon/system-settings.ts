@@ -1,0 +1,38 @@
+/** The daemon's settings as `info` and `version` show them. */
+import type { SystemSettings } from "../../engine/system/types.ts";
+import type { DaemonConfig } from "./config.ts";
+import { machine } from "./machine.ts";
+
+/** The drivers that this build has. */
+export const DRIVERS = { volume: ["local"], network: ["bridge", "host", "null"], log: ["json-file"] };
+
+export function systemSettings(config: DaemonConfig, dataRoot: string): SystemSettings {
+  const { containers, network, registry, tls } = config;
+  const proxies = { http: fromEnvironment("HTTP_PROXY"), https: fromEnvironment("HTTPS_PROXY"), no: fromEnvironment("NO_PROXY") };
+  const openAddresses = config.hosts
+    .filter((host) => host.kind === "tcp")
+    .filter(() => tls?.verifyClients !== true)
+    .map(({ host, port }) => ({ address: `${host}:${port}`, encrypted: tls !== undefined }));
+  return {
+    dataRoot,
+    labels: config.labels,
+    debug: config.debug,
+    experimental: config.experimental,
+    defaultRuntime: containers.runtime,
+    runtimes: { [containers.runtime]: { path: containers.runtime } },
+    loggingDriver: containers.log.driver,
+    seccompProfile: containers.seccompProfile,
+    noNewPrivileges: containers.noNewPrivileges,
+    cgroupnsMode: containers.cgroupnsMode ?? (machine().cgroups.version === "2" ? "private" : "host"),
+    initPath: "gantry-init",
+    addressPools: network.addressPools,
+    registryMirrors: registry.mirrors,
+    insecureRegistries: registry.insecure,
+    proxies,
+    minimumApiVersion: config.minimumApiVersion,
+    openAddresses,
+    plugins: DRIVERS,
+  };
+}
+
+const fromEnvironment = (name: string): string => process.env[name] || process.env[name.toLowerCase()] || "";

@@ -1,0 +1,41 @@
+/** The daemon about itself: `info` and `version`. */
+import { nowNanoseconds } from "../../lib/clock.ts";
+import { info, type Info } from "./info.ts";
+import type { Build, Conditions, Machine, SystemSettings } from "./types.ts";
+import { version } from "./version.ts";
+
+export interface SystemContext {
+  /** Lasting: the same as long as the data root lives. */
+  id: string;
+  build: Build;
+  apiVersion: string;
+  machine: () => Machine;
+  hostName: () => string;
+  settings: () => SystemSettings;
+  conditions: () => Conditions;
+}
+
+export class SystemService {
+  readonly #context: SystemContext;
+
+  constructor(context: SystemContext) {
+    this.#context = context;
+  }
+
+  info(): Info {
+    const { id, build, machine, hostName, settings, conditions } = this.#context;
+    return info({ id, build, machine: machine(), hostName: hostName(), settings: settings(), conditions: conditions(), time: localTime() });
+  }
+
+  version(): Record<string, unknown> {
+    const { build, machine, settings, apiVersion } = this.#context;
+    return version({ build, machine: machine(), settings: settings(), apiVersion });
+  }
+}
+
+/** Now, in RFC 3339 with nanoseconds. */
+function localTime(): string {
+  const now = nowNanoseconds();
+  const seconds = new Date(Number(now / 1_000_000_000n) * 1000).toISOString().slice(0, 19);
+  return `${seconds}.${String(now % 1_000_000_000n).padStart(9, "0")}Z`;
+}
