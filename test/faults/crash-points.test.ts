@@ -7,7 +7,7 @@ import { globSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { Json } from "../harness/api.ts";
-import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
+import { type Engine, project, withEngine } from "../harness/engine.ts";
 import { busyboxImage } from "../harness/images.ts";
 
 type Outcome = (engine: Engine) => Promise<void>;
@@ -106,9 +106,8 @@ test("every fault point of the sources is in the table", () => {
 
 describe("kill -9 of gantryd at", () => {
   for (const { point, provoke, explanation, after } of crashes) {
-    test(`${point}: ${explanation}`, async () => {
-      const engine = await startedEngine();
-      try {
+    test(`${point}: ${explanation}`, () =>
+      withEngine(async (engine) => {
         const containers = foldersOf(engine);
         await engine.stop();
         await engine.start({ env: { GANTRY_FAULT: point } });
@@ -119,10 +118,7 @@ describe("kill -9 of gantryd at", () => {
         await works(engine);
         for (const { Id } of await engine.api.json("GET", "/containers/json?all=1")) await engine.api.json("DELETE", `/containers/${Id}?force=1`);
         assert.deepEqual(foldersOf(engine), containers, "container folders are left");
-      } finally {
-        await endEngine(engine);
-      }
-    });
+      }));
   }
 });
 

@@ -122,6 +122,19 @@ export async function startedEngine(options: EngineOptions = {}): Promise<Engine
   }
 }
 
+/** Runs a test with an engine of its own. A failed one only has its machine removed; its own error counts. */
+export async function withEngine(body: (engine: Engine) => Promise<void>, options: EngineOptions = {}): Promise<void> {
+  const engine = await startedEngine(options);
+  try {
+    await body(engine);
+  } catch (thrown) {
+    engine.api.close();
+    await engine.machine[Symbol.asyncDispose]();
+    throw thrown;
+  }
+  await endEngine(engine);
+}
+
 /** Ends the daemon and its machine; throws if the daemon left anything behind although all containers were removed. */
 export async function endEngine(engine: Engine): Promise<void> {
   try {
