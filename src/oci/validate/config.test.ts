@@ -10,7 +10,7 @@ const namesIn = (folder: string): string[] => (skip === false ? readdirSync(join
 const textOf = (folder: string, name: string): string => readFileSync(join(fixtures, folder, name), "utf8");
 
 test("the specification's good configurations are read", { skip }, () => {
-  for (const name of namesIn("good")) assert.equal(parseConfig(textOf("good", name)).ociVersion.split(".")[0], "1", name);
+  for (const name of namesIn("good")) assert.match(parseConfig(textOf("good", name)).ociVersion, /^\d/, name);
 });
 
 test("its bad ones that concern Linux are refused with the field", { skip }, () => {
