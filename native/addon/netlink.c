@@ -93,10 +93,18 @@ static int open_socket(struct job *job) {
   return fd;
 }
 
+/* Bound at once: the kernel's broadcasts skip port 0, which an unbound socket has. */
 static void run_socket(struct job *job) {
+  struct sockaddr_nl any = {.nl_family = AF_NETLINK};
   if (enter(job)) return;
-  job->fd_result = open_socket(job);
+  int fd = open_socket(job);
   if (job->netns >= 0) leave_namespace();
+  if (fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any)) {
+    fail(job, errno, "bind");
+    close(fd);
+    return;
+  }
+  job->fd_result = fd;
 }
 
 /* The kernel handles a request inside sendto and continues a dump inside recv, so an empty queue means that all is answered. */

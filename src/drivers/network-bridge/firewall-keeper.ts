@@ -22,10 +22,13 @@ export interface FirewallKeeperOptions {
   owner?: boolean;
 }
 
+const SETTLE_MS = 5;
+
 export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
   let networks: readonly FirewallNetwork[] = [];
   let watching: Promise<NetlinkWatch> | undefined;
+  let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
   const commit = async (): Promise<void> => {
@@ -41,13 +44,20 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
         return attempt === "none" ? "none" : "take-over";
       } catch (error) {
         if (errnoCode(error) === "EPERM") throw new GantryError("conflict", `the firewall table ${table.family} ${table.name} belongs to another running program: is a second daemon using the same bridge?`, { cause: error });
-        if (attempt === "none" || !["EOPNOTSUPP", "EINVAL"].includes(errnoCode(error))) throw error;
+        if (attempt === "none" || !["ENOTSUP", "EINVAL"].includes(errnoCode(error))) throw error;
       }
     }
     throw new GantryError("system", `cannot claim the firewall table ${table.name}`);
   };
 
+  /** One flush is many events: they are awaited before the table is restored, once. */
+  const lost = (): void => {
+    if (closed || timer) return;
+    timer = setTimeout(restore, SETTLE_MS);
+  };
+
   const restore = (): void => {
+    timer = undefined;
     if (closed) return;
     commit().then(
       () => warn(`the firewall table ${table.family} ${table.name} was removed or changed by another program and has been restored`),
@@ -59,7 +69,7 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
     apply: async (wanted) => {
       networks = wanted;
       await commit();
-      watching ??= kernel.watchTable(table.name, restore);
+      watching ??= kernel.watchTable(table.name, lost);
       await watching;
     },
     remove: async () => {

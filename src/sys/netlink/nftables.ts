@@ -176,7 +176,11 @@ function writeSet(writer: MessageWriter, set: NftSet, id: number): void {
   if (set.value === "verdict") writer.attributeU32be(6, DATA_TYPE_VERDICT).attributeU32be(7, 0);
   else if (set.value) writer.attributeU32be(6, typeId(set.value)).attributeU32be(7, lengthOf(set.value));
   writer.attributeU32be(10, id);
+  if (set.key.length === 1) writer.attributeBytes(13, keyByteOrder(set.key[0]!));
 }
+
+/** User data of nft's own, without which it would show names backwards: type 0, length, 1 for host order, 2 for network order. */
+const keyByteOrder = (type: NftType): Uint8Array => Buffer.of(0, 4, type === "ifname" ? 1 : 2, 0, 0, 0);
 
 function writeElements(writer: MessageWriter, change: Change<"addElements" | "deleteElements">): void {
   writer.attributeString(2, change.set);

@@ -1,0 +1,298 @@
+/** The driver against the kernel, in namespaces of the test's own: `host` plays the machine. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { networkDriverContract } from "../../core/network.contract.ts";
+import type { JoinRequest, NetworkSpec, SandboxNamespace } from "../../core/network.ts";
+import { codeOf } from "../../lib/errors.ts";
+import { parseIp, parsePrefix } from "../../lib/ip.ts";
+import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import { canReach, cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
+import { Netns } from "../../sys/netlink/netns.ts";
+import { createSandboxNamespace } from "../../sys/netlink/sandbox.ts";
+import { createBridgeDriver } from "./driver.ts";
+import type { BridgeDriver, BridgeDriverOptions } from "./driver.ts";
+
+interface Machine extends AsyncDisposable {
+  host: Netns;
+  kernel: NetworkKernel;
+  driver: BridgeDriver;
+  warnings: string[];
+}
+
+const options = (kernel: NetworkKernel, warnings: string[]): BridgeDriverOptions => ({
+  kernel,
+  openSandbox: ({ fd }) => openNetworkKernel(fd),
+  createSandbox: createSandboxNamespace,
+  tag: "7e57",
+  table: "gantry-test0",
+  ipForward: true,
+  poolSize: 0,
+  warn: (message) => warnings.push(message),
+});
+
+async function machine(overrides: Partial<BridgeDriverOptions> = {}): Promise<Machine> {
+  const host = await createSandboxNamespace();
+  const kernel = openNetworkKernel(host.fd);
+  const warnings: string[] = [];
+  const driver = createBridgeDriver({ ...options(kernel, warnings), ...overrides });
+  return {
+    host,
+    kernel,
+    driver,
+    warnings,
+    [Symbol.asyncDispose]: async () => {
+      await driver.close();
+      kernel.close();
+      host.close();
+    },
+  };
+}
+
+const network = (bridge: string, subnet: number): NetworkSpec => ({
+  id: String(subnet).repeat(64).slice(0, 64),
+  name: bridge,
+  options: { "com.docker.network.bridge.name": bridge },
+  internal: false,
+  subnets: [{ subnet: parsePrefix(`10.${subnet}.0.0/24`)!, gateway: parseIp(`10.${subnet}.0.1`)! }],
+});
+
+async function container(driver: BridgeDriver, spec: NetworkSpec, address: string): Promise<{ sandbox: SandboxNamespace; request: JoinRequest }> {
+  const sandbox = await createSandboxNamespace();
+  const request: JoinRequest = { networkId: spec.id, endpointId: randomBytes(32).toString("hex"), sandbox, interfaceName: "eth0", addresses: [parsePrefix(`${address}/24`)!], gateways: spec.subnets.map(({ gateway }) => gateway!) };
+  await driver.join(request);
+  return { sandbox, request };
+}
+
+/** A machine next door, on a veth with 192.0.2.1 (host) and 192.0.2.2. */
+async function outside(host: Netns): Promise<Netns> {
+  const other = await createSandboxNamespace();
+  const kernel = openNetworkKernel(host.fd);
+  await kernel.apply([{ op: "addVeth", name: "uplink", mtu: 1500, peer: { netns: other.fd, name: "eth0", index: 2, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) } }, { op: "setLink", link: { name: "uplink" }, up: true }]);
+  await kernel.apply([{ op: "addAddress", index: (await kernel.link("uplink"))!.index, address: parsePrefix("192.0.2.1/24")! }]);
+  await openNetworkKernel(other.fd).apply([{ op: "setLink", link: { index: 2 }, up: true }, { op: "addAddress", index: 2, address: parsePrefix("192.0.2.2/24")! }]);
+  return other;
+}
+
+/** Answers each TCP connection to port 8000 with the client's address. */
+async function echoServer(netns: { readonly fd: number }): Promise<Disposable> {
+  const program = `require("net").createServer((c) => { c.end(c.remoteAddress); c.on("error", () => {}); }).listen(8000, "0.0.0.0", () => console.log("up"))`;
+  const child = spawn("nsenter", [`--net=/proc/${process.pid}/fd/${netns.fd}`, process.execPath, "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  return { [Symbol.dispose]: () => void child.kill("SIGKILL") };
+}
+
+function askServer(netns: { readonly fd: number }, address: string): string {
+  const program = `const c = require("net").connect({ host: "${address}", port: 8000, timeout: 1000 }); c.on("data", (d) => process.stdout.write(d)); c.on("timeout", () => { process.stdout.write("timeout"); c.destroy(); }); c.on("error", (e) => process.stdout.write(e.code))`;
+  return runInNamespace(netns, `${process.execPath} -e '${program}'`).stdout;
+}
+
+const real = (name: string, run: () => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
+
+if (!cannotUnshare) {
+  networkDriverContract("bridge driver", async () => {
+    const bench = await machine();
+    return {
+      driver: bench.driver,
+      createSandbox: createSandboxNamespace,
+      interfaces: async ({ fd }) => (await openNetworkKernel(fd).links()).filter(({ kind }) => kind === "veth").map(({ name }) => name),
+      close: async () => void (await bench[Symbol.asyncDispose]()),
+    };
+  });
+}
+
+for (const filtered of ["0", "1"]) {
+  real(`bridge-nf-call-iptables=${filtered}: containers reach each other, the host and the outside, not another network`, async () => {
+    await using bench = await machine();
+    const { host, driver } = bench;
+    runInNamespace(host, `sysctl -qw net.bridge.bridge-nf-call-iptables=${filtered}`);
+    const [red, blue] = [network("red0", 81), network("blue0", 82)];
+    await driver.createNetwork(red);
+    await driver.createNetwork(blue);
+    using next = await outside(host);
+    const [a, b, c] = [await container(driver, red, "10.81.0.2"), await container(driver, red, "10.81.0.3"), await container(driver, blue, "10.82.0.2")];
+    using _server = await echoServer(next);
+    using _inside = await echoServer(b.sandbox);
+    assert.equal(askServer(a.sandbox, "10.81.0.3"), "10.81.0.2", "within a network, with its own address");
+    assert.ok(canReach(a.sandbox, "10.81.0.1"), "the gateway");
+    assert.ok(canReach(host, "10.81.0.2"), "from the host");
+    assert.equal(askServer(a.sandbox, "192.0.2.2"), "192.0.2.1", "outside, with the host's address");
+    assert.ok(!canReach(a.sandbox, "10.82.0.2"), "another network");
+    inNamespace(next, "ip route add 10.81.0.0/24 via 192.0.2.1");
+    assert.equal(askServer(next, "10.81.0.3"), "timeout", "from outside directly");
+    for (const { sandbox } of [a, b, c]) sandbox.close();
+  });
+}
+
+real("with route_localnet on, a container still does not reach the host's loopback", async () => {
+  await using bench = await machine();
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  const { sandbox } = await container(bench.driver, red, "10.81.0.2");
+  inNamespace(bench.host, "sysctl -qw net.ipv4.conf.red0.route_localnet=1");
+  inNamespace(sandbox, "sysctl -qw net.ipv4.conf.all.route_localnet=1; ip route del local 127.0.0.0/8 dev lo table local; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.0/8 via 10.81.0.1");
+  using _server = await echoServer(bench.host);
+  assert.equal(askServer(sandbox, "127.0.0.1"), "timeout");
+  inNamespace(bench.host, "ip link set lo up");
+  await bench.driver.deleteNetwork(red.id);
+  sandbox.close();
+});
+
+real("positive control of the loopback test: without our table the host's loopback is reached", async () => {
+  await using bench = await machine();
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  const { sandbox } = await container(bench.driver, red, "10.81.0.2");
+  await bench.kernel.nft({ table: { family: "inet", name: "gantry-test0" }, changes: [{ op: "addTable" }, { op: "deleteTable" }] });
+  inNamespace(bench.host, "sysctl -qw net.ipv4.conf.red0.route_localnet=1");
+  inNamespace(sandbox, "sysctl -qw net.ipv4.conf.all.route_localnet=1; ip route del local 127.0.0.0/8 dev lo table local; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.0/8 via 10.81.0.1");
+  using _server = await echoServer(bench.host);
+  assert.equal(askServer(sandbox, "127.0.0.1"), "10.81.0.2");
+  sandbox.close();
+});
+
+real("inside: eth0 without IPv6, loopback with it, the derived hardware address, a default route", async () => {
+  await using bench = await machine();
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  const { sandbox } = await container(bench.driver, red, "10.81.0.2");
+  const addresses = inNamespace(sandbox, "ip -o addr").trim().split("\n").map((line) => line.split(/\s+/).slice(1, 4).join(" "));
+  assert.deepEqual(addresses, ["lo inet 127.0.0.1/8", "lo inet6 ::1/128", "eth0 inet 10.81.0.2/24"]);
+  assert.match(inNamespace(sandbox, "ip link show eth0"), /link\/ether 02:42:0a:51:00:02/);
+  assert.match(inNamespace(sandbox, "ip route"), /^default via 10\.81\.0\.1 dev eth0/);
+  assert.doesNotMatch(inNamespace(bench.host, "ip -6 addr show dev red0"), /inet6/, "the bridge is quiet");
+  sandbox.close();
+});
+
+real("nft shows the table as it is meant", async () => {
+  await using bench = await machine({ tableOwner: false });
+  await bench.driver.createNetwork(network("red0", 81));
+  const shown = inNamespace(bench.host, "nft list table inet gantry-test0");
+  for (const line of [
+    'elements = { "red0" }',
+    'elements = { "red0" . "red0" : accept }',
+    "elements = { 10.81.0.0/24 }",
+    "iifname @bridges ip daddr 127.0.0.0/8 drop",
+    "fib daddr type local jump publish",
+    "dnat ip to meta l4proto . ip daddr . th dport map @published",
+    "ip saddr @masqueraded oifname != @bridges masquerade",
+    "ct state established,related accept",
+    "ct status dnat accept",
+    "iifname . oifname vmap @pairs",
+    "oifname @bridges drop",
+  ]) {
+    assert.ok(shown.includes(line), `${line}\nis not in\n${shown}`);
+  }
+});
+
+real("an owned table survives a flush of the ruleset and is refused to others; the next daemon claims it", async () => {
+  const host = await createSandboxNamespace();
+  for (const life of [1, 2]) {
+    const kernel = openNetworkKernel(host.fd);
+    const driver = createBridgeDriver(options(kernel, []));
+    await driver.createNetwork(network("red0", 81));
+    inNamespace(host, "nft flush ruleset");
+    assert.match(inNamespace(host, "nft list ruleset"), /elements = \{ "red0" \}/, `life ${life}`);
+    assert.notEqual(runInNamespace(host, "nft delete table inet gantry-test0").status, 0);
+    const second = openNetworkKernel(host.fd);
+    const rival = createBridgeDriver(options(second, []));
+    await assert.rejects(rival.createNetwork(network("red0", 81)), (error) => codeOf(error) === "conflict");
+    await rival.close();
+    second.close();
+    await driver.close();
+    kernel.close();
+    await sleep(20);
+    assert.match(inNamespace(host, "nft list ruleset"), /table inet gantry-test0/, "it stays while no daemon runs");
+  }
+  host.close();
+});
+
+real("a table without owner is restored within a second of a flush, or of the loss of a chain", async () => {
+  await using bench = await machine({ tableOwner: false });
+  await bench.driver.createNetwork(network("red0", 81));
+  const whole = inNamespace(bench.host, "nft list ruleset");
+  for (const damage of ["nft flush ruleset", "nft delete table inet gantry-test0", "nft flush chain inet gantry-test0 forward"]) {
+    inNamespace(bench.host, damage);
+    const begun = performance.now();
+    while (inNamespace(bench.host, "nft list ruleset") !== whole) {
+      assert.ok(performance.now() - begun < 1000, `${damage} was not healed`);
+      await sleep(5);
+    }
+  }
+  await sleep(50);
+  assert.equal(bench.warnings.length, 3, "healing is no loss of its own");
+});
+
+real("leave waits for the namespace, and deletes the interface that something keeps alive", async () => {
+  await using bench = await machine();
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  const veths = async () => (await bench.kernel.links()).filter(({ kind }) => kind === "veth").length;
+  const dying = await container(bench.driver, red, "10.81.0.2");
+  dying.sandbox.close();
+  const begun = performance.now();
+  await bench.driver.leave(dying.request);
+  assert.ok(performance.now() - begun < 1900, "gone with its namespace");
+  assert.equal(await veths(), 0);
+  const kept = await container(bench.driver, red, "10.81.0.3");
+  await bench.driver.leave(kept.request);
+  assert.equal(await veths(), 0);
+  kept.sandbox.close();
+});
+
+real("what a killed daemon leaves: prepared sandboxes die with it, and the next one removes the rest", async () => {
+  const host = await createSandboxNamespace();
+  const program = `
+    const { openNetworkKernel } = await import(${JSON.stringify(new URL("../../sys/netlink/kernel.ts", import.meta.url).href)});
+    const { createSandboxNamespace } = await import(${JSON.stringify(new URL("../../sys/netlink/sandbox.ts", import.meta.url).href)});
+    const { createBridgeDriver } = await import(${JSON.stringify(new URL("./driver.ts", import.meta.url).href)});
+    const driver = createBridgeDriver({ kernel: openNetworkKernel(), openSandbox: ({ fd }) => openNetworkKernel(fd), createSandbox: createSandboxNamespace, tag: "7e57", table: "gantry-test0", ipForward: true, poolSize: 6, warn: console.error });
+    await driver.createNetwork({ id: "${"81".repeat(32)}", name: "red0", options: { "com.docker.network.bridge.name": "red0" }, internal: false, subnets: [] });
+    await driver.prepared();
+    console.log("ready");
+    setInterval(() => {}, 1000);
+  `;
+  const child = spawn("nsenter", [`--net=/proc/${process.pid}/fd/${host.fd}`, process.execPath, "--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  const kernel = openNetworkKernel(host.fd);
+  const veths = async () => (await kernel.links()).filter(({ kind }) => kind === "veth").map(({ name }) => name);
+  assert.equal((await veths()).length, 6);
+  using orphan = await createSandboxNamespace();
+  await kernel.apply([{ op: "addVeth", name: "veth7e57aaaaaaa", mtu: 1500, peer: { netns: orphan.fd, name: "eth0", index: 2, mac: Uint8Array.of(2, 0, 0, 0, 0, 9) } }]);
+  const exited = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGKILL");
+  await exited;
+  const driver = createBridgeDriver(options(kernel, []));
+  await driver.createNetwork(network("red0", 81));
+  await driver.recover([]);
+  const begun = performance.now();
+  while ((await veths()).length > 0) {
+    assert.ok(performance.now() - begun < 3000, `left: ${await veths()}`);
+    await sleep(20);
+  }
+  await driver.deleteNetwork(network("red0", 81).id);
+  assert.deepEqual((await kernel.links()).map(({ name }) => name), ["lo"]);
+  assert.equal(inNamespace(host, "nft list ruleset"), "", "the table is gone with the last network");
+  await driver.close();
+  kernel.close();
+  host.close();
+});
+
+real("two daemons side by side, each with its own bridge and table", async () => {
+  await using first = await machine();
+  const other = createBridgeDriver({ ...options(first.kernel, []), tag: "0001", table: "gantry-test1", kernel: openNetworkKernel(first.host.fd) });
+  await first.driver.createNetwork(network("red0", 81));
+  await other.createNetwork(network("blue0", 82));
+  const [a, b] = [await container(first.driver, network("red0", 81), "10.81.0.2"), await container(other, network("blue0", 82), "10.82.0.2")];
+  await first.driver.recover([]);
+  await sleep(10);
+  assert.ok(canReach(b.sandbox, "10.82.0.1"), "one daemon's recovery leaves the other's containers alone");
+  assert.ok(!canReach(b.sandbox, "10.81.0.2"));
+  await other.deleteNetwork(network("blue0", 82).id);
+  await other.close();
+  a.sandbox.close();
+  b.sandbox.close();
+});

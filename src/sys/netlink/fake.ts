@@ -1,0 +1,220 @@
+/** Namespaces in memory, for tests of what uses NetworkKernel: links, addresses, routes and sysctls behave as Linux's do, and any change can be made to fail. */
+import { systemError } from "../../lib/errors.ts";
+import { formatPrefix } from "../../lib/ip.ts";
+import type { NetworkKernel } from "./kernel.ts";
+import type { NftTransaction } from "./nftables.ts";
+import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
+import { describe } from "./rtnetlink.ts";
+import type { LinkReference, RouteChange } from "./rtnetlink.ts";
+import { NetlinkFailure } from "./socket.ts";
+
+const ERRNO = { EPERM: 1, ENOENT: 2, EBUSY: 16, EEXIST: 17, ENODEV: 19, EOPNOTSUPP: 95 } as const;
+export type FakeErrno = keyof typeof ERRNO;
+const LOOPBACK: Link = { index: 1, name: "lo", up: false, mac: new Uint8Array(6), mtu: 65536, master: 0, kind: "", alias: "" };
+
+export interface FakeSandbox {
+  readonly fd: number;
+  close(): void;
+}
+
+/** All namespaces of a machine. */
+export class FakeMachine {
+  readonly host: FakeKernel = new FakeKernel(this);
+  readonly #namespaces = new Map<number, FakeKernel>();
+  #nextFd = 100;
+
+  /** A namespace that lives until it is closed. */
+  createSandbox(): FakeSandbox {
+    const fd = this.#nextFd++;
+    this.#namespaces.set(fd, new FakeKernel(this));
+    return { fd, close: () => this.#destroy(fd) };
+  }
+
+  namespace(fd: number): FakeKernel {
+    const found = fd < 0 ? this.host : this.#namespaces.get(fd);
+    if (!found) throw systemError(`no namespace has fd ${fd}`);
+    return found;
+  }
+
+  get openSandboxes(): number {
+    return this.#namespaces.size;
+  }
+
+  #destroy(fd: number): void {
+    const dying = this.#namespaces.get(fd);
+    this.#namespaces.delete(fd);
+    for (const link of dying?.state.links ?? []) if (link.kind === "veth") dying?.dropPeer(link);
+  }
+}
+
+interface FakeState {
+  links: Link[];
+  addresses: LinkAddress[];
+  routes: Route[];
+  sysctls: Map<string, string>;
+}
+
+export class FakeKernel implements NetworkKernel {
+  readonly state: FakeState = { links: [{ ...LOOPBACK }], addresses: [], routes: [], sysctls: new Map() };
+  /** What was done, in order, as describe() words it. */
+  readonly done: string[] = [];
+  readonly transactions: NftTransaction[] = [];
+  /** Fails what it gives an errno for. */
+  failure: ((change: RouteChange | NftTransaction) => FakeErrno | undefined) | undefined;
+  readonly #machine: FakeMachine;
+  readonly #peers = new Map<Link, { kernel: FakeKernel; link: Link }>();
+  readonly #lost = new Set<() => void>();
+
+  constructor(machine: FakeMachine) {
+    this.#machine = machine;
+  }
+
+  async apply(changes: readonly RouteChange[]): Promise<void> {
+    for (const [index, change] of changes.entries()) {
+      const errno = this.failure?.(change) ?? this.#change(change);
+      if (errno) throw refusal(errno, describe(change), index);
+      this.done.push(describe(change));
+    }
+  }
+
+  async link(name: string): Promise<Link | undefined> {
+    const found = this.state.links.find((link) => link.name === name);
+    return found && { ...found };
+  }
+  async links(): Promise<Link[]> {
+    return this.state.links.map((link) => ({ ...link }));
+  }
+  async presentLinks(names: readonly string[]): Promise<string[]> {
+    return this.state.links.map(({ name }) => name).filter((name) => names.includes(name));
+  }
+  async addresses(): Promise<LinkAddress[]> {
+    return [...this.state.addresses];
+  }
+  async routes(): Promise<Route[]> {
+    return [...this.state.routes];
+  }
+  async writeSysctls(sysctls: readonly { name: string; value: string }[]): Promise<void> {
+    for (const { name, value } of sysctls) this.state.sysctls.set(name, value);
+  }
+  async readSysctls(names: readonly string[]): Promise<(string | undefined)[]> {
+    return names.map((name) => this.state.sysctls.get(name));
+  }
+  async nft(transaction: NftTransaction): Promise<void> {
+    const errno = this.failure?.(transaction);
+    if (errno) throw refusal(errno, "change the firewall", 0);
+    this.transactions.push(transaction);
+  }
+  async watchTable(_table: string, lost: () => void): Promise<{ close(): void }> {
+    this.#lost.add(lost);
+    return { close: () => void this.#lost.delete(lost) };
+  }
+  async watchLinks(): Promise<{ close(): void }> {
+    return { close: () => undefined };
+  }
+  close(): void {}
+
+  /** As if another program had flushed the ruleset. */
+  loseTables(): void {
+    for (const lost of this.#lost) lost();
+  }
+
+  dropPeer(link: Link): void {
+    const peer = this.#peers.get(link);
+    if (peer) peer.kernel.#forget(peer.link);
+  }
+
+  #forget(link: Link): void {
+    this.state.links = this.state.links.filter((other) => other !== link);
+    this.state.addresses = this.state.addresses.filter(({ index }) => index !== link.index);
+    this.state.routes = this.state.routes.filter(({ index }) => index !== link.index);
+    this.#peers.delete(link);
+  }
+
+  #add(link: Omit<Link, "index" | "up" | "alias">, index = 0): Link {
+    const added: Link = { ...link, up: false, alias: "", index: index || 1 + Math.max(...this.state.links.map((other) => other.index)) };
+    this.state.links.push(added);
+    return added;
+  }
+
+  #find(reference: LinkReference): Link | undefined {
+    return this.state.links.find((link) => ("name" in reference ? link.name === reference.name : link.index === reference.index));
+  }
+
+  #change(change: RouteChange): FakeErrno | undefined {
+    switch (change.op) {
+      case "addBridge":
+        return this.#addBridge(change);
+      case "addVeth":
+        return this.#addVeth(change);
+      case "setLink":
+        return this.#setLink(change);
+      case "setBridgePort":
+        return this.#find({ index: change.index }) ? undefined : "ENODEV";
+      case "deleteLink":
+        return this.#deleteLink(change.link);
+      case "addAddress":
+        return this.#addAddress(change);
+      case "deleteAddress":
+        this.state.addresses = this.state.addresses.filter(({ index, address }) => index !== change.index || formatPrefix(address) !== formatPrefix(change.address));
+        return undefined;
+      case "addRoute":
+        return this.#addRoute(change);
+      case "deleteRoute":
+        this.state.routes = this.state.routes.filter(({ destination }) => !destination || formatPrefix(destination) !== formatPrefix(change.destination));
+        return undefined;
+      case "addNeighbour":
+        return this.#find({ index: change.index }) ? undefined : "ENODEV";
+    }
+  }
+
+  #addBridge(change: Extract<RouteChange, { op: "addBridge" }>): FakeErrno | undefined {
+    if (this.#find({ name: change.name })) return "EEXIST";
+    this.#add({ name: change.name, mac: change.mac ?? new Uint8Array(6), mtu: change.mtu ?? 1500, master: 0, kind: "bridge" });
+    return undefined;
+  }
+
+  #addVeth(change: Extract<RouteChange, { op: "addVeth" }>): FakeErrno | undefined {
+    const inside = this.#machine.namespace(change.peer.netns);
+    if (this.#find({ name: change.name }) || inside.#find({ name: change.peer.name })) return "EEXIST";
+    if (change.peer.index !== 0 && inside.#find({ index: change.peer.index })) return "EBUSY";
+    const host = this.#add({ name: change.name, mac: new Uint8Array(6), mtu: change.mtu, master: change.master ?? 0, kind: "veth" });
+    const peer = inside.#add({ name: change.peer.name, mac: change.peer.mac, mtu: change.mtu, master: 0, kind: "veth" }, change.peer.index);
+    this.#peers.set(host, { kernel: inside, link: peer });
+    inside.#peers.set(peer, { kernel: this, link: host });
+    return undefined;
+  }
+
+  #setLink(change: Extract<RouteChange, { op: "setLink" }>): FakeErrno | undefined {
+    const link = this.#find(change.link);
+    if (!link) return "ENODEV";
+    const { up, mac, mtu, master, alias } = change;
+    Object.assign(link, up === undefined ? {} : { up }, mac ? { mac } : {}, mtu === undefined ? {} : { mtu }, master === undefined ? {} : { master }, alias === undefined ? {} : { alias });
+    return undefined;
+  }
+
+  #deleteLink(reference: LinkReference): FakeErrno | undefined {
+    const link = this.#find(reference);
+    if (!link) return "ENODEV";
+    this.dropPeer(link);
+    this.#forget(link);
+    return undefined;
+  }
+
+  #addAddress(change: Extract<RouteChange, { op: "addAddress" }>): FakeErrno | undefined {
+    if (!this.#find({ index: change.index })) return "ENODEV";
+    if (this.state.addresses.some(({ index, address }) => index === change.index && formatPrefix(address) === formatPrefix(change.address))) return "EEXIST";
+    this.state.addresses.push({ index: change.index, address: change.address });
+    return undefined;
+  }
+
+  #addRoute(change: Extract<RouteChange, { op: "addRoute" }>): FakeErrno | undefined {
+    if (!this.#find({ index: change.index })) return "ENODEV";
+    this.state.routes.push({ family: 4, index: change.index, table: 254, type: 1, ...(change.destination ? { destination: change.destination } : {}), ...(change.gateway ? { gateway: change.gateway } : {}) });
+    return undefined;
+  }
+}
+
+function refusal(errno: FakeErrno, what: string, index: number): Error {
+  const failure = new NetlinkFailure(ERRNO[errno], "", index);
+  return systemError(`failed to ${what}: ${failure.message}`, failure);
+}

@@ -1,0 +1,20 @@
+/** For tests that need real namespaces: running commands inside one, and knowing whether that is possible here. */
+import { spawnSync } from "node:child_process";
+
+/** false, or why tests with network namespaces cannot run. */
+export const cannotUnshare: string | false = process.getuid?.() === 0 ? false : "making network namespaces needs root";
+
+/** The output of a shell command in the namespace; throws with its error output when it fails. */
+export function inNamespace(netns: { readonly fd: number }, command: string): string {
+  const result = runInNamespace(netns, command);
+  if (result.status !== 0) throw new Error(`${command}: exit ${result.status}: ${result.stderr}`);
+  return result.stdout;
+}
+
+export function runInNamespace(netns: { readonly fd: number }, command: string): { status: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync("nsenter", [`--net=/proc/${process.pid}/fd/${netns.fd}`, "sh", "-c", command], { encoding: "utf8", timeout: 20_000 });
+  return { status, stdout, stderr };
+}
+
+/** A one-packet exchange that reaches `address`. */
+export const canReach = (netns: { readonly fd: number }, address: string): boolean => runInNamespace(netns, `ping -n -c 1 -W 1 ${address}`).status === 0;
