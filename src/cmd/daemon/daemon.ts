@@ -10,7 +10,10 @@ import { hostname } from "node:os";
 import { ApiServer } from "../../api/server.ts";
 import { Connections, limitsFor } from "../../api/connections.ts";
 import { eventRoutes } from "../../api/events/routes.ts";
+import { pluginRoutes } from "../../api/plugins/routes.ts";
+import { swarmRoutes } from "../../api/swarm/routes.ts";
 import { systemRoutes } from "../../api/system/routes.ts";
+import { unsupportedRoutes } from "../../api/unsupported.ts";
 import { MAX_API_VERSION } from "../../api/versions.ts";
 import { SystemService } from "../../engine/system/service.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
@@ -131,9 +134,9 @@ export class Daemon {
   }
 
   #createApi(engine: Engine): ApiServer {
-    const system = this.#createSystem(engine);
+    const routes = [...systemRoutes(this.#createSystem(engine)), ...eventRoutes(engine.events), ...swarmRoutes(), ...pluginRoutes(), ...engine.routes];
     return new ApiServer({
-      routes: [...systemRoutes(system), ...eventRoutes(engine.events), ...engine.routes],
+      routes: [...routes, ...unsupportedRoutes(routes)],
       connections: new Connections(limitsFor(maxOpenFiles())),
       log: this.#log,
       serverVersion: build.dockerVersion,
