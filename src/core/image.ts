@@ -24,4 +24,6 @@ export interface ImageUser {
   running: boolean;
   /** As the user named the image at create. */
   imageRef: string;
+  /** Digest of the manifest of its platform, when known. */
+  manifest?: Digest;
 }

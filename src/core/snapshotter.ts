@@ -46,6 +46,8 @@ export interface Snapshotter {
   diff(key: string): Promise<SnapshotChange[]>;
 
   has(name: string): boolean;
+  /** Undefined also for one that does not exist. */
+  parentOf(key: string): string | undefined;
   list(): SnapshotInfo[];
   /** Ends when all removed snapshots' files are gone. */
   settled(): Promise<void>;

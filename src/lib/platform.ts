@@ -32,11 +32,16 @@ export function parsePlatform(specifier: string, host: Platform = hostPlatform()
   }
   const [first = "", second = "", third] = parts;
   if (parts.length > 3) fail("cannot parse platform specifier");
-  if (parts.length > 1) return { os: systemOf(first), ...architectureOf(second, third) };
+  if (parts.length === 3) return { os: systemOf(first), ...named(architectureOf(second, third)) };
+  if (parts.length === 2) return { os: systemOf(first), ...architectureOf(second) };
   if (SYSTEMS.has(systemOf(first))) return { ...host, os: systemOf(first) };
   const known = architectureOf(first);
   return ARCHITECTURES.has(known.architecture) ? { os: host.os, ...known } : fail("unknown operating system or architecture");
 }
+
+/** A platform of three parts keeps its third, also where it is the usual one. */
+const named = (platform: { architecture: string; variant?: string }): { architecture: string; variant?: string } =>
+  platform.architecture === "arm64" && platform.variant === undefined ? { ...platform, variant: "v8" } : platform;
 
 const systemOf = (name: string): string => (name.toLowerCase() === "macos" ? "darwin" : name.toLowerCase());
 

@@ -119,6 +119,10 @@ export class Overlay2 implements Snapshotter {
     return this.#chains.has(name) || existsSync(join(this.#folder(name), "layer.json"));
   }
 
+  parentOf(key: string): string | undefined {
+    return this.#parent(this.#folder(key));
+  }
+
   list(): SnapshotInfo[] {
     return readdirSync(this.#dir)
       .filter((id) => id !== "trash")

@@ -50,6 +50,14 @@ export class Documents {
     return found;
   }
 
+  /** All manifests below a target, with companions, also those whose blobs are missing. */
+  reachableManifests(target: Descriptor, depth = 0): Descriptor[] {
+    const document = this.#content.has(target.digest) ? this.manifest(target.digest) : undefined;
+    if (document?.kind !== "index") return [target];
+    if (depth >= mostIndexDepth) throw invalidParameter("indexes are nested too deeply");
+    return document.manifests.slice(0, mostManifests).flatMap((child) => this.reachableManifests(child, depth + 1));
+  }
+
   #walk(descriptor: Descriptor, depth: number, found: Descriptor[]): void {
     if (!this.#content.has(descriptor.digest)) return;
     const document = this.manifest(descriptor.digest);

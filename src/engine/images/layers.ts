@@ -1,4 +1,5 @@
 /** Unpacks images' layers into snapshots, each once, however many ask for it at the same time. */
+import { randomUUID } from "node:crypto";
 import { type ContentStore, ParentNeeded } from "../../core/content.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
@@ -9,6 +10,9 @@ import type { PlatformImage } from "./documents.ts";
 import type { Leases } from "./leases.ts";
 
 const mostAtOnce = 2;
+
+/** For a snapshot that is being unpacked: whatever has such a key at the next start is garbage. */
+export const temporaryKey = (): string => `unpack-${randomUUID()}`;
 
 interface Layer {
   name: Digest;
@@ -22,7 +26,7 @@ export class Layers {
   readonly #snapshotter: Snapshotter;
   readonly #leases: Leases;
   readonly #underWay = new Map<Digest, Promise<void>>();
-  #counter = 0;
+  readonly #bytes = new Map<Digest, number>();
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
@@ -37,10 +41,32 @@ export class Layers {
     return top === undefined || this.#snapshotter.has(top);
   }
 
+  /** What its unpacked layers take; their names are added to `seen`, and those that are there already are not counted. */
+  async unpackedBytes(image: PlatformImage, seen = new Set<Digest>()): Promise<number> {
+    let bytes = 0;
+    for (const name of image.chain) {
+      if (seen.has(name)) continue;
+      seen.add(name);
+      bytes += await this.layerBytes(name);
+    }
+    return bytes;
+  }
+
+  /** 0 for a layer that is not unpacked. */
+  async layerBytes(name: Digest): Promise<number> {
+    if (!this.#snapshotter.has(name)) return 0;
+    let bytes = this.#bytes.get(name);
+    if (bytes === undefined) {
+      ({ bytes } = await this.#snapshotter.usage(name));
+      this.#bytes.set(name, bytes);
+    }
+    return bytes;
+  }
+
   /** All layers of the image, bottom first or at once as the driver allows. */
   async unpack(image: PlatformImage): Promise<void> {
     using lease = this.#leases.begin();
-    for (const name of image.chain) lease.add(name);
+    for (const name of image.chain) lease.snapshot(name);
     const layers = image.chain.map((name, at): Layer => {
       const blob = image.manifest.layers[at];
       const diffId = image.document.rootfs.diff_ids[at];
@@ -81,9 +107,9 @@ export class Layers {
   }
 
   async #attempt(layer: Layer, merged: boolean): Promise<void> {
-    const key = `unpack-${process.pid}-${this.#counter++}`;
+    const key = temporaryKey();
     using lease = this.#leases.begin();
-    lease.add(key);
+    lease.snapshot(key);
     await this.#snapshotter.prepare(key, layer.parent);
     try {
       using target = this.#snapshotter.unpackTarget(key, { merged });

@@ -2,10 +2,12 @@
 import { messageOf, notFound } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { type Platform, formatPlatform, platformDistance } from "../../lib/platform.ts";
+import { emitImage } from "./events.ts";
 import { familiarNameOf } from "./find.ts";
 import { type BroughtImage, readImageArchive } from "./load.ts";
-import type { ImageContext } from "./service.ts";
-import { type ImageName, danglingName, isDangling } from "./store.ts";
+import type { ImageContext } from "./context.ts";
+import { type ImageName, isDangling } from "./store.ts";
+import { giveName, giveNoName } from "./tag.ts";
 
 export interface LoadOptions {
   /** Only images that provide one of these; unpacks them instead of the machine's own. */
@@ -30,10 +32,9 @@ export async function loadArchive(context: ImageContext, bytes: AsyncIterable<Ui
   await context.content.sync();
   faultPoint("image-load-synced");
   return brought.map((image) => {
-    const named = name(context, image);
-    const text = isDangling(named) ? "Loaded image ID" : "Loaded image";
-    options.report(`${text}: ${familiarNameOf(named)}\n`);
-    context.events.emit({ type: "image", action: "load", actor: { id: named.target.digest, attributes: { name: named.target.digest } } });
+    const named = image.name === undefined ? giveNoName(context, image.target) : giveName(context, image.name, image.target);
+    options.report(`${isDangling(named) ? "Loaded image ID" : "Loaded image"}: ${familiarNameOf(named)}\n`);
+    emitImage(context, "load", named, named.target.digest);
     const failure = failures.get(image);
     if (failure !== undefined) options.report(`Error unpacking image ${familiarNameOf(named)}: ${failure}\n`);
     return named;
@@ -59,13 +60,4 @@ async function unpackAll(context: ImageContext, brought: readonly BroughtImage[]
     }
   }
   return failures;
-}
-
-/** A name that pointed elsewhere leaves its former image dangling. */
-function name(context: ImageContext, image: BroughtImage): ImageName {
-  const { store } = context;
-  if (image.name === undefined) return store.namesOf(image.target.digest).find(isDangling) ?? store.put(danglingName(image.target.digest), image.target);
-  const former = store.get(image.name);
-  if (former && former.target.digest !== image.target.digest && store.namesOf(former.target.digest).length === 1) store.put(danglingName(former.target.digest), former.target);
-  return store.put(image.name, image.target);
 }

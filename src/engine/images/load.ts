@@ -68,7 +68,7 @@ function validName(name: string): string | undefined {
 
 /** False when the archive does not have it. */
 async function adopt(reader: Reader, descriptor: Descriptor): Promise<boolean> {
-  reader.lease.add(descriptor.digest);
+  reader.lease.blob(descriptor.digest);
   if (reader.adopted.has(descriptor.digest)) return true;
   const path = `blobs/sha256/${hexOf(descriptor.digest)}`;
   if (!reader.archive.has(path)) return reader.content.has(descriptor.digest);
@@ -137,7 +137,7 @@ async function adoptDockerImage(reader: Reader, entry: DockerEntry): Promise<Des
     JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.dockerManifest, config: { mediaType: mediaTypes.dockerConfig, digest: config.digest, size: config.size }, layers }),
   );
   const digest = reader.content.write(manifest);
-  reader.lease.add(digest);
+  reader.lease.blob(digest);
   return { mediaType: mediaTypes.dockerManifest, digest, size: manifest.length };
 }
 
@@ -145,7 +145,7 @@ const layerType = (compression: "plain" | "gzip" | "zstd"): string => (compressi
 
 async function adoptPath(reader: Reader, path: string): Promise<{ digest: Digest; size: number; compression: "plain" | "gzip" | "zstd" }> {
   const adopted = await reader.archive.adopt(path);
-  reader.lease.add(adopted.digest);
+  reader.lease.blob(adopted.digest);
   faultPoint("image-load-adopted");
   return adopted;
 }

@@ -1,51 +1,41 @@
 /**
  * Images: names, what they point to, their blobs and unpacked layers.
  *
- *   const images = createImageService({ database, content, snapshotter, events, host: hostPlatform(process.arch), containersUsing });
+ *   const images = createImageService({ database, content, snapshotter, events, host: hostPlatform(), containersUsing, embedded });
+ *   await images.collect({ containers });               // once at start, with the ids of all containers
  *   const image = images.resolve("busybox");            // ImageForRun, from memory; throws "No such image: busybox:latest"
- *   await images.ensureUnpacked(image);                 // nothing to do unless it was never unpacked with this driver
- *   await snapshotter.prepare(containerId, image.chainId);
- *   snapshotter.mounts(containerId);                    // TaskRequest.rootfs
+ *   await images.layers.create(containerId, image);     // the container's writable layer, unpacking the image if need be
+ *   images.layers.mounts(containerId);                  // TaskRequest.rootfs
  *
  * where `database` was opened with imageMigrations among its migrations, `content` comes from drivers/content-local
  * (<root>/content) and `snapshotter` from drivers/storage-overlay2 (<root>/layers/overlay2), both chosen in src/cmd.
  */
-import type { DatabaseSync } from "node:sqlite";
-import type { ContentStore } from "../../core/content.ts";
-import type { EventSink } from "../../core/events.ts";
-import type { ImageForRun, ImageUser } from "../../core/image.ts";
-import type { Snapshotter } from "../../core/snapshotter.ts";
+import type { ImageForRun } from "../../core/image.ts";
+import type { RootfsMount } from "../../core/runtime.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { notFound } from "../../lib/errors.ts";
-import { type Platform, formatPlatform } from "../../lib/platform.ts";
-import { Documents, type PlatformImage, bestFor } from "./documents.ts";
+import type { Filters } from "../../lib/filters.ts";
+import type { Platform } from "../../lib/platform.ts";
+import type { Reference } from "../../lib/reference.ts";
+import { type CollectOptions, collect } from "./collect.ts";
+import type { ImageContext, ImageServiceOptions } from "./context.ts";
+import { Documents } from "./documents.ts";
+import { findImage } from "./find.ts";
+import { type ImportRequest, importImage } from "./import.ts";
+import { type InspectOptions, imageHistory, inspectImage } from "./inspect.ts";
 import { Layers } from "./layers.ts";
 import { Leases } from "./leases.ts";
-import { findImage, familiarNameOf } from "./find.ts";
-import { loadArchive, type LoadOptions } from "./load-images.ts";
+import { type ListOptions, listImages } from "./list.ts";
+import { type LoadOptions, loadArchive } from "./load-images.ts";
+import { pruneImages } from "./prune.ts";
+import { type PullRequest, pullImage } from "./pull.ts";
+import { removeImage } from "./remove.ts";
+import { resolveForRun } from "./resolve.ts";
+import { saveImages } from "./save.ts";
 import { ImageStore } from "./store.ts";
+import { tagImage } from "./tag.ts";
 
 export { imageMigrations } from "./store.ts";
-
-export interface ImageServiceOptions {
-  database: DatabaseSync;
-  content: ContentStore;
-  snapshotter: Snapshotter;
-  events: EventSink;
-  /** Of the machine that containers run on. */
-  host: Platform;
-  /** Containers made from the image with this id. */
-  containersUsing: (imageId: Digest) => ImageUser[];
-}
-
-/** What each use case needs. */
-export interface ImageContext extends ImageServiceOptions {
-  store: ImageStore;
-  documents: Documents;
-  layers: Layers;
-  leases: Leases;
-}
-
+export type { ImageServiceOptions } from "./context.ts";
 export type ImageService = ReturnType<typeof createImageService>;
 
 export function createImageService(options: ImageServiceOptions) {
@@ -61,29 +51,57 @@ export function createImageService(options: ImageServiceOptions) {
     /** The image that a name or id means, for the wanted platform or else this machine's (then any other that is here).
      *  "invalid-parameter" for malformed names, "not-found" with Docker's words. */
     resolve: (ref: string, platform?: Platform): ImageForRun => resolveForRun(context, ref, platform),
-    /** Unpacks what this storage driver does not have yet. */
-    ensureUnpacked: (image: ImageForRun): Promise<void> => ensureUnpacked(context, image),
+    /** The id that a name means now; undefined when there is none, also for malformed names. */
+    idOf: (ref: string): Digest | undefined => idOf(context, ref),
+    /** How many images there are, with and without names. */
+    count: (): number => new Set(context.store.targets()).size,
+    /** Containers' writable layers. */
+    layers: containerLayers(context),
+
     /** Reads an archive of images from its bytes (a request's body, a file's stream). */
     load: (bytes: AsyncIterable<Uint8Array>, loadOptions: LoadOptions) => loadArchive(context, bytes, loadOptions),
+    import: (bytes: AsyncIterable<Uint8Array>, request: ImportRequest) => importImage(context, bytes, request),
+    save: (names: readonly string[], platforms: readonly Platform[]) => saveImages(context, names, platforms),
+    pull: (request: PullRequest) => pullImage(context, request),
+    list: (listOptions: ListOptions) => listImages(context, listOptions),
+    inspect: (ref: string, inspectOptions: InspectOptions) => inspectImage(context, ref, inspectOptions),
+    history: (ref: string, platform?: Platform) => imageHistory(context, ref, platform),
+    tag: (source: string, reference: Reference): void => tagImage(context, source, reference),
+    remove: (ref: string, force: boolean) => removeImage(context, ref, force),
+    prune: (filters: Filters) => pruneImages(context, filters),
+    /** Drops what nothing needs. With `containers`, at start, also writable layers of containers that do not exist. */
+    collect: (collectOptions?: CollectOptions) => collect(context, collectOptions),
   };
 }
 
-function resolveForRun(context: ImageContext, ref: string, platform: Platform | undefined): ImageForRun {
-  const found = findImage(context.store, ref);
-  const images = context.documents.imagesOf(found.target);
-  const best = bestFor(images, platform ?? context.host) ?? (platform === undefined ? images[0] : undefined);
-  if (!best) {
-    const wanted = platform === undefined ? "any platform" : `the specified platform (${formatPlatform(platform)})`;
-    throw notFound(`image with reference ${familiarNameOf(found)} was found but does not provide ${wanted}`);
+function idOf({ store }: ImageContext, ref: string): Digest | undefined {
+  try {
+    return findImage(store, ref).target.digest;
+  } catch {
+    return undefined;
   }
-  return { id: found.target.digest, ref: familiarNameOf(found), platform: best.platform, config: best.document.config, chainId: best.chain.at(-1), size: blobBytes(best), manifest: best.descriptor };
 }
 
-function blobBytes(image: PlatformImage): number {
-  return image.manifest.layers.reduce((sum, layer) => sum + layer.size, image.manifest.config.size);
-}
-
-async function ensureUnpacked(context: ImageContext, image: ImageForRun): Promise<void> {
-  const found = context.documents.image(image.manifest);
-  if (!context.layers.isUnpacked(found)) await context.layers.unpack(found);
+function containerLayers(context: ImageContext) {
+  const { snapshotter } = context;
+  return {
+    driver: snapshotter.driver,
+    create: async (containerId: string, image: ImageForRun): Promise<void> => {
+      const found = context.documents.image(image.manifest);
+      if (context.layers.isUnpacked(found)) return snapshotter.prepare(containerId, image.chainId);
+      await context.layers.unpack(found);
+      await snapshotter.prepare(containerId, image.chainId);
+    },
+    /** What makes the root file system, without mounting it. */
+    mounts: (containerId: string): RootfsMount[] => snapshotter.mounts(containerId),
+    /** Idempotent. */
+    remove: (containerId: string): Promise<void> => snapshotter.remove(containerId),
+    /** Bytes of the writable layer, and of it with all below. */
+    size: async ({ id }: { id: string }): Promise<{ writable: number; total: number }> => {
+      const { bytes: writable } = await snapshotter.usage(id);
+      let total = writable;
+      for (let parent = snapshotter.parentOf(id); parent !== undefined; parent = snapshotter.parentOf(parent)) total += await context.layers.layerBytes(parent as Digest);
+      return { writable, total };
+    },
+  };
 }

@@ -1,0 +1,107 @@
+/** /images: list, inspect, history, tag, remove, prune, load, save, import, pull. */
+import type { ImageService } from "../../engine/images/service.ts";
+import { repositoryAndTag } from "../../engine/images/tag.ts";
+import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { parseFilters } from "../../lib/filters.ts";
+import { parseReference } from "../../lib/reference.ts";
+import { type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson } from "../route.ts";
+import { createImage } from "./create.ts";
+import { inspectAnswer, listAnswer } from "./compat.ts";
+import { platformQuery, platformsQuery } from "./platform-query.ts";
+import { ProgressStream } from "./progress.ts";
+import { requestBody } from "./body.ts";
+import { searchImages } from "./search.ts";
+
+export function imageRoutes(images: ImageService): Route[] {
+  return [
+    { method: "GET", path: "/images/json", handler: (call) => list(images, call) },
+    { method: "GET", path: "/images/search", handler: searchImages },
+    { method: "GET", path: "/images/get", handler: (call) => save(images, call, call.query.getAll("names")) },
+    { method: "GET", path: "/images/{name...}/get", handler: (call) => save(images, call, [nameOf(call)]) },
+    { method: "GET", path: "/images/{name...}/history", handler: (call) => history(images, call) },
+    { method: "GET", path: "/images/{name...}/json", handler: (call) => inspect(images, call) },
+    { method: "GET", path: "/images/{name...}/attestations", since: [1, 55], handler: () => Promise.reject(notImplemented("attestations of images are not implemented yet")) },
+    { method: "POST", path: "/images/load", handler: (call) => load(images, call) },
+    { method: "POST", path: "/images/create", handler: (call) => createImage(images, call) },
+    { method: "POST", path: "/images/prune", since: [1, 25], handler: (call) => prune(images, call) },
+    { method: "POST", path: "/images/{name...}/tag", handler: (call) => tag(images, call) },
+    { method: "POST", path: "/images/{name...}/push", handler: (call) => push(images, call) },
+    { method: "DELETE", path: "/images/{name...}", handler: (call) => remove(images, call) },
+  ];
+}
+
+const nameOf = (call: Call): string => call.params["name"] ?? "";
+
+async function list(images: ImageService, call: Call): Promise<void> {
+  const filters = parseFilters(call.query.get("filters"));
+  const manifests = atLeast(call.version, 47) && boolQuery(call.query, "manifests");
+  if (atLeast(call.version, 54) && boolQuery(call.query, "identity") && !manifests) throw invalidParameter("conflicting options: identity requires manifests=1");
+  const rows = await images.list({ filters, sharedSize: atLeast(call.version, 42) && boolQuery(call.query, "shared-size"), manifests });
+  sendJson(call, 200, rows.map((row) => listAnswer(row, call.version)));
+}
+
+async function inspect(images: ImageService, call: Call): Promise<void> {
+  const manifests = atLeast(call.version, 48) && boolQuery(call.query, "manifests");
+  const platform = platformQuery(call, 49);
+  if (manifests && platform) throw invalidParameter("conflicting options: manifests and platform options cannot both be set");
+  sendJson(call, 200, inspectAnswer(await images.inspect(nameOf(call), { manifests, platform }), call.version, images.layers.driver));
+}
+
+async function history(images: ImageService, call: Call): Promise<void> {
+  sendJson(call, 200, await images.history(nameOf(call), platformQuery(call, 48)));
+}
+
+function tag(images: ImageService, call: Call): void {
+  const reference = repositoryAndTag(call.query.get("repo") ?? "", call.query.get("tag") ?? "");
+  /* As Docker: nothing asked for, nothing done. */
+  if (!reference) return sendEmpty(call, 200);
+  images.tag(nameOf(call), reference);
+  sendEmpty(call, 201);
+}
+
+async function remove(images: ImageService, call: Call): Promise<void> {
+  const name = nameOf(call);
+  if (name.trim() === "") throw invalidParameter("image name cannot be blank");
+  if (atLeast(call.version, 50) && call.query.getAll("platforms").some((text) => text !== "")) throw notImplemented("removing single platforms of an image is not implemented yet");
+  sendJson(call, 200, await images.remove(name, boolQuery(call.query, "force")));
+}
+
+async function prune(images: ImageService, call: Call): Promise<void> {
+  sendJson(call, 200, await images.prune(parseFilters(call.query.get("filters"))));
+}
+
+/** Errors come in the stream, with status 200, as Docker has it. */
+async function load(images: ImageService, call: Call): Promise<void> {
+  const platforms = platformsQuery(call);
+  const progress = new ProgressStream(call);
+  try {
+    await images.load(requestBody(call), { ...(platforms.length === 0 ? {} : { platforms }), report: (text) => progress.write({ stream: text }) });
+  } catch (error) {
+    progress.fail(error);
+  }
+  progress.end();
+}
+
+async function save(images: ImageService, call: Call, names: string[]): Promise<void> {
+  const archive = images.save(names, platformsQuery(call));
+  const { res } = call;
+  res.writeHead(200, { "content-type": "application/x-tar" });
+  for await (const chunk of archive) {
+    if (call.signal.aborted) return;
+    if (!res.write(chunk)) await new Promise<void>((resolve) => void res.once("drain", resolve).once("close", resolve));
+  }
+  res.end();
+}
+
+function push(images: ImageService, call: Call): Promise<void> {
+  const reference = parseReference(nameOf(call));
+  const progress = new ProgressStream(call);
+  const repository = `${reference.domain}/${reference.path}`;
+  progress.write({ status: `The push refers to repository [${repository}]` });
+  const tagText = call.query.get("tag") ?? "";
+  const name = nameOf(call) + (tagText === "" ? "" : `:${tagText}`);
+  const known = images.idOf(name) !== undefined;
+  progress.fail(known ? notImplemented("pushing to registries is not implemented yet") : new Error(`An image does not exist locally with the tag: ${name.split(":")[0] ?? name}`));
+  progress.end();
+  return Promise.resolve();
+}

@@ -1,0 +1,65 @@
+/** Drops blobs and snapshots that no image, container or operation under way needs. */
+import { reachable } from "../../core/collect.ts";
+import type { Descriptor } from "../../lib/oci-image.ts";
+import type { ImageContext } from "./context.ts";
+import { type StoredId, blobId, snapshotId } from "./leases.ts";
+
+export interface CollectOptions {
+  /** Containers that exist: other writable layers go. Absent while containers may be in the making: then all stay. */
+  containers?: ReadonlySet<string>;
+}
+
+/** What was dropped. */
+export interface Collected {
+  blobs: ReadonlySet<string>;
+  snapshots: ReadonlySet<string>;
+}
+
+export async function collect(context: ImageContext, options: CollectOptions = {}): Promise<Collected> {
+  const { store, content, snapshotter, leases, documents } = context;
+  const snapshots = snapshotter.list();
+  const parents = new Map(snapshots.map((snapshot) => [snapshotId(snapshot.key), snapshot.parent]));
+  const kept = new Set<StoredId>(leases.held());
+  for (const image of store.all()) for (const id of imageParts(context, image.target)) kept.add(id);
+  for (const { key, kind } of snapshots) if (kind === "active" && (options.containers?.has(key) ?? true)) kept.add(snapshotId(key));
+  const live = reachable(kept, (id) => {
+    const parent = parents.get(id);
+    return parent === undefined ? [] : [snapshotId(parent)];
+  });
+  const dropped = { blobs: new Set<string>(), snapshots: new Set<string>() };
+  for (const { key } of snapshots) {
+    if (live.has(snapshotId(key))) continue;
+    await snapshotter.remove(key);
+    dropped.snapshots.add(key);
+  }
+  for (const digest of content.list()) {
+    if (live.has(blobId(digest))) continue;
+    content.delete(digest);
+    documents.forget(digest);
+    dropped.blobs.add(digest);
+  }
+  return dropped;
+}
+
+/** All that belongs to an image, as far as it can be read. A damaged image keeps what is known of it. */
+function* imageParts({ documents, content }: Pick<ImageContext, "documents" | "content">, target: Descriptor, depth = 0): Iterable<StoredId> {
+  yield blobId(target.digest);
+  if (depth > 8 || !content.has(target.digest)) return;
+  const manifest = attempt(() => documents.manifest(target.digest));
+  if (!manifest) return;
+  if (manifest.kind === "index") {
+    for (const child of manifest.manifests) yield* imageParts({ documents, content }, child, depth + 1);
+    return;
+  }
+  yield blobId(manifest.config.digest);
+  for (const layer of manifest.layers) yield blobId(layer.digest);
+  for (const name of attempt(() => documents.image(target).chain) ?? []) yield snapshotId(name);
+}
+
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}

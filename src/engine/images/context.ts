@@ -1,0 +1,32 @@
+/** What each use case of images works with. */
+import type { DatabaseSync } from "node:sqlite";
+import type { ContentStore } from "../../core/content.ts";
+import type { EventSink } from "../../core/events.ts";
+import type { ImageUser } from "../../core/image.ts";
+import type { Snapshotter } from "../../core/snapshotter.ts";
+import type { Digest } from "../../lib/digest.ts";
+import type { Platform } from "../../lib/platform.ts";
+import type { Documents } from "./documents.ts";
+import type { Layers } from "./layers.ts";
+import type { Leases } from "./leases.ts";
+import type { ImageStore } from "./store.ts";
+
+export interface ImageServiceOptions {
+  database: DatabaseSync;
+  content: ContentStore;
+  snapshotter: Snapshotter;
+  events: EventSink;
+  /** Of the machine that containers run on. */
+  host: Platform;
+  /** Containers made from the image with this id. */
+  containersUsing: (imageId: Digest) => ImageUser[];
+  /** Archives that this installation brings, by canonical name ("docker.io/library/hello-world:latest"): a pull of that name loads them. */
+  embedded?: Readonly<Record<string, string>>;
+}
+
+export interface ImageContext extends ImageServiceOptions {
+  store: ImageStore;
+  documents: Documents;
+  layers: Layers;
+  leases: Leases;
+}

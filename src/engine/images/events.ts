@@ -1,0 +1,23 @@
+/** Events of images. */
+import type { ImageContext } from "./context.ts";
+import { bestFor } from "./documents.ts";
+import type { ImageName } from "./store.ts";
+
+/** With the image's labels while it is there, and the name. */
+export function emitImage(context: ImageContext, action: "load" | "import" | "tag" | "save" | "delete", image: ImageName, name: string): void {
+  context.events.emit({ type: "image", action, actor: { id: image.target.digest, attributes: { ...labelsOf(context, image), name } } });
+}
+
+export function emitUntag(context: ImageContext, image: ImageName, name: string): void {
+  context.events.emit({ type: "image", action: "untag", actor: { id: image.target.digest, attributes: { name } } });
+}
+
+function labelsOf(context: ImageContext, image: ImageName): Record<string, string> {
+  if (context.store.namesOf(image.target.digest).length === 0) return {};
+  try {
+    const images = context.documents.imagesOf(image.target);
+    return (bestFor(images, context.host) ?? images[0])?.document.config.Labels ?? {};
+  } catch {
+    return {};
+  }
+}
