@@ -17,6 +17,8 @@ export interface ContainerRecord {
   imageId: string;
   /** As the user named it. */
   imageRef: string;
+  /** Undefined when the image's store does not know it. */
+  imageManifest?: ImageManifest;
   config: ContainerConfig;
   hostConfig: HostConfig;
   networkingConfig: NetworkingConfig;
@@ -58,6 +60,29 @@ export interface MountPoint {
   mode: string;
   rw: boolean;
   propagation: string;
+  /** Only of a bind. */
+  bind?: BindMount;
+  /** Only of a tmpfs: mount options with commas. */
+  options?: string;
+}
+
+export interface BindMount {
+  /** As asked for; a mount that another container brings can be read-only although it was asked for as writable. */
+  readOnly: boolean;
+  nonRecursive: boolean;
+  /** Read-only without what is mounted below the source. */
+  readOnlyNonRecursive: boolean;
+  readOnlyForceRecursive: boolean;
+  /** Make the source as a folder at the start when it is missing. */
+  createSource: boolean;
+}
+
+/** The descriptor of the manifest that the image was unpacked from. */
+export interface ImageManifest {
+  mediaType: string;
+  digest: string;
+  size: number;
+  platform: { architecture: string; os: string; variant?: string };
 }
 
 /** One endpoint in one network, as inspect shows it. */

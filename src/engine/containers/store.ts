@@ -52,7 +52,7 @@ export class ContainerStore {
   }
 
   /** In no particular order. */
-  all(): IterableIterator<ContainerRecord> {
+  list(): IterableIterator<ContainerRecord> {
     return this.#records.values();
   }
 
@@ -66,6 +66,12 @@ export class ContainerStore {
     const id = ids[0];
     if (id === undefined) throw noSuchContainer(ref);
     return this.#records.get(id)!;
+  }
+
+  /** Full ids: none, or the one that begins so; none also when several do, as Docker's filters have it. */
+  idsByPrefix(prefix: string): string[] {
+    const ids = prefix === "" ? [] : this.#ids.find(prefix, 2);
+    return ids.length === 1 ? ids : ids.filter((id) => id === prefix);
   }
 
   /** A new container. Fails with Docker's conflict when its name is taken. */

@@ -39,7 +39,7 @@ export function lastRun(record: ContainerRecord): { exitCode: number; oomKilled:
 }
 
 /** Emits a container event with Docker's attributes: the labels, image and name, and what the action adds. */
-export function emit(context: LifecycleContext, record: ContainerRecord, action: string, attributes: Record<string, string> = {}): void {
+export function emit(context: Pick<LifecycleContext, "events">, record: ContainerRecord, action: string, attributes: Record<string, string> = {}): void {
   context.events.emit({
     type: "container",
     action,

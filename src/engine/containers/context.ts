@@ -1,0 +1,78 @@
+/** What creating, showing and removing containers needs from the rest of the engine. */
+import type { HostConfig } from "../../core/container-config.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import type { EventSink } from "../../core/events.ts";
+import type { ImageForRun } from "../../core/image.ts";
+import type { KernelSupport } from "../../core/kernel-support.ts";
+import type { RootfsMount } from "../../core/runtime.ts";
+import type { IpPrefix } from "../../lib/ip.ts";
+import type { OciResources } from "../../lib/oci-spec.ts";
+import type { Platform } from "../../lib/platform.ts";
+import type { SpecHost, SpecSettings } from "./spec/host.ts";
+import type { ContainerStore } from "./store.ts";
+
+export interface ContainersContext {
+  store: ContainerStore;
+  events: EventSink;
+  images: ContainerImages;
+  layers: ContainerLayers;
+  tasks: ContainerTasks;
+  kernel: KernelSupport;
+  host: SpecHost;
+  settings: ContainerSettings;
+  /** A network by name or id; undefined when there is none. */
+  findNetwork(ref: string): { id: string; subnets: readonly IpPrefix[] } | undefined;
+  /** Where the engine keeps a container's own files. */
+  files(record: ContainerRecord): ContainerFiles;
+  warn(message: string): void;
+}
+
+export interface ContainerFiles {
+  hosts: string;
+  hostname: string;
+  resolvConf: string;
+  log: string;
+}
+
+export interface ContainerSettings extends SpecSettings {
+  /** Names that HostConfig.Runtime may have; the first is the default. */
+  runtimes: readonly string[];
+  ipcMode: string;
+  cgroupnsMode: string;
+  shmSize: number;
+  logConfig: HostConfig["LogConfig"];
+  /** This machine's name, for containers in its network namespace. */
+  hostname: string;
+  hostPlatform: Platform;
+}
+
+export interface ContainerImages {
+  /** The image of a reference. Throws Docker's "No such image", also when the image is not there for the platform. */
+  resolve(ref: string, platform?: Platform): ImageForRun | Promise<ImageForRun>;
+  /** The id of the image that a reference means now; undefined when there is none. */
+  idOf(ref: string): string | undefined;
+}
+
+/** Containers' writable layers. */
+export interface ContainerLayers {
+  /** The storage driver's name. */
+  readonly driver: string;
+  create(containerId: string, image: ImageForRun): Promise<void>;
+  /** What makes the root file system, without mounting it. */
+  mounts(containerId: string): RootfsMount[];
+  /** Idempotent. */
+  remove(containerId: string): Promise<void>;
+  /** Bytes of the writable layer, and of it with all below. */
+  size(record: ContainerRecord): Promise<{ writable: number; total: number }>;
+}
+
+/** What the lifecycle does for removal and update. */
+export interface ContainerTasks {
+  /** Kills a running container and waits until it has ended, or cancels its restart. The caller does not hold its lock. */
+  kill(record: ContainerRecord): Promise<void>;
+  /** Applies limits to a running or paused container. */
+  update(record: ContainerRecord, resources: OciResources): Promise<void>;
+  /** The container was removed: forget its live state, tell who waits for it, delete its folder and log. */
+  forget(record: ContainerRecord): Promise<void>;
+  execIds(id: string): string[];
+}

@@ -1,0 +1,143 @@
+/**
+ * Making a container: checks, the image's defaults, a name, mount points, the writable layer, the record. Nothing is left
+ * when a step fails. Nothing runs yet.
+ */
+import { randomBytes } from "node:crypto";
+import type { ContainerConfig, HostConfig, NetworkingConfig } from "../../core/container-config.ts";
+import type { ContainerRecord, ImageManifest } from "../../core/container.ts";
+import type { ImageForRun } from "../../core/image.ts";
+import { invalidParameter } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import { formatPlatform, platformDistance } from "../../lib/platform.ts";
+import type { Platform } from "../../lib/platform.ts";
+import { adaptHostConfig } from "./adapt.ts";
+import type { ContainersContext } from "./context.ts";
+import { checkLinks } from "./links.ts";
+import { emit, now } from "./lifecycle/state.ts";
+import { mergeImage, requireCommand } from "./merge-image.ts";
+import { refuseAnonymousVolumes, resolveMountPoints } from "./mounts/points.ts";
+import { checkName, inventName } from "./names.ts";
+import { refuseAtCreate } from "./unsupported.ts";
+import { validateConfig, validateHostname } from "./validate/config.ts";
+import { validateNetworkingConfig } from "./validate/endpoints.ts";
+import { validateHostConfig, verifyPlatform } from "./validate/host-config.ts";
+import { validateLogConfig } from "./validate/log-config.ts";
+import { parseSecurityOptions } from "./validate/security-options.ts";
+import { checkWorkingDir } from "./working-dir.ts";
+
+/** Becomes the container's own: it is changed and kept. */
+export interface CreateOptions {
+  /** "" for an invented one. */
+  name: string;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  networkingConfig: NetworkingConfig;
+  platform?: Platform;
+  /** API versions below 1.44: read-only binds do not cover what is mounted below them. */
+  readOnlyNonRecursive?: boolean;
+}
+
+export interface Created {
+  id: string;
+  warnings: string[];
+}
+
+export async function createContainer(context: ContainersContext, options: CreateOptions): Promise<Created> {
+  const { config, hostConfig, networkingConfig } = options;
+  hostConfig.RestartPolicy.Name ||= "no";
+  const warnings = validate(context, options);
+  const image = await findImage(context, options, warnings);
+  validateNetworkingConfig(networkingConfig, (network) => context.findNetwork(network)?.subnets);
+  adaptHostConfig(hostConfig, context);
+  if (hostConfig.NetworkMode === "bridge" && (hostConfig.Links?.length ?? 0) > 0) {
+    warnings.push("Links on the default bridge network are deprecated and will be removed in a future release. Use a custom network instead.");
+  }
+  if (image) mergeImage(config, image.config);
+  requireCommand(config);
+  validateLogConfig(hostConfig.LogConfig, context.settings.logConfig);
+  const record = newRecord(context, options, image);
+  parseSecurityOptions(hostConfig.SecurityOpt);
+  checkLinks(hostConfig, (ref) => context.store.find(ref));
+  record.mounts = await resolveMountPoints(hostConfig, {
+    findContainer: (ref) => context.store.find(ref),
+    resolveImage: async (ref) => context.images.resolve(ref),
+    dataRoot: context.settings.dataRoot,
+    readOnlyNonRecursive: options.readOnlyNonRecursive ?? false,
+  });
+  refuseAnonymousVolumes(config.Volumes, record.mounts, hostConfig.Tmpfs);
+  refuseAtCreate(config, hostConfig);
+  await store(context, record, image);
+  emit(context, record, "create");
+  return { id: record.id, warnings };
+}
+
+/** In Docker's order. */
+function validate(context: ContainersContext, { config, hostConfig }: CreateOptions): string[] {
+  validateConfig(config);
+  validateHostConfig(hostConfig);
+  validateHostname(config);
+  return verifyPlatform(hostConfig, { kernel: context.kernel, runtimes: context.settings.runtimes });
+}
+
+async function findImage(context: ContainersContext, { config, platform }: CreateOptions, warnings: string[]): Promise<ImageForRun | undefined> {
+  if (config.Image === "") return undefined;
+  const image = await context.images.resolve(config.Image, platform);
+  const { hostPlatform } = context.settings;
+  if (!platform && platformDistance(hostPlatform, image.platform) === undefined) {
+    warnings.push(`The requested image's platform (${formatPlatform(image.platform)}) does not match the detected host platform (${formatPlatform(hostPlatform)}) and no specific platform was requested`);
+  }
+  return image;
+}
+
+function newRecord(context: ContainersContext, options: CreateOptions, image: ImageForRun | undefined): ContainerRecord {
+  const id = newId();
+  const name = options.name === "" ? inventName(id, (taken) => context.store.byName(taken) !== undefined) : checkName(options.name);
+  context.store.checkName(name);
+  const { config, hostConfig, networkingConfig } = options;
+  if (config.Hostname === "") config.Hostname = hostConfig.NetworkMode === "host" ? context.settings.hostname : id.slice(0, 12);
+  const manifest = image && manifestOf(image);
+  return {
+    id,
+    name,
+    createdAt: now(),
+    imageId: image?.id ?? "",
+    imageRef: config.Image,
+    ...(manifest && { imageManifest: manifest }),
+    config,
+    hostConfig,
+    networkingConfig,
+    storageDriver: context.layers.driver,
+    mounts: [],
+    state: { status: "created" },
+    restartCount: 0,
+    stoppedByUser: false,
+  };
+}
+
+function manifestOf(image: ImageForRun): ImageManifest {
+  const { mediaType, digest, size } = image.manifest;
+  const { os, architecture, variant } = image.platform;
+  return { mediaType, digest, size, platform: { architecture, os, ...(variant !== undefined && { variant }) } };
+}
+
+/** 64 hexadecimal digits whose first twelve are not a number: a short id is a host name. */
+function newId(): string {
+  for (;;) {
+    const id = randomBytes(32).toString("hex");
+    if (!/^\d{12}/.test(id)) return id;
+  }
+}
+
+async function store(context: ContainersContext, record: ContainerRecord, image: ImageForRun | undefined): Promise<void> {
+  if (!image) throw invalidParameter("a container without an image cannot be created: Image must not be empty");
+  await context.layers.create(record.id, image);
+  try {
+    faultPoint("create-layer");
+    checkWorkingDir(record.config.WorkingDir, context.layers.mounts(record.id));
+    context.store.add(record);
+  } catch (error) {
+    await context.layers.remove(record.id);
+    throw error;
+  }
+  faultPoint("create-saved");
+}

@@ -1,0 +1,82 @@
+/**
+ * Removing a container: "removing" is recorded first, then its layer, files and record go, so that a crash in between is
+ * finished by removeLeftovers at the next start.
+ */
+import type { ContainerRecord } from "../../core/container.ts";
+import { codeOf, conflict, GantryError, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import type { ContainersContext } from "./context.ts";
+import { emit } from "./lifecycle/state.ts";
+import { countsAsRunning, timesOf } from "./view/state.ts";
+
+export interface RemoveOptions {
+  /** Kill it first when it runs. */
+  force: boolean;
+  /** Remove a link's name, not a container. */
+  link: boolean;
+}
+
+/** By a user's wish. Throws Docker's refusals. */
+export async function removeContainer(context: ContainersContext, ref: string, { force, link }: RemoveOptions): Promise<void> {
+  const found = context.store.find(ref);
+  if (found.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
+  if (link) throw linkRefusal(ref);
+  const prefixed = (error: unknown): GantryError => new GantryError(codeOf(error), `cannot remove container ${JSON.stringify(ref)}: ${messageOf(error)}`, { cause: error });
+  if (force && countsAsRunning(found)) await kill(context, found).catch((error: unknown) => Promise.reject(prefixed(error)));
+  await context.store.withContainer(found.id, async () => {
+    const record = context.store.get(found.id);
+    if (!record) return;
+    if (record.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
+    try {
+      requireStopped(record);
+      await discard(context, record);
+    } catch (error) {
+      throw prefixed(error);
+    }
+  });
+}
+
+function linkRefusal(ref: string): GantryError {
+  const inner = ref.replace(/^\//, "").includes("/");
+  return inner ? notImplemented("container links are not implemented yet") : systemError("Conflict, cannot remove the default link name of the container");
+}
+
+async function kill(context: ContainersContext, record: ContainerRecord): Promise<void> {
+  try {
+    await context.tasks.kill(record);
+  } catch (error) {
+    if (countsAsRunning(record)) throw new GantryError(codeOf(error), `could not kill container: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function requireStopped(record: ContainerRecord): void {
+  if (record.state.status === "paused") throw conflict("container is paused and must be unpaused first");
+  if (countsAsRunning(record)) throw conflict(`container is ${record.state.status}: stop the container before removing or force remove`);
+}
+
+/** Removes a container that does not run. The caller holds its lock. When it fails the container is "dead" and can be removed again. */
+export async function discard(context: ContainersContext, record: ContainerRecord): Promise<void> {
+  const last = timesOf(record);
+  record.state = { status: "removing", ...last };
+  context.store.save(record);
+  faultPoint("remove-marked");
+  try {
+    await context.layers.remove(record.id);
+    faultPoint("remove-layer");
+    await context.tasks.forget(record);
+  } catch (error) {
+    record.state = { status: "dead", ...last, error: messageOf(error) };
+    context.store.save(record);
+    throw error;
+  }
+  context.store.remove(record);
+  emit(context, record, "destroy");
+}
+
+/** For the daemon's start: finishes removals that a crash cut off. */
+export async function removeLeftovers(context: ContainersContext): Promise<void> {
+  for (const record of [...context.store.list()]) {
+    if (record.state.status !== "removing") continue;
+    await context.store.withContainer(record.id, () => discard(context, record)).catch((error: unknown) => context.warn(`removing what is left of container ${record.id}: ${messageOf(error)}`));
+  }
+}

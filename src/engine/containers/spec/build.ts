@@ -1,0 +1,48 @@
+/** A container's record as an OCI configuration. Pure but for what SpecHost reads. */
+import { join } from "node:path/posix";
+import { ociVersion } from "../../../core/oci-defaults.ts";
+import type { OciSeccomp, OciSpec } from "../../../lib/oci-spec.ts";
+import { parseSecurityOptions } from "../validate/security-options.ts";
+import { devicesOf } from "./devices.ts";
+import type { SpecInput } from "./host.ts";
+import { mountsOf } from "./mounts.ts";
+import { namespacesOf } from "./namespaces.ts";
+import { processOf } from "./process.ts";
+import { resourcesOf } from "./resources.ts";
+import { sysctlsOf } from "./sysctls.ts";
+
+export function buildSpec(input: SpecInput): OciSpec {
+  const { record, host, settings } = input;
+  const { config, hostConfig } = record;
+  const process = processOf(input);
+  const { devices, rules } = devicesOf(record, host);
+  const { mounts, rootfsPropagation } = mountsOf(input);
+  const seccomp = seccompOf(input, process.capabilities?.bounding ?? []);
+  const hasOwnUts = hostConfig.UTSMode !== "host";
+  return {
+    ociVersion,
+    process,
+    root: { path: "rootfs", readonly: hostConfig.ReadonlyRootfs },
+    ...(hasOwnUts && { hostname: config.Hostname }),
+    ...(hasOwnUts && config.Domainname !== "" && { domainname: config.Domainname }),
+    mounts,
+    ...(Object.keys(hostConfig.Annotations ?? {}).length > 0 && { annotations: hostConfig.Annotations as Record<string, string> }),
+    linux: {
+      namespaces: namespacesOf(input),
+      devices,
+      cgroupsPath: join("/", hostConfig.CgroupParent || settings.cgroupParent, record.id),
+      resources: { devices: rules, ...resourcesOf(hostConfig, host) },
+      ...(rootfsPropagation !== undefined && { rootfsPropagation }),
+      ...(seccomp && { seccomp }),
+      sysctl: sysctlsOf(input),
+      maskedPaths: hostConfig.Privileged ? [] : (hostConfig.MaskedPaths ?? []),
+      readonlyPaths: hostConfig.Privileged ? [] : (hostConfig.ReadonlyPaths ?? []),
+    },
+  };
+}
+
+function seccompOf({ record, host }: SpecInput, capabilities: readonly string[]): OciSeccomp | undefined {
+  const { seccomp } = parseSecurityOptions(record.hostConfig.SecurityOpt);
+  if (record.hostConfig.Privileged || seccomp === "unconfined") return undefined;
+  return seccomp === "" || seccomp === "builtin" ? host.seccomp.builtin(capabilities) : host.seccomp.parse(seccomp, capabilities);
+}

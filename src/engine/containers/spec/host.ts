@@ -1,0 +1,48 @@
+/** What building a container's OCI configuration needs to know of this machine and of other containers. */
+import type { ContainerRecord } from "../../../core/container.ts";
+import type { SeccompProfiles } from "../../../core/seccomp.ts";
+import type { OciDevice } from "../../../lib/oci-spec.ts";
+
+export type DeviceNode = OciDevice & { major: number; minor: number };
+
+export interface SpecHost {
+  /** The device at a path, or all devices in and below a folder. Throws the errno's error. */
+  devicesAt(path: string): DeviceNode[];
+  /** Every device of /dev, for privileged containers. */
+  allDevices(): DeviceNode[];
+  /** The mount that a path lies on. */
+  mountOf(path: string): { mountpoint: string; isShared: boolean; isSlave: boolean };
+  /** Whether a sysctl is there, by its name with dots. */
+  hasSysctl(name: string): boolean;
+  seccomp: SeccompProfiles;
+  /** The program that is PID 1 with HostConfig.Init. */
+  initPath: string;
+}
+
+export interface SpecSettings {
+  /** Where containers' cgroups are when they ask for no other parent: "/gantry". */
+  cgroupParent: string;
+  dataRoot: string;
+  /** Run an init in containers that do not say. */
+  init: boolean;
+  /** Limits of containers that do not set them, by name. */
+  ulimits: Record<string, { soft: number; hard: number }>;
+  noNewPrivileges: boolean;
+}
+
+/** The sandbox that a start has made. */
+export interface SpecSandbox {
+  /** Another container's network namespace, as /proc/PID/ns/net. */
+  netnsPath?: string;
+  /** Files to bind over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
+  files?: { hosts: string; hostname: string; resolvConf: string };
+}
+
+export interface SpecInput {
+  record: ContainerRecord;
+  sandbox: SpecSandbox;
+  host: SpecHost;
+  settings: SpecSettings;
+  /** The init process of another container that runs. Throws Docker's error. */
+  pidOf(ref: string, namespace: "IPC" | "PID"): number;
+}

@@ -1,0 +1,79 @@
+/**
+ * What Docker has and this version has not. A setting is refused at create when nothing else can come of it; where Docker
+ * accepts a setting and fails only at the start, so does this engine.
+ */
+import type { ContainerConfig, HostConfig } from "../../core/container-config.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import type { KernelSupport } from "../../core/kernel-support.ts";
+import { GantryError, invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { quote } from "../../lib/strconv.ts";
+import { containerOf } from "./modes.ts";
+import { ENDPOINT_SYSCTLS } from "./spec/sysctls.ts";
+import { parseSecurityOptions } from "./validate/security-options.ts";
+
+type Settings = Pick<ContainerRecord, "config" | "hostConfig" | "networkingConfig">;
+
+/** Throws for published ports. */
+export function refuseAtCreate(config: ContainerConfig, hostConfig: HostConfig): void {
+  const { NetworkMode: mode } = hostConfig;
+  if (mode === "host" || mode === "none" || containerOf(mode) !== undefined || config.NetworkDisabled) return;
+  const ports = Object.keys(hostConfig.PortBindings ?? {});
+  if (ports.length > 0) throw notImplemented(`publishing ports is not implemented yet: HostConfig.PortBindings asks for ${ports.join(", ")}; use the network mode host, or the container's own address`);
+  if (hostConfig.PublishAllPorts && Object.keys(config.ExposedPorts ?? {}).length > 0) {
+    throw notImplemented(`publishing ports is not implemented yet: HostConfig.PublishAllPorts asks for ${Object.keys(config.ExposedPorts ?? {}).join(", ")}; use the network mode host, or the container's own address`);
+  }
+}
+
+/** Throws for what a container asks for that cannot be given to it here, naming it. For the start, before any side effect. */
+export function refuseAtStart(record: Settings, kernel: KernelSupport): void {
+  for (const refusal of refusals) {
+    const found = refusal(record, kernel);
+    if (found !== undefined) throw typeof found === "string" ? notImplemented(found) : found;
+  }
+}
+
+type Refusal = (record: Settings, kernel: KernelSupport) => string | GantryError | undefined;
+const isSet = (value: object | null): boolean => value !== null && Object.keys(value).length > 0;
+
+const deviceRequests: Refusal = ({ hostConfig }) => {
+  const request = hostConfig.DeviceRequests?.[0];
+  if (request === undefined) return undefined;
+  const capabilities = (request.Capabilities ?? []).map((list) => `[${(list ?? []).join(" ")}]`).join(" ");
+  return invalidParameter(`could not select device driver ${quote(request.Driver)} with capabilities: [${capabilities}]`);
+};
+
+const logDriver: Refusal = ({ hostConfig: { LogConfig: log } }) => {
+  if (log.Type !== "json-file" && log.Type !== "none") return `log driver ${quote(log.Type)} is not implemented yet: use json-file or none`;
+  if (log.Type === "none") return undefined;
+  const options = log.Config ?? {};
+  if (options["compress"] !== undefined && !["false", "0", "f", "F", "FALSE", "False"].includes(options["compress"])) return "the option compress of the log driver json-file is not implemented yet";
+  return undefined;
+};
+
+const securityLabels: Refusal = ({ hostConfig }, kernel) => {
+  const { labels, appArmor } = parseSecurityOptions(hostConfig.SecurityOpt);
+  const label = labels.find((one) => one !== "disable");
+  if (label !== undefined) return `security option "label=${label}": SELinux labels are not implemented yet`;
+  if (appArmor === "" || appArmor === "unconfined") return undefined;
+  return kernel.appArmor ? undefined : `security option "apparmor=${appArmor}": this kernel has no AppArmor`;
+};
+
+const userNamespace: Refusal = ({ hostConfig: { UsernsMode: mode } }) => (mode === "" || mode === "host" ? undefined : `user namespace mode ${quote(mode)} is not implemented yet: use "host" or none`);
+
+const links: Refusal = ({ hostConfig }) => (isSet(hostConfig.Links) ? "container links are not implemented yet (HostConfig.Links)" : undefined);
+
+const storageOptions: Refusal = ({ hostConfig }) => (isSet(hostConfig.StorageOpt) ? `storage options are not implemented yet: HostConfig.StorageOpt asks for ${Object.keys(hostConfig.StorageOpt ?? {}).join(", ")}` : undefined);
+
+const cgroupOfContainer: Refusal = ({ hostConfig }) => (hostConfig.Cgroup === "" ? undefined : `HostConfig.Cgroup ${quote(hostConfig.Cgroup)} is not implemented`);
+
+const endpoints: Refusal = ({ networkingConfig }) => {
+  for (const [network, endpoint] of Object.entries(networkingConfig.EndpointsConfig ?? {})) {
+    const option = Object.keys(endpoint?.DriverOpts ?? {}).find((key) => key !== ENDPOINT_SYSCTLS);
+    if (option !== undefined) return `options of an endpoint are not implemented yet: DriverOpts of the endpoint in network ${network} asks for ${option}`;
+    if (isSet(endpoint?.Links ?? null)) return `container links are not implemented yet: Links of the endpoint in network ${network}`;
+    if (isSet(endpoint?.IPAMConfig?.LinkLocalIPs ?? null)) return `link-local addresses are not implemented yet: IPAMConfig of the endpoint in network ${network}`;
+  }
+  return undefined;
+};
+
+const refusals: readonly Refusal[] = [deviceRequests, logDriver, securityLabels, userNamespace, links, storageOptions, cgroupOfContainer, endpoints];

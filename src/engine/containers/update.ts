@@ -1,0 +1,72 @@
+/** Changing limits and the restart policy of a container. */
+import { emptyHostConfig } from "../../core/container-config.ts";
+import type { HostConfig, Resources, UpdateRequest } from "../../core/container-config.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import { codeOf, conflict, GantryError, invalidParameter, messageOf } from "../../lib/errors.ts";
+import type { ContainersContext } from "./context.ts";
+import { emit } from "./lifecycle/state.ts";
+import { updateResources } from "./spec/resources.ts";
+import { validateHostConfig } from "./validate/host-config.ts";
+import { verifyResources } from "./validate/resources.ts";
+
+/** Returns warnings. Throws Docker's refusals; then nothing has changed. */
+export async function updateContainer(context: ContainersContext, ref: string, request: UpdateRequest): Promise<string[]> {
+  const { RestartPolicy, ...resources } = request;
+  validateHostConfig({ ...emptyHostConfig(), RestartPolicy });
+  refuseUnchangeable(request);
+  const warnings = verifyResources(resources, context.kernel, true);
+  const { id } = context.store.find(ref);
+  await context.store.withContainer(id, async () => {
+    const record = context.store.find(id);
+    const before = record.hostConfig;
+    try {
+      record.hostConfig = changed(record, resources, RestartPolicy);
+      if (record.state.status === "running" || record.state.status === "paused") await context.tasks.update(record, updateResources(resources, context.host));
+    } catch (error) {
+      record.hostConfig = before;
+      throw new GantryError(codeOf(error), `Cannot update container ${id}: ${messageOf(error)}`, { cause: error });
+    }
+    context.store.save(record);
+    emit(context, record, "update");
+  });
+  return warnings;
+}
+
+/** Docker ignores these in an update; ignoring them in silence would mislead. */
+function refuseUnchangeable(request: UpdateRequest): void {
+  for (const key of ["Devices", "DeviceCgroupRules", "DeviceRequests", "Ulimits"] as const) {
+    if ((request[key]?.length ?? 0) > 0) throw invalidParameter(`${key} of a container cannot be changed by an update`);
+  }
+  for (const key of ["CgroupParent"] as const) if (request[key] !== "") throw invalidParameter(`${key} of a container cannot be changed by an update`);
+}
+
+function changed(record: ContainerRecord, update: Resources, policy: HostConfig["RestartPolicy"]): HostConfig {
+  if (record.state.status === "removing" || record.state.status === "dead") throw conflict('container is marked for removal and cannot be "update"');
+  const current = record.hostConfig;
+  refuseConflicts(current, update);
+  const result = { ...current };
+  for (const key of NUMBERS) if (update[key] !== 0) result[key] = update[key];
+  for (const key of TEXTS) if (update[key] !== "") result[key] = update[key];
+  for (const key of THROTTLES) if (update[key] !== null) result[key] = update[key];
+  if (update.BlkioWeightDevice !== null) result.BlkioWeightDevice = update.BlkioWeightDevice;
+  if (update.PidsLimit !== null) result.PidsLimit = update.PidsLimit;
+  if (policy.Name !== "") {
+    if (current.AutoRemove && policy.Name !== "no") throw conflict("Restart policy cannot be updated because AutoRemove is enabled for the container");
+    result.RestartPolicy = policy;
+  }
+  return result;
+}
+
+const NUMBERS = ["BlkioWeight", "CpuShares", "NanoCpus", "CpuPeriod", "CpuQuota", "Memory", "MemorySwap", "MemoryReservation", "CpuRealtimePeriod", "CpuRealtimeRuntime"] as const;
+const TEXTS = ["CpusetCpus", "CpusetMems"] as const;
+const THROTTLES = ["BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps"] as const;
+
+function refuseConflicts(current: Resources, update: Resources): void {
+  if (update.NanoCpus > 0 && current.CpuPeriod > 0) throw conflict("Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set");
+  if (update.NanoCpus > 0 && current.CpuQuota > 0) throw conflict("Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set");
+  if (update.CpuPeriod > 0 && current.NanoCpus > 0) throw conflict("Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set");
+  if (update.CpuQuota > 0 && current.NanoCpus > 0) throw conflict("Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set");
+  if (update.Memory !== 0 && update.Memory > current.MemorySwap && update.MemorySwap === 0) {
+    throw conflict("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
+  }
+}

@@ -1,0 +1,64 @@
+/** One row of a list, as JSON text in pieces: what changes with time alone is put between them at each request. */
+import type { EndpointSettings } from "../../../core/container-config.ts";
+import type { ContainerRecord } from "../../../core/container.ts";
+import { commandOf, exposedWhileRunning } from "../inspect.ts";
+import { shownMounts } from "./mounts.ts";
+import { networksOf, printNetworks } from "./networks.ts";
+
+/** What a row has depends on the API version. */
+export interface RowShape {
+  annotations: boolean;
+  manifest: boolean;
+  health: boolean;
+}
+
+/** Text before the image's name, up to the sizes, up to the status, and to the end. */
+export interface Row {
+  beforeImage: string;
+  beforeSizes: string;
+  beforeStatus: string;
+  afterStatus: string;
+}
+
+export function rowOf(record: ContainerRecord, shape: RowShape, networkId: (name: string) => string | undefined): Row {
+  const manifest = shape.manifest && record.imageManifest ? `,"ImageManifestDescriptor":${json(record.imageManifest)}` : "";
+  const annotations = record.hostConfig.Annotations ?? {};
+  const hostConfig = { NetworkMode: record.hostConfig.NetworkMode, ...(shape.annotations && Object.keys(annotations).length > 0 && { Annotations: annotations }) };
+  const health = { Status: record.health?.status ?? "none", FailingStreak: record.health?.failingStreak ?? 0 };
+  return {
+    beforeImage: `{"Id":"${record.id}","Names":[${json(`/${record.name}`)}],"Image":`,
+    beforeSizes: `,"ImageID":${json(record.imageId)}${manifest},"Command":${json(commandText(record))},"Created":${record.createdAt / 1_000_000_000n},"Ports":${json(ports(record))}`,
+    beforeStatus: `,"Labels":${json(sorted(record.config.Labels ?? {}))},"State":"${record.state.status}","Status":`,
+    afterStatus: `,"HostConfig":${json(hostConfig)}${shape.health ? `,"Health":${json(health)}` : ""},"NetworkSettings":{"Networks":${printNetworks(networks(record, networkId))}},"Mounts":${json(shownMounts(record.mounts))}}`,
+  };
+}
+
+const json = (value: unknown): string => JSON.stringify(value);
+const sorted = (values: Record<string, string>): Record<string, string> => Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+export function commandText(record: ContainerRecord): string {
+  const [path = "", ...args] = commandOf(record);
+  return [path, ...args.map((arg) => (arg.includes(" ") ? `'${arg}'` : arg))].join(" ");
+}
+
+export interface PortSummary {
+  PrivatePort: number;
+  Type: string;
+}
+
+export function ports(record: ContainerRecord): PortSummary[] {
+  return exposedWhileRunning(record).map((port) => {
+    const [number = "", protocol = ""] = port.split("/");
+    return { PrivatePort: Number(number), Type: protocol };
+  });
+}
+
+/** Rows do not tell what only inspect does. */
+function networks(record: ContainerRecord, networkId: (name: string) => string | undefined): Record<string, EndpointSettings> {
+  const all = networksOf(record, networkId);
+  for (const endpoint of Object.values(all)) {
+    endpoint.Links = endpoint.Aliases = endpoint.DriverOpts = endpoint.DNSNames = null;
+    if (endpoint.IPAMConfig) endpoint.IPAMConfig = { ...endpoint.IPAMConfig, LinkLocalIPs: null };
+  }
+  return all;
+}

@@ -1,0 +1,30 @@
+/** Config.WorkingDir must not be a file of the image. Only looks: the folder itself is made at the start when it is missing. */
+import { lstatSync } from "node:fs";
+import { join } from "node:path";
+import type { RootfsMount } from "../../core/runtime.ts";
+import { systemError } from "../../lib/errors.ts";
+
+/** Throws Docker's error. Paths through links are left to the start, which resolves them inside the root. */
+export function checkWorkingDir(path: string, mounts: readonly RootfsMount[]): void {
+  if (path === "" || path === "/") return;
+  const folders = mounts.flatMap((mount) => (mount.type === "overlay" ? [mount.upper, ...mount.lower] : [mount.source]));
+  let parent = "";
+  for (const name of path.slice(1).split("/")) {
+    parent = join(parent, name);
+    const kind = kindOf(parent, folders);
+    if (kind === "file") throw systemError(`Cannot mkdir: ${path} is not a directory`);
+    if (kind !== "folder") return;
+  }
+}
+
+/** Of the topmost folder that has it; overlayfs marks what is deleted as a character device 0/0. */
+function kindOf(path: string, folders: readonly string[]): "folder" | "file" | "link" | undefined {
+  for (const folder of folders) {
+    const stat = lstatSync(join(folder, path), { throwIfNoEntry: false });
+    if (!stat) continue;
+    if (stat.isDirectory()) return "folder";
+    if (stat.isCharacterDevice() && stat.rdev === 0) return undefined;
+    return stat.isSymbolicLink() ? "link" : "file";
+  }
+  return undefined;
+}
