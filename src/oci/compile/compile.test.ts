@@ -194,6 +194,14 @@ test("propagation of the root: slave unless asked for", () => {
   assert.deepEqual(child(shared, "rootfsPropagation"), [{ op: "rootfsPropagation", propagation: "shared", recursive: true }]);
 });
 
+test("hooks run before the root is changed, with the container's state", () => {
+  const plan = planOf(spec({ hooks: { createRuntime: [{ path: "/bin/hook", args: ["hook", "a"], env: ["A=b"], timeout: 5 }], startContainer: [{ path: "/in" }] }, annotations: { a: "b" } }));
+  assert.deepEqual(child(plan, "hook").map(({ state, ...hook }) => [hook, JSON.parse(state!)]), [
+    [{ op: "hook", path: "/bin/hook", args: ["hook", "a"], env: ["A=b"], timeoutSeconds: 5, stage: "createRuntime" }, { ociVersion: "1.2.0", id: "c", status: "creating", pid: 0, bundle: "/bundle", annotations: { a: "b" } }],
+    [{ op: "hook", path: "/in", args: ["/in"], env: [], timeoutSeconds: 0, stage: "startContainer" }, { ociVersion: "1.2.0", id: "c", status: "created", pid: 0, bundle: "/bundle", annotations: { a: "b" } }],
+  ]);
+});
+
 test("an exec enters the task's namespaces and groups, and does not make its directory", () => {
   const plan = compileExec({ ...base.process!, args: ["id"], cwd: "/x" }, base, { id: "c", host });
   assert.deepEqual(plan.namespaces, ["mount", "network", "uts", "pid", "ipc"]);
@@ -229,7 +237,8 @@ test("what is unknown or unfinished is refused with its field, before anything i
     [mount({ type: "cgroup", options: ["size=5"] }), /unknown option "size" of a cgroup mount/],
     [spec({ mounts: [{ destination: "/", type: "tmpfs" }] }), /cannot be mounted over/],
     [spec({ hostname: "h" }, { namespaces: [{ type: "mount" }] }), /hostname cannot be set without a uts namespace/],
-    [spec({ hooks: { prestart: [{ path: "/x" }] } }), /hooks\.prestart is not supported yet/],
+    [spec({ hooks: { poststart: [{ path: "/x" }] } }), /hooks\.poststart is not supported here/],
+    [spec({ hooks: { prestart: [{ path: "x" }] } }), /hooks\.prestart\[0\]\.path "x"/],
     [spec({}, { namespaces: [] }), /without a mount namespace/],
     [spec({}, { namespaces: [{ type: "mount" }, { type: "mount" }] }), /linux\.namespaces\[1\]: namespace mount is given twice/],
     [spec({}, { namespaces: [{ type: "moon" as "pid" }] }), /linux\.namespaces\[0\]\.type "moon"/],

@@ -14,6 +14,7 @@ import { checkSpec } from "../validate/spec.ts";
 import { checkSysctl } from "../validate/sysctl.ts";
 import { cgroupOps } from "./cgroups.ts";
 import { deviceOps } from "./devices.ts";
+import { hookOps } from "./hooks.ts";
 import { idMapText } from "./id-maps.ts";
 import { parsePropagation } from "./mount-options.ts";
 import { mountOps } from "./mounts.ts";
@@ -36,6 +37,8 @@ export interface CompileOptions {
   noPivot?: boolean;
   /** Keep the caller's session keyring. */
   noNewKeyring?: boolean;
+  /** The caller runs the hooks that come after the container's start and removal (poststart, poststop); else they are refused. */
+  outerHooks?: boolean;
   /** Gets what was asked for and is left out, one sentence each. */
   warn?: (message: string) => void;
 }
@@ -44,7 +47,7 @@ export function compile(spec: OciSpec, options: CompileOptions): Plan {
   const linux = spec.linux ?? {};
   const namespaces = compileNamespaces(linux, options.netnsFd);
   const own = new Set(namespaces.map(({ type }) => type));
-  checkSpec({ spec, linux, host: options.host, own });
+  checkSpec({ spec, linux, host: options.host, own, outerHooks: options.outerHooks ?? false });
   if (spec.process === undefined) throw invalidParameter("process is missing, the container has nothing to run");
   const groups = containerGroups(options.host.cgroups, linux.cgroupsPath, options.id);
   return {
@@ -123,6 +126,7 @@ function childOps(input: ChildInput): ChildOp[] {
     ...mountOps(mounts, context),
     ...deviceOps(linux.devices ?? [], mounts, options.host),
     ...consoleOps(spec, options),
+    ...hookOps(spec, options),
     { op: "pivotRoot", mode: options.noPivot ? "moveMount" : "pivot" },
     ...(propagation ? [{ op: "rootfsPropagation" as const, propagation: propagation.type, recursive: propagation.recursive }] : []),
     ...identityOps(input),
