@@ -1,0 +1,32 @@
+/** The mounts of this process's namespace, from /proc/self/mountinfo (proc_pid_mountinfo(5)). */
+import { readFileSync, realpathSync } from "node:fs";
+
+export interface MountInfo {
+  mountpoint: string;
+  isShared: boolean;
+  isSlave: boolean;
+}
+
+export function parseMountInfo(text: string): MountInfo[] {
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const fields = line.split(" - ", 1)[0]!.split(" ");
+      const tags = fields.slice(6);
+      return { mountpoint: unescape(fields[4] ?? ""), isShared: tags.some((tag) => tag.startsWith("shared:")), isSlave: tags.some((tag) => tag.startsWith("master:")) };
+    });
+}
+
+const unescape = (path: string): string => path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+/** The mount that a path lies on, after its links; of several at one point the last, which covers the others. */
+export function mountOf(path: string, text: string = readFileSync("/proc/self/mountinfo", "utf8")): MountInfo {
+  const real = realpathSync(path);
+  let found: MountInfo = { mountpoint: "/", isShared: false, isSlave: false };
+  for (const mount of parseMountInfo(text)) {
+    const covers = mount.mountpoint === "/" || real === mount.mountpoint || real.startsWith(`${mount.mountpoint}/`);
+    if (covers && mount.mountpoint.length >= found.mountpoint.length) found = mount;
+  }
+  return found;
+}
