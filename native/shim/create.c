@@ -142,12 +142,14 @@ static uint32_t exec_namespaces(const struct plan *plan) {
 /* ---- steps ---- */
 
 static int make_folder(const struct create_request *request, struct failure *failure) {
-  if (mkdir(request->folder, 0700)) return fail_errno(failure, "folder", request->folder);
-  shim.folder = strdup(request->folder);
+  /* The daemon may have been quicker. */
+  if (mkdir(request->folder, 0700) && errno != EEXIST) return fail_errno(failure, "folder", request->folder);
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/shim.sock", request->folder);
-  int listener = shim.folder ? listen_at(path, 16) : -ENOMEM;
-  if (listener < 0) return fail(failure, -listener, "folder", path);
+  int listener = listen_at(path, 16, false);
+  if (listener < 0) return fail(failure, listener == -EADDRINUSE ? EEXIST : -listener, "folder", path);
+  shim.folder = strdup(request->folder);
+  if (!shim.folder) return fail(failure, ENOMEM, "folder", path);
   shim.listener.fd = listener;
   return 0;
 }

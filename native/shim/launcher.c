@@ -187,7 +187,7 @@ static int set_up(const char *socket_path) {
   signal(SIGINT, SIG_IGN);
   for (int i = 0; i < CLIENTS_MAX; i++) launcher.clients[i].fd = -1;
   if (loop_open()) return 1;
-  launcher.listener = (struct source){.fd = listen_at(socket_path, 64), .ready = listener_ready};
+  launcher.listener = (struct source){.fd = listen_at(socket_path, 64, true), .ready = listener_ready};
   launcher.signals = (struct source){.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
   if (launcher.listener.fd < 0 || launcher.signals.fd < 0) return 1;
   watch(&launcher.listener, EPOLLIN);

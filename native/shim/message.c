@@ -76,7 +76,7 @@ bool peer_is_us(int socket) {
   return !getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) && peer.uid == geteuid();
 }
 
-int listen_at(const char *path, int backlog) {
+int listen_at(const char *path, int backlog, bool replace) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
   strcpy(address.sun_path, path);
@@ -84,7 +84,7 @@ int listen_at(const char *path, int backlog) {
   if (fd < 0) return -errno;
   mode_t before = umask(0177);
   int error = bind(fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
-  if (error == EADDRINUSE) error = unlink(path) || bind(fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
+  if (error == EADDRINUSE && replace) error = unlink(path) || bind(fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
   umask(before);
   if (!error && !listen(fd, backlog)) return fd;
   if (!error) error = errno;

@@ -23,7 +23,7 @@ int message_take_fd(struct message_fds *fds);
 
 /* The peer runs as our own user. */
 bool peer_is_us(int socket);
-/* A listening seqpacket socket at `path`, mode 0600, non-blocking; or -errno. An old socket there is replaced. */
-int listen_at(const char *path, int backlog);
+/* A listening seqpacket socket at `path`, mode 0600, non-blocking; or -errno. `replace`: an old socket there goes. */
+int listen_at(const char *path, int backlog, bool replace);
 
 #endif

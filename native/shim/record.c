@@ -61,9 +61,9 @@ int write_exit_record(void) {
 }
 
 void remove_folder(bool with_record) {
-  static const char *const names[] = {"shim.sock", "task", ".task", ".exit", "exit"};
+  static const char *const names[] = {"shim.sock", "task", ".task", ".exit", "spec.json", "exit"};
   char path[PATH_MAX];
-  for (size_t i = 0; i < sizeof names / sizeof *names - !with_record; i++) {
+  for (size_t i = 0; i < sizeof names / sizeof *names - (with_record ? 0 : 2); i++) {
     path_in_folder(path, names[i]);
     unlink(path);
   }

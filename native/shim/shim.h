@@ -2,6 +2,7 @@
  *
  *   <folder>/shim.sock   for daemons, mode 0600, same user only
  *   <folder>/task        text, for whoever has to clean up after a killed shim: "cgroup PATH" lines; "pid N STARTTIME" without groups
+ *   <folder>/spec.json   the daemon's, removed with the rest
  *   <folder>/exit        "CODE NANOSECONDS OOM\n", once the task is over
  */
 #ifndef GANTRY_SHIM_H

@@ -1,0 +1,225 @@
+/**
+ * Runs containers by plans: compiles a configuration, has the launcher fork a shim for it, and is the shim's client from then
+ * on. Holds no state of its own that a restart would lose: everything about a task is in its run folder and its shim.
+ */
+import { closeSync } from "node:fs";
+import { join } from "node:path";
+import type { RecoveredTask, Runtime, TaskRequest } from "../core/runtime.ts";
+import { messageOf } from "../lib/errors.ts";
+import { connectSeqpacket, sealedMemory, socketPair } from "../sys/seqpacket.ts";
+import { compile } from "./compile/compile.ts";
+import type { HostFacts } from "./host.ts";
+import { encodePlan } from "./plan/encode.ts";
+import type { Plan } from "./plan/types.ts";
+import { startError } from "./shim/failure.ts";
+import type { TaskFolder } from "./shim/folder.ts";
+import { listTaskFolders, purgeFolder, readExitRecord, readSpec, taskFolder, writeSpec } from "./shim/folder.ts";
+import { Launcher } from "./shim/launcher.ts";
+import type { ShimFailure, ShimReply, Timing } from "./shim/protocol.ts";
+import { encodeCreate, encodeStatus, inlinePlanBytes } from "./shim/protocol.ts";
+import { attributesJson } from "./shim/attributes.ts";
+import { ShimTask } from "./task.ts";
+
+export interface RuntimeOptions {
+  /** Run folders are <execRoot>/<id>; the launcher's socket is beside them. */
+  execRoot: string;
+  host: HostFacts;
+  /** Gets what a configuration asks for and the machine cannot give, and what went wrong in the background. */
+  warn?: (message: string) => void;
+  /** Makes plans from requests; by default compile(). */
+  compile?: (request: TaskRequest) => Plan;
+  /** Change the root without pivot_root (DOCKER_RAMDISK). */
+  noPivot?: boolean;
+}
+
+export class ShimRuntime implements Runtime {
+  /** Also keeps fds for the daemon. */
+  readonly launcher: Launcher;
+  readonly #options: RuntimeOptions;
+  readonly #tasks = new Set<ShimTask>();
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.launcher = new Launcher(join(options.execRoot, "launcher.sock"));
+  }
+
+  async create(request: TaskRequest): Promise<ShimTask> {
+    const folder = taskFolder(this.#options.execRoot, request.id);
+    const started = performance.now();
+    const plan = this.#compile(request);
+    const bytes = encodePlan(plan);
+    request.trace?.("compile", (performance.now() - started) * 1000);
+    const task = await this.#launch(request, folder, plan, bytes);
+    this.#tasks.add(task);
+    void task.exited.then(() => this.#tasks.delete(task));
+    return task;
+  }
+
+  async recover(id: string): Promise<RecoveredTask> {
+    const folder = taskFolder(this.#options.execRoot, id);
+    const task = await this.#reconnect(id, folder);
+    if (task) return { kind: "running", task };
+    const exit = readExitRecord(folder);
+    if (exit) return { kind: "exited", exit };
+    await this.purge(id).catch((error: unknown) => this.#warn(`removing what is left of task ${id}: ${messageOf(error)}`));
+    return { kind: "gone" };
+  }
+
+  list(): Promise<string[]> {
+    return listTaskFolders(this.#options.execRoot);
+  }
+
+  async purge(id: string): Promise<void> {
+    await purgeFolder(taskFolder(this.#options.execRoot, id));
+  }
+
+  close(): Promise<void> {
+    for (const task of this.#tasks) task.close();
+    this.#tasks.clear();
+    this.launcher.close();
+    return Promise.resolve();
+  }
+
+  #warn(message: string): void {
+    this.#options.warn?.(message);
+  }
+
+  #compile(request: TaskRequest): Plan {
+    if (this.#options.compile) return this.#options.compile(request);
+    const { stdio } = request;
+    return compile(request.spec, {
+      id: request.id,
+      host: this.#options.host,
+      rootfs: request.rootfs,
+      ...(request.netnsFd !== undefined && { netnsFd: 0 }),
+      ...(stdio.consoleSize && { consoleSize: stdio.consoleSize }),
+      ...(this.#options.noPivot && { noPivot: true }),
+      warn: (message) => this.#warn(`${request.id}: ${message}`),
+    });
+  }
+
+  /** Sends the plan to a new shim and waits for its first answer. */
+  async #launch(request: TaskRequest, folder: TaskFolder, plan: Plan, bytes: Buffer): Promise<ShimTask> {
+    const inline = bytes.length <= inlinePlanBytes;
+    const [ours, theirs] = socketPair("seqpacket");
+    const fds = inline ? [] : [sealedMemory("plan", bytes)];
+    const ownFds = [...fds, theirs];
+    if (request.netnsFd !== undefined) fds.push(request.netnsFd);
+    const task = new ShimTask(ours, { ...this.#taskOptions(request.id, folder, request.spec), netnsFd: request.netnsFd === undefined ? undefined : 0, pid: 0, startedAt: undefined });
+    const begun = performance.now();
+    const answer = task.connection.request((serial) => encodeCreate(serial, createMessage(request, folder, inline ? bytes : undefined)), fds);
+    try {
+      await this.launcher.fork(theirs);
+      ownFds.forEach((fd) => closeSync(fd));
+      ownFds.length = 0;
+      writeSpec(folder, request.spec);
+      const reply = await answer;
+      request.trace?.("shim", (performance.now() - begun) * 1000);
+      takeReply(task, reply);
+      if (request.trace) traceTimings(reply, plan, request.trace);
+      return task;
+    } catch (error) {
+      answer.catch(() => undefined);
+      ownFds.forEach((fd) => closeSync(fd));
+      task.close();
+      await this.#undo(folder, error);
+      throw startError(error, "create", (failure) => opName(plan, failure));
+    }
+  }
+
+  /** The shim has undone what it did, unless it was killed. Another task of that id is left alone. */
+  async #undo(folder: TaskFolder, error: unknown): Promise<void> {
+    const failure = (error as { failure?: ShimFailure }).failure;
+    if (failure?.step === "folder" && failure.subject === folder.socket) return;
+    await purgeFolder(folder).catch((cause: unknown) => this.#warn(`removing ${folder.path}: ${messageOf(cause)}`));
+  }
+
+  #taskOptions(id: string, folder: TaskFolder, spec: TaskRequest["spec"]): { id: string; folder: TaskFolder; spec: TaskRequest["spec"]; host: HostFacts } {
+    return { id, folder, spec, host: this.#options.host };
+  }
+
+  async #reconnect(id: string, folder: TaskFolder): Promise<ShimTask | undefined> {
+    let fd: number;
+    try {
+      fd = connectSeqpacket(folder.socket);
+    } catch {
+      return undefined;
+    }
+    const spec = readSpec(folder) ?? { ociVersion: "1.0.2" };
+    const task = new ShimTask(fd, { ...this.#taskOptions(id, folder, spec), netnsFd: undefined, pid: 0, startedAt: undefined });
+    const reply = await task.connection.request(encodeStatus).catch(() => undefined);
+    // It ended between our looking and our asking: the record says how.
+    if (reply?.type !== "status") {
+      task.close();
+      return undefined;
+    }
+    const { status } = reply;
+    task.pid = status.pid;
+    task.startedAt = status.startedAt === 0n ? undefined : status.startedAt;
+    if (status.state === "exited") task.exitedWith(status.exit);
+    this.#tasks.add(task);
+    return task;
+  }
+}
+
+function createMessage(request: TaskRequest, folder: TaskFolder, plan: Buffer | undefined): Parameters<typeof encodeCreate>[1] {
+  const { stdio, log } = request;
+  return {
+    folder: folder.path,
+    terminal: stdio.terminal,
+    stdin: stdio.stdin,
+    stdinOnce: stdio.stdinOnce,
+    autostart: request.autostart,
+    trace: request.trace !== undefined,
+    width: stdio.consoleSize?.width ?? 0,
+    height: stdio.consoleSize?.height ?? 0,
+    logPath: log.kind === "none" ? "" : log.path,
+    logAttributes: log.kind === "none" ? "" : attributesJson(log.attributes),
+    logMaxBytes: log.kind === "none" ? 0 : (log.maxBytes ?? 0),
+    logMaxFiles: log.kind === "none" ? 1 : Math.max(1, log.maxFiles),
+    plan,
+  };
+}
+
+function takeReply(task: ShimTask, reply: ShimReply): void {
+  if (reply.type !== "created" && reply.type !== "started") throw new Error(`unexpected answer ${reply.type} from the shim`);
+  task.pid = reply.pid;
+  if (reply.type === "started") task.startedAt = reply.startedAt;
+}
+
+/** The op that a section and index mean. */
+function opName(plan: Plan, { section, index }: { section: ShimFailure["section"]; index: number }): string | undefined {
+  switch (section) {
+    case "host":
+      return plan.host[index]?.op;
+    case "parent":
+      return plan.parent[index]?.op;
+    case "child":
+      return plan.child[index]?.op;
+    case "namespaces":
+      return plan.namespaces[index] && `${plan.namespaces[index].type} namespace`;
+    case "teardown":
+      return plan.teardown[index]?.op;
+    default:
+      return undefined;
+  }
+}
+
+const execSteps = ["stdio and limits", "user", "seccomp", "capabilities", "start hooks", "exec"];
+
+function traceTimings(reply: ShimReply, plan: Plan, trace: NonNullable<TaskRequest["trace"]>): void {
+  if (reply.type !== "created" && reply.type !== "started") return;
+  for (const timing of reply.timings) trace(timingName(plan, timing), timing.nanoseconds / 1000);
+}
+
+function timingName(plan: Plan, { section, index }: Timing): string {
+  if (section === "clone") return "clone";
+  if (section === "parent") return "parent ops";
+  if (section === "namespaces") return "enter namespaces";
+  if (section === "exec") return `exec: ${execSteps[index] ?? index}`;
+  const op = opName(plan, { section, index });
+  if (op === undefined) return "run folder and log";
+  const list: readonly object[] = section === "host" ? plan.host : plan.child;
+  const subject = (list[index] as { target?: string; path?: string }).target ?? (list[index] as { path?: string }).path;
+  return `${section}: ${op}${subject ? ` ${subject}` : ""}`;
+}

@@ -1,0 +1,103 @@
+/** A connection to one shim: requests get the reply with their serial; exits are told without being asked. */
+import { getSystemErrorName } from "node:util";
+import { Seqpacket } from "../../sys/seqpacket.ts";
+import type { ShimExit, ShimFailure, ShimReply } from "./protocol.ts";
+import { decodeReply } from "./protocol.ts";
+
+/** A request that the shim refused or could not carry out. */
+export class ShimError extends Error {
+  readonly failure: ShimFailure;
+  /** Errno name. */
+  readonly code: string;
+
+  constructor(failure: ShimFailure) {
+    const code = errnoName(failure.errno);
+    super(`${failure.step}${failure.subject ? ` ${failure.subject}` : ""}: ${code}`);
+    this.name = "ShimError";
+    this.failure = failure;
+    this.code = code;
+  }
+}
+
+/** The shim is gone. */
+export class ShimGone extends Error {
+  constructor() {
+    super("the shim has gone away");
+    this.name = "ShimGone";
+  }
+}
+
+export function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}
+
+export interface ShimEvents {
+  exited(exit: ShimExit): void;
+  execExited(id: string, exit: ShimExit): void;
+  /** The connection ended, and not by close(). */
+  gone(): void;
+}
+
+type Pending = { resolve: (reply: ShimReply) => void; reject: (error: unknown) => void };
+
+export class ShimConnection {
+  readonly #socket: Seqpacket;
+  readonly #pending = new Map<number, Pending>();
+  #serial = 0;
+  #closed = false;
+
+  /** Takes the fd over. */
+  constructor(fd: number, events: ShimEvents) {
+    this.#socket = new Seqpacket(fd, {
+      message: (bytes) => this.#message(decodeReply(bytes), events),
+      end: () => {
+        this.#end();
+        events.gone();
+      },
+    });
+  }
+
+  /** `encode` gets the serial; the fds stay the caller's and may be closed when the promise of `sent` resolves. */
+  request(encode: (serial: number) => Buffer, fds: readonly number[] = [], sent?: () => void): Promise<ShimReply> {
+    if (this.#closed) {
+      sent?.();
+      return Promise.reject(new ShimGone());
+    }
+    const serial = ++this.#serial;
+    return new Promise<ShimReply>((resolve, reject) => {
+      this.#pending.set(serial, { resolve, reject });
+      this.#socket
+        .send(encode(serial), fds)
+        .catch(() => {
+          this.#pending.delete(serial);
+          reject(new ShimGone());
+        })
+        .finally(sent);
+    });
+  }
+
+  close(): void {
+    this.#socket.close();
+    this.#end();
+  }
+
+  #message(reply: ShimReply, events: ShimEvents): void {
+    if (reply.type === "exited") return events.exited(reply.exit);
+    if (reply.type === "execExited") return events.execExited(reply.id, reply.exit);
+    const pending = this.#pending.get(reply.serial);
+    this.#pending.delete(reply.serial);
+    if (reply.type === "failed") pending?.reject(new ShimError(reply.failure));
+    else pending?.resolve(reply);
+  }
+
+  #end(): void {
+    this.#closed = true;
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const one of pending) one.reject(new ShimGone());
+  }
+}

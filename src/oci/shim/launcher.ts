@@ -1,0 +1,182 @@
+/**
+ * The launcher: the resident process that shims are forked from, one per exec root. It is started when nobody answers on its
+ * socket, and again when it died; shims and containers do not depend on it. It also keeps named fds over a restart of the daemon.
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { systemError, unavailable } from "../../lib/errors.ts";
+import { nativeDir } from "../../sys/addon.ts";
+import { connectSeqpacket, Seqpacket } from "../../sys/seqpacket.ts";
+import { ByteReader, ByteWriter } from "../plan/bytes.ts";
+import { errnoName } from "./client.ts";
+import { launcherReply, launcherRequest, launcherVersion } from "./protocol.ts";
+
+interface Answer {
+  errno: number;
+  version: number;
+  fds: number[];
+}
+
+export class Launcher {
+  readonly #path: string;
+  #socket: Seqpacket | undefined;
+  #connecting: Promise<Seqpacket> | undefined;
+  #serial = 0;
+  readonly #pending = new Map<number, { resolve: (answer: Answer) => void; reject: (error: unknown) => void }>();
+
+  /** `path`: of its socket; the folder is made when missing. */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Connects, starting a launcher when there is none. */
+  async open(): Promise<void> {
+    await this.#connected();
+  }
+
+  /** Forks a shim that serves `fd`, which stays the caller's. Resolves when the request is on its way. */
+  async fork(fd: number): Promise<void> {
+    try {
+      await (await this.#connected()).send(this.#message(launcherRequest.fork, 0).bytes(), [fd]);
+    } catch {
+      // It died since the last use: once more with a new one.
+      this.#drop();
+      await (await this.#connected()).send(this.#message(launcherRequest.fork, 0).bytes(), [fd]);
+    }
+  }
+
+  /** Keeps `fds`, which stay the caller's, under `name`, instead of what was there. */
+  async put(name: string, fds: readonly number[]): Promise<void> {
+    await this.#named(launcherRequest.put, name, fds);
+  }
+
+  /** New fds of what was put under the name; undefined when there is nothing. */
+  async get(name: string): Promise<number[] | undefined> {
+    const answer = await this.#ask(launcherRequest.get, name, []);
+    return answer.errno === 0 ? answer.fds : undefined;
+  }
+
+  async drop(name: string): Promise<void> {
+    await this.#named(launcherRequest.drop, name, []);
+  }
+
+  /** Ends the launcher. Shims live on. */
+  async end(): Promise<void> {
+    await this.#ask(launcherRequest.end, undefined, []).catch(() => undefined);
+    this.#drop();
+  }
+
+  close(): void {
+    this.#drop();
+  }
+
+  async #named(type: number, name: string, fds: readonly number[]): Promise<void> {
+    const answer = await this.#ask(type, name, fds);
+    if (answer.errno !== 0) throw systemError(`the launcher refused to keep ${name}: ${errnoName(answer.errno)}`);
+  }
+
+  async #ask(type: number, name: string | undefined, fds: readonly number[]): Promise<Answer> {
+    return this.#askOn(await this.#connected(), type, name, fds);
+  }
+
+  #askOn(socket: Seqpacket, type: number, name: string | undefined, fds: readonly number[]): Promise<Answer> {
+    const serial = ++this.#serial;
+    const w = this.#message(type, serial);
+    if (name !== undefined) w.string(name);
+    return new Promise((resolve, reject) => {
+      this.#pending.set(serial, { resolve, reject });
+      socket.send(w.bytes(), fds).catch((error: unknown) => {
+        this.#pending.delete(serial);
+        reject(error as Error);
+      });
+    });
+  }
+
+  #message(type: number, serial: number): ByteWriter {
+    const w = new ByteWriter(64);
+    w.u8(type);
+    w.u32(serial);
+    return w;
+  }
+
+  #connected(): Promise<Seqpacket> {
+    if (this.#socket) return Promise.resolve(this.#socket);
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
+    return this.#connecting;
+  }
+
+  async #connect(): Promise<Seqpacket> {
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const fd = this.#dial() ?? (await this.#start());
+      const socket = this.#listen(fd);
+      const answer = await this.#askOn(socket, launcherRequest.hello, undefined, []).catch(() => undefined);
+      if (answer?.version === launcherVersion) return (this.#socket = socket);
+      // A launcher of another version of this program makes room; its shims live on.
+      if (answer) await this.#askOn(socket, launcherRequest.end, undefined, []).catch(() => undefined);
+      socket.close();
+    }
+    throw unavailable(`the launcher at ${this.#path} does not answer: see whether another version of gantryd runs`);
+  }
+
+  #dial(): number | undefined {
+    try {
+      return connectSeqpacket(this.#path);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" || code === "ECONNREFUSED") return undefined;
+      throw error;
+    }
+  }
+
+  async #start(): Promise<number> {
+    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o711 });
+    const program = join(nativeDir, "gantry-shim");
+    const output: Buffer[] = [];
+    const child = spawn(program, ["launcher", this.#path], { stdio: ["ignore", "ignore", "pipe"], env: {}, cwd: "/" });
+    child.stderr.on("data", (chunk: Buffer) => output.push(chunk));
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", resolve);
+    });
+    child.stderr.destroy();
+    // Two that start at once: one of them waits for the other's socket.
+    for (let tries = 0; code === 0 && tries < 50; tries++) {
+      const fd = this.#dial();
+      if (fd !== undefined) return fd;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw unavailable(`the launcher did not start: ${Buffer.concat(output).toString().trim() || `${program} ended with ${code}`}`);
+  }
+
+  #listen(fd: number): Seqpacket {
+    const socket: Seqpacket = new Seqpacket(fd, {
+      message: (bytes, fds) => this.#answer(bytes, fds),
+      end: () => {
+        if (this.#socket === socket) this.#socket = undefined;
+        this.#rejectPending();
+      },
+    });
+    return socket;
+  }
+
+  #answer(bytes: Buffer, fds: number[]): void {
+    const r = new ByteReader(bytes);
+    const failed = r.u8() === launcherReply.failed;
+    const pending = this.#pending.get(r.u32());
+    const value = r.u32();
+    pending?.resolve({ errno: failed ? value : 0, version: failed ? 0 : value, fds });
+  }
+
+  #rejectPending(): void {
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const one of pending) one.reject(unavailable("the launcher has gone away"));
+  }
+
+  #drop(): void {
+    this.#socket?.close();
+    this.#socket = undefined;
+    this.#rejectPending();
+  }
+}

@@ -1,0 +1,241 @@
+/** A task as the engine sees it: requests to its shim, and what can be done by its cgroups without the shim. */
+import { closeSync, readFileSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Duplex } from "node:stream";
+import type { AttachOptions, ExecRequest, ExecTask, ExitStatus, Task } from "../core/runtime.ts";
+import type { TaskStats } from "../core/stats.ts";
+import { notFound, systemError } from "../lib/errors.ts";
+import type { OciResources, OciSpec } from "../lib/oci-spec.ts";
+import { sealedMemory } from "../sys/seqpacket.ts";
+import { applyWrite } from "./cgroups/apply.ts";
+import type { CgroupGroup } from "./cgroups/groups.ts";
+import { containerGroups, freezerFile, processesPath } from "./cgroups/groups.ts";
+import { updateWrites } from "./cgroups/resources.ts";
+import { readStats } from "./cgroups/stats.ts";
+import { compileExec } from "./compile/compile.ts";
+import type { HostFacts } from "./host.ts";
+import { encodeExecPlan } from "./plan/encode.ts";
+import { ShimConnection, ShimError, ShimGone } from "./shim/client.ts";
+import { requestError, startError } from "./shim/failure.ts";
+import { ShimExec } from "./shim/exec.ts";
+import { openAttachment } from "./shim/stream.ts";
+import type { TaskFolder } from "./shim/folder.ts";
+import { processesOf, purgeFolder, readExitRecord } from "./shim/folder.ts";
+import type { ExecMessage, ShimExit } from "./shim/protocol.ts";
+import { encodeAttach, encodeExec, encodeRelease, encodeResize, encodeSignal, encodeStart, inlinePlanBytes } from "./shim/protocol.ts";
+
+/** What an exit looks like when nobody was there to see it: as after SIGKILL. */
+const unseenExit = (): ExitStatus => ({ code: 137, at: BigInt(Date.now()) * 1_000_000n, oomKilled: false });
+
+export interface TaskOptions {
+  id: string;
+  folder: TaskFolder;
+  spec: OciSpec;
+  host: HostFacts;
+  /** Position of a network namespace's fd among the plan's, if one was given. */
+  netnsFd: number | undefined;
+  pid: number;
+  startedAt: bigint | undefined;
+}
+
+interface Exec {
+  exit: (exit: ExitStatus) => void;
+}
+
+export class ShimTask implements Task {
+  readonly id: string;
+  pid: number;
+  startedAt: bigint | undefined;
+  readonly exited: Promise<ExitStatus>;
+  readonly #options: TaskOptions;
+  readonly #groups: CgroupGroup[];
+  readonly #connection: ShimConnection;
+  readonly #execs = new Map<string, Exec>();
+  #exit!: (exit: ExitStatus) => void;
+  #released: Promise<void> | undefined;
+  #over = false;
+  /** Connection closed by us: exits go unheard, and that is meant. */
+  #closed = false;
+
+  /** `fd`: connected to the shim; taken over. */
+  constructor(fd: number, options: TaskOptions) {
+    this.id = options.id;
+    this.pid = options.pid;
+    this.startedAt = options.startedAt;
+    this.#options = options;
+    this.#groups = containerGroups(options.host.cgroups, options.spec.linux?.cgroupsPath, options.id);
+    this.exited = new Promise((resolve) => (this.#exit = resolve));
+    this.#connection = new ShimConnection(fd, {
+      exited: (exit) => this.exitedWith(exit),
+      execExited: (id, exit) => this.#execExited(id, exit),
+      gone: () => void this.#gone(),
+    });
+  }
+
+  /** For the runtime, which makes and recovers tasks. */
+  get connection(): ShimConnection {
+    return this.#connection;
+  }
+
+  exitedWith(exit: ShimExit): void {
+    this.#over = true;
+    this.#exit({ code: exit.code, at: exit.at, oomKilled: exit.oomKilled });
+  }
+
+  async start(): Promise<void> {
+    const reply = await this.#connection.request(encodeStart).catch(async (error: unknown) => {
+      // What failed to start is over: nobody else would take it away.
+      if (error instanceof ShimError && error.failure.section === "exec") await this.release();
+      throw startError(error, "start");
+    });
+    if (reply.type === "started") this.startedAt = reply.startedAt;
+  }
+
+  async signal(signal: number, options: { all?: boolean } = {}): Promise<void> {
+    if (this.#over) throw notFound(`task ${this.id} has ended`);
+    await this.#request((serial) => encodeSignal(serial, "", signal, options.all ?? false), `signal ${signal} to task ${this.id}`);
+  }
+
+  async attach(options: AttachOptions): Promise<Duplex> {
+    const { stream, theirs } = openAttachment();
+    try {
+      await this.#request((serial) => encodeAttach(serial, "", options), `attaching to task ${this.id}`, [theirs]);
+      return stream;
+    } catch (error) {
+      stream.destroy();
+      throw error;
+    } finally {
+      closeSync(theirs);
+    }
+  }
+
+  async resize(size: { width: number; height: number }): Promise<void> {
+    await this.#request((serial) => encodeResize(serial, "", size), `resizing task ${this.id}`);
+  }
+
+  async exec(request: ExecRequest): Promise<ExecTask> {
+    const { spec, host, netnsFd } = this.#options;
+    const plan = encodeExecPlan(compileExec(request.process, spec, { id: this.id, host, ...(netnsFd !== undefined && { netnsFd }) }));
+    const exited = new Promise<ExitStatus>((resolve) => this.#execs.set(request.id, { exit: resolve }));
+    try {
+      const { pid, stream } = await this.#startExec(request, plan);
+      return new ShimExec({ id: request.id, pid, exited, stream, connection: this.#connection });
+    } catch (error) {
+      this.#execs.delete(request.id);
+      throw startError(error instanceof ShimGone ? notFound(`task ${this.id} has ended`, error) : error, "exec");
+    }
+  }
+
+  async #startExec(request: ExecRequest, plan: Buffer): Promise<{ pid: number; stream: Duplex | undefined }> {
+    const { stdio, attach } = request;
+    const inline = plan.length <= inlinePlanBytes;
+    const message: ExecMessage = {
+      id: request.id,
+      terminal: stdio.terminal,
+      stdin: stdio.stdin,
+      stdinOnce: stdio.stdinOnce,
+      width: stdio.consoleSize?.width ?? 0,
+      height: stdio.consoleSize?.height ?? 0,
+      attach,
+      plan: inline ? plan : undefined,
+    };
+    const fds = inline ? [] : [sealedMemory("plan", plan)];
+    const attachment = attach && openAttachment();
+    if (attachment) fds.push(attachment.theirs);
+    try {
+      const reply = await this.#connection.request((serial) => encodeExec(serial, message), fds, () => fds.forEach((fd) => closeSync(fd)));
+      return { pid: reply.type === "execStarted" ? reply.pid : 0, stream: attachment?.stream };
+    } catch (error) {
+      attachment?.stream.destroy();
+      throw error;
+    }
+  }
+
+  async pids(): Promise<number[]> {
+    const path = processesPath(this.#groups);
+    if (path === undefined) return this.#over ? [] : [this.pid];
+    return await processesOf(path.replace(/\/cgroup\.procs$/, ""));
+  }
+
+  stats(): Promise<TaskStats> {
+    return readStats(this.#groups, this.pid);
+  }
+
+  pause(): Promise<void> {
+    return this.#freeze(true);
+  }
+
+  resume(): Promise<void> {
+    return this.#freeze(false);
+  }
+
+  async #freeze(frozen: boolean): Promise<void> {
+    const file = freezerFile(this.#groups);
+    if (!file) throw systemError("this machine has no freezer cgroup: a container cannot be paused");
+    const value = frozen ? file.freeze : file.thaw;
+    for (let tries = 0; tries < 1000; tries++) {
+      writeFileSync(file.path, value, { flag: "r+" });
+      if (readFileSync(file.state, "utf8").includes(file.frozen) === frozen) return;
+      await sleep(tries < 10 ? 1 : 5);
+    }
+    // Half frozen is worse than not: whoever asked can ask again.
+    if (frozen) writeFileSync(file.path, file.thaw, { flag: "r+" });
+    throw systemError(`task ${this.id} did not ${frozen ? "freeze" : "thaw"} within five seconds`);
+  }
+
+  update(resources: OciResources): Promise<void> {
+    const read = (path: string): string | undefined => {
+      try {
+        return readFileSync(path, "utf8");
+      } catch {
+        return undefined;
+      }
+    };
+    try {
+      for (const write of updateWrites(this.#groups, resources, { files: this.#options.host.cgroups.files, read })) applyWrite(write);
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  release(): Promise<void> {
+    this.#released ??= this.#release();
+    return this.#released;
+  }
+
+  async #release(): Promise<void> {
+    await this.exited;
+    const told = await this.#connection.request(encodeRelease).catch(() => undefined);
+    this.#closed = true;
+    this.#connection.close();
+    // Without an answer nobody has cleaned up.
+    if (told?.type !== "ok") await purgeFolder(this.#options.folder);
+  }
+
+  /** Disconnects; the task goes on. */
+  close(): void {
+    this.#closed = true;
+    this.#connection.close();
+  }
+
+  async #request(encode: (serial: number) => Buffer, what: string, fds: readonly number[] = []): Promise<void> {
+    await this.#connection.request(encode, fds).catch((error: unknown) => {
+      throw requestError(error, what);
+    });
+  }
+
+  #execExited(id: string, exit: ShimExit): void {
+    this.#execs.get(id)?.exit({ code: exit.code, at: exit.at, oomKilled: exit.oomKilled });
+    this.#execs.delete(id);
+  }
+
+  /** The shim is gone: it had ended the task, or it was killed and what it held has to be collected. */
+  async #gone(): Promise<void> {
+    if (this.#closed) return;
+    const exit = readExitRecord(this.#options.folder);
+    if (!exit && !this.#over) await purgeFolder(this.#options.folder).catch(() => undefined);
+    for (const id of [...this.#execs.keys()]) this.#execExited(id, unseenExit());
+    this.exitedWith(exit ?? unseenExit());
+  }
+}
