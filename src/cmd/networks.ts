@@ -1,6 +1,6 @@
 /** Chooses and wires the network drivers of a daemon. */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord } from "../core/container.ts";
 import type { EventSink } from "../core/events.ts";
@@ -13,8 +13,10 @@ import { createNullDriver } from "../drivers/network-null/driver.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
 import type { Networks } from "../engine/networks/networks.ts";
 import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
+import { parseResolvConf } from "../engine/networks/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
-import { requirePrefix } from "../lib/ip.ts";
+import { parsePrefix, requirePrefix } from "../lib/ip.ts";
+import type { IpPrefix } from "../lib/ip.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
 import type { NetworkKernel } from "../sys/netlink/kernel.ts";
 import { createSandboxNamespace } from "../sys/netlink/sandbox.ts";
@@ -49,16 +51,19 @@ export interface NetworkWiring {
   poolSize?: number;
   /** The namespace that stands for the host's, for tests; -1 is the process's own. */
   netns?: number;
+  /** The host's resolv.conf, for tests. */
+  hostResolvConf?: string;
 }
 
 const POOL_SIZE = 8;
+const HOST_RESOLV_CONF = "/etc/resolv.conf";
 
 /** Opens the networks of the daemon with that data root. The default bridge is there when this resolves. */
 export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
   const { flags, warn } = wiring;
   const kernel = openNetworkKernel(wiring.netns ?? -1);
   const tag = daemonTag(wiring.dataRoot);
-  const settings = await bridgeSettings(kernel, flags, tag);
+  const settings = await bridgeSettings(kernel, wiring, tag);
   const bridge = createBridgeDriver({
     kernel,
     openSandbox: (sandbox) => openNetworkKernel(sandbox.fd),
@@ -78,7 +83,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     events: wiring.events,
     findContainer: wiring.findContainer,
     containerFolder: wiring.containerFolder,
-    hostFiles: { hosts: "/etc/hosts", resolvConf: "/etc/resolv.conf", ipv6: existsSync("/proc/sys/net/ipv6") },
+    hostFiles: { hosts: "/etc/hosts", resolvConf: wiring.hostResolvConf ?? HOST_RESOLV_CONF, ipv6: existsSync("/proc/sys/net/ipv6") },
     dns: flags.dns,
     hostGateways: flags.hostGatewayIps,
     warn,
@@ -95,7 +100,14 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
 /** Tells the daemons of a machine apart by their data roots. */
 const daemonTag = (dataRoot: string): string => createHash("sha256").update(dataRoot).digest("hex").slice(0, 4);
 
-async function bridgeSettings(kernel: NetworkKernel, flags: NetworkFlags, tag: string): Promise<DefaultBridgeSettings | undefined> {
+/** A subnet that held the host's name servers would hide them. */
+function nameservers(path: string): IpPrefix[] {
+  const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+  return parseResolvConf(text).nameservers.flatMap((server) => parsePrefix(`${server}/32`) ?? []);
+}
+
+async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag: string): Promise<DefaultBridgeSettings | undefined> {
+  const { flags } = wiring;
   if (flags.bridge === "none") return undefined;
   const name = flags.bridge === "" ? await freeBridgeName(kernel, ownerAlias(tag)) : flags.bridge;
   const present = await bridgeAddress(kernel, name);
@@ -106,7 +118,7 @@ async function bridgeSettings(kernel: NetworkKernel, flags: NetworkFlags, tag: s
     mtu: flags.mtu,
     masquerade: flags.ipMasq,
     ...(present ? { present } : {}),
-    avoid: await hostPrefixes(kernel, name),
+    avoid: [...(await hostPrefixes(kernel, name)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],
   };
 }
 

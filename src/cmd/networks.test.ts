@@ -1,0 +1,170 @@
+/** The networks of a daemon as wired, in a namespace that plays the host. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { emptyConfig, emptyHostConfig } from "../core/container-config.ts";
+import type { ContainerRecord } from "../core/container.ts";
+import type { Networks } from "../engine/networks/networks.ts";
+import { networkMigrations } from "../engine/networks/store.ts";
+import { codeOf, notFound } from "../lib/errors.ts";
+import { parsePrefix } from "../lib/ip.ts";
+import { openDatabase } from "../sys/database.ts";
+import { openNetworkKernel } from "../sys/netlink/kernel.ts";
+import { canReach, cannotUnshare, inNamespace } from "../sys/netlink/namespace.testing.ts";
+import type { Netns } from "../sys/netlink/netns.ts";
+import { createSandboxNamespace } from "../sys/netlink/sandbox.ts";
+import { DEFAULT_NETWORK_FLAGS, openNetworks } from "./networks.ts";
+import type { NetworkFlags } from "./networks.ts";
+
+interface Daemon {
+  networks: Networks;
+  warnings: string[];
+}
+
+function machine(t: TestContext): { host: Promise<Netns>; root: string; start(flags?: Partial<NetworkFlags>, more?: { dataRoot?: string; poolSize?: number }): Promise<Daemon> } {
+  const root = mkdtempSync(join(tmpdir(), "gantry-net-"));
+  const host = createSandboxNamespace();
+  const open: Networks[] = [];
+  writeFileSync(join(root, "resolv.conf"), "nameserver 172.18.0.53\n");
+  t.after(async () => {
+    for (const networks of open) await networks.close();
+    (await host).close();
+    rmSync(root, { recursive: true, force: true });
+  });
+  const start = async (flags: Partial<NetworkFlags> = {}, { dataRoot = root, poolSize = 0 } = {}): Promise<Daemon> => {
+    const warnings: string[] = [];
+    const networks = await openNetworks({
+      database: openDatabase(join(root, `${dataRoot.replaceAll("/", "_")}.db`), networkMigrations),
+      dataRoot,
+      flags: { ...DEFAULT_NETWORK_FLAGS, ...flags },
+      events: { emit: () => {} },
+      findContainer: (ref) => {
+        throw notFound(`No such container: ${ref}`);
+      },
+      containerFolder: (id) => join(root, "containers", id),
+      warn: (message) => void warnings.push(message),
+      netns: (await host).fd,
+      hostResolvConf: join(root, "resolv.conf"),
+      poolSize,
+    });
+    open.push(networks);
+    return { networks, warnings };
+  };
+  return { host, root, start };
+}
+
+const container = (id: string, mode = "bridge"): ContainerRecord =>
+  ({ id, name: id, config: { ...emptyConfig(), Hostname: id }, hostConfig: { ...emptyHostConfig(), NetworkMode: mode }, networkingConfig: { EndpointsConfig: null } }) as unknown as ContainerRecord;
+
+const bridgeOf = ({ networks }: Daemon): string => {
+  const { options, pool } = networks.find("bridge");
+  return `${options["com.docker.network.bridge.name"]} ${pool!.subnet} ${pool!.gateway}`;
+};
+const real = (name: string, run: (t: TestContext) => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
+
+real("the default bridge is docker0 where nobody else has it, and this daemon's again after a restart", async (t) => {
+  const { start } = machine(t);
+  const first = await start();
+  assert.equal(bridgeOf(first), "docker0 172.17.0.0/16 172.17.0.1");
+  await first.networks.close();
+  await sleep(20);
+  assert.equal(bridgeOf(await start()), "docker0 172.17.0.0/16 172.17.0.1");
+});
+
+real("another engine's docker0 is left alone; daemons with other data roots have their own", async (t) => {
+  const { host, start } = machine(t);
+  inNamespace(await host, "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up");
+  assert.equal(bridgeOf(await start()), "gantry0 172.19.0.0/16 172.19.0.1");
+  assert.equal(bridgeOf(await start({}, { dataRoot: "/another" })), "gantry1 172.20.0.0/16 172.20.0.1");
+});
+
+real("the subnet avoids what the host routes and its name servers", async (t) => {
+  const { host, start } = machine(t);
+  inNamespace(await host, "ip link add up0 type bridge; ip link set up0 up; ip addr add 172.17.9.1/24 dev up0; ip route add 172.19.0.0/16 dev up0");
+  assert.equal(bridgeOf(await start()), "docker0 172.20.0.0/16 172.20.0.1");
+});
+
+real("--bridge, --bip, --fixed-cidr, --mtu, --default-address-pool", async (t) => {
+  const { host, start } = machine(t);
+  const named = await start({ bridge: "mybr", bip: "10.5.0.1/24", fixedCidr: "10.5.0.64/26", mtu: 1400 });
+  assert.equal(bridgeOf(named), "mybr 10.5.0.0/24 10.5.0.1");
+  const sandbox = await named.networks.connect(container("c1"));
+  assert.equal(sandbox.endpoint!.ipAddress, "10.5.0.64");
+  assert.match(inNamespace({ fd: sandbox.netnsFd! }, "ip link show eth0"), /mtu 1400/);
+  assert.match(inNamespace(await host, "ip link show mybr"), /mtu 1400/);
+  const pooled = await start({ defaultAddressPools: [{ base: "10.96.0.0/12", size: 22 }] }, { dataRoot: "/pooled" });
+  assert.equal(bridgeOf(pooled), "docker0 10.96.0.0/22 10.96.0.1");
+  await assert.rejects(start({ bridge: "bad", bip: "10.5.0.1" }, { dataRoot: "/bad" }), /invalid --bip/);
+});
+
+real("a user's own bridge is used with its address, and kept", async (t) => {
+  const { host, start } = machine(t);
+  inNamespace(await host, "ip link add mine type bridge; ip addr add 10.44.0.9/24 dev mine; ip link set mine up");
+  const daemon = await start({ bridge: "mine" });
+  assert.equal(bridgeOf(daemon), "mine 10.44.0.0/24 10.44.0.9");
+  assert.equal((await daemon.networks.connect(container("c1"))).endpoint!.gateway, "10.44.0.9");
+});
+
+real("--bridge none: no bridge, no table, no forwarding", async (t) => {
+  const { host, start } = machine(t);
+  const { networks } = await start({ bridge: "none" });
+  assert.deepEqual(networks.list().map(({ name }) => name), ["host", "none"]);
+  assert.equal(inNamespace(await host, "nft list ruleset; ip -br link | grep -v ^lo || true"), "");
+  await assert.rejects(networks.connect(container("c1")), (error) => codeOf(error) === "not-found");
+  const sandbox = await networks.connect(container("c2", "none"));
+  assert.equal(inNamespace({ fd: sandbox.netnsFd! }, "ls /proc/sys/net/ipv4/conf | grep -v -e all -e default"), "lo\n");
+});
+
+real("containers from prepared sandboxes talk to each other; a restart keeps a running one connected and reuses what others had", async (t) => {
+  const { host, start } = machine(t);
+  const first = await start({}, { poolSize: 3 });
+  await first.networks.prepared();
+  const [a, b] = [await first.networks.connect(container("a")), await first.networks.connect(container("b"))];
+  const [inA, inB] = [{ fd: a.netnsFd! }, { fd: b.netnsFd! }];
+  assert.ok(canReach(inA, b.endpoint!.ipAddress));
+  assert.ok(canReach(inA, "172.17.0.1"));
+  await first.networks.close();
+  await sleep(20);
+  const second = await start();
+  await second.networks.collect((id) => id === "a");
+  assert.ok(canReach(await host, a.endpoint!.ipAddress), "still connected");
+  assert.equal((await second.networks.connect(container("c"))).endpoint!.ipAddress, "172.17.0.4", "b's is not free while its namespace lives");
+  const deadline = performance.now() + 4000;
+  while (canReach(inB, "172.17.0.1")) {
+    assert.ok(performance.now() < deadline, "b was not disconnected");
+    await sleep(100);
+  }
+  assert.equal((await second.networks.connect(container("d"))).endpoint!.ipAddress, "172.17.0.3");
+  assert.deepEqual(second.warnings, []);
+});
+
+real("many connects and disconnects at once leave nothing", async (t) => {
+  const { host, start } = machine(t);
+  const { networks, warnings } = await start({}, { poolSize: 4 });
+  await networks.prepared();
+  const kernel = openNetworkKernel((await host).fd);
+  const ids = Array.from({ length: 60 }, (_, index) => `c${index}`);
+  const addresses = new Set<string>();
+  for (let at = 0; at < ids.length; at += 20) {
+    const batch = ids.slice(at, at + 20);
+    const sandboxes = await Promise.all(batch.map((id) => networks.connect(container(id))));
+    for (const { endpoint } of sandboxes) {
+      assert.ok(parsePrefix(`${endpoint!.ipAddress}/16`));
+      addresses.add(endpoint!.ipAddress);
+    }
+    await Promise.all(batch.map((id) => networks.disconnect(container(id))));
+  }
+  assert.ok(addresses.size >= 20);
+  await networks.close();
+  const deadline = performance.now() + 4000;
+  while ((await kernel.links()).some(({ kind }) => kind === "veth")) {
+    assert.ok(performance.now() < deadline, "interfaces are left");
+    await sleep(20);
+  }
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(networks.find("bridge").endpoints, []);
+});
