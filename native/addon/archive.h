@@ -209,4 +209,14 @@ int tree_usage(int dir, struct tree_usage *usage);
 /* Copies what is inside `from` into `to`, with owners, modes, times, xattrs, hard links, devices and holes. */
 int tree_copy(int from, int to);
 
+/* kind: 'A' added, 'C' changed, 'D' deleted. path has no leading slash. Returns 0, or -1 to stop. */
+typedef int (*tree_change_callback)(void *context, char kind, const char *path);
+/* overlay: `dir` is an upper folder and `lowers` those below it, topmost first; else `lowers` is one older whole tree, or none. */
+int tree_diff(int dir, const int *lowers, size_t count, bool overlay, tree_change_callback report, void *context);
+
+/* ---- archive_overlay.c ---- */
+
+/* An O_PATH-like fd of the root of a mount that is attached nowhere. */
+int overlay_open(const char *const *lowers, size_t count, const char *upper, const char *work, const char *const *options, size_t option_count);
+
 #endif

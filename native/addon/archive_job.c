@@ -70,7 +70,7 @@ napi_value archive_job_start(napi_env env, struct archive_job *job) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, 1 << 20);
+  pthread_attr_setstacksize(&attributes, 8 << 20);
   pthread_t id;
   int result = pthread_create(&id, &attributes, thread, job);
   pthread_attr_destroy(&attributes);

@@ -14,6 +14,11 @@ struct tree_call {
   int from, to;
   char name[256];
   struct tree_usage usage;
+  int *lowers;
+  size_t lower_count;
+  bool overlay;
+  char *changes; /* kind, path, NUL; repeated */
+  size_t changes_size, changes_room;
 };
 
 static void release(napi_env env, struct archive_job *job) {
@@ -21,6 +26,9 @@ static void release(napi_env env, struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
   if (call->from >= 0) close(call->from);
   if (call->to >= 0) close(call->to);
+  for (size_t i = 0; i < call->lower_count; i++) close(call->lowers[i]);
+  free(call->lowers);
+  free(call->changes);
 }
 
 static int32_t int_of(napi_env env, napi_value value) {
@@ -104,6 +112,123 @@ static napi_value sync_file_system(napi_env env, napi_callback_info info) {
   return call ? archive_job_start(env, &call->job) : NULL;
 }
 
+static int run_copy(struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  return tree_copy(call->from, call->to) ? archive_fail(&job->error, errno, "", "cannot copy") : 0;
+}
+
+/* treeCopy(fromFd, toFd): a promise. */
+static napi_value copy(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct tree_call *call = begin(env, arguments[0], run_copy);
+  if (!call) return NULL;
+  call->to = fcntl(int_of(env, arguments[1]), F_DUPFD_CLOEXEC, 3);
+  return archive_job_start(env, &call->job);
+}
+
+static int keep_change(void *context, char kind, const char *path) {
+  struct tree_call *call = context;
+  size_t size = strlen(path) + 2;
+  if (call->changes_size + size > call->changes_room) {
+    size_t room = (call->changes_room + size) * 2;
+    char *grown = room > 256 << 20 ? NULL : realloc(call->changes, room);
+    if (!grown) {
+      errno = ENOMEM;
+      return -1;
+    }
+    call->changes = grown;
+    call->changes_room = room;
+  }
+  call->changes[call->changes_size] = kind;
+  memcpy(call->changes + call->changes_size + 1, path, size - 1);
+  call->changes_size += size;
+  return 0;
+}
+
+static int run_diff(struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  return tree_diff(call->from, call->lowers, call->lower_count, call->overlay, keep_change, call) ? archive_fail(&job->error, errno, "", "cannot compare") : 0;
+}
+
+static napi_value changes_value(napi_env env, struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  napi_value buffer;
+  napi_create_buffer_copy(env, call->changes_size, call->changes ? call->changes : "", NULL, &buffer);
+  return buffer;
+}
+
+/* treeDiff(dirFd, lowerFds, overlay): a promise of a Buffer of kind ('A', 'C', 'D') and path, each ended by NUL. */
+static napi_value diff(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  uint32_t length = 0;
+  napi_value arguments[3];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct tree_call *call = begin(env, arguments[0], run_diff);
+  if (!call) return NULL;
+  napi_get_array_length(env, arguments[1], &length);
+  napi_get_value_bool(env, arguments[2], &call->overlay);
+  call->lowers = calloc(length + 1, sizeof(int));
+  for (uint32_t i = 0; call->lowers && i < length; i++) {
+    napi_value item;
+    napi_get_element(env, arguments[1], i, &item);
+    call->lowers[call->lower_count++] = fcntl(int_of(env, item), F_DUPFD_CLOEXEC, 3);
+  }
+  call->job.value = changes_value;
+  return archive_job_start(env, &call->job);
+}
+
+/* The strings of an array, in one allocation. NULL with an exception. */
+static char **strings_of(napi_env env, napi_value array, size_t *count) {
+  uint32_t length = 0;
+  size_t total = 0, size;
+  napi_get_array_length(env, array, &length);
+  for (uint32_t i = 0; i < length; i++) {
+    napi_value item;
+    napi_get_element(env, array, i, &item);
+    if (napi_get_value_string_utf8(env, item, NULL, 0, &size) != napi_ok) {
+      napi_throw_type_error(env, "EINVAL", "expected strings");
+      return NULL;
+    }
+    total += size + 1;
+  }
+  char **list = malloc((length + 1) * sizeof *list + total), *room = (char *)(list + length + 1);
+  if (!list) {
+    addon_throw_errno(env, ENOMEM, "malloc");
+    return NULL;
+  }
+  for (uint32_t i = 0; i < length; i++) {
+    napi_value item;
+    napi_get_element(env, array, i, &item);
+    napi_get_value_string_utf8(env, item, room, total, &size);
+    list[i] = room;
+    room += size + 1;
+    total -= size + 1;
+  }
+  *count = length;
+  return list;
+}
+
+/* overlayOpen(lowers, [upper, work] or [], options): an fd of the root of an overlay that is mounted nowhere. */
+static napi_value open_overlay(napi_env env, napi_callback_info info) {
+  size_t count = 3, lower_count, own_count, option_count;
+  napi_value arguments[3], value = NULL;
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  char **lowers = strings_of(env, arguments[0], &lower_count), **own = lowers ? strings_of(env, arguments[1], &own_count) : NULL;
+  char **options = own ? strings_of(env, arguments[2], &option_count) : NULL;
+  if (options) {
+    bool writable = own_count == 2;
+    int fd = overlay_open((const char *const *)lowers, lower_count, writable ? own[0] : "", writable ? own[1] : "", (const char *const *)options, option_count);
+    if (fd < 0) addon_throw_errno(env, errno, "fsmount");
+    else napi_create_int32(env, fd, &value);
+  }
+  free(lowers);
+  free(own);
+  free(options);
+  return value;
+}
+
 /* openInRoot(rootFd, path, flags): an fd, links resolved inside the root. Throws the errno. */
 static napi_value open_path(napi_env env, napi_callback_info info) {
   size_t count = 3, size;
@@ -136,5 +261,6 @@ static napi_value link_file(napi_env env, napi_callback_info info) {
 int register_archive_tree(napi_env env, napi_value exports) {
   return addon_function(env, exports, "treeRemove", remove_tree) || addon_function(env, exports, "treeUsage", usage) ||
          addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path) ||
-         addon_function(env, exports, "linkFile", link_file);
+         addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "treeCopy", copy) ||
+         addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "overlayOpen", open_overlay);
 }

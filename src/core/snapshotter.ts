@@ -83,3 +83,10 @@ export interface SnapshotChange {
   /** Absolute inside the container. */
   path: string;
 }
+
+const kinds = { A: "added", C: "modified", D: "deleted" } as const;
+
+/** Changes as drivers find them, in the order and form of the interface. */
+export function sortedChanges(changes: readonly { kind: "A" | "C" | "D"; path: string }[]): SnapshotChange[] {
+  return changes.map(({ kind, path }) => ({ kind: kinds[kind], path: `/${path}` })).sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+}

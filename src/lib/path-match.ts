@@ -30,7 +30,7 @@ function toExpression(pattern: string): RegExp | undefined {
   }
 }
 
-const quoted = (c: string): string => c.replace(/[\\^$.*+?()[\]{}|/-]/, "\\$&");
+const quoted = (c: string): string => c.replace(/[\\^$.*+?()[\]{}|/]/, "\\$&");
 
 function endOfClass(pattern: string, start: number): number | undefined {
   const first = pattern.charAt(start + 1) === "^" ? start + 2 : start + 1;
@@ -43,6 +43,6 @@ function endOfClass(pattern: string, start: number): number | undefined {
 
 function classSource(body: string): string {
   const negated = body.startsWith("^");
-  const members = (negated ? body.slice(1) : body).replace(/\\(.)|([[\]^&~|])/gs, (_, escaped: string | undefined, plain: string | undefined) => `\\${escaped ?? plain ?? ""}`);
+  const members = (negated ? body.slice(1) : body).replace(/\\(.)|([[^])/gsu, (_, escaped: string | undefined, plain: string | undefined) => (escaped === "-" ? "\\-" : quoted(escaped ?? plain ?? "")));
   return `[${negated ? "^" : ""}${members}]`;
 }

@@ -67,6 +67,9 @@ const native = addon as unknown as {
   syncFileSystem(fd: number): Promise<void>;
   openInRoot(root: number, path: string, flags: number): number;
   linkFile(fd: number, path: string): void;
+  treeCopy(from: number, to: number): Promise<void>;
+  treeDiff(dir: number, lowers: number[], overlay: boolean): Promise<Buffer>;
+  overlayOpen(lowers: readonly string[], own: readonly string[], options: readonly string[]): number;
 };
 
 export interface TreeUsage {
@@ -141,3 +144,45 @@ function withDirectory<T>(path: string, run: (fd: number) => T): T {
 
 /** Gives the file of `fd` a further name on its file system. */
 export const linkFile = (fd: number, path: string): void => native.linkFile(fd, path);
+
+/** Copies what is inside a folder into another, empty one: with owners, modes, times, xattrs, hard links, devices and holes. */
+export async function copyTree(from: string, to: string): Promise<void> {
+  await withDirectory(from, (source) => withDirectory(to, (target) => native.treeCopy(source, target)));
+}
+
+export interface TreeChange {
+  kind: "A" | "C" | "D";
+  /** Without a leading slash; bytes that are not UTF-8 are replaced. */
+  path: string;
+}
+
+/** What an overlay's upper folder changes in the lower ones (topmost first), or with `overlay` false, what a tree changes in an older copy. */
+export async function diffTree(dir: string, lowers: readonly string[], overlay: boolean): Promise<TreeChange[]> {
+  const fds: number[] = [];
+  let work: Promise<Buffer>;
+  try {
+    for (const lower of lowers) fds.push(openDirectory(lower));
+    work = withDirectory(dir, (fd) => native.treeDiff(fd, fds, overlay));
+  } finally {
+    for (const fd of fds) closeSync(fd);
+  }
+  const changes: TreeChange[] = [];
+  const bytes = await work;
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(0, at);
+    changes.push({ kind: String.fromCharCode(bytes[at] ?? 0) as TreeChange["kind"], path: bytes.toString("utf8", at + 1, end) });
+    at = end + 1;
+  }
+  return changes;
+}
+
+export interface OverlayFolders {
+  /** Topmost first. */
+  lower: readonly string[];
+  /** Absent: read-only. */
+  own?: { upper: string; work: string };
+  options: readonly string[];
+}
+
+/** An fd of the root of an overlay that is mounted nowhere; closing it unmounts. Throws the errno. */
+export const openOverlay = ({ lower, own, options }: OverlayFolders): number => native.overlayOpen(lower, own ? [own.upper, own.work] : [], options);

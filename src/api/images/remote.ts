@@ -1,21 +1,37 @@
 /** An archive from an http or https address, for `docker import URL`. */
+import type { IncomingMessage } from "node:http";
 import { invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
+
+const mostRedirects = 10;
 
 /** "http://" is put before an address without a scheme. Throws what went wrong in Docker's words. */
 export async function remoteBody(source: string, signal: AbortSignal, started: (url: string) => void): Promise<AsyncIterable<Uint8Array>> {
   const text = source.includes("://") ? source : `http://${source}`;
   if (text === "http://") throw systemError('Get "http:": http: no Host in request URL');
-  const url = URL.parse(text);
+  let url = URL.parse(text);
   if (!url) throw invalidParameter(`parse ${JSON.stringify(text)}: invalid address`);
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw systemError(`Get ${JSON.stringify(text)}: unsupported protocol scheme ${JSON.stringify(url.protocol.slice(0, -1))}`);
-  let response: Response;
-  try {
-    response = await fetch(url, { signal });
-  } catch (error) {
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    throw systemError(`Get ${JSON.stringify(text)}: ${messageOf(cause)}`, error);
+  for (let redirects = 0; redirects <= mostRedirects; redirects++) {
+    const response = await get(url, signal);
+    const { statusCode = 0, statusMessage = "" } = response;
+    const next = statusCode >= 300 && statusCode < 400 ? response.headers.location : undefined;
+    if (next === undefined && statusCode < 400) {
+      started(url.href);
+      return response;
+    }
+    response.destroy();
+    if (next === undefined) throw systemError(`failed to GET ${text} with status ${statusCode} ${statusMessage}`);
+    url = URL.parse(next, url) ?? url;
   }
-  if (!response.ok || !response.body) throw systemError(`failed to GET ${text} with status ${response.status} ${response.statusText}: ${(await response.text()).slice(0, 200)}`);
-  started(url.href);
-  return response.body;
+  throw systemError(`Get ${JSON.stringify(text)}: stopped after ${mostRedirects} redirects`);
+}
+
+async function get(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw systemError(`Get ${JSON.stringify(url.href)}: unsupported protocol scheme ${JSON.stringify(url.protocol.slice(0, -1))}`);
+  const client = url.protocol === "http:" ? process.getBuiltinModule("node:http") : process.getBuiltinModule("node:https");
+  return await new Promise((resolve, reject) => {
+    client.get(url, { signal }, resolve).once("error", (error: NodeJS.ErrnoException) => {
+      const refused = error.code === "ECONNREFUSED" ? `dial tcp ${url.host}: connect: connection refused` : messageOf(error);
+      reject(systemError(`Get ${JSON.stringify(url.href)}: ${refused}`, error));
+    });
+  });
 }

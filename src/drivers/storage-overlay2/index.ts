@@ -1,11 +1,20 @@
 /** The overlay2 storage driver: layers as folders that the kernel's overlay file system stacks. */
-import { statfsSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import { Overlay2 } from "./overlay2.ts";
+import { fileSystemOf, probe } from "./probe.ts";
 
 export const id = "overlay2";
 
 /** `dir`: <root>/layers/overlay2, made when missing. Throws "unavailable" where overlay cannot work. */
 export function create(dir: string): Snapshotter {
-  return new Overlay2(dir, [["Backing Filesystem", String(statfsSync("/").type)]]);
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  probe(dir);
+  return new Overlay2(dir, [
+    ["Backing Filesystem", fileSystemOf(dir)],
+    ["Supports d_type", "true"],
+    ["Using metacopy", "false"],
+    ["Native Overlay Diff", "true"],
+    ["userxattr", "false"],
+  ]);
 }

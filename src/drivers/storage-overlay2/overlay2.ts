@@ -10,19 +10,17 @@
  * <id> is a committed snapshot's chainID without "sha256:", or an active one's key.
  * A snapshot is committed when layer.json is there: it is written last, then the folder gets its final name.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { RootfsMount } from "../../core/runtime.ts";
+import { sortedChanges } from "../../core/snapshotter.ts";
 import type { CommitOptions, SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
 import { conflict, notFound, systemError } from "../../lib/errors.ts";
-import { treeUsage } from "../../sys/archive.ts";
+import { diffTree, openOverlay, treeUsage } from "../../sys/archive.ts";
 import { Trash } from "../../sys/trash.ts";
+import { mountOptions } from "./probe.ts";
 
-/**
- * metacopy=off and redirect_dir=nofollow: an upper folder holds all data of what changed, so that it can be diffed and committed
- * by itself, and a layer cannot point outside of itself. index=off: lower folders are shared by many mounts.
- */
-const mountOptions = ["index=off", "metacopy=off", "redirect_dir=nofollow"];
+/** The kernel's own limit (OVL_MAX_STACK). */
 const mostLayers = 500;
 
 const prefix = "sha256:";
@@ -76,11 +74,16 @@ export class Overlay2 implements Snapshotter {
     const dir = this.#existing(key);
     const parent = this.#parent(dir);
     if (parent === undefined) return [{ type: "bind", source: join(dir, "diff"), readonly: false }];
-    return [{ type: "overlay", lower: this.#chain(parent), upper: join(dir, "diff"), work: join(dir, "work"), options: mountOptions }];
+    return [{ type: "overlay", lower: this.#chain(parent), upper: join(dir, "diff"), work: join(dir, "work"), options: [...mountOptions] }];
   }
 
-  unpackTarget(key: string, _options: { merged?: boolean } = {}): UnpackTarget {
-    return { path: join(this.#existing(key), "diff"), whiteouts: "overlay", [Symbol.dispose]: () => undefined };
+  unpackTarget(key: string, options: { merged?: boolean } = {}): UnpackTarget {
+    const dir = this.#existing(key);
+    const parent = this.#parent(dir);
+    const upper = join(dir, "diff");
+    if (options.merged !== true || parent === undefined) return { path: upper, whiteouts: "overlay", [Symbol.dispose]: () => undefined };
+    const fd = openOverlay({ lower: this.#chain(parent), own: { upper, work: join(dir, "work") }, options: mountOptions });
+    return { path: `/proc/self/fd/${fd}`, whiteouts: "apply", [Symbol.dispose]: () => closeSync(fd) };
   }
 
   async commit(key: string, name: string, options: CommitOptions = {}): Promise<void> {
@@ -111,8 +114,10 @@ export class Overlay2 implements Snapshotter {
     return await treeUsage(join(dir, "diff"));
   }
 
-  async diff(_key: string): Promise<SnapshotChange[]> {
-    return [];
+  async diff(key: string): Promise<SnapshotChange[]> {
+    const dir = this.#existing(key);
+    const parent = this.#parent(dir);
+    return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : this.#chain(parent), true));
   }
 
   has(name: string): boolean {

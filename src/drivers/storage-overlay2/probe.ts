@@ -1,0 +1,42 @@
+/** Whether overlay works on a file system, found out by mounting one there (attached nowhere). */
+import { closeSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf, unavailable } from "../../lib/errors.ts";
+import { openOverlay } from "../../sys/archive.ts";
+
+/**
+ * metacopy=off and redirect_dir=nofollow: an upper folder holds all data of what changed, so that it can be diffed and committed
+ * by itself, and a layer cannot point outside of itself. index=off: lower folders are shared by many mounts. xino stays as the
+ * kernel has it: with all folders on one file system inode numbers are stable without it.
+ */
+export const mountOptions: readonly string[] = ["index=off", "metacopy=off", "redirect_dir=nofollow"];
+
+/** Magic numbers of statfs(2) and Docker's names for them. */
+const fileSystems: Record<number, string> = {
+  0xef53: "extfs",
+  0x58465342: "xfs",
+  0x9123683e: "btrfs",
+  0x01021994: "tmpfs",
+  0xf2f52010: "f2fs",
+  0x2fc12fc1: "zfs",
+  0x794c7630: "overlayfs",
+  0x6969: "nfs",
+  0x65735546: "fuse",
+  0xca451a4e: "bcachefs",
+};
+
+export const fileSystemOf = (dir: string): string => fileSystems[statfsSync(dir).type] ?? "<unknown>";
+
+/** Throws "unavailable" with what to do. */
+export function probe(dir: string): void {
+  const trial = mkdtempSync(join(dir, "probe-"));
+  try {
+    for (const name of ["lower1", "lower2", "upper", "work"]) mkdirSync(join(trial, name));
+    const lower = [join(trial, "lower1"), join(trial, "lower2")];
+    closeSync(openOverlay({ lower, own: { upper: join(trial, "upper"), work: join(trial, "work") }, options: mountOptions }));
+  } catch (error) {
+    throw unavailable(`the overlay2 storage driver does not work on ${fileSystemOf(dir)} at ${dir}: ${messageOf(error)}; put the data root on ext4, xfs or btrfs, or use the storage driver vfs`, error);
+  } finally {
+    rmSync(trial, { recursive: true, force: true });
+  }
+}
