@@ -138,6 +138,7 @@ real("containers from prepared sandboxes talk to each other; a restart keeps a r
     assert.ok(performance.now() < deadline, "b was not disconnected");
     await sleep(100);
   }
+  await sleep(500);
   assert.equal((await second.networks.connect(container("d"))).endpoint!.ipAddress, "172.17.0.3");
   assert.deepEqual(second.warnings, []);
 });

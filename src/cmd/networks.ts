@@ -33,11 +33,12 @@ export interface NetworkFlags {
   mtu: number;
   ipForward: boolean;
   ipMasq: boolean;
+  icc: boolean;
   dns: DnsSettings;
   hostGatewayIps: string[];
 }
 
-export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
+export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
 
 export interface NetworkWiring {
   database: DatabaseSync;
@@ -117,6 +118,7 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
     ...(flags.fixedCidr === "" ? {} : { fixedCidr: requirePrefix(flags.fixedCidr, "--fixed-cidr") }),
     mtu: flags.mtu,
     masquerade: flags.ipMasq,
+    icc: flags.icc,
     ...(present ? { present } : {}),
     avoid: [...(await hostPrefixes(kernel, name)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],
   };

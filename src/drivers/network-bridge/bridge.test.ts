@@ -127,6 +127,27 @@ for (const filtered of ["0", "1"]) {
   });
 }
 
+for (const filtered of ["0", "1"]) {
+  real(`bridge-nf-call-iptables=${filtered}: without inter-container communication, only the host and the outside are reached`, async () => {
+    await using bench = await machine();
+    const { host, driver } = bench;
+    runInNamespace(host, `sysctl -qw net.bridge.bridge-nf-call-iptables=${filtered}`);
+    const red = network("red0", 81);
+    red.options["com.docker.network.bridge.enable_icc"] = "false";
+    await driver.createNetwork(red);
+    using next = await outside(host);
+    const [a, b] = [await container(driver, red, "10.81.0.2"), await container(driver, red, "10.81.0.3")];
+    using _server = await echoServer(next);
+    using _inside = await echoServer(b.sandbox);
+    assert.equal(askServer(a.sandbox, "192.0.2.2"), "192.0.2.1");
+    assert.ok(canReach(a.sandbox, "10.81.0.1"));
+    assert.ok(!canReach(a.sandbox, "10.81.0.3"), "directly");
+    inNamespace(a.sandbox, "ip route add 10.81.0.3/32 via 10.81.0.1");
+    assert.match(askServer(a.sandbox, "10.81.0.3"), /timeout|EHOSTUNREACH/, "through the gateway");
+    for (const { sandbox } of [a, b]) sandbox.close();
+  });
+}
+
 real("with route_localnet on, a container still does not reach the host's loopback", async () => {
   await using bench = await machine();
   const red = network("red0", 81);

@@ -65,7 +65,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const makeInterface = async (network: Network, endpoint: { endpointId: string; sandbox: SandboxNamespace; interfaceName: string; mac: Uint8Array }): Promise<number> => {
     const inside = options.openSandbox(endpoint.sandbox);
     await inside.writeSysctls(QUIET_IPV6);
-    const plan = { hostName: hostName(endpoint.endpointId), bridgeIndex: network.bridgeIndex, mtu: network.options.mtu || DEFAULT_MTU, netns: endpoint.sandbox.fd, interfaceName: endpoint.interfaceName, mac: endpoint.mac };
+    const plan = { hostName: hostName(endpoint.endpointId), bridgeIndex: network.bridgeIndex, mtu: network.options.mtu || DEFAULT_MTU, netns: endpoint.sandbox.fd, interfaceName: endpoint.interfaceName, mac: endpoint.mac, isolated: !network.options.icc };
     try {
       await kernel.apply(vethChanges({ ...plan, interfaceIndex: FIRST_INDEX }));
       return FIRST_INDEX;
@@ -184,5 +184,5 @@ async function indexOf(kernel: NetworkKernel, name: string): Promise<number> {
 
 function firewallNetwork({ spec, options }: Network): FirewallNetwork {
   const v4 = spec.subnets.map(({ subnet }) => subnet).filter(({ address }) => address.family === 4);
-  return { bridge: options.bridge, masquerade: options.masquerade && !spec.internal ? v4 : [], internal: spec.internal };
+  return { bridge: options.bridge, masquerade: options.masquerade && !spec.internal ? v4 : [], icc: options.icc };
 }

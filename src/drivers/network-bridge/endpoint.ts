@@ -21,6 +21,8 @@ export interface VethPlan {
   /** 0: the kernel chooses. */
   interfaceIndex: number;
   mac: Uint8Array;
+  /** Frames do not go from this port to others that are isolated. */
+  isolated: boolean;
 }
 
 /** In the host's namespace. addr_gen_mode has to be set before the link goes up, and cannot be given at creation. */
@@ -28,7 +30,7 @@ export function vethChanges(plan: VethPlan): RouteChange[] {
   const link = { name: plan.hostName };
   return [
     { op: "addVeth", name: plan.hostName, master: plan.bridgeIndex, mtu: plan.mtu, peer: { netns: plan.netns, name: plan.interfaceName, index: plan.interfaceIndex, mac: plan.mac } },
-    { op: "setLink", link, noLinkLocal: true },
+    { op: "setLink", link, noLinkLocal: true, ...(plan.isolated ? { port: { isolated: true } } : {}) },
     { op: "setLink", link, up: true },
   ];
 }

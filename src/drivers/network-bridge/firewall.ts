@@ -18,8 +18,8 @@ export interface FirewallNetwork {
   bridge: string;
   /** IPv4 subnets whose packets leave with the host's address. */
   masquerade: IpPrefix[];
-  /** Packets may leave to other interfaces than the bridge. */
-  internal: boolean;
+  /** Packets may go from container to container; frames are the ports' business. */
+  icc: boolean;
 }
 
 /** How the table is protected: see the driver's claim(). */
@@ -109,7 +109,7 @@ const protocolPort = (): NftExpression[] => [{ expr: "meta", key: "l4proto", reg
 function elements(networks: readonly FirewallNetwork[]): NftChange[] {
   const filled: NftChange[] = [
     { op: "addElements", set: "bridges", elements: networks.map(({ bridge }) => ({ key: ifname(bridge) })) },
-    { op: "addElements", set: "pairs", elements: networks.map(({ bridge }) => ({ key: concatenation(ifname(bridge), ifname(bridge)), value: { verdict: "accept" } })) },
+    { op: "addElements", set: "pairs", elements: networks.map(({ bridge, icc }) => ({ key: concatenation(ifname(bridge), ifname(bridge)), value: { verdict: icc ? "accept" : "drop" } })) },
     { op: "addElements", set: "masqueraded", elements: networks.flatMap(({ masquerade }) => masquerade.map(interval)) },
   ];
   return filled.filter((change) => change.op === "addElements" && change.elements.length > 0);

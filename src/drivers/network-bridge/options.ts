@@ -18,6 +18,8 @@ const MAX_NAME = 15;
 export interface BridgeOptions {
   bridge: string;
   masquerade: boolean;
+  /** Containers of the network reach each other. */
+  icc: boolean;
   /** 0: the kernel's default. */
   mtu: number;
 }
@@ -26,10 +28,9 @@ export interface BridgeOptions {
 export function bridgeOptions({ options, id }: NetworkSpec): BridgeOptions {
   const unknown = Object.keys(options).find((key) => !(Object.values(OPTION) as string[]).includes(key));
   if (unknown !== undefined) throw notImplemented(`the bridge network option ${unknown} is not implemented yet`);
-  if (!flag(options, OPTION.icc, true)) throw notImplemented(`the bridge network option ${OPTION.icc}=false is not implemented yet`);
   const bridge = options[OPTION.name] ?? `br-${id.slice(0, 12)}`;
   if (!/^[^\s/:]+$/.test(bridge) || bridge === "." || bridge === ".." || Buffer.byteLength(bridge) > MAX_NAME) throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}: an interface name has 1 to ${MAX_NAME} bytes, without blanks, slashes and colons`);
-  return { bridge, masquerade: flag(options, OPTION.masquerade, true), mtu: mtuOf(options[OPTION.mtu]) };
+  return { bridge, masquerade: flag(options, OPTION.masquerade, true), icc: flag(options, OPTION.icc, true), mtu: mtuOf(options[OPTION.mtu]) };
 }
 
 function flag(options: Record<string, string>, key: string, otherwise: boolean): boolean {

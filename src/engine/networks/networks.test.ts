@@ -84,7 +84,7 @@ function bench(t: TestContext): Bench {
     drivers: { bridge, host: plain("host", "host"), null: plain("null", "own") },
     ipam: countingIpam(),
     createSandbox,
-    defaultBridge: { name: "docker0", mtu: 0, masquerade: true, avoid: [] },
+    defaultBridge: { name: "docker0", mtu: 0, masquerade: true, icc: true, avoid: [] },
     events: { emit: (event) => void made.events.push(event) },
     findContainer: (ref) => {
       throw new GantryError("not-found", `No such container: ${ref}`);

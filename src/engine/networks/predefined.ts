@@ -26,6 +26,8 @@ export interface DefaultBridgeSettings {
   /** 0: the default. */
   mtu: number;
   masquerade: boolean;
+  /** --icc. */
+  icc: boolean;
   /** The address that the interface has already. */
   present?: IpPrefix;
   /** The host's routes. */
@@ -67,7 +69,7 @@ function recorded(row: NetworkRow, settings: DefaultBridgeSettings, warn: (messa
 function bridgeLabels(settings: DefaultBridgeSettings): Record<string, string> {
   return {
     "com.docker.network.bridge.default_bridge": "true",
-    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_icc": String(settings.icc),
     "com.docker.network.bridge.enable_ip_masquerade": String(settings.masquerade),
     "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
     "com.docker.network.bridge.name": settings.name,

@@ -148,8 +148,6 @@ export class FakeKernel implements NetworkKernel {
         return this.#addVeth(change);
       case "setLink":
         return this.#setLink(change);
-      case "setBridgePort":
-        return this.#find({ index: change.index }) ? undefined : "ENODEV";
       case "deleteLink":
         return this.#deleteLink(change.link);
       case "addAddress":

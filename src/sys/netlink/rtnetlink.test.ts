@@ -62,7 +62,7 @@ test("routes: default by a gateway, a subnet by a link", () => {
 
 test("a permanent neighbour and a bridge port", () => {
   assert.equal(encoded({ op: "addNeighbour", index: 2, address: parseIp("10.0.0.2")!, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) }), `28 504 ${hex("02 00 0000 02000000 8000 00 00", "0800 0100 0a000002", "0a00 0200 020000000001 0000")}`);
-  assert.equal(encoded({ op: "setBridgePort", index: 4, hairpin: true, isolated: false }), `16 4 ${hex("07 00 0000 04000000 00000000 00000000", "1400 0c80 0500 0400 01 000000 0500 2100 00 000000")}`);
+  assert.equal(encoded({ op: "setLink", link: { index: 4 }, port: { hairpin: true, isolated: false } }), `16 4 ${hex(ifinfo("04000000"), "2400 1280", "0b00 0400 62726964676500 00", "1400 0580 0500 0400 01 000000 0500 2100 00 000000")}`);
 });
 
 test("every change says what it is", () => {

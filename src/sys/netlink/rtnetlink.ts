@@ -14,20 +14,17 @@ export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR
 export const RTNLGRP = { LINK: 1, NEIGH: 3, IPV4_IFADDR: 5, IPV4_ROUTE: 7 } as const;
 
 export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28, IFALIAS: 20 } as const;
-export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_DATA: 5 } as const;
+export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const VETH_INFO_PEER = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IFLA_BR_FORWARD_DELAY = 1;
-const IFLA_BRPORT_MODE = 4;
-const IFLA_BRPORT_ISOLATED = 33;
-const IFLA_BRPORT = { hairpin: IFLA_BRPORT_MODE, isolated: IFLA_BRPORT_ISOLATED } as const;
+const IFLA_BRPORT = { hairpin: 4, isolated: 33 } as const;
 export const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4 } as const;
 export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
 const NDA = { DST: 1, LLADDR: 2 } as const;
 const NUD_PERMANENT = 0x80;
 export const IFF_UP = 1;
 const AF = { 4: 2, 6: 10 } as const;
-const AF_BRIDGE = 7;
 const RT_TABLE_MAIN = 254;
 const RTPROT_STATIC = 4;
 const RTN_UNICAST = 1;
@@ -39,8 +36,7 @@ export type RouteChange =
   | { op: "addBridge"; name: string; mac?: Uint8Array; mtu?: number }
   /** `peer` is born in the namespace of `netns`, with `index` there; it starts down (IFF_UP for it fails with ENOTCONN). */
   | { op: "addVeth"; name: string; master?: number; mtu: number; peer: { netns: number; name: string; index: number; mac: Uint8Array } }
-  | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean }
-  | { op: "setBridgePort"; index: number; hairpin?: boolean; isolated?: boolean }
+  | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: { hairpin?: boolean; isolated?: boolean } }
   | { op: "deleteLink"; link: LinkReference }
   | { op: "addAddress"; index: number; address: IpPrefix }
   | { op: "deleteAddress"; index: number; address: IpPrefix }
@@ -58,8 +54,6 @@ export function describe(change: RouteChange): string {
       return `add veth ${change.name} with peer ${change.peer.name}`;
     case "setLink":
       return `set link ${linkText(change.link)}`;
-    case "setBridgePort":
-      return `set bridge port ${change.index}`;
     case "deleteLink":
       return `delete link ${linkText(change.link)}`;
     case "addAddress":
@@ -93,8 +87,6 @@ function encodings(change: RouteChange): Encoding {
       return [RTM.NEWLINK, CREATE, (writer) => writeVeth(writer, change)];
     case "setLink":
       return [RTM.NEWLINK, 0, (writer) => writeLink(writer, change)];
-    case "setBridgePort":
-      return [RTM.NEWLINK, 0, (writer) => writeBridgePort(writer, change)];
     case "deleteLink":
       return [RTM.DELLINK, 0, (writer) => writeReference(writer, change.link)];
     case "addAddress":
@@ -113,8 +105,8 @@ function encodings(change: RouteChange): Encoding {
 type Change<Op extends RouteChange["op"]> = Extract<RouteChange, { op: Op }>;
 
 /** struct ifinfomsg. */
-function ifinfo(writer: MessageWriter, options: { family?: number; index?: number; flags?: number; change?: number }): MessageWriter {
-  return writer.u8(options.family ?? 0).u8(0).u16(0).u32(options.index ?? 0).u32(options.flags ?? 0).u32(options.change ?? 0);
+function ifinfo(writer: MessageWriter, options: { index?: number; flags?: number; change?: number }): MessageWriter {
+  return writer.u8(0).u8(0).u16(0).u32(options.index ?? 0).u32(options.flags ?? 0).u32(options.change ?? 0);
 }
 
 function writeReference(writer: MessageWriter, link: LinkReference, flags: { flags?: number; change?: number } = {}): void {
@@ -155,16 +147,17 @@ function writeLink(writer: MessageWriter, change: Change<"setLink">): void {
   if (change.mtu !== undefined) writer.attributeU32(IFLA.MTU, change.mtu);
   if (change.master !== undefined) writer.attributeU32(IFLA.MASTER, change.master);
   if (change.alias !== undefined) writer.attributeString(IFLA.IFALIAS, change.alias);
+  if (change.port) writePort(writer, change.port);
   if (change.noLinkLocal) writer.nested(IFLA.AF_SPEC, () => writer.nested(AF[6], () => writer.attributeU8(IFLA_INET6_ADDR_GEN_MODE, 1)));
 }
 
-function writeBridgePort(writer: MessageWriter, change: Change<"setBridgePort">): void {
-  ifinfo(writer, { family: AF_BRIDGE, index: change.index });
-  writer.nested(12, () => {
-    for (const [name, type] of Object.entries(IFLA_BRPORT)) {
-      const value = change[name as keyof typeof IFLA_BRPORT];
-      if (value !== undefined) writer.attributeU8(type, value ? 1 : 0);
-    }
+function writePort(writer: MessageWriter, port: { hairpin?: boolean; isolated?: boolean }): void {
+  writer.nested(IFLA.LINKINFO, () => {
+    writer.attributeString(IFLA_INFO.SLAVE_KIND, "bridge");
+    writer.nested(IFLA_INFO.SLAVE_DATA, () => {
+      if (port.hairpin !== undefined) writer.attributeU8(IFLA_BRPORT.hairpin, port.hairpin ? 1 : 0);
+      if (port.isolated !== undefined) writer.attributeU8(IFLA_BRPORT.isolated, port.isolated ? 1 : 0);
+    });
   });
 }
 
