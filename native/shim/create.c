@@ -173,6 +173,7 @@ static int start_init(const struct create_request *request, struct failure *fail
       .plan = shim.plan,
       .mountpoint = shim.folder,
       .init_pidfd = -1,
+      .start_fifo = -1,
       .stdio = {child[0], child[1], child[2]},
       .plan_fds = request->fds.fds,
       .plan_fd_count = request->fds.count,

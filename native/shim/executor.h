@@ -24,6 +24,8 @@ struct context {
   int stdio[3];
   /* To the shim: a seqpacket socket. */
   int status;
+  /* Without a shim: a fifo that the start is read from; else -1. */
+  int start_fifo;
   /* Namespaces to join, opened by the shim; -1: none. */
   int namespaces[NS_TYPES];
 

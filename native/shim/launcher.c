@@ -219,6 +219,7 @@ static int take_lock(const char *socket_path) {
 static void become_background(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int i = 0; i < 3 && null >= 0; i++) dup2(null, i);
+  close(null);
   setsid();
   if (chdir("/")) _exit(1);
   umask(022);

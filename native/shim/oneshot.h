@@ -1,4 +1,15 @@
-/* Plans without a supervisor, for the OCI command line. */
+/* Plans without a supervisor, for the OCI command line.
+ *
+ *   exec-plan create FOLDER [OPTIONS]   makes a container's init, which waits for a byte from FOLDER/start.fifo; FOLDER is where
+ *                                       the root gets attached in the container's own mount namespace
+ *   exec-plan exec PID [OPTIONS]        runs a further process in the container whose init is PID
+ *
+ *   --console-socket PATH   with a terminal: send its master there (the name "/dev/ptmx" with the fd)
+ *   --wait                  stay until the process has ended, and end with its code
+ *   --trace                 measure
+ *
+ * fds 0-2 become the process's; 3 is the plan; to 4 goes one message as a shim would send it: CREATED, EXEC_STARTED or FAILED.
+ * The process is our child, so that it goes to the caller's subreaper when we end. */
 #ifndef GANTRY_ONESHOT_H
 #define GANTRY_ONESHOT_H
 

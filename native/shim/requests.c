@@ -205,6 +205,7 @@ static int spawn_exec_process(struct process *process, const struct exec_request
   process->spawn = (struct spawn){
       .exec_plan = plan,
       .init_pidfd = shim.init.pidfd,
+      .start_fifo = -1,
       .stdio = {child[0], child[1], child[2]},
       .width = request->width,
       .height = request->height,

@@ -39,6 +39,10 @@ struct making {
 /* ---- the child ---- */
 
 static void send_failure(struct context *c) {
+  if (c->status < 0) {
+    dprintf(2, "exec %s: %s: %s\n", c->program ? c->program : "", c->failure.step, strerror(c->failure.error));
+    return;
+  }
   uint8_t bytes[1024];
   struct writer writer = writer_of(bytes, sizeof bytes);
   write_u8(&writer, STATUS_FAILED);
@@ -47,6 +51,7 @@ static void send_failure(struct context *c) {
 }
 
 static void send_executing(struct context *c) {
+  if (c->status < 0) return;
   uint8_t bytes[STATUS_SIZE];
   struct writer writer = writer_of(bytes, sizeof bytes);
   write_u8(&writer, STATUS_EXECUTING);
@@ -71,12 +76,24 @@ int ask_hook(struct context *c, uint32_t index) {
   return 0;
 }
 
+/* Nobody listens to us any more: a later failure can only be told on stderr. */
+static int wait_for_fifo(struct context *c) {
+  char byte;
+  close(c->status);
+  c->status = -1;
+  ssize_t got;
+  while ((got = read(c->start_fifo, &byte, 1)) < 0 && errno == EINTR);
+  close(c->start_fifo);
+  return got == 1 ? 0 : -1;
+}
+
 static int say_ready(struct context *c, bool wait) {
   uint8_t byte = STATUS_READY;
   if (c->console_master >= 0) {
     if (message_send(c->status, &byte, 1, &c->console_master, 1, 0)) return -1;
     close(c->console_master);
-  } else if (wait && write(c->status, &byte, 1) != 1) return -1;
+  } else if ((wait || c->start_fifo >= 0) && write(c->status, &byte, 1) != 1) return -1;
+  if (c->start_fifo >= 0) return wait_for_fifo(c);
   return wait ? wait_for_go(c) : 0;
 }
 
@@ -97,6 +114,7 @@ static void keep_open(struct making *m, int *keep, size_t *count) {
   keep[(*count)++] = m->gate[1];
   keep[(*count)++] = m->into_cgroup;
   keep[(*count)++] = m->spawn->init_pidfd;
+  keep[(*count)++] = m->spawn->start_fifo;
 }
 
 static void drop_other_fds(struct making *m) {
@@ -283,6 +301,7 @@ static void making_start(struct making *m, struct spawn *spawn) {
   c->plan = spawn->plan;
   c->step = spawn->plan ? &spawn->plan->exec : &spawn->exec_plan->exec;
   c->mountpoint = spawn->mountpoint;
+  c->start_fifo = spawn->start_fifo;
   memcpy(c->stdio, spawn->stdio, sizeof c->stdio);
   for (int i = 0; i < NS_TYPES; i++) c->namespaces[i] = -1;
   for (int i = 0; i < CGROUPS_MAX; i++) c->cgroups[i] = -1;

@@ -9,7 +9,7 @@
  *    │ ── GO ─────────────────────────────────────────────────▶ │
  *    │ ◀── READY, with the pty's master ─────────────────────── │
  *    │ ── GO (unless it was not to wait) ─────────────────────▶ │
- *    │ ◀── EXECUTING, with timings ──────────────────────────── │ execve: the socket closes
+ *    │ ◀── EXECUTING, with timings ──────────────────────────── │ execve: the socket closes (without a shim: before it waits)
  *    │ ◀── FAILED at any time ─────────────────────────────────
  */
 #ifndef GANTRY_SPAWN_H
@@ -37,6 +37,8 @@ struct spawn {
   bool wait;
   bool trace;
   uint32_t width, height;
+  /* Wait for a byte from this fifo instead of for GO; -1: none. */
+  int start_fifo;
 
   /* Results: our end of the status socket; the gate that we must open, or -1; pid 0: comes by STATUS_PID. */
   int status;
