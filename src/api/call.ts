@@ -21,16 +21,27 @@ export class RequestCall implements Call {
   }
 
   get signal(): AbortSignal {
-    if (this.#aborter === undefined) {
-      const aborter = new AbortController();
-      const gone = (): void => {
-        if (!this.res.writableFinished) aborter.abort();
-      };
-      this.#aborter = aborter;
-      if (this.res.destroyed || this.res.closed) gone();
-      else this.res.once("close", gone);
-    }
+    this.#aborter ??= this.#watchClient();
     return this.#aborter.signal;
+  }
+
+  /** A client that ends its side has left, unless the connection was taken over: then it only has nothing more to say. */
+  #watchClient(): AbortController {
+    const { req, res } = this;
+    const aborter = new AbortController();
+    const gone = (): void => {
+      if (!res.writableFinished) aborter.abort();
+    };
+    const ended = (): void => {
+      if (res.socket !== null) gone();
+    };
+    if (res.closed || req.socket.readableEnded) gone();
+    req.socket.once("end", ended);
+    res.once("close", () => {
+      req.socket.removeListener("end", ended);
+      gone();
+    });
+    return aborter;
   }
 
   readonly hijack = (contentType: string): Duplex => takeOver(this.req, this.res, contentType);

@@ -19,9 +19,6 @@ export function refuseBrowsers(headers: IncomingHttpHeaders, names: ReadonlySet<
 }
 
 /** Without the port, in lower case, without a final dot. */
-function hostName(host: string): string {
-  const end = host.startsWith("[") ? host.indexOf("]") + 1 : host.lastIndexOf(":");
-  return (end > 0 ? host.slice(0, end) : host).toLowerCase().replace(/\.$/, "");
-}
+const hostName = (host: string): string => host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "");
 
 const isAddress = (name: string): boolean => /^\[[0-9a-f:.%]+\]$/.test(name) || /^\d{1,3}(\.\d{1,3}){3}$/.test(name);

@@ -21,13 +21,15 @@ import { MAX_API_VERSION, negotiate, splitVersion, wantsPlainErrors } from "./ve
 
 const http = process.getBuiltinModule("node:http");
 
-/** How long the head of a request may take. */
 const HEAD_MILLISECONDS = 20_000;
-const HEAD_CHECK_MILLISECONDS = 2_000;
+/** How often heads are checked, as a part of the time that they may take. */
+const HEAD_CHECKS = 10;
 const HEAD_BYTES = 128 * 1024;
 const HEADERS = 200;
 /** How long an unread body is swallowed after the answer, so that its sender reads the answer. */
 const LINGER_MILLISECONDS = 1_000;
+/** How long the answer to a client that has ended its side may take. */
+const HALF_OPEN_MILLISECONDS = 300_000;
 const BACKLOG = 1024;
 
 export interface ApiOptions {
@@ -38,6 +40,8 @@ export interface ApiOptions {
   experimental: boolean;
   /** The lowest API version to serve now: a reload may change it. */
   minimumVersion: () => string;
+  /** How long the head of a request may take; by default 20 seconds. */
+  headMilliseconds?: number;
   /** Called when a request begins; the function that it gives, when its connection is free again. */
   onRequest?: () => () => void;
 }
@@ -84,12 +88,13 @@ export class ApiServer {
   }
 
   #create({ tls, names }: ListenerOptions): Server {
+    const headersTimeout = this.#options.headMilliseconds ?? HEAD_MILLISECONDS;
     const options: ServerOptions = {
-      headersTimeout: HEAD_MILLISECONDS,
+      headersTimeout,
       // Uploads and streams take as long as they take.
       requestTimeout: 0,
       keepAliveTimeout: 0,
-      connectionsCheckingInterval: HEAD_CHECK_MILLISECONDS,
+      connectionsCheckingInterval: headersTimeout / HEAD_CHECKS,
       maxHeaderSize: HEAD_BYTES,
       requireHostHeader: false,
       keepAlive: true,
@@ -126,6 +131,7 @@ export class ApiServer {
       if (!req.complete) expectBodyEnd(req);
     });
     if (ended !== undefined) endOnce(req, res, ended);
+    boundHalfOpen(req, res);
     const path = req.url ?? "/";
     log.debug(`Calling ${req.method} ${path}`);
     try {
@@ -255,6 +261,17 @@ function lingeringClose(socket: Duplex): void {
   socket.end();
   socket.resume();
   setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
+}
+
+/** A client may end its side and still read the answer; it may also have died without anyone noticing. */
+function boundHalfOpen({ socket }: IncomingMessage, res: ServerResponse): void {
+  const halfClosed = (): void => {
+    if (res.socket === null) return;
+    const timer = setTimeout(() => res.socket !== null && socket.destroy(), HALF_OPEN_MILLISECONDS).unref();
+    res.once("close", () => clearTimeout(timer));
+  };
+  socket.once("end", halfClosed);
+  res.once("close", () => socket.removeListener("end", halfClosed));
 }
 
 /** A request has ended when its answer is complete, or its connection is closed. */

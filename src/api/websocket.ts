@@ -22,7 +22,9 @@ export async function acceptWebSocket(call: Call): Promise<Duplex> {
     server.handleUpgrade(req as IncomingMessage, detach(req, res), Buffer.alloc(0), resolve);
   });
   if (!atLeast(call.version, 28)) sendAsText(socket);
-  return createWebSocketStream(socket);
+  const stream = createWebSocketStream(socket);
+  stream.on("error", () => stream.destroy());
+  return stream;
 }
 
 function sendAsText(socket: WebSocket): void {

@@ -40,7 +40,7 @@ function handleEvents(bus: EventBus, call: Call): Promise<void> {
     const left = until === undefined ? undefined : Number(until / NANOSECONDS_PER_MILLISECOND) - Date.now();
     if (left !== undefined && left <= 0) return end();
     const timer = left === undefined || left > MAX_TIMEOUT ? undefined : setTimeout(end, left);
-    call.res.once("close", () => {
+    call.signal.addEventListener("abort", () => {
       clearTimeout(timer);
       end();
     });

@@ -83,7 +83,7 @@ async function hasConfiguration(call: Call): Promise<boolean> {
   let held: Buffer = Buffer.alloc(0);
   let skip = 0;
   let seen = 0;
-  for await (const chunk of call.req as AsyncIterable<Buffer>) {
+  for await (const chunk of call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     seen += chunk.length;
     if (seen > MAX_SCAN_BYTES) return false;
     held = Buffer.concat([held, chunk]);

@@ -4,9 +4,9 @@ import { invalidParameter, messageOf, notImplemented, systemError } from "../../
 import { field, string, struct } from "../../lib/schema.ts";
 import { quote } from "../../lib/strconv.ts";
 import type { Call, Route } from "../route.ts";
+import { readText } from "../wire/body.ts";
 import { decode, parseBody } from "../wire/decode.ts";
 
-const MAX_BYTES = 1 << 20;
 const CONNECT_MILLISECONDS = 15_000;
 const HUB = "registry-1.docker.io";
 
@@ -30,11 +30,7 @@ async function authenticate(call: Call): Promise<void> {
 }
 
 async function credentialsOf(call: Call): Promise<{ serveraddress: string }> {
-  let body = "";
-  for await (const chunk of call.req as AsyncIterable<Buffer>) {
-    body += chunk.toString("utf8");
-    if (body.length > MAX_BYTES) throw invalidParameter(`the credentials are larger than ${MAX_BYTES} bytes`);
-  }
+  const body = await readText(call);
   try {
     return decode(credentials, parseBody(body));
   } catch (cause) {

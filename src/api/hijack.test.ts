@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
+import { conflict } from "../lib/errors.ts";
+import type { Call, Route } from "./route.ts";
+import { serve } from "./testing/harness.ts";
+import { RawClient, waitFor } from "./testing/raw-client.ts";
+
+/** Tells the request's body, then what the client sends, then says goodbye when the client has ended its side. */
+async function echo(call: Call): Promise<void> {
+  let body = "";
+  for await (const chunk of call.req) body += String(chunk);
+  const client = call.hijack("application/vnd.docker.raw-stream");
+  client.write(`body=${body};`);
+  client.on("data", (chunk: Buffer) => client.write(`got ${chunk.toString()};`));
+  client.on("end", () => client.end("goodbye"));
+}
+
+const routes: Route[] = [
+  { method: "POST", path: "/echo", handler: echo },
+  { method: "POST", path: "/slow", handler: async (call) => void (await new Promise((resolve) => setTimeout(resolve, 50)), call.hijack("x/y").end("late")) },
+  {
+    method: "POST",
+    path: "/refuse",
+    handler: () => {
+      throw conflict("not now");
+    },
+  },
+  { method: "GET", path: "/plain", handler: ({ res }) => void res.end("plain") },
+];
+const UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+const post = (path: string, headers: string, body = ""): string => `POST ${path} HTTP/1.1\r\nHost: x\r\n${headers}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+test("an upgrade answers 101 and carries both ways, half-closed too", async () => {
+  await using api = await serve(routes);
+  const client = api.open().send(post("/echo", UPGRADE));
+  const head = await client.until("body=;");
+  assert.match(head, /^HTTP\/1\.1 101 UPGRADED\r\nContent-Type: application\/vnd\.docker\.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n(?:[^]*\r\n)?Api-Version: 1\.56\r\n/);
+  client.send("one");
+  await client.until("got one;");
+  client.socket.end("two");
+  assert.match(await client.untilEnd(), /got two;goodbye$/);
+});
+
+test("an upgrade has its body whether that comes with the head or later, and what follows it is the stream", async () => {
+  await using api = await serve(routes);
+  const together = api.open().send(`${post("/echo", UPGRADE, "{}")}extra`);
+  await together.until(/body=\{\};got extra;/);
+  together.socket.end();
+  await together.until("goodbye");
+
+  const later = api.open().send(`POST /echo HTTP/1.1\r\nHost: x\r\n${UPGRADE}Content-Length: 7\r\n\r\n`);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  later.send("[1,");
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  later.send("2,3]");
+  await later.until("body=[1,2,3];");
+  later.send("more");
+  await later.until("got more;");
+  later.socket.end();
+  assert.match(await later.untilEnd(), /goodbye$/);
+});
+
+test("without an upgrade the answer is 200 and the raw stream", async () => {
+  await using api = await serve(routes);
+  const client = api.open().send(post("/echo", "", "{}"));
+  assert.match(await client.until("body={};"), /^HTTP\/1\.1 200 OK\r\nContent-Type: application\/vnd\.docker\.raw-stream\r\n\r\nbody=/);
+  client.send("one");
+  await client.until("got one;");
+  client.socket.end("two");
+  assert.match(await client.untilEnd(), /got two;goodbye$/);
+});
+
+test("a client that has nothing to say still gets the output", async () => {
+  await using api = await serve(routes);
+  for (const headers of ["", UPGRADE]) {
+    const client = api.open();
+    client.socket.end(post("/slow", headers));
+    assert.match(await client.untilEnd(), /late$/);
+  }
+});
+
+test("errors and other routes answer an upgrading client as any other", async () => {
+  await using api = await serve(routes);
+  assert.match(await api.open().send(post("/refuse", UPGRADE)).untilEnd(), /^HTTP\/1\.1 409 [^]*"not now"/);
+  assert.match(await api.open().send(post("/nosuch", UPGRADE)).untilEnd(), /^HTTP\/1\.1 404 /);
+  assert.match(await api.open().send(`GET /plain HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n`).untilEnd(), /^HTTP\/1\.1 200 [^]*plain$/);
+});
+
+test("connections that were taken over and aborted are let go", async () => {
+  await using api = await serve(routes);
+  for (const headers of ["", UPGRADE]) {
+    const clients = Array.from({ length: 100 }, () => api.open().send(post("/echo", headers)));
+    await Promise.all(clients.map((client) => client.until("body=;")));
+    for (const client of clients) client.socket.destroy();
+  }
+  await waitFor(() => api.connections.total === 0, 5000, () => `${api.connections.total} connections are left`);
+});
+
+test("half-close works through TLS", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "gantry-tls-"));
+  try {
+    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-days", "1", "-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")], { stdio: "ignore" });
+    const tls = { key: readFileSync(join(folder, "key.pem")), cert: readFileSync(join(folder, "cert.pem")) };
+    await using api = await serve(routes, { tcp: { tls } });
+    for (const headers of ["", UPGRADE]) {
+      const socket = connectTls({ ...(api.address as { host: string; port: number }), rejectUnauthorized: false, allowHalfOpen: true } as ConnectionOptions);
+      const client = new RawClient(socket).send(post("/echo", headers));
+      await client.until("body=;");
+      client.socket.end("two");
+      assert.match(await client.untilEnd(), /got two;goodbye$/);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
