@@ -40,6 +40,7 @@ export async function main(line: string[], program: Program): Promise<number> {
 }
 
 async function dispatch(line: string[], program: Program): Promise<void> {
+  if (line[0] === "__complete") return stdout.write(await (await import("./complete.ts")).complete(line.slice(1)));
   const globals = parseGlobals(line, program);
   const words = globals.args;
   if (globals.flags.bool("version")) {

@@ -45,16 +45,22 @@ export function formatRows(format: string, kind: RowKind, rows: TemplateObject[]
   return alignTabs(`${headerLine(template, kind)}\n${body}`, LAYOUT);
 }
 
+/** A map of names to headings: one that is missing is no mistake. */
+class Header extends TemplateObject {
+  constructor(headers: Record<string, string>) {
+    super("formatter.SubHeaderContext", { ...headers, Label: (name: string) => (name.split(".").at(-1) ?? "").replace(/[-_]/g, " ") });
+  }
+  override resolve(name: string): string {
+    return name;
+  }
+}
+
 const first = (value: unknown): unknown => value;
 const HEADER_FUNCTIONS = { json: first, split: first, join: first, title: first, lower: first, upper: first, truncate: first };
 
 function headerLine(template: Template, kind: RowKind): string {
-  const header = new TemplateObject("formatter.SubHeaderContext", { ...kind.headers, Label: (name: string) => (name.split(".").at(-1) ?? "").replace(/[-_]/g, " ") });
-  const shown = new Proxy(header.members, {
-    getOwnPropertyDescriptor: (target, name) => Object.getOwnPropertyDescriptor(target, name) ?? { value: undefined, configurable: true, enumerable: true },
-  });
   try {
-    return execute(template, new TemplateObject(header.typeName, shown), { functions: HEADER_FUNCTIONS });
+    return execute(template, new Header(kind.headers), { functions: HEADER_FUNCTIONS });
   } catch {
     return "";
   }

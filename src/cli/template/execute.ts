@@ -212,8 +212,9 @@ class Run {
   #field(operand: Operand, receiver: unknown, wanted: { name: string; values: unknown[] }): unknown {
     const { name, values } = wanted;
     const context = operandText(operand);
-    if (receiver instanceof TemplateObject && receiver.has(name)) {
-      const member = receiver.members[name];
+    const own = receiver instanceof TemplateObject ? receiver.resolve(name) : undefined;
+    if (receiver instanceof TemplateObject && own !== undefined) {
+      const member = receiver.members[own];
       if (typeof member !== "function") return member;
       if (member.length !== values.length) this.#fail(operand.position, context, `wrong number of args for ${name}: want ${member.length} got ${values.length}`);
       return (member as TemplateFunction).apply(receiver, values);

@@ -35,8 +35,9 @@ export class TemplateObject {
     return typeof member === "function" && member.length === 0 ? (member as () => unknown)() : member;
   }
 
-  has(name: string): boolean {
-    return Object.hasOwn(this.members, name);
+  /** The member's own name, when a template may call it `name`. */
+  resolve(name: string): string | undefined {
+    return Object.hasOwn(this.members, name) ? name : undefined;
   }
 }
 

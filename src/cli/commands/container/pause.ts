@@ -1,0 +1,5 @@
+import { path } from "../../api/client.ts";
+import type { Session } from "../../session.ts";
+import { forEachName } from "../each.ts";
+
+export const run = (session: Session): Promise<void> => forEachName(session, session.args, (name) => session.client.text("POST", path`/containers/${name}/pause`));

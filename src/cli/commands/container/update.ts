@@ -1,0 +1,45 @@
+import { messageOf } from "../../../lib/errors.ts";
+import { path } from "../../api/client.ts";
+import { restartPolicy } from "../../create/body.ts";
+import { CREATE_CHECKS } from "../../create/checks.ts";
+import { nanoCpus } from "../../create/numbers.ts";
+import { parseRamSize } from "../../../lib/units.ts";
+import type { FlagCheck } from "../../flag-types.ts";
+import type { Session } from "../../session.ts";
+
+export const checks: Record<string, FlagCheck> = { cpus: CREATE_CHECKS["cpus"] as FlagCheck, "memory-swap": CREATE_CHECKS["memory-swap"] as FlagCheck };
+
+export async function run(session: Session): Promise<void> {
+  const { flags, args } = session;
+  if (flags.said().length === 0) throw new Error("you must provide one or more flags when using this command");
+  const bytes = (name: string): number => (flags.string(name) === "-1" ? -1 : parseRamSize(flags.string(name)));
+  const body = {
+    BlkioWeight: flags.int("blkio-weight"),
+    CpusetCpus: flags.string("cpuset-cpus"),
+    CpusetMems: flags.string("cpuset-mems"),
+    CpuShares: flags.int("cpu-shares"),
+    Memory: bytes("memory"),
+    MemoryReservation: bytes("memory-reservation"),
+    MemorySwap: bytes("memory-swap"),
+    CpuPeriod: flags.int("cpu-period"),
+    CpuQuota: flags.int("cpu-quota"),
+    CpuRealtimePeriod: flags.int("cpu-rt-period"),
+    CpuRealtimeRuntime: flags.int("cpu-rt-runtime"),
+    NanoCpus: flags.changed("cpus") ? nanoCpus(flags.string("cpus")) : 0,
+    PidsLimit: flags.int("pids-limit") === 0 ? null : flags.int("pids-limit"),
+    RestartPolicy: restartPolicy(flags.string("restart")),
+  };
+  const warnings: string[] = [];
+  const errors: string[] = [];
+  for (const name of args) {
+    try {
+      const answer = await session.client.json<{ Warnings?: string[] | null }>("POST", path`/containers/${name}/update`, { json: body });
+      session.out.line(name);
+      warnings.push(...(answer.Warnings ?? []));
+    } catch (thrown) {
+      errors.push(messageOf(thrown));
+    }
+  }
+  if (warnings.length > 0) session.out.line(warnings.join("\n"));
+  if (errors.length > 0) throw new Error(errors.join("\n"));
+}

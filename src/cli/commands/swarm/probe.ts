@@ -1,0 +1,21 @@
+/** Swarm commands that are not done yet: the daemon's own refusal comes first, as Docker's client would show it. */
+import { messageOf } from "../../../lib/errors.ts";
+import type { Session } from "../../session.ts";
+
+const ROUTES: Record<string, string> = { ca: "/swarm", "join-token": "/swarm", update: "/swarm", "unlock-key": "/swarm/unlockkey", node: "/nodes", service: "/services", stack: "/services", secret: "/secrets", config: "/configs" };
+
+export async function run(session: Session): Promise<void> {
+  const [, group = "", action = ""] = session.called.split(" ");
+  if (group === "stack" && action === "deploy" && session.flags.list("compose-file").length === 0) throw new Error("specify a Compose file (with --compose-file)");
+  const route = ROUTES[group === "swarm" ? action : group];
+  if (route !== undefined) await probe(session, route, action);
+  throw new Error(`${session.called}: this command is not implemented yet`);
+}
+
+async function probe(session: Session, route: string, action: string): Promise<void> {
+  try {
+    await session.client.text("GET", route);
+  } catch (thrown) {
+    throw action === "unlock-key" ? new Error(`could not fetch unlock key: ${messageOf(thrown)}`) : thrown;
+  }
+}
