@@ -1,17 +1,176 @@
 /** Where drivers are chosen and the engine is put together. */
-import { EventBus } from "../../engine/events.ts";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { attachRoutes } from "../../api/containers/attach.ts";
+import { lifecycleRoutes } from "../../api/containers/lifecycle.ts";
+import { logRoutes } from "../../api/containers/logs.ts";
+import { containerRoutes } from "../../api/containers/routes.ts";
+import { statsRoutes } from "../../api/containers/stats.ts";
+import { topRoutes } from "../../api/containers/top.ts";
+import { execRoutes } from "../../api/exec/routes.ts";
+import { imageRoutes } from "../../api/images/routes.ts";
+import { networkRoutes } from "../../api/networks/routes.ts";
+import type { Route } from "../../api/route.ts";
 import type { Logger } from "../../core/logger.ts";
+import type { Snapshotter } from "../../core/snapshotter.ts";
+import * as contentLocal from "../../drivers/content-local/index.ts";
+import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
+import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
+import * as vfs from "../../drivers/storage-vfs/index.ts";
+import type { ContainersContext } from "../../engine/containers/context.ts";
+import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecycle/tasks.ts";
+import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
+import { isRunning } from "../../engine/containers/lifecycle/state.ts";
+import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
+import { specForStart } from "../../engine/containers/spec/for-start.ts";
+import { execProcessOf } from "../../engine/containers/spec/process.ts";
+import { containerMigrations, ContainerStore } from "../../engine/containers/store.ts";
+import { EventBus } from "../../engine/events.ts";
+import { createImageService, imageMigrations, type ImageService } from "../../engine/images/service.ts";
+import type { Networks } from "../../engine/networks/networks.ts";
+import { networkMigrations } from "../../engine/networks/store.ts";
+import { codeOf, invalidParameter } from "../../lib/errors.ts";
+import { requirePrefix } from "../../lib/ip.ts";
+import { hostPlatform } from "../../lib/platform.ts";
+import { detectHost } from "../../oci/host.ts";
+import { detectKernelSupport } from "../../oci/kernel-support.ts";
+import { ShimRuntime } from "../../oci/runtime.ts";
+import { openDatabase } from "../../sys/database.ts";
+import { readInRoot } from "../../sys/inroot.ts";
+import { openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
+import { containerSettings } from "./container-settings.ts";
+import { embeddedImages } from "./embedded-images.ts";
 import type { Engine } from "./engine.ts";
+import { specHost } from "./spec-host.ts";
 
+const snapshotters = [overlay2, vfs];
+
+/** Opens the state, finds what runs, and gives the API its routes. */
 export async function openEngine(config: DaemonConfig, log: Logger): Promise<Engine> {
-  const events = new EventBus((message) => log.warn(message));
-  return {
-    routes: [],
+  const warn = (message: string): void => log.warn(message);
+  const events = new EventBus(warn);
+  const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations]);
+  const store = new ContainerStore(database);
+  const containersRoot = join(config.dataRoot, "containers");
+  const snapshotter = openSnapshotter(config);
+  const images = createImageService({
+    database,
+    content: contentLocal.create(join(config.dataRoot, "content")),
+    snapshotter,
     events,
-    conditions: () => ({ containers: { running: 0, paused: 0, stopped: 0 }, images: 0, storage: { driver: config.storage.driver, status: [] } }),
-    isIdle: () => true,
-    afterStart: async () => {},
-    close: async () => {},
+    host: hostPlatform(),
+    embedded: embeddedImages(),
+    containersUsing: (imageId) =>
+      [...store.list()]
+        .filter((record) => record.imageId === imageId)
+        .map((record) => ({ containerId: record.id, running: isRunning(record), imageRef: record.imageRef, ...(record.imageManifest ? { manifest: record.imageManifest.digest as typeof imageId } : {}) })),
+  });
+  const host = detectHost();
+  const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });
+  const networks = await openNetworks({
+    database,
+    dataRoot: config.dataRoot,
+    flags: { ...config.network, defaultAddressPools: config.network.addressPools, ipMasq: config.network.ipMasquerade, hostGatewayIps: [] },
+    events,
+    findContainer: (ref) => store.find(ref),
+    containerFolder: (id) => join(containersRoot, id),
+    warn,
+  });
+  const kernel = detectKernelSupport(host);
+  const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion });
+  const lifecycle: Lifecycle = createLifecycle({
+    store,
+    runtime,
+    events,
+    logs: jsonFileReader,
+    containersRoot,
+    networks,
+    rootfs: (record) => images.layers.mounts(record.id),
+    buildSpec: (record, sandbox) => specForStart(containers, record, sandbox),
+    buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
+    remove: (record) => discard(containers, record),
+    readFile: (record, path, maxBytes) => (record.state.status === "running" || record.state.status === "paused" ? readInRoot(`/proc/${record.state.pid}/root`, path, maxBytes) : Promise.resolve(undefined)),
+    defaultStopTimeout: config.containers.stopTimeoutSeconds,
+    warn,
+  });
+  const containers: ContainersContext = {
+    store,
+    events,
+    images,
+    layers: images.layers,
+    tasks: lifecycle.tasks,
+    kernel,
+    host: specHost(host, config.containers.seccompProfile),
+    settings,
+    findNetwork: (ref) => networkOf(networks, ref),
+    files: ({ id }) => {
+      const file = (name: string): string => join(containersRoot, id, name);
+      return { hosts: file("hosts"), hostname: file("hostname"), resolvConf: file("resolv.conf"), log: file(`${id}-json.log`) };
+    },
+    warn,
   };
+  await recoverAll(lifecycle.context);
+  await networks.collect((id) => lifecycle.context.live(id).task !== undefined);
+  return {
+    routes: routesOf({ containers, lifecycle, images, networks, store }),
+    events,
+    conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
+    isIdle: () => ![...store.list()].some(isRunning),
+    async afterStart() {
+      await removeLeftovers(containers);
+      await lifecycle.sweep();
+      await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });
+      await startByPolicy(lifecycle.context);
+    },
+    async close() {
+      await networks.close();
+      await runtime.close();
+      await lifecycle.settled();
+      await snapshotter.settled();
+      database.close();
+    },
+  };
+}
+
+function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
+  const name = storage.driver === "" ? overlay2.id : storage.driver;
+  const driver = snapshotters.find(({ id }) => id === name);
+  if (!driver) throw invalidParameter(`the storage driver ${JSON.stringify(name)} is not supported; there are ${snapshotters.map(({ id }) => id).join(", ")}`);
+  return driver.create(join(dataRoot, "layers", driver.id));
+}
+
+function networkOf(networks: Networks, ref: string): ReturnType<ContainersContext["findNetwork"]> {
+  try {
+    const { id, pool } = networks.find(ref);
+    return { id, subnets: pool ? [requirePrefix(pool.subnet, "subnet")] : [] };
+  } catch (error) {
+    if (codeOf(error) === "not-found") return undefined;
+    throw error;
+  }
+}
+
+function routesOf({ containers, lifecycle, images, networks, store }: { containers: ContainersContext; lifecycle: Lifecycle; images: ImageService; networks: Networks; store: ContainerStore }): Route[] {
+  const { context, execs } = lifecycle;
+  return [
+    ...containerRoutes(containers),
+    ...lifecycleRoutes(context),
+    ...attachRoutes(context),
+    ...logRoutes(context),
+    ...topRoutes(context),
+    ...statsRoutes(context),
+    ...execRoutes(execs),
+    ...imageRoutes(images),
+    ...networkRoutes({ networks, container: (id) => store.get(id) }),
+  ];
+}
+
+function countByState(store: ContainerStore): { running: number; paused: number; stopped: number } {
+  const counts = { running: 0, paused: 0, stopped: 0 };
+  for (const { state } of store.list()) {
+    if (state.status === "paused") counts.paused++;
+    else if (state.status === "running" || state.status === "restarting") counts.running++;
+    else counts.stopped++;
+  }
+  return counts;
 }
