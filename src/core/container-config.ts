@@ -53,7 +53,7 @@ export const configSchema = struct("Config", {
   Labels: done(map(string)),
   StopSignal: done(string, "", omitEmpty),
   StopTimeout: done(nullable(goInt), "", omitEmpty),
-  Shell: noMeaning(list(string), "for builds", omitEmpty),
+  Shell: done(list(string), "of health checks", omitEmpty),
 });
 export type ContainerConfig = Infer<typeof configSchema>;
 
@@ -164,7 +164,7 @@ export const hostConfigSchema = struct("HostConfig", {
   LogConfig: partly(
     struct("container.LogConfig", {
       Type: partly(string, "json-file and none; containers with another driver are refused at their start"),
-      Config: partly(map(string), "max-size, max-file, labels, labels-regex, env, env-regex; compress, mode=non-blocking and tag are refused at the start"),
+      Config: partly(map(string), "max-size, max-file, labels, labels-regex, env, env-regex, tag without templates; mode and max-buffer-size have no meaning (a container never waits for a reader of its log); compress and templates are refused at the start"),
     }),
   ),
   NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID; user-defined networks are not there yet"),
@@ -219,10 +219,10 @@ export const endpointSettingsSchema = struct("network.EndpointSettings", {
     ),
     "needs a user-defined network",
   ),
-  Links: refused(list(string)),
+  Links: refused(list(string), "refused at the start"),
   Aliases: refused(list(string), "needs a user-defined network"),
-  DriverOpts: refused(map(string)),
-  GwPriority: done(goInt),
+  DriverOpts: partly(map(string), "com.docker.network.endpoint.sysctls; others are refused at the start"),
+  GwPriority: noMeaning(goInt, "of several networks"),
   NetworkID: done(string),
   EndpointID: done(string),
   Gateway: done(address),

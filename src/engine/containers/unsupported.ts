@@ -47,6 +47,7 @@ const logDriver: Refusal = ({ hostConfig: { LogConfig: log } }) => {
   if (log.Type === "none") return undefined;
   const options = log.Config ?? {};
   if (options["compress"] !== undefined && !["false", "0", "f", "F", "FALSE", "False"].includes(options["compress"])) return "the option compress of the log driver json-file is not implemented yet";
+  if (options["tag"]?.includes("{{")) return "templates in the option tag of the log driver json-file are not implemented yet";
   return undefined;
 };
 

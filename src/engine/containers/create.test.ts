@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createContainer } from "./create.ts";
+import type { CreateOptions } from "./create.ts";
+import { fakeContext, fullKernel, imageOf, request } from "./testing/context.ts";
+import type { FakeContext } from "./testing/context.ts";
+
+async function create(options: CreateOptions, context: FakeContext = fakeContext()) {
+  const { id, warnings } = await createContainer(context, options);
+  return { record: context.store.find(id), warnings, context };
+}
+const refused = (options: CreateOptions, code: string, message: string, context?: FakeContext) => assert.rejects(create(options, context), { code, message });
+
+test("a container takes what it does not say from its image", async () => {
+  const context = fakeContext({ Cmd: ["cmd"], Entrypoint: ["entry"], Env: ["A=image", "B=image"], Labels: { a: "image", b: "image" }, User: "u", WorkingDir: "/w", StopSignal: "SIGINT", ExposedPorts: { "80/tcp": {} } });
+  const { record } = await create(request({ Env: ["A=own", "C"], Labels: { a: "own" }, ExposedPorts: { "81/tcp": {} } }), context);
+  assert.deepEqual(record.config.Env, ["A=own", "C", "B=image"]);
+  assert.deepEqual(record.config.Labels, { a: "own", b: "image" });
+  assert.deepEqual([record.config.Entrypoint, record.config.Cmd, record.config.User, record.config.WorkingDir, record.config.StopSignal], [["entry"], ["cmd"], "u", "/w", "SIGINT"]);
+  assert.deepEqual(Object.keys(record.config.ExposedPorts ?? {}).sort(), ["80/tcp", "81/tcp"]);
+  assert.equal(record.config.Hostname, record.id.slice(0, 12));
+  assert.deepEqual(context.emitted.map(({ action, actor }) => [action, actor.id]), [["create", record.id]]);
+});
+
+test("an entrypoint of its own drops the image's command, an empty one the entrypoint", async () => {
+  const image = { Cmd: ["cmd"], Entrypoint: ["entry"] };
+  const own = await create(request({ Entrypoint: ["own"] }), fakeContext(image));
+  assert.deepEqual([own.record.config.Entrypoint, own.record.config.Cmd], [["own"], null]);
+  const none = await create(request({ Entrypoint: [""], Cmd: ["a"] }), fakeContext(image));
+  assert.deepEqual([none.record.config.Entrypoint, none.record.config.Cmd], [null, ["a"]]);
+  await refused(request(), "invalid-parameter", "no command specified", fakeContext({}));
+});
+
+test("names: invented, checked, unique", async () => {
+  const { record, context } = await create(request());
+  assert.match(record.name, /^[a-z]+_[a-z]+[0-9]?$/);
+  await create({ ...request(), name: "/given" }, context);
+  await assert.rejects(create({ ...request(), name: "given" }, context), { code: "conflict", message: /^Conflict\. The container name "\/given" is already in use by container "[0-9a-f]{64}"\. You have to remove/ });
+  await refused({ ...request(), name: "a b" }, "invalid-parameter", "Invalid container name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+});
+
+test("a failure leaves nothing", async () => {
+  const context = fakeContext();
+  context.layers.mounts = () => {
+    throw new Error("disk full");
+  };
+  await assert.rejects(create(request({ WorkingDir: "/w" }), context), /disk full/);
+  assert.equal(context.store.size, 0);
+  assert.equal(context.removedLayers.length, 1);
+});
+
+test("limits that the kernel has not are taken out with a warning", async () => {
+  const { record, warnings } = await create(request({}, { BlkioWeight: 300, MemorySwappiness: 10 }), fakeContext({ Cmd: ["sh"] }, { ...fullKernel, blkioWeight: false, memorySwappiness: false }));
+  assert.equal(record.hostConfig.BlkioWeight, 0);
+  assert.equal(record.hostConfig.MemorySwappiness, null);
+  assert.deepEqual(warnings, [
+    "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
+    "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+  ]);
+});
+
+test("an image for another machine is a warning", async () => {
+  const context = fakeContext();
+  context.images.known.set("image", { ...imageOf("1", { Cmd: ["sh"] }), platform: { os: "linux", architecture: "s390x" } });
+  const { warnings } = await create(request(), context);
+  assert.deepEqual(warnings, ["The requested image's platform (linux/s390x) does not match the detected host platform (linux/amd64) and no specific platform was requested"]);
+});
+
+test("shared namespaces are kept by id, and end the separation by labels", async () => {
+  const context = fakeContext();
+  const { record: first } = await create({ ...request(), name: "first" }, context);
+  const { record } = await create(request({}, { PidMode: "container:first", IpcMode: "host" }), context);
+  assert.equal(record.hostConfig.PidMode, `container:${first.id}`);
+  assert.deepEqual(record.hostConfig.SecurityOpt, ["label=disable"]);
+  await refused(request({}, { PidMode: "container:none" }), "invalid-parameter", "No such container: none", context);
+});
+
+test("what this version has not is refused by name", async () => {
+  await refused(request({}, { PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } }), "not-implemented", "publishing ports is not implemented yet: HostConfig.PortBindings asks for 80/tcp; use the network mode host, or the container's own address");
+  await refused(request({}, { Binds: ["data:/data"] }), "not-implemented", 'volume "data" at /data: volumes are not implemented yet; use a bind of a host path or a tmpfs there');
+  const withVolume = { Cmd: ["sh"], Volumes: { "/data/": {} } };
+  await refused(request(), "not-implemented", "anonymous volume at /data/: volumes are not implemented yet; mount a tmpfs (--tmpfs /data) or a host path (-v /HOST/PATH:/data) over it", fakeContext(withVolume));
+  await create(request({}, { Tmpfs: { "/data": "" } }), fakeContext(withVolume));
+  await create(request({}, { NetworkMode: "host", PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } }));
+});
+
+test("endpoint settings are checked against the network", async () => {
+  const endpoint = { IPAMConfig: { IPv4Address: "10.9.9.9", IPv6Address: "", LinkLocalIPs: null } };
+  const options = { ...request(), networkingConfig: { EndpointsConfig: { bridge: { ...zeroEndpoint(), ...endpoint } } } };
+  await refused(options, "invalid-parameter", "invalid config for network bridge: invalid endpoint settings:\n* user-specified IP address is supported on user-defined networks only\n* no configured subnet contains IP address 10.9.9.9");
+});
+
+const zeroEndpoint = () => ({
+  IPAMConfig: null,
+  Links: null,
+  Aliases: null,
+  DriverOpts: null,
+  GwPriority: 0,
+  NetworkID: "",
+  EndpointID: "",
+  Gateway: "",
+  IPAddress: "",
+  MacAddress: "",
+  IPPrefixLen: 0,
+  IPv6Gateway: "",
+  GlobalIPv6Address: "",
+  GlobalIPv6PrefixLen: 0,
+  DNSNames: null,
+});

@@ -1,0 +1,140 @@
+/** Containers in memory with a machine that is made up, for tests. */
+import { openDatabase } from "../../../sys/database.ts";
+import { emptyConfig, emptyHostConfig } from "../../../core/container-config.ts";
+import type { ContainerConfig, HostConfig } from "../../../core/container-config.ts";
+import type { ContainerRecord } from "../../../core/container.ts";
+import type { EngineEvent } from "../../../core/events.ts";
+import type { ImageForRun } from "../../../core/image.ts";
+import type { KernelSupport } from "../../../core/kernel-support.ts";
+import type { Digest } from "../../../lib/digest.ts";
+import { notFound } from "../../../lib/errors.ts";
+import { requirePrefix } from "../../../lib/ip.ts";
+import type { ImageSettings } from "../../../lib/oci-image.ts";
+import type { ContainersContext } from "../context.ts";
+import type { SpecHost } from "../spec/host.ts";
+import { containerMigrations, ContainerStore } from "../store.ts";
+
+export const fullKernel: KernelSupport = {
+  cpus: 4,
+  cgroupVersion: 1,
+  memoryLimit: true,
+  swapLimit: true,
+  memoryReservation: true,
+  memorySwappiness: true,
+  oomKillDisable: true,
+  cpuShares: true,
+  cpuCfs: true,
+  cpuRealtime: true,
+  cpuset: true,
+  cpusetCpus: "0-3",
+  cpusetMems: "0",
+  pidsLimit: true,
+  blkioWeight: true,
+  blkioWeightDevice: true,
+  blkioReadBps: true,
+  blkioWriteBps: true,
+  blkioReadIops: true,
+  blkioWriteIops: true,
+  cgroupNamespaces: true,
+  ipv4Forwarding: true,
+  appArmor: false,
+  seLinux: false,
+  thermalPaths: [],
+};
+
+export const fakeHost: SpecHost = {
+  devicesAt: (path) => {
+    if (path === "/dev/null") return [{ path, type: "c", major: 1, minor: 3, fileMode: 0o666 }];
+    if (path === "/dev/folder") return [{ path: "/dev/folder/a", type: "b", major: 8, minor: 1 }];
+    throw new Error("no such file or directory");
+  },
+  allDevices: () => [{ path: "/dev/fuse", type: "c", major: 10, minor: 229 }],
+  mountOf: (path) => ({ mountpoint: "/", isShared: path.startsWith("/shared"), isSlave: path.startsWith("/slave") }),
+  hasSysctl: () => true,
+  seccomp: { builtin: () => ({ defaultAction: "builtin" }), parse: (text) => ({ defaultAction: text }) },
+  initPath: "/opt/init",
+};
+
+export interface FakeContext extends ContainersContext {
+  emitted: EngineEvent[];
+  images: ContainersContext["images"] & { known: Map<string, ImageForRun> };
+  killed: string[];
+  removedLayers: string[];
+}
+
+/** Has the image "image" with `settings`. */
+export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: KernelSupport = fullKernel): FakeContext {
+  const store = new ContainerStore(openDatabase(":memory:", containerMigrations));
+  const emitted: EngineEvent[] = [];
+  const known = new Map([["image", imageOf("1", settings)]]);
+  const context: FakeContext = {
+    emitted,
+    killed: [],
+    removedLayers: [],
+    store,
+    events: { emit: (event) => emitted.push(event) },
+    images: {
+      known,
+      resolve: (ref) => {
+        const image = known.get(ref);
+        if (!image) throw notFound(`No such image: ${ref}:latest`);
+        return image;
+      },
+      idOf: (ref) => known.get(ref)?.id,
+    },
+    layers: {
+      driver: "fake",
+      create: async () => {},
+      mounts: () => [],
+      remove: async (id) => void context.removedLayers.push(id),
+      size: async () => ({ writable: 10, total: 1010 }),
+    },
+    tasks: {
+      kill: async (record) => {
+        context.killed.push(record.id);
+        record.state = { status: "exited", exitCode: 137, oomKilled: false, error: "", startedAt: 1n, finishedAt: 2n };
+      },
+      update: async () => {},
+      forget: async () => {},
+      execIds: () => [],
+    },
+    kernel,
+    host: fakeHost,
+    settings: {
+      dataRoot: "/var/lib/fake",
+      runtimes: ["gantry", "runc"],
+      ipcMode: "private",
+      cgroupnsMode: "private",
+      shmSize: 64 << 20,
+      logConfig: { Type: "json-file", Config: {} },
+      hostname: "machine",
+      hostPlatform: { os: "linux", architecture: "amd64" },
+      cgroupParent: "/gantry",
+      init: false,
+      ulimits: {},
+      noNewPrivileges: false,
+    },
+    findNetwork: (ref) => (ref === "bridge" ? { id: "b".repeat(64), subnets: [requirePrefix("172.17.0.1/16", "subnet")] } : undefined),
+    files: ({ id }) => ({ hosts: `/c/${id}/hosts`, hostname: `/c/${id}/hostname`, resolvConf: `/c/${id}/resolv.conf`, log: `/c/${id}/log` }),
+    warn: () => {},
+  };
+  return context;
+}
+
+export function imageOf(digit: string, settings: ImageSettings): ImageForRun {
+  const id = `sha256:${digit.repeat(64)}` as Digest;
+  return { id, ref: "image:latest", platform: { os: "linux", architecture: "amd64" }, config: settings, chainId: undefined, size: 1000, manifest: { mediaType: "application/vnd.oci.image.manifest.v1+json", digest: id, size: 100 } };
+}
+
+/** What a request asks for, with Docker's zero values for the rest. */
+export const request = (config: Partial<ContainerConfig> = {}, hostConfig: Partial<HostConfig> = {}) => ({
+  name: "",
+  config: { ...emptyConfig(), Image: "image", ...config },
+  hostConfig: { ...emptyHostConfig(), NetworkMode: "bridge", ...hostConfig },
+  networkingConfig: { EndpointsConfig: null },
+});
+
+export function running(record: ContainerRecord, startedAt: bigint, pid = 42): ContainerRecord {
+  record.state = { status: "running", pid, startedAt };
+  return record;
+}
