@@ -1,8 +1,272 @@
-/* Written together with src/oci/cli/oneshot.ts (the command line's side of it). */
+#define _GNU_SOURCE
 #include "oneshot.h"
+#include "executor.h"
+#include "host.h"
+#include "message.h"
+#include "shim.h"
+#include "spawn.h"
+#include "terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PLAN_FD 3
+#define REPLY_FD 4
+#define MESSAGE_SIZE 8192
+
+/* One process to make. */
+struct oneshot {
+  bool create;
+  bool wait;
+  bool trace;
+  const char *folder;
+  const char *console_socket;
+  struct plan plan;
+  struct exec_plan exec_plan;
+  struct spawn spawn;
+  struct timings timings;
+  pid_t pid;
+  /* The terminal's master, while we stay; -1: none. */
+  int master;
+  bool done;
+};
+
+static void reply_bytes(const struct writer *writer) {
+  /* Nobody to tell: the caller is gone. */
+  if (write(REPLY_FD, writer->start, (size_t)(writer->at - writer->start)) < 0) errno = 0;
+  close(REPLY_FD);
+}
+
+static struct writer reply_of(uint8_t *bytes, enum reply reply) {
+  struct writer writer = writer_of(bytes, MESSAGE_SIZE);
+  write_u8(&writer, (uint8_t)reply);
+  write_u32(&writer, 0);
+  return writer;
+}
+
+static void tell_made(struct oneshot *o) {
+  uint8_t bytes[MESSAGE_SIZE];
+  struct writer writer = reply_of(bytes, o->create ? REPLY_CREATED : REPLY_EXEC_STARTED);
+  write_u32(&writer, (uint32_t)o->pid);
+  write_u64(&writer, clock_nanoseconds(CLOCK_REALTIME));
+  write_timings(&writer, &o->timings);
+  reply_bytes(&writer);
+  o->done = true;
+}
+
+/* Undoes what was made. */
+__attribute__((noreturn)) static void give_up_on(struct oneshot *o, const struct failure *failure) {
+  if (o->pid > 0) kill(o->pid, SIGKILL);
+  if (o->spawn.stage > 0) kill(o->spawn.stage, SIGKILL);
+  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
+  if (o->create) {
+    kill_cgroups(plan_cgroups(&o->plan), SIGKILL);
+    run_teardown(&o->plan.teardown, 0);
+  }
+  uint8_t bytes[MESSAGE_SIZE];
+  struct writer writer = reply_of(bytes, REPLY_FAILED);
+  write_failure(&writer, failure);
+  reply_bytes(&writer);
+  _exit(1);
+}
+
+/* ---- the console socket ---- */
+
+static int send_master(const char *path, int master) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  static const char name[] = "/dev/ptmx";
+  int error = connect(fd, (struct sockaddr *)&address, sizeof address) ? -errno : message_send(fd, name, sizeof name - 1, &master, 1, 0);
+  close(fd);
+  return error;
+}
+
+static void take_master(struct oneshot *o, int master) {
+  struct failure failure = {.section = SECTION_CHILD};
+  if (o->console_socket) {
+    int error = send_master(o->console_socket, master);
+    close(master);
+    if (error) {
+      fail(&failure, -error, "console", o->console_socket);
+      give_up_on(o, &failure);
+    }
+  } else o->master = master;
+}
+
+/* ---- what the child says ---- */
+
+static void pid_known(struct oneshot *o, pid_t pid) {
+  struct failure failure = {0};
+  o->pid = pid;
+  if (o->create && run_parent_ops(&o->plan, pid, &failure)) give_up_on(o, &failure);
+  open_gate(&o->spawn);
+}
+
+static void hook_asked(struct oneshot *o, uint32_t index) {
+  struct failure failure = {.section = SECTION_CHILD, .index = index};
+  if (!o->create || index >= o->plan.child.count || o->plan.child.items[index].code != OP_HOOK) return;
+  if (run_hook(&failure, &o->plan.child.items[index], o->pid)) give_up_on(o, &failure);
+  uint8_t go = STATUS_GO;
+  message_send(o->spawn.status, &go, 1, NULL, 0, 0);
+}
+
+static void read_timings(struct oneshot *o, struct reader *reader) {
+  for (uint32_t left = read_u32(reader); left && !reader->bad; left--) {
+    struct timing timing = {.section = read_u8(reader)};
+    timing.index = read_u32(reader);
+    timing.nanoseconds = read_u32(reader);
+    if (o->timings.wanted && o->timings.count < TIMINGS_MAX) o->timings.items[o->timings.count++] = timing;
+  }
+}
+
+static void handle(struct oneshot *o, struct reader *reader, struct message_fds *fds) {
+  struct failure failure = {0};
+  int master;
+  switch (read_u8(reader)) {
+  case STATUS_PID:
+    pid_known(o, (pid_t)read_u32(reader));
+    break;
+  case STATUS_HOOK:
+    hook_asked(o, read_u32(reader));
+    break;
+  case STATUS_READY:
+    master = message_take_fd(fds);
+    if (master >= 0) take_master(o, master);
+    if (o->create) tell_made(o);
+    break;
+  case STATUS_EXECUTING:
+    read_timings(o, reader);
+    tell_made(o);
+    break;
+  case STATUS_FAILED:
+    read_failure(reader, &failure);
+    give_up_on(o, &failure);
+  }
+}
+
+/* Until the process is made: the status socket closes by itself when the child waits for its fifo or executes. */
+static void follow(struct oneshot *o) {
+  while (!o->done) {
+    uint8_t bytes[MESSAGE_SIZE];
+    struct message_fds fds;
+    ssize_t length = message_receive(o->spawn.status, bytes, sizeof bytes, &fds, 0);
+    if (length <= 0) {
+      struct failure failure = {.section = SECTION_CHILD};
+      fail(&failure, length < 0 ? (int)-length : ECHILD, "init", "");
+      give_up_on(o, &failure);
+    }
+    struct reader reader = reader_of(bytes, (size_t)length);
+    handle(o, &reader, &fds);
+    message_close_fds(&fds);
+  }
+  close(o->spawn.status);
+}
+
+/* ---- starting ---- */
+
+static uint8_t *read_plan(size_t *length) {
+  size_t size = 1 << 16;
+  uint8_t *bytes = malloc(size);
+  *length = 0;
+  while (bytes) {
+    ssize_t got = read(PLAN_FD, bytes + *length, size - *length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    *length += (size_t)got;
+    if (*length == size) bytes = size < PLAN_MAX_BYTES ? realloc(bytes, size *= 2) : NULL;
+  }
+  close(PLAN_FD);
+  return bytes;
+}
+
+static int make_fifo(struct oneshot *o, struct failure *failure) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/start.fifo", o->folder);
+  if (mkfifo(path, 0600)) return fail_errno(failure, "folder", path);
+  /* For writing too, so that reading waits for the first byte. */
+  o->spawn.start_fifo = open(path, O_RDWR | O_CLOEXEC);
+  return o->spawn.start_fifo < 0 ? fail_errno(failure, "folder", path) : 0;
+}
+
+static int spawn_create(struct oneshot *o, struct failure *failure) {
+  o->spawn.plan = &o->plan;
+  o->spawn.mountpoint = o->folder;
+  if (make_fifo(o, failure) || run_host_ops(&o->plan.host, failure, &o->timings) || spawn_init(&o->spawn, failure)) return -1;
+  close(o->spawn.start_fifo);
+  if (!o->spawn.pid) return 0;
+  o->pid = o->spawn.pid;
+  return run_parent_ops(&o->plan, o->pid, failure);
+}
+
+static int spawn_further(struct oneshot *o, pid_t init, struct failure *failure) {
+  o->spawn.exec_plan = &o->exec_plan;
+  o->spawn.init_pidfd = (int)syscall(SYS_pidfd_open, init, 0);
+  if (o->spawn.init_pidfd < 0) return fail_errno(failure, "init", "");
+  int error = spawn_exec(&o->spawn, failure);
+  close(o->spawn.init_pidfd);
+  return error;
+}
+
+static int decode(struct oneshot *o) {
+  static struct arena arena;
+  size_t length;
+  uint8_t *bytes = read_plan(&length);
+  if (!bytes) return -ENOMEM;
+  return o->create ? plan_decode(bytes, length, &o->plan, &arena) : exec_plan_decode(bytes, length, &o->exec_plan, &arena);
+}
+
+static int options(struct oneshot *o, int argc, char **argv) {
+  for (int i = 0; i < argc; i++) {
+    if (!strcmp(argv[i], "--wait")) o->wait = true;
+    else if (!strcmp(argv[i], "--trace")) o->trace = true;
+    else if (!strcmp(argv[i], "--console-socket") && i + 1 < argc) o->console_socket = argv[++i];
+    else return -1;
+  }
+  return 0;
+}
+
+static int usage(void) {
+  dprintf(2, "usage: gantry-shim exec-plan create FOLDER | exec PID [--console-socket PATH] [--wait] [--trace]\n");
+  return 2;
+}
 
 int oneshot_main(int argc, char **argv) {
-  (void)argc;
-  (void)argv;
-  return 2;
+  static struct oneshot o = {.spawn = {.init_pidfd = -1, .start_fifo = -1, .stdio = {0, 1, 2}}, .master = -1};
+  if (argc < 2) return usage();
+  o.create = !strcmp(argv[0], "create");
+  o.folder = argv[1];
+  pid_t init = o.create ? 0 : atoi(argv[1]);
+  if ((!o.create && (strcmp(argv[0], "exec") || init <= 0)) || options(&o, argc - 2, argv + 2)) return usage();
+  fcntl(REPLY_FD, F_SETFD, FD_CLOEXEC);
+  signal(SIGPIPE, SIG_IGN);
+  timings_start(&o.timings, o.trace);
+  o.spawn.trace = o.trace;
+  struct failure failure = {0};
+  int error = decode(&o);
+  if (error) {
+    o.create = false;
+    fail(&failure, -error, "plan", "");
+    give_up_on(&o, &failure);
+  }
+  const struct exec_step *step = o.create ? &o.plan.exec : &o.exec_plan.exec;
+  if (step->terminal) for (int i = 0; i < 3; i++) o.spawn.stdio[i] = -1;
+  if (o.create ? spawn_create(&o, &failure) : spawn_further(&o, init, &failure)) give_up_on(&o, &failure);
+  if (o.wait) hold_signals();
+  follow(&o);
+  return o.wait ? attend(o.pid, o.master) : 0;
 }
