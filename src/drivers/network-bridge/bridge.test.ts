@@ -71,7 +71,7 @@ async function container(driver: BridgeDriver, spec: NetworkSpec, address: strin
 async function outside(host: Netns): Promise<Netns> {
   const other = await createSandboxNamespace();
   const kernel = openNetworkKernel(host.fd);
-  await kernel.apply([{ op: "addVeth", name: "uplink", mtu: 1500, peer: { netns: other.fd, name: "eth0", index: 2, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) } }, { op: "setLink", link: { name: "uplink" }, up: true }]);
+  await kernel.apply([{ op: "addVeth", name: "uplink", mtu: 1500, peer: { netns: other.fd, name: "eth0", mac: Uint8Array.of(2, 0, 0, 0, 0, 1) } }, { op: "setLink", link: { name: "uplink" }, up: true }]);
   await kernel.apply([{ op: "addAddress", index: (await kernel.link("uplink"))!.index, address: parsePrefix("192.0.2.1/24")! }]);
   await openNetworkKernel(other.fd).apply([{ op: "setLink", link: { index: 2 }, up: true }, { op: "addAddress", index: 2, address: parsePrefix("192.0.2.2/24")! }]);
   return other;
@@ -282,7 +282,7 @@ real("what a killed daemon leaves: prepared sandboxes die with it, and the next 
   const veths = async () => (await kernel.links()).filter(({ kind }) => kind === "veth").map(({ name }) => name);
   assert.equal((await veths()).length, 6);
   using orphan = await createSandboxNamespace();
-  await kernel.apply([{ op: "addVeth", name: "veth7e57aaaaaaa", mtu: 1500, peer: { netns: orphan.fd, name: "eth0", index: 2, mac: Uint8Array.of(2, 0, 0, 0, 0, 9) } }]);
+  await kernel.apply([{ op: "addVeth", name: "veth7e57aaaaaaa", mtu: 1500, peer: { netns: orphan.fd, name: "eth0", mac: Uint8Array.of(2, 0, 0, 0, 0, 9) } }]);
   const exited = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGKILL");
   await exited;

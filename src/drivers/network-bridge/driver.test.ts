@@ -119,7 +119,7 @@ test("join: a port of the bridge outside, address and default route inside, IPv6
   await driver.close();
 });
 
-test("where a new namespace has more than loopback, the kernel chooses the index", async () => {
+test("where a new namespace has more than loopback, the interface is found by its name", async () => {
   const { machine, driver } = open();
   await driver.createNetwork(spec());
   const asked = request(machine);
@@ -165,7 +165,7 @@ test("recovery keeps the ports of known endpoints and prepared ones, and removes
   await driver.createNetwork(spec());
   await driver.prepared();
   for (const name of ["vethabcd3333333", "vethabcd4444444", "vethffff5555555"]) {
-    await machine.host.apply([{ op: "addVeth", name, mtu: 1500, peer: { netns: machine.createSandbox().fd, name: "eth0", index: 2, mac: new Uint8Array(6) } }]);
+    await machine.host.apply([{ op: "addVeth", name, mtu: 1500, peer: { netns: machine.createSandbox().fd, name: "eth0", mac: new Uint8Array(6) } }]);
   }
   const names = async () => (await machine.host.links()).filter(({ kind }) => kind === "veth").map(({ name }) => name);
   const prepared = (await names())[0]!;

@@ -4,11 +4,10 @@ import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, Network
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
-import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import { ensureBridge, ownerAlias } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { FIRST_INDEX, QUIET_IPV6, addressChanges, interfaceUp, macOf, vethChanges } from "./endpoint.ts";
+import { QUIET_IPV6, addressChanges, interfaceUp, macOf, vethChanges } from "./endpoint.ts";
 import { keepFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
@@ -50,7 +49,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const { kernel, tag, warn } = options;
   const alias = ownerAlias(tag);
   const networks = new Map<string, Network>();
-  const prepared = new Set<string>();
+  /** The interface's index in each prepared sandbox, by endpoint. */
+  const prepared = new Map<string, number>();
   const departures = createDepartures(kernel, warn);
   const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
   const prefix = `veth${tag}`;
@@ -66,13 +66,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     const inside = options.openSandbox(endpoint.sandbox);
     await inside.writeSysctls(QUIET_IPV6);
     const plan = { hostName: hostName(endpoint.endpointId), bridgeIndex: network.bridgeIndex, mtu: network.options.mtu || DEFAULT_MTU, netns: endpoint.sandbox.fd, interfaceName: endpoint.interfaceName, mac: endpoint.mac, isolated: !network.options.icc };
-    try {
-      await kernel.apply(vethChanges({ ...plan, interfaceIndex: FIRST_INDEX }));
-      return FIRST_INDEX;
-    } catch (error) {
-      if (errnoCode(error) !== "EBUSY") throw error;
-    }
-    await kernel.apply(vethChanges({ ...plan, interfaceIndex: 0 }));
+    await kernel.apply(vethChanges(plan));
     return indexOf(inside, endpoint.interfaceName);
   };
 
@@ -90,7 +84,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     try {
       const index = await makeInterface(network, { endpointId, sandbox, interfaceName: PREPARED_INTERFACE, mac: localMac(randomBytes(6)) });
       await options.openSandbox(sandbox).apply(interfaceUp(index));
-      prepared.add(endpointId);
+      prepared.set(endpointId, index);
       return sandbox;
     } catch (error) {
       sandbox.close();
@@ -98,16 +92,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     }
   };
 
-  const joinPrepared = async (request: JoinRequest, mac: Uint8Array): Promise<void> => {
-    const inside = options.openSandbox(request.sandbox);
-    const configure = (index: number): RouteChange[] => [{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)];
-    try {
-      await inside.apply(configure(FIRST_INDEX));
-    } catch (error) {
-      if (errnoCode(error) !== "ENODEV") throw error;
-      await inside.apply(configure(await indexOf(inside, request.interfaceName)));
-    }
-  };
+  const joinPrepared = (index: number, request: JoinRequest, mac: Uint8Array): Promise<void> =>
+    options.openSandbox(request.sandbox).apply([{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)]);
 
   const joinNew = async (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> => {
     const index = await makeInterface(network, { ...request, mac });
@@ -145,8 +131,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     join: async (request): Promise<JoinResult> => {
       const network = find(request.networkId);
       const mac = request.mac ?? macOf(request.addresses, () => localMac(randomBytes(6)));
+      const index = prepared.get(request.endpointId);
+      prepared.delete(request.endpointId);
       try {
-        if (prepared.delete(request.endpointId)) await joinPrepared(request, mac);
+        if (index !== undefined) await joinPrepared(index, request, mac);
         else await joinNew(network, request, mac);
       } catch (error) {
         await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
@@ -160,7 +148,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     takePrepared: (networkId) => networks.get(networkId)?.pool?.take(),
 
     recover: async (endpoints) => {
-      const known = new Set([...prepared, ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
+      const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
       const stale = (await kernel.links()).filter(({ name, kind }) => kind === "veth" && name.startsWith(prefix) && !known.has(name));
       const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);

@@ -5,10 +5,6 @@ import type { IpPrefix } from "../../lib/ip.ts";
 import type { Sysctl } from "../../sys/netlink/netns.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 
-/** Loopback is 1 in a new namespace; kernels that make tunnel devices in each one have taken 2. */
-export const FIRST_INDEX = 2;
-export const LOOPBACK_INDEX = 1;
-
 /** Interfaces made after this have no IPv6; loopback keeps ::1, as in Docker's containers. */
 export const QUIET_IPV6: readonly Sysctl[] = [{ name: "net/ipv6/conf/default/disable_ipv6", value: "1", optional: true }];
 
@@ -18,8 +14,6 @@ export interface VethPlan {
   mtu: number;
   netns: number;
   interfaceName: string;
-  /** 0: the kernel chooses. */
-  interfaceIndex: number;
   mac: Uint8Array;
   /** Frames do not go from this port to others that are isolated. */
   isolated: boolean;
@@ -29,7 +23,7 @@ export interface VethPlan {
 export function vethChanges(plan: VethPlan): RouteChange[] {
   const link = { name: plan.hostName };
   return [
-    { op: "addVeth", name: plan.hostName, master: plan.bridgeIndex, mtu: plan.mtu, peer: { netns: plan.netns, name: plan.interfaceName, index: plan.interfaceIndex, mac: plan.mac } },
+    { op: "addVeth", name: plan.hostName, master: plan.bridgeIndex, mtu: plan.mtu, peer: { netns: plan.netns, name: plan.interfaceName, mac: plan.mac } },
     { op: "setLink", link, noLinkLocal: true, ...(plan.isolated ? { port: { isolated: true } } : {}) },
     { op: "setLink", link, up: true },
   ];

@@ -8,7 +8,7 @@ import { describe } from "./rtnetlink.ts";
 import type { LinkReference, RouteChange } from "./rtnetlink.ts";
 import { NetlinkFailure } from "./socket.ts";
 
-const ERRNO = { EPERM: 1, ENOENT: 2, EBUSY: 16, EEXIST: 17, ENODEV: 19, EOPNOTSUPP: 95 } as const;
+const ERRNO = { EPERM: 1, ENOENT: 2, EEXIST: 17, ENODEV: 19, EOPNOTSUPP: 95 } as const;
 export type FakeErrno = keyof typeof ERRNO;
 const LOOPBACK: Link = { index: 1, name: "lo", up: false, mac: new Uint8Array(6), mtu: 65536, master: 0, kind: "", alias: "" };
 
@@ -130,8 +130,8 @@ export class FakeKernel implements NetworkKernel {
     this.#peers.delete(link);
   }
 
-  #add(link: Omit<Link, "index" | "up" | "alias">, index = 0): Link {
-    const added: Link = { ...link, up: false, alias: "", index: index || 1 + Math.max(...this.state.links.map((other) => other.index)) };
+  #add(link: Omit<Link, "index" | "up" | "alias">): Link {
+    const added: Link = { ...link, up: false, alias: "", index: 1 + Math.max(...this.state.links.map((other) => other.index)) };
     this.state.links.push(added);
     return added;
   }
@@ -174,9 +174,8 @@ export class FakeKernel implements NetworkKernel {
   #addVeth(change: Extract<RouteChange, { op: "addVeth" }>): FakeErrno | undefined {
     const inside = this.#machine.namespace(change.peer.netns);
     if (this.#find({ name: change.name }) || inside.#find({ name: change.peer.name })) return "EEXIST";
-    if (change.peer.index !== 0 && inside.#find({ index: change.peer.index })) return "EBUSY";
     const host = this.#add({ name: change.name, mac: new Uint8Array(6), mtu: change.mtu, master: change.master ?? 0, kind: "veth" });
-    const peer = inside.#add({ name: change.peer.name, mac: change.peer.mac, mtu: change.mtu, master: 0, kind: "veth" }, change.peer.index);
+    const peer = inside.#add({ name: change.peer.name, mac: change.peer.mac, mtu: change.mtu, master: 0, kind: "veth" });
     this.#peers.set(host, { kernel: inside, link: peer });
     inside.#peers.set(peer, { kernel: this, link: host });
     return undefined;
