@@ -302,7 +302,7 @@ struct tar_sink extract_sink(struct extractor *x) { return (struct tar_sink){x, 
 
 int extract_finish(struct extractor *x) {
   extract_forget_parent(x);
-  for (size_t i = x->dir_count; i-- > 0;) {
+  for (size_t i = 0; i < x->dir_count; i++) {
     int fd = open_in_root(x->root, x->dirs[i].path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) continue; /* a later entry replaced it */
     struct timespec times[2] = {x->dirs[i].mtime, x->dirs[i].mtime};

@@ -87,6 +87,18 @@ static int make_missing(struct extractor *x, char *path) {
   }
 }
 
+/* Folders that hold something of this archive are its own too: an opaque mark above must not remove them whole. */
+static int saw_parents(struct extractor *x, const char *path) {
+  if (!(x->flags & EXTRACT_WHITEOUT_APPLY)) return 0;
+  char prefix[4096];
+  for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+    memcpy(prefix, path, (size_t)(slash - path));
+    prefix[slash - path] = 0;
+    if (extract_saw(x, prefix)) return -1;
+  }
+  return *path ? extract_saw(x, path) : 0;
+}
+
 int extract_parent(struct extractor *x, const char *path) {
   if (x->parent >= 0 && !strcmp(path, x->parent_path)) return x->parent;
   extract_forget_parent(x);
@@ -98,6 +110,10 @@ int extract_parent(struct extractor *x, const char *path) {
     fd = open_in_root(x->root, path, O_PATH | O_DIRECTORY);
   }
   if (fd < 0) return -1;
+  if (saw_parents(x, path)) {
+    close(fd);
+    return -1;
+  }
   snprintf(x->parent_path, sizeof x->parent_path, "%s", path);
   return x->parent = fd;
 }
@@ -109,10 +125,13 @@ uint64_t extract_hash(const char *path) {
   return hash ? hash : 1;
 }
 
-static void place(uint64_t *seen, size_t room, uint64_t hash) {
+/* True when it was not there. */
+static bool place(uint64_t *seen, size_t room, uint64_t hash) {
   size_t at = hash & (room - 1);
   while (seen[at] && seen[at] != hash) at = (at + 1) & (room - 1);
+  bool fresh = !seen[at];
   seen[at] = hash;
+  return fresh;
 }
 
 int extract_saw(struct extractor *x, const char *path) {
@@ -131,8 +150,7 @@ int extract_saw(struct extractor *x, const char *path) {
     x->seen = grown;
     x->seen_room = room;
   }
-  place(x->seen, x->seen_room, extract_hash(path));
-  x->seen_count++;
+  if (place(x->seen, x->seen_room, extract_hash(path))) x->seen_count++;
   return 0;
 }
 
