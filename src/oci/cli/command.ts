@@ -1,0 +1,24 @@
+/** What a subcommand is, and what it gets. */
+import type { FlagSpec, FlagValues } from "../../lib/flags.ts";
+import type { ContainerStore } from "./store.ts";
+
+export interface Invocation {
+  flags: FlagValues;
+  args: string[];
+  store: ContainerStore;
+  /** Words for the log and for stderr, without a newline. */
+  warn: (message: string) => void;
+  print: (text: string) => void;
+}
+
+export interface Command {
+  name: string;
+  /** Arguments after the name, for help: "CONTAINER [SIGNAL]". */
+  usage: string;
+  about: string;
+  flags: FlagSpec[];
+  /** Least and most arguments. */
+  arguments: [least: number, most: number];
+  /** The exit code of the program. */
+  run: (invocation: Invocation) => Promise<number> | number;
+}

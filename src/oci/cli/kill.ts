@@ -1,0 +1,44 @@
+import { conflict, notFound } from "../../lib/errors.ts";
+import { bool } from "../../lib/flags.ts";
+import { SIGKILL, parseSignal } from "../../lib/signals.ts";
+import { processesIn } from "./cgroups.ts";
+import type { Command } from "./command.ts";
+import { statusOf } from "./status.ts";
+import type { ContainerRecord } from "./store.ts";
+
+export const kill: Command = {
+  name: "kill",
+  usage: "CONTAINER [SIGNAL]",
+  about: "Send a signal, SIGTERM by default, to a container's init process",
+  flags: [{ name: "all", shorthand: "a", type: bool }],
+  arguments: [1, 2],
+  run({ args, flags, store }) {
+    const record = store.load(args[0]!);
+    const signal = parseSignal(args[1] ?? "SIGTERM");
+    const stopped = statusOf(record, store) === "stopped";
+    if (flags.bool("all") || (signal === SIGKILL && sharesPids(record) && !stopped)) {
+      for (const pid of processesIn(record.cgroups)) send(pid, signal);
+      return 0;
+    }
+    if (stopped) throw conflict("container not running");
+    if (!send(record.pid, signal)) throw notFound("container not running");
+    return 0;
+  },
+};
+
+/** Without a pid namespace of its own, ending init leaves the container's other processes. */
+export function sharesPids({ spec }: ContainerRecord): boolean {
+  const namespace = spec.linux?.namespaces?.find(({ type }) => type === "pid");
+  return namespace === undefined || Boolean(namespace.path);
+}
+
+/** False when there is no such process any more. */
+export function send(pid: number, signal: number): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,103 @@
+/** gantry-runtime's command line: runc's grammar (global flags, subcommand, its flags, arguments), log and exit codes. */
+import { appendFileSync } from "node:fs";
+import { invalidParameter, messageOf, notImplemented } from "../../lib/errors.ts";
+import type { FlagSpec, FlagValues } from "../../lib/flags.ts";
+import { bool, parseFlags, string } from "../../lib/flags.ts";
+import { ociVersion } from "../../core/oci-defaults.ts";
+import type { Command } from "./command.ts";
+import { create } from "./create.ts";
+import { deleteCommand } from "./delete.ts";
+import { exec } from "./exec.ts";
+import { kill } from "./kill.ts";
+import { list } from "./list.ts";
+import { plan } from "./plan.ts";
+import { run } from "./run.ts";
+import { spec } from "./spec.ts";
+import { start } from "./start.ts";
+import { state } from "./state.ts";
+import { ContainerStore } from "./store.ts";
+
+const commands: Command[] = [create, start, state, kill, deleteCommand, run, exec, list, spec, plan];
+
+/** Subcommands of runc that are not done. */
+const unfinished = new Set(["checkpoint", "events", "features", "pause", "ps", "restore", "resume", "update"]);
+
+const globals: FlagSpec[] = [
+  { name: "root", type: string, default: "/run/gantry-runtime" },
+  { name: "log", type: string },
+  { name: "log-format", type: string, default: "text" },
+  { name: "debug", type: bool },
+  { name: "systemd-cgroup", type: bool },
+  { name: "rootless", type: string, default: "auto" },
+  { name: "help", shorthand: "h", type: bool },
+  { name: "version", shorthand: "v", type: bool },
+];
+
+export async function main(line: readonly string[], version: string): Promise<number> {
+  let log: Log = () => {};
+  try {
+    const { flags, args } = parseFlags(globals, line, { interspersed: false });
+    log = openLog(flags);
+    if (flags.bool("version")) return print(`gantry-runtime version ${version}\nspec: ${ociVersion}\n`);
+    const [name, ...rest] = args;
+    if (name === undefined || name === "help" || flags.bool("help")) return print(help());
+    refuseGlobals(flags);
+    return await runCommand(name, rest, { flags, log });
+  } catch (error) {
+    log("error", messageOf(error));
+    process.stderr.write(`${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+async function runCommand(name: string, line: readonly string[], { flags: global, log }: { flags: FlagValues; log: Log }): Promise<number> {
+  const command = commands.find((candidate) => candidate.name === name);
+  if (command === undefined) throw unfinished.has(name) ? notImplemented(`gantry-runtime ${name} is not supported yet`) : invalidParameter(`unknown command "${name}" for gantry-runtime`);
+  const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], line, { interspersed: false });
+  if (flags.bool("help")) return print(commandHelp(command));
+  const [least, most] = command.arguments;
+  if (args.length < least || args.length > most) throw invalidParameter(`gantry-runtime ${name}: ${args.length < least ? "missing" : "too many"} arguments, usage: ${usageOf(command)}`);
+  return command.run({ flags, args, store: new ContainerStore(global.string("root")), warn: (message) => log("warning", message), print });
+}
+
+function refuseGlobals(flags: FlagValues): void {
+  if (flags.bool("systemd-cgroup")) throw notImplemented("--systemd-cgroup is not supported: cgroups are made directly");
+  if (flags.string("rootless") === "true" || process.geteuid?.() !== 0) throw notImplemented("gantry-runtime needs root: rootless containers are not supported");
+}
+
+type Log = (level: "error" | "warning", message: string) => void;
+
+/** runc's two formats; containerd and dockerd read the JSON one to find out why a call failed. Without a file, warnings go to stderr. */
+function openLog(flags: FlagValues): Log {
+  const file = flags.string("log");
+  const format = flags.string("log-format");
+  if (format !== "text" && format !== "json") throw invalidParameter(`invalid log-format: ${format}`);
+  return (level, message) => {
+    const time = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+    const entry = format === "json" ? JSON.stringify({ level, msg: message, time }) : `time=${JSON.stringify(time)} level=${level} msg=${JSON.stringify(message)}`;
+    if (file !== "") appendFileSync(file, `${entry}\n`, { mode: 0o644 });
+    else if (level === "warning") process.stderr.write(`${entry}\n`);
+  };
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+const usageOf = (command: Command): string => `gantry-runtime ${command.name} [flags] ${command.usage}`.trimEnd();
+const flagText = ({ name, shorthand, type }: FlagSpec): string => `  ${shorthand === undefined ? "" : `-${shorthand}, `}--${name}${type.word === "" ? "" : ` ${type.word}`}\n`;
+
+function help(): string {
+  const width = Math.max(...commands.map(({ name }) => name.length)) + 3;
+  return `Usage: gantry-runtime [global flags] COMMAND [flags] [arguments]
+
+Runs containers from OCI bundles.
+
+Commands:
+${commands.map(({ name, about }) => `  ${name.padEnd(width)}${about}\n`).join("")}
+Global flags:
+${globals.map(flagText).join("")}`;
+}
+
+const commandHelp = (command: Command): string => `Usage: ${usageOf(command)}\n\n${command.about}.\n${command.flags.length > 0 ? `\nFlags:\n${command.flags.map(flagText).join("")}` : ""}`;

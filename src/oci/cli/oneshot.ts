@@ -1,0 +1,84 @@
+/**
+ * Runs a plan without a supervisor: native/shim/oneshot.h says how. The new process is a child of gantry-shim, which ends as
+ * soon as the process is made (so that whoever is the caller's subreaper inherits it), or stays and ends with its code.
+ */
+import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Duplex, Readable } from "node:stream";
+import { GantryError, systemError } from "../../lib/errors.ts";
+import { nativeDir } from "../../sys/addon.ts";
+import { encodeExecPlan, encodePlan } from "../plan/encode.ts";
+import type { ExecPlan, Plan } from "../plan/types.ts";
+import { ShimError } from "../shim/client.ts";
+import { startError } from "../shim/failure.ts";
+import type { ShimFailure } from "../shim/protocol.ts";
+import { decodeReply } from "../shim/protocol.ts";
+
+export interface OneshotOptions {
+  /** Where a terminal's master is sent. */
+  consoleSocket: string;
+  /** gantry-shim stays until the process has ended. */
+  wait: boolean;
+}
+
+export interface Made {
+  pid: number;
+  /** The process's exit code; with `wait`. */
+  exited: Promise<number>;
+}
+
+export async function runCreate(plan: Plan, folder: string, options: OneshotOptions): Promise<Made> {
+  return run(["create", folder], encodePlan(plan), { ...options, phase: "create", opName: (failure) => opNameOf(plan, failure) });
+}
+
+export async function runExec(plan: ExecPlan, init: number, options: OneshotOptions): Promise<Made> {
+  return run(["exec", String(init)], encodeExecPlan(plan), { ...options, phase: "exec", opName: () => undefined });
+}
+
+interface RunOptions extends OneshotOptions {
+  phase: "create" | "exec";
+  opName: (failure: ShimFailure) => string | undefined;
+}
+
+async function run(args: string[], plan: Buffer, { consoleSocket, wait, phase, opName }: RunOptions): Promise<Made> {
+  const line = ["exec-plan", ...args, ...(consoleSocket === "" ? [] : ["--console-socket", consoleSocket]), ...(wait ? ["--wait"] : [])];
+  const child = spawn(join(nativeDir, "gantry-shim"), line, { stdio: ["inherit", "inherit", "inherit", "pipe", "pipe"], env: {} });
+  const exited = exitOf(child);
+  // Reported where it is awaited; a create that fails never awaits it.
+  exited.catch(() => {});
+  const [planPipe, replyPipe] = [child.stdio[3] as Duplex, child.stdio[4] as Readable];
+  planPipe.on("error", () => {});
+  planPipe.end(plan);
+  const bytes = await readAll(replyPipe);
+  if (bytes.length === 0) throw systemError(`gantry-shim ended with code ${await exited} and without an answer`);
+  const reply = decodeReply(bytes);
+  if (reply.type === "failed") throw failureOf(reply.failure, { phase, opName });
+  if (reply.type !== "created" && reply.type !== "execStarted") throw systemError(`gantry-shim answered ${reply.type}`);
+  return { pid: reply.pid, exited };
+}
+
+/** Whoever calls an OCI runtime puts "OCI runtime create failed: " before what it says. */
+function failureOf(failure: ShimFailure, { phase, opName }: Pick<RunOptions, "phase" | "opName">): GantryError {
+  const error = startError(new ShimError(failure), phase, opName);
+  return new GantryError(error.code, error.message.replace(/^OCI runtime \w+ failed: /, ""), { cause: error.cause });
+}
+
+function exitOf(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (code, signal) => (code === null ? reject(systemError(`gantry-shim was ended by ${signal}`)) : resolve(code)));
+  });
+}
+
+async function readAll(stream: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/** The plan's own word for the op that failed. */
+function opNameOf(plan: Plan, { section, index }: ShimFailure): string | undefined {
+  const ops = { host: plan.host, parent: plan.parent, child: plan.child, teardown: plan.teardown }[section as "host"];
+  return ops?.[index]?.op;
+}

@@ -1,0 +1,50 @@
+/** `spec`: a configuration to start from. */
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { defaultMaskedPaths, defaultMounts, defaultNamespaces, defaultReadonlyPaths, ociVersion } from "../../core/oci-defaults.ts";
+import { conflict } from "../../lib/errors.ts";
+import { string } from "../../lib/flags.ts";
+import type { OciSpec } from "../../lib/oci-spec.ts";
+import type { Command } from "./command.ts";
+
+export const spec: Command = {
+  name: "spec",
+  usage: "",
+  about: "Write a configuration to start from into config.json",
+  flags: [{ name: "bundle", shorthand: "b", type: string, default: "." }],
+  arguments: [0, 0],
+  run({ flags }) {
+    const path = join(flags.string("bundle"), "config.json");
+    if (existsSync(path)) throw conflict(`File ${path} exists. Remove it first`);
+    writeFileSync(path, `${JSON.stringify(exampleSpec(), undefined, "\t")}\n`);
+    return 0;
+  },
+};
+
+const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
+
+/** A shell on a terminal with a read-only root and few rights. */
+export function exampleSpec(): OciSpec {
+  return {
+    ociVersion,
+    process: {
+      terminal: true,
+      user: { uid: 0, gid: 0 },
+      args: ["sh"],
+      env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],
+      cwd: "/",
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      rlimits: [{ type: "RLIMIT_NOFILE", hard: 1024, soft: 1024 }],
+      noNewPrivileges: true,
+    },
+    root: { path: "rootfs", readonly: true },
+    hostname: "gantry",
+    mounts: defaultMounts.map((mount) => (mount.destination === "/sys/fs/cgroup" ? { ...mount, options: [...(mount.options ?? []), "relatime"] } : mount)),
+    linux: {
+      resources: { devices: [{ allow: false, access: "rwm" }] },
+      namespaces: [...defaultNamespaces, "cgroup" as const].map((type) => ({ type })),
+      maskedPaths: [...defaultMaskedPaths],
+      readonlyPaths: [...defaultReadonlyPaths],
+    },
+  };
+}

@@ -1,0 +1,118 @@
+/**
+ * What gantry-runtime remembers between its calls.
+ *
+ *   <root>/<id>/state.json    ContainerRecord, written by rename
+ *   <root>/<id>/start.fifo    init waits for a byte from it; start removes it
+ *   <root>/<id>               is also where the root file system gets attached, inside init's own mount namespace
+ *
+ * A folder without state.json is a container that is being created, or whose creation was killed.
+ */
+import { closeSync, constants, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { conflict, invalidParameter, notFound } from "../../lib/errors.ts";
+import type { OciSpec } from "../../lib/oci-spec.ts";
+
+export interface ContainerRecord {
+  id: string;
+  bundle: string;
+  pid: number;
+  /** Of the process, in clock ticks since boot: a pid alone may be another process's by now. */
+  startTime: string;
+  /** RFC 3339. */
+  created: string;
+  /** Name of the user who created it. */
+  owner: string;
+  spec: OciSpec;
+  /** cgroup folders, to be removed in this order. */
+  cgroups: string[];
+  noNewKeyring: boolean;
+}
+
+export class ContainerStore {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  folder(id: string): string {
+    if (!/^[\w+.@-]{1,1024}$/.test(id) || id === "." || id === "..") throw invalidParameter("invalid container ID format");
+    return join(this.#root, id);
+  }
+
+  startFifo(id: string): string {
+    return join(this.folder(id), "start.fifo");
+  }
+
+  /** Takes the id. */
+  reserve(id: string): void {
+    mkdirSync(this.#root, { recursive: true, mode: 0o711 });
+    try {
+      mkdirSync(this.folder(id), { mode: 0o711 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") throw conflict("container with given ID already exists", error);
+      throw error;
+    }
+  }
+
+  save(record: ContainerRecord): void {
+    const path = join(this.folder(record.id), "state.json");
+    const text = JSON.stringify(record, (_, value: unknown) => (typeof value === "bigint" ? { $bigint: String(value) } : value));
+    writeFileSync(`${path}.new`, text, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  load(id: string): ContainerRecord {
+    try {
+      return JSON.parse(readFileSync(join(this.folder(id), "state.json"), "utf8"), revive) as ContainerRecord;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") throw notFound("container does not exist", error);
+      throw error;
+    }
+  }
+
+  /** Everything that has a record, by id. */
+  list(): ContainerRecord[] {
+    return this.#ids().flatMap((id) => {
+      try {
+        return [this.load(id)];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  exists(id: string): boolean {
+    return this.#ids().includes(id);
+  }
+
+  remove(id: string): void {
+    rmSync(this.folder(id), { recursive: true, force: true });
+  }
+
+  /** Lets init go on. Removing the fifo first makes one of two calls at once fail. */
+  release(id: string): void {
+    const path = this.startFifo(id);
+    const fifo = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    try {
+      unlinkSync(path);
+      writeSync(fifo, "0");
+    } finally {
+      closeSync(fifo);
+    }
+  }
+
+  #ids(): string[] {
+    try {
+      return readdirSync(this.#root).toSorted();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  }
+}
+
+function revive(_key: string, value: unknown): unknown {
+  if (typeof value === "object" && value !== null && "$bigint" in value) return BigInt((value as { $bigint: string }).$bigint);
+  return value;
+}
