@@ -4,6 +4,7 @@
  */
 import { invalidParameter, notImplemented } from "../lib/errors.ts";
 import type { Route } from "./route.ts";
+import { readJson } from "./wire/body.ts";
 
 type Operation = readonly [method: Route["method"], path: string, name: string];
 
@@ -78,13 +79,18 @@ export function unsupportedRoutes(routes: readonly Route[]): Route[] {
   return [...missing.map(refusal), ...experimental];
 }
 
+/** Operations whose body is a JSON document: a malformed one is told first. */
+const WITH_DOCUMENT = new Set(["ImageCommit", "VolumeCreate", "VolumeUpdate"]);
+
 const shapeOf = (method: string, path: string): string => `${method} ${path.replace(/\{[^}]*\}/g, "{}")}`;
 
 function refusal([method, path, name]: Operation): Route {
   return {
     method,
     path,
-    handler: ({ req }) => {
+    handler: async (call) => {
+      const { req } = call;
+      if (WITH_DOCUMENT.has(name)) await readJson(call);
       if (name === "Session" && req.headers.upgrade === undefined) throw invalidParameter("no upgrade proto in request");
       throw notImplemented(`${name} (${method} ${path.replaceAll("...", "")}) is not supported yet`);
     },

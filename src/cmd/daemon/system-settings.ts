@@ -1,5 +1,7 @@
 /** The daemon's settings as `info` and `version` show them. */
 import type { SystemSettings } from "../../engine/system/types.ts";
+import { DOCKER_POOLS } from "../../drivers/ipam-default/ipam.ts";
+import { formatPrefix } from "../../lib/ip.ts";
 import type { DaemonConfig } from "./config.ts";
 import { machine } from "./machine.ts";
 
@@ -25,7 +27,7 @@ export function systemSettings(config: DaemonConfig, dataRoot: string): SystemSe
     noNewPrivileges: containers.noNewPrivileges,
     cgroupnsMode: containers.cgroupnsMode ?? (machine().cgroups.version === "2" ? "private" : "host"),
     initPath: "gantry-init",
-    addressPools: network.addressPools,
+    addressPools: network.addressPools.length > 0 ? network.addressPools : DOCKER_POOLS.map(({ base, size }) => ({ base: formatPrefix(base), size })),
     registryMirrors: registry.mirrors,
     insecureRegistries: registry.insecure,
     proxies,

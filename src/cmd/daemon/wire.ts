@@ -11,6 +11,7 @@ import { execRoutes } from "../../api/exec/routes.ts";
 import { imageRoutes } from "../../api/images/routes.ts";
 import { networkRoutes } from "../../api/networks/routes.ts";
 import type { Route } from "../../api/route.ts";
+import { diskUsageRoute } from "../../api/system/disk-usage.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
@@ -18,6 +19,7 @@ import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
 import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
 import * as vfs from "../../drivers/storage-vfs/index.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
+import { ContainerLists } from "../../engine/containers/list.ts";
 import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecycle/tasks.ts";
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
@@ -29,6 +31,7 @@ import { EventBus } from "../../engine/events.ts";
 import { createImageService, imageMigrations, type ImageService } from "../../engine/images/service.ts";
 import type { Networks } from "../../engine/networks/networks.ts";
 import { networkMigrations } from "../../engine/networks/store.ts";
+import { DiskUsageService } from "../../engine/system/disk-usage.ts";
 import { codeOf, invalidParameter } from "../../lib/errors.ts";
 import { requirePrefix } from "../../lib/ip.ts";
 import { hostPlatform } from "../../lib/platform.ts";
@@ -112,6 +115,8 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   };
   await recoverAll(lifecycle.context);
   await networks.collect((id) => lifecycle.context.live(id).task !== undefined);
+  // Before the API answers: a container in the making has a layer before it is known.
+  await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });
   return {
     routes: routesOf({ containers, lifecycle, images, networks, store }),
     events,
@@ -120,7 +125,6 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     async afterStart() {
       await removeLeftovers(containers);
       await lifecycle.sweep();
-      await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });
       await startByPolicy(lifecycle.context);
     },
     async close() {
@@ -137,6 +141,8 @@ function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
   const name = storage.driver === "" ? overlay2.id : storage.driver;
   const driver = snapshotters.find(({ id }) => id === name);
   if (!driver) throw invalidParameter(`the storage driver ${JSON.stringify(name)} is not supported; there are ${snapshotters.map(({ id }) => id).join(", ")}`);
+  const [option] = storage.options;
+  if (option !== undefined) throw invalidParameter(`the storage option ${JSON.stringify(option)} is not supported yet`);
   return driver.create(join(dataRoot, "layers", driver.id));
 }
 
@@ -161,6 +167,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
     ...statsRoutes(context),
     ...execRoutes(execs),
     ...imageRoutes(images),
+    diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers))),
     ...networkRoutes({ networks, container: (id) => store.get(id) }),
   ];
 }

@@ -33,6 +33,7 @@ import { resolveForRun } from "./resolve.ts";
 import { saveImages } from "./save.ts";
 import { ImageStore } from "./store.ts";
 import { tagImage } from "./tag.ts";
+import { imagesUsage } from "./usage.ts";
 
 export { imageMigrations } from "./store.ts";
 export type { ImageServiceOptions } from "./context.ts";
@@ -63,6 +64,8 @@ export function createImageService(options: ImageServiceOptions) {
     import: (bytes: AsyncIterable<Uint8Array>, request: ImportRequest) => importImage(context, bytes, request),
     save: (names: readonly string[], platforms: readonly Platform[]) => saveImages(context, names, platforms),
     pull: (request: PullRequest) => pullImage(context, request),
+    /** Bytes of all images, what they share counted once. */
+    usage: () => imagesUsage(context),
     list: (listOptions: ListOptions) => listImages(context, listOptions),
     inspect: (ref: string, inspectOptions: InspectOptions) => inspectImage(context, ref, inspectOptions),
     history: (ref: string, platform?: Platform) => imageHistory(context, ref, platform),
