@@ -218,13 +218,14 @@ static void log_part(struct logfile *log, struct log_stream *stream, const char 
   stream->partial = !newline;
 }
 
+static void drop_carry(struct log_stream *stream) {
+  free(stream->carry);
+  stream->carry = NULL;
+  stream->carry_length = 0;
+}
+
 static void keep(struct log_stream *stream, const char *bytes, size_t length) {
-  if (!length) {
-    free(stream->carry);
-    stream->carry = NULL;
-    stream->carry_length = 0;
-    return;
-  }
+  if (!length) return;
   char *grown = realloc(stream->carry, stream->carry_length + length);
   if (!grown) return;
   memcpy(grown + stream->carry_length, bytes, length);
@@ -241,7 +242,7 @@ static size_t complete_carry(struct logfile *log, struct log_stream *stream, con
   keep(stream, bytes, take);
   if (!newline && stream->carry_length < LINE_MAX_BYTES) return take;
   log_part(log, stream, stream->carry, stream->carry_length, newline != NULL, now, tail);
-  keep(stream, NULL, 0);
+  drop_carry(stream);
   return take + (newline != NULL);
 }
 
@@ -269,5 +270,5 @@ void logfile_end_stream(struct logfile *log, struct log_stream *stream) {
     log_part(log, stream, stream->carry, stream->carry_length, false, clock_nanoseconds(CLOCK_REALTIME), &tail);
     write_out(log, log->used);
   }
-  keep(stream, NULL, 0);
+  drop_carry(stream);
 }

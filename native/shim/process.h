@@ -51,6 +51,8 @@ struct process {
   int exit_code;
   uint64_t exited_at;
   bool reaped;
+  /* A daemon has heard of its end. */
+  bool told;
   struct stream out, err;
   /* The terminal's other end: kept open, else the master would hang up whenever the process has it closed. -1: none. */
   int terminal_peer;

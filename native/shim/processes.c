@@ -38,6 +38,13 @@ void free_exec(struct process *process) {
   free(process);
 }
 
+void forget_execs(void) {
+  for (struct process *process = shim.execs, *next; process; process = next) {
+    next = process->next;
+    if (process->told && !process->attachments) free_exec(process);
+  }
+}
+
 /* ---- starting ---- */
 
 static void start_failed(struct process *process, const struct failure *failure) {
@@ -45,7 +52,6 @@ static void start_failed(struct process *process, const struct failure *failure)
   if (is_init(process) && process->state == PROCESS_STARTING) give_up(failure);
   if (process->asker) reply_failure(process->asker, process->serial, failure);
   process->asker = NULL;
-  process->failure = *failure;
   /* Init's end is told when it is reaped; of an exec that never was nothing is left to tell. */
   if (!is_init(process)) free_exec(process);
 }

@@ -77,13 +77,14 @@ static void write_exit(struct writer *writer, const struct process *process) {
   write_u8(writer, !process->id[0] && shim.oom_killed);
 }
 
-void tell_exit(const struct process *process) {
+void tell_exit(struct process *process) {
   uint8_t bytes[REPLY_SIZE];
   struct writer writer = start_reply(bytes, process->id[0] ? REPLY_EXEC_EXITED : REPLY_EXITED, 0);
   write_string(&writer, process->id);
   write_exit(&writer, process);
   for (int i = 0; i < CONNECTIONS_MAX; i++)
     if (shim.connections[i].source.fd >= 0) send_reply(&shim.connections[i], &writer);
+  process->told = connected();
 }
 
 /* ---- requests ---- */
@@ -223,14 +224,6 @@ static uint32_t count_execs(void) {
   return count;
 }
 
-/* Execs whose end everybody connected has heard of. */
-static void forget_execs(void) {
-  for (struct process *process = shim.execs, *next; process; process = next) {
-    next = process->next;
-    if (process->state == PROCESS_EXITED && !process->attachments) free_exec(process);
-  }
-}
-
 static void start_exec(struct call *call, struct exec_request *request) {
   struct exec_plan plan;
   struct arena arena = {0};
@@ -288,6 +281,7 @@ static void request_status(struct call *call) {
     write_u32(&writer, (uint32_t)process->pid);
     write_u8(&writer, process->terminal);
     write_exit(&writer, process);
+    process->told = process->state == PROCESS_EXITED;
   }
   send_reply(call->connection, &writer);
 }
@@ -351,7 +345,6 @@ static void connection_ready(struct source *source, uint32_t events) {
     message_close_fds(&fds);
   } else if (length != -EAGAIN) connection_close(connection);
   munmap(bytes, REQUEST_MAX);
-  forget_execs();
 }
 
 void connection_open(int socket) {

@@ -67,6 +67,7 @@ void shim_main(int socket) {
       if (shim.log.fd >= 0) logfile_rest(&shim.log);
     }
     finish_when_drained();
+    forget_execs();
   }
   if (!shim.release) remove_folder(false);
   _exit(0);

@@ -67,6 +67,8 @@ void status_ready(struct source *source, uint32_t events);
 void reap(void);
 struct process *find_process(const char *id);
 void free_exec(struct process *process);
+/* Frees execs whose end is known to a daemon and whose output has been read. */
+void forget_execs(void);
 /* Init is gone: kills what is left, tells when its output has ended. */
 void finish_when_drained(void);
 
@@ -79,7 +81,7 @@ void reply_failure(struct connection *connection, uint32_t serial, const struct 
 void reply_created(struct process *process);
 void reply_started(struct process *process);
 /* To every daemon. */
-void tell_exit(const struct process *process);
+void tell_exit(struct process *process);
 
 /* record.c: 0 or -errno */
 int write_task_file(pid_t init);
