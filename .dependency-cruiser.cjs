@@ -1,9 +1,12 @@
 // Who may import whom: docs/architecture.md. `node scripts/imports.ts` runs this and refuses to pass over nothing.
+/** Tests, and what only tests use, may reach further. */
+const tests = "\\.(test|contract|testing)\\.ts$|/testing/";
+
 const layer = (name, from, allowed, options = {}) => ({
   name,
   severity: "error",
   comment: options.comment ?? `${name} may import only ${allowed.join(", ") || "nothing"} of src/`,
-  from: { path: from, pathNot: "\\.(test|contract)\\.ts$|\\.testing\\.ts$" },
+  from: { path: from, pathNot: tests },
   to: { path: "^src/", pathNot: [from, ...allowed.map((item) => `^src/${item}`)].map((item) => item.replace("$own", "$1")) },
 });
 
@@ -22,11 +25,11 @@ module.exports = {
       name: "drivers",
       severity: "error",
       comment: "a driver may import core, sys, lib and itself, never another driver",
-      from: { path: "^src/drivers/([^/]+)/", pathNot: "\\.(test|contract)\\.ts$" },
+      from: { path: "^src/drivers/([^/]+)/", pathNot: tests },
       to: { path: "^src/", pathNot: ["^src/drivers/$1/", "^src/core/", "^src/sys/", "^src/lib/"] },
     },
     { name: "nobody-imports-cmd", severity: "error", from: { pathNot: "^(src/cmd|test|bench)/" }, to: { path: "^src/cmd/" } },
-    { name: "product-without-tests", severity: "error", from: { path: "^src/", pathNot: "\\.(test|contract|testing)\\.ts$" }, to: { path: "\\.(test|contract|testing)\\.ts$|^test/|^bench/|^scripts/" } },
+    { name: "product-without-tests", severity: "error", from: { path: "^src/", pathNot: tests }, to: { path: `${tests}|^test/|^bench/|^scripts/` } },
     { name: "no-cycles", severity: "error", from: { path: "^src/" }, to: { circular: true, dependencyTypesNot: ["type-only"], viaOnly: { dependencyTypesNot: ["type-only"] } } },
     { name: "resolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
     {

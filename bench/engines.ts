@@ -7,7 +7,7 @@ import { Engine, type EngineOptions } from "../test/harness/engine.ts";
 import { Machine } from "../test/harness/machine.ts";
 import { busyboxImage } from "../test/harness/images.ts";
 
-export class Engines implements AsyncDisposable {
+export class Engines {
   readonly peerName: string;
   /** Peers that were looked for and not found, with the remedy. */
   readonly missing: string[] = [];
@@ -19,7 +19,7 @@ export class Engines implements AsyncDisposable {
     if (version === undefined) this.missing.push("dockerd (Debian: apt-get install docker.io iptables)");
     if (programVersion("runc", /runc version (\S+)/) === undefined) this.missing.push("runc (Debian: apt-get install runc)");
     const podman = programVersion("podman", /version ([\d.]+)/);
-    this.missing.push(podman === undefined ? "podman (Debian's 4.3 refuses hybrid cgroups, so it was not looked for further)" : `podman ${podman}: not measured, it refuses hybrid cgroups`);
+    this.missing.push(podman === undefined ? "podman (Debian's 4.3 would not do, it refuses hybrid cgroups)" : `podman ${podman}: not measured, Debian's refuses hybrid cgroups`);
   }
 
   ours(): Promise<Engine> {
@@ -52,10 +52,6 @@ export class Engines implements AsyncDisposable {
       result.value.api.close();
       await result.value.machine[Symbol.asyncDispose]();
     }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.reset();
   }
 }
 

@@ -35,7 +35,7 @@ const asked = values.row?.split(",").map(Number);
 const chosen = programs.filter(({ rows }) => asked === undefined || rows.some((row) => asked.includes(row)));
 if (chosen.length === 0) throw new Error(`no row ${values.row}; there are ${programs.flatMap(({ rows }) => rows).sort((a, b) => a - b).join(", ")}`);
 
-await using engines = new Engines();
+const engines = new Engines();
 const lines: Line[] = [];
 const failures: string[] = [];
 for (const { rows, load } of chosen) {
@@ -45,8 +45,9 @@ for (const { rows, load } of chosen) {
   } catch (thrown) {
     failures.push(`row ${rows.join(", ")}: ${(thrown as Error).message.split("\n")[0]}`);
     process.stderr.write(`  failed: ${(thrown as Error).stack}\n`);
+  } finally {
+    await engines.reset();
   }
-  await engines.reset();
 }
 lines.sort((a, b) => parseInt(a.id) - parseInt(b.id) || (a.id < b.id ? -1 : 1));
 const result = { lines, failures, missing: engines.missing };
