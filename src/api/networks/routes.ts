@@ -14,7 +14,7 @@ export interface NetworkRoutesOptions {
   container: (id: string) => ContainerRecord | undefined;
 }
 
-const createSchema = struct("network.CreateRequest", { Name: field(string) });
+const createSchema = struct("network.CreateRequest", { Name: field(string), Driver: field(string), Scope: field(string), Ingress: field(bool) });
 const connectionSchema = struct("network.ConnectRequest", { Container: field(string), Force: field(bool) });
 
 export function networkRoutes({ networks, container }: NetworkRoutesOptions): Route[] {
@@ -31,11 +31,16 @@ export function networkRoutes({ networks, container }: NetworkRoutesOptions): Ro
     { method: "GET", path: "/networks", handler: list },
     { method: "GET", path: "/networks/{id}", handler: (call) => handleInspect(networks, container, call) },
     { method: "DELETE", path: "/networks/{id}", handler: (call) => removeNetwork(networks, call.params["id"] as string) },
-    { method: "POST", path: "/networks/create", handler: async (call) => createNetwork((await readBody(call, createSchema)).Name) },
+    { method: "POST", path: "/networks/create", handler: handleCreate },
     { method: "POST", path: "/networks/{id}/connect", handler: change("connect") },
     { method: "POST", path: "/networks/{id}/disconnect", handler: change("disconnect") },
     { method: "POST", path: "/networks/prune", since: [1, 25], handler: (call) => prune(call) },
   ];
+}
+
+async function handleCreate(call: Call): Promise<void> {
+  const { Name, Driver, Scope, Ingress } = await readBody(call, createSchema);
+  createNetwork({ name: Name, driver: Driver, scope: Scope, ingress: Ingress });
 }
 
 function handleInspect(networks: Networks, container: NetworkRoutesOptions["container"], call: Call): void {

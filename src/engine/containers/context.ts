@@ -57,7 +57,8 @@ export interface ContainerImages {
 export interface ContainerLayers {
   /** The storage driver's name. */
   readonly driver: string;
-  create(containerId: string, image: ImageForRun): Promise<void>;
+  /** Without an image the root file system is empty. */
+  create(containerId: string, image: ImageForRun | undefined): Promise<void>;
   /** What makes the root file system, without mounting it. */
   mounts(containerId: string): RootfsMount[];
   /** Idempotent. */

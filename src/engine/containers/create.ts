@@ -129,7 +129,6 @@ function newId(): string {
 }
 
 async function store(context: ContainersContext, record: ContainerRecord, image: ImageForRun | undefined): Promise<void> {
-  if (!image) throw invalidParameter("a container without an image cannot be created: Image must not be empty");
   await context.layers.create(record.id, image);
   try {
     faultPoint("create-layer");

@@ -89,7 +89,8 @@ function containerLayers(context: ImageContext) {
   const { snapshotter } = context;
   return {
     driver: snapshotter.driver,
-    create: async (containerId: string, image: ImageForRun): Promise<void> => {
+    create: async (containerId: string, image: ImageForRun | undefined): Promise<void> => {
+      if (!image) return snapshotter.prepare(containerId);
       const found = context.documents.image(image.manifest);
       if (context.layers.isUnpacked(found)) return snapshotter.prepare(containerId, image.chainId);
       await context.layers.unpack(found);

@@ -301,10 +301,12 @@ test("what changes networks is refused in Docker's words, or as not implemented 
     }
     return ["", ""];
   };
-  assert.deepEqual(refusal(() => createNetwork(" ")), ["invalid-parameter", "invalid name: name is empty"]);
-  assert.deepEqual(refusal(() => createNetwork("bridge")), ["forbidden", "operation is not permitted on predefined bridge network "]);
-  assert.equal(refusal(() => createNetwork("mine"))[0], "not-implemented");
-  assert.match(refusal(() => createNetwork("mine"))[1], /network "mine"/);
+  const creation = (name: string) => ({ name, driver: "", scope: "", ingress: false });
+  assert.deepEqual(refusal(() => createNetwork(creation(" "))), ["invalid-parameter", "invalid name: name is empty"]);
+  assert.deepEqual(refusal(() => createNetwork(creation("bridge"))), ["forbidden", "operation is not permitted on predefined bridge network "]);
+  assert.equal(refusal(() => createNetwork(creation("mine")))[0], "not-implemented");
+  assert.match(refusal(() => createNetwork(creation("mine")))[1], /network "mine"/);
+  for (const asked of [{ driver: "overlay" }, { scope: "swarm" }, { ingress: true }]) assert.equal(refusal(() => createNetwork({ ...creation("mine"), ...asked }))[0], "forbidden");
   assert.deepEqual(refusal(() => removeNetwork(networks, "host")), ["forbidden", "host is a pre-defined network and cannot be removed"]);
   assert.deepEqual(refusal(() => removeNetwork(networks, "nosuch")), ["not-found", "network nosuch not found"]);
   assert.equal(refusal(() => changeConnection(networks, "bridge", "connect"))[0], "not-implemented");

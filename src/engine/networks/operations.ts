@@ -7,6 +7,8 @@ const LIST_FILTERS = ["dangling", "driver", "id", "label", "name", "scope", "typ
 const PRUNE_FILTERS = ["label", "label!", "until"];
 const RESERVED = ["bridge", "default", "host", "none"];
 
+const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
 const forbidden = (message: string): GantryError => new GantryError("forbidden", message);
 
 export function listNetworks(networks: Networks, filters: Filters): NetworkView[] {
@@ -47,9 +49,19 @@ export function inspectNetwork(networks: Networks, ref: string, scope: string): 
   return network;
 }
 
-export function createNetwork(name: string): never {
+export interface NetworkCreation {
+  name: string;
+  driver: string;
+  scope: string;
+  ingress: boolean;
+}
+
+export function createNetwork({ name, driver, scope, ingress }: NetworkCreation): never {
   if (name.trim() === "") throw invalidParameter("invalid name: name is empty");
   if (RESERVED.includes(name)) throw forbidden(`operation is not permitted on predefined ${name} network `);
+  if (driver === "overlay") throw forbidden(NO_MANAGER);
+  if (ingress) throw forbidden("Ingress network can only be global scope network");
+  if (scope === "swarm") throw forbidden("cannot create a swarm scoped network when swarm is not active");
   throw notImplemented(`user-defined networks are not implemented yet: network ${JSON.stringify(name)} cannot be created; bridge, host, none and container:ID are there`);
 }
 
