@@ -6,7 +6,6 @@ import { randomBytes } from "node:crypto";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../../core/container-config.ts";
 import type { ContainerRecord, ImageManifest } from "../../core/container.ts";
 import type { ImageForRun } from "../../core/image.ts";
-import { invalidParameter } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatPlatform, platformDistance } from "../../lib/platform.ts";
 import type { Platform } from "../../lib/platform.ts";
