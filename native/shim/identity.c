@@ -197,7 +197,8 @@ static int resolve_spec(struct failure *failure, int root, const char *spec, str
 int resolve_identity(struct failure *failure, int root, const struct exec_step *step, struct identity *identity) {
   *identity = (struct identity){.uid = step->uid, .gid = step->gid, .home = "/"};
   if (step->user_spec[0]) {
-    if (resolve_spec(failure, root, step->user_spec, identity)) return -1;
+    /* The primary group is also a supplementary one, as Docker has it (CVE-2022-36109): a file that denies the group stays denied. */
+    if (resolve_spec(failure, root, step->user_spec, identity) || add_group(failure, identity, identity->gid)) return -1;
   } else {
     struct user_query query = {.name = "", .uid = step->uid};
     if (find_user(failure, root, &query, identity) < 0) return -1;

@@ -145,9 +145,11 @@ export class ApiServer {
   async #dispatch(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const target = targetOf(req);
     if (target === undefined) return answerText(res, 400, "400 Bad Request");
-    const cleaned = cleanPath(target.path);
-    if (cleaned !== target.path) {
-      res.writeHead(301, { location: cleaned + target.search });
+    // Go's mux looks at the decoded path.
+    const decoded = target.path.includes("%") ? decodeURIComponent(target.path) : target.path;
+    const cleaned = cleanPath(decoded);
+    if (cleaned !== decoded) {
+      res.writeHead(301, { location: (decoded === target.path ? cleaned : encodeURI(cleaned)) + target.search });
       res.end();
       return;
     }
@@ -170,6 +172,8 @@ export class ApiServer {
   }
 
   #setHeaders(res: ServerResponse): void {
+    // As Go's server: HTTP/1.1 connections stay open without being told so.
+    res.removeHeader("connection");
     res.setHeader("Api-Version", MAX_API_VERSION);
     res.setHeader("Docker-Experimental", String(this.#options.experimental));
     res.setHeader("Ostype", "linux");

@@ -59,7 +59,7 @@ async function handleAttach(context: LifecycleContext, call: Call): Promise<void
 
 /** Docker has taken the connection over by the time it finds these errors: they are plain text. */
 function refuse(call: Call, error: unknown): void {
-  call.res.writeHead(statusOf(error), { "content-type": RAW, connection: "close" });
+  call.res.writeHead(statusOf(error), { "content-type": RAW });
   call.res.end(`${messageOf(error)}\r\n`);
 }
 

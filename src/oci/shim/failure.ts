@@ -59,11 +59,12 @@ function kindOf({ section, step }: ShimFailure, errno: string): RuntimeFailure["
   return errno === "ENOENT" || errno === "ENOTDIR" ? "program-not-found" : "program-not-executable";
 }
 
-/** Docker answers 400 for what the request itself got wrong. */
+/** Docker answers 400 for what the request itself got wrong; it tells by the words of these errors, wherever they come from. */
 function codeOf({ kind, step, errno }: RuntimeFailure): ErrorCode {
   if (kind === "user-not-found") return "system";
   if (kind !== "other") return "invalid-parameter";
-  return step === "cwd" && errno !== "EIO" ? "invalid-parameter" : "system";
+  if (step === "cwd" && errno !== "EIO") return "invalid-parameter";
+  return errno === "ENOENT" || errno === "ENOTDIR" || errno === "EACCES" ? "invalid-parameter" : "system";
 }
 
 function messageOf({ section, step, subject }: ShimFailure, errno: string, opName: string, phase: Phase): string {

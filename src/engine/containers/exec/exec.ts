@@ -74,6 +74,7 @@ export class ExecService {
       return process.stream;
     } catch (error) {
       instance.state = { status: "exited", exitCode: failureCode(error), pid: 0 };
+      this.#context.live(record.id).execs.delete(instance.id);
       throw error;
     }
   }
@@ -96,7 +97,7 @@ export class ExecService {
     if (instance.state.status === "running") await instance.state.task.exited;
   }
 
-  /** Ids of a container's processes, as inspect shows them. */
+  /** Ids of processes that run or are to be started, as inspect shows them. */
   idsOf(containerId: string): string[] {
     return [...this.#context.live(containerId).execs.keys()];
   }
@@ -110,6 +111,7 @@ export class ExecService {
   #watch(record: ContainerRecord, instance: ExecInstance, task: ExecTask): void {
     void task.exited.then((status) => {
       if (instance.state.status === "running") instance.state = { status: "exited", exitCode: status.code, pid: task.pid };
+      this.#context.live(record.id).execs.delete(instance.id);
       emit(this.#context, record, "exec_die", { execID: instance.id, exitCode: String(status.code) });
     });
   }

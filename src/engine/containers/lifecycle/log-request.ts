@@ -3,11 +3,14 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import type { LogRequest } from "../../../core/runtime.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
 
+/** The driver "local" is the same journal with Docker's limits for it; its files are nobody's interface. */
+const localDefaults = { "max-size": "20m", "max-file": "5" };
+
 /** `path` is where a json-file log lies. Options were validated at create. */
 export function logRequest(record: ContainerRecord, path: string): LogRequest {
   const { Type, Config } = record.hostConfig.LogConfig;
   if (Type === "none") return { kind: "none" };
-  const options = Config ?? {};
+  const options = Type === "local" ? { ...localDefaults, ...Config } : (Config ?? {});
   const attributes = logAttributes(record, options);
   const maxBytes = options["max-size"] === undefined ? undefined : parseSize(options["max-size"]);
   return {
