@@ -70,7 +70,9 @@ export function lifecycleRoutes(context: LifecycleContext): Route[] {
       handler: async (call) => {
         const size = { height: terminalSize(call.query, "h", "height"), width: terminalSize(call.query, "w", "width") };
         const record = context.store.find(name(call));
-        await taskOf(context, record).resize(size);
+        const task = taskOf(context, record);
+        // Without a terminal there is nothing to resize, and Docker does not mind.
+        if (record.config.Tty) await task.resize(size);
         emit(context, record, "resize", { height: String(size.height), width: String(size.width) });
         sendEmpty(call, 200);
       },

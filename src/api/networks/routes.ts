@@ -2,6 +2,7 @@
 import { changeConnection, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../../engine/networks/operations.ts";
 import type { NetworkView, Networks } from "../../engine/networks/networks.ts";
 import type { ContainerRecord } from "../../core/container.ts";
+import type { EventSink } from "../../core/events.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { bool, field, string, struct } from "../../lib/schema.ts";
@@ -12,12 +13,13 @@ import { readBody } from "../wire/body.ts";
 export interface NetworkRoutesOptions {
   networks: Networks;
   container: (id: string) => ContainerRecord | undefined;
+  events: EventSink;
 }
 
 const createSchema = struct("network.CreateRequest", { Name: field(string), Driver: field(string), Scope: field(string), Ingress: field(bool) });
 const connectionSchema = struct("network.ConnectRequest", { Container: field(string), Force: field(bool) });
 
-export function networkRoutes({ networks, container }: NetworkRoutesOptions): Route[] {
+export function networkRoutes({ networks, container, events }: NetworkRoutesOptions): Route[] {
   const list = (call: Call): void => {
     const found = listNetworks(networks, parseFilters(call.query.get("filters")));
     sendJson(call, 200, found.map((network) => networkJson(network, atLeast(call.version, 28) ? undefined : container)));
@@ -34,7 +36,7 @@ export function networkRoutes({ networks, container }: NetworkRoutesOptions): Ro
     { method: "POST", path: "/networks/create", handler: handleCreate },
     { method: "POST", path: "/networks/{id}/connect", handler: change("connect") },
     { method: "POST", path: "/networks/{id}/disconnect", handler: change("disconnect") },
-    { method: "POST", path: "/networks/prune", since: [1, 25], handler: (call) => prune(call) },
+    { method: "POST", path: "/networks/prune", since: [1, 25], handler: (call) => prune(call, events) },
   ];
 }
 
@@ -58,8 +60,9 @@ function checkBool(name: string, text: string): void {
   }
 }
 
-function prune(call: Call): void {
+function prune(call: Call, events: EventSink): void {
   const removed = pruneNetworks(parseFilters(call.query.get("filters")));
+  events.emit({ type: "network", action: "prune", actor: { id: "", attributes: { reclaimed: "0" } } });
   sendJson(call, 200, { NetworksDeleted: removed.length > 0 ? removed : null });
 }
 

@@ -168,7 +168,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
     ...execRoutes(execs),
     ...imageRoutes(images),
     diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers))),
-    ...networkRoutes({ networks, container: (id) => store.get(id) }),
+    ...networkRoutes({ networks, events: containers.events, container: (id) => store.get(id) }),
   ];
 }
 
