@@ -1,0 +1,304 @@
+/**
+ * Archives that try to leave their root, to exhaust the machine, or to be read in two ways; through each entry point: a layer of a
+ * load, an import, and the archive of a load itself. The oracle is a canary tree beside the root, which must not change; a naive
+ * extractor shows that each escape would reach it (the positive control).
+ */
+import assert from "node:assert/strict";
+import { chmodSync, chownSync, closeSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { digestOf, hexOf } from "../../src/lib/digest.ts";
+import { ArchiveStream, extract, openDirectory } from "../../src/sys/archive.ts";
+import { type RawEntry, entryBytes, header, padded, tarOf } from "../../src/sys/tar.fixture.ts";
+import { layoutOf, load, openBench, pieces } from "./bench.ts";
+
+interface Ground extends Disposable {
+  dir: string;
+  /** Where archives are untarred: two folders below the canary's. */
+  root: string;
+  state: () => string;
+}
+
+function ground(): Ground {
+  const dir = mkdtempSync(join(tmpdir(), "gantry-hostile-"));
+  mkdirSync(join(dir, "canary/sub"), { recursive: true });
+  writeFileSync(join(dir, "canary/file"), "untouched");
+  writeFileSync(join(dir, "canary/sub/file"), "untouched");
+  mkdirSync(join(dir, "a/root"), { recursive: true });
+  const state = (): string =>
+    (readdirSync(join(dir, "canary"), { recursive: true, encoding: "utf8" }) as string[])
+      .sort()
+      .concat(".")
+      .map((name) => {
+        const path = join(dir, "canary", name);
+        const stat = lstatSync(path);
+        return [name, stat.mode, stat.uid, stat.nlink, stat.mtimeMs, stat.isFile() ? readFileSync(path, "utf8") : ""].join(" ");
+      })
+      .join("\n");
+  return { dir, root: join(dir, "a/root"), state, [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }) };
+}
+
+/** What must not be written: paths as strings, links followed. */
+function naive(root: string, entries: readonly RawEntry[]): void {
+  for (const { name, type = "0", data = "", link = "", mode = 0o644, uid } of entries) {
+    const path = `${root}/${String(name)}`;
+    try {
+      if (/\.wh\.[^/]*$/.test(String(name))) {
+        const hidden = path.replace(/\.wh\.(?=[^/]*$)/, "");
+        rmSync(String(name).endsWith(".wh..wh..opq") ? join(dirname(path), "file") : hidden, { recursive: true });
+      } else if (type === "5") mkdirSync(path, { recursive: true });
+      else if (type === "1") linkSync(`${root}/${String(link)}`, path);
+      else if (type === "2") symlinkSync(String(link), path);
+      else {
+        mkdirSync(dirname(path), { recursive: true });
+        writeFileSync(path, data);
+      }
+      if (type !== "2") chmodSync(path, mode);
+      if (uid !== undefined) chownSync(path, uid, 0);
+    } catch {
+      /* goes on, as tar does */
+    }
+  }
+}
+
+const up = "../../canary";
+/** `out` stands for the way from the root to the canary; absolute ones are completed by each test. */
+const escapes: Record<string, (out: string) => RawEntry[]> = {
+  "a name with ..": () => [{ name: `${up}/file`, data: "evil" }],
+  "a name with .. after a folder": () => [{ name: "d/", type: "5" }, { name: `d/../${up}/file`, data: "evil" }],
+  "a name with .. in PAX": () => [{ name: `${up}/new`, data: "evil", pax: { path: `${up}/new` } }],
+  "a folder with ..": () => [{ name: `${up}/made`, type: "5" }],
+  "a symbolic link as parent": () => [{ name: "l", type: "2", link: up }, { name: "l/file", data: "evil" }],
+  "an absolute symbolic link as parent": (out) => [{ name: "l", type: "2", link: out }, { name: "l/file", data: "evil" }],
+  "links upon links": () => [{ name: "a", type: "2", link: ".." }, { name: "b", type: "2", link: "a/.." }, { name: "b/canary/file", data: "evil" }],
+  "a link and the file of the same name": () => [{ name: "file", type: "2", link: `${up}/file` }, { name: "file", data: "evil" }],
+  "a link that a folder is made through": () => [{ name: "l", type: "2", link: up }, { name: "l/made", type: "5" }],
+  "a link whose folder entry changes its mode": () => [{ name: "l", type: "2", link: up }, { name: "l/", type: "5", mode: 0o777 }],
+  "a hard link to the outside": () => [{ name: "h", type: "1", link: `${up}/file` }, { name: "h", data: "evil" }],
+  "a hard link through a symbolic link": () => [{ name: "l", type: "2", link: up }, { name: "h", type: "1", link: "l/file" }],
+  "an absolute hard link": (out) => [{ name: "l", type: "2", link: dirname(out) }, { name: "h", type: "1", link: "l/canary/file" }],
+  "a hard link with another owner": () => [{ name: "h", type: "1", link: `${up}/file`, uid: 77, mode: 0o4777 }],
+  "a whiteout with .. before it": () => [{ name: `${up}/.wh.file` }],
+  "a whiteout behind a link": () => [{ name: "l", type: "2", link: up }, { name: "l/.wh.file" }],
+  "an opaque mark behind a link": () => [{ name: "l", type: "2", link: up }, { name: "l/.wh..wh..opq" }],
+  "a whiteout of ..": () => [{ name: "d/", type: "5" }, { name: `d/.wh./../../${up}/file` }],
+};
+
+const flagSets = { overlay: extract.owner | extract.xattrs | extract.devices | extract.whiteoutOverlay, apply: extract.owner | extract.whiteoutApply, literal: 0 };
+
+async function untar(root: string, bytes: Buffer, flags: number): Promise<void> {
+  const fd = openDirectory(root);
+  using stream = new ArchiveStream({ root: fd, flags });
+  closeSync(fd);
+  await stream.push(bytes);
+  await stream.finish();
+}
+
+for (const [what, make] of Object.entries(escapes)) {
+  test(`escape: ${what}`, async () => {
+    {
+      using control = ground();
+      const before = control.state();
+      naive(control.root, make(join(control.dir, "canary")));
+      assert.notEqual(control.state(), before, "the control must be broken");
+    }
+    for (const flags of Object.values(flagSets)) {
+      using target = ground();
+      const before = target.state();
+      await untar(target.root, tarOf(...make(join(target.dir, "canary"))), flags).catch(() => undefined);
+      assert.equal(target.state(), before);
+    }
+    using around = ground();
+    await using bench = openBench({ dir: around.root });
+    const before = around.state();
+    const layer = tarOf(...make(join(around.dir, "canary")));
+    await load(bench, layoutOf("evil:1", [{ bytes: layer }])).catch(() => undefined);
+    await load(bench, layer).catch(() => undefined);
+    await bench.images.import(pieces(layer), { reference: undefined, platform: undefined, message: "", changes: [] }).catch(() => undefined);
+    assert.equal(around.state(), before);
+  });
+}
+
+test("names that lead out are refused, not bent", async () => {
+  using target = ground();
+  for (const name of ["../x", "a/../../x", "/../x"]) await assert.rejects(untar(target.root, tarOf({ name }), 0), { code: "EXDEV" }, name);
+  for (const name of [".wh.", ".wh..", ".wh..."]) await assert.rejects(untar(target.root, tarOf({ name }), flagSets.overlay), { code: "EXDEV" }, name);
+  await assert.rejects(untar(target.root, tarOf({ name: "h", type: "1", link: "../../canary/file" }), 0), { code: "EXDEV" });
+  await untar(target.root, tarOf({ name: "/etc/file", data: "inside" }), 0);
+  assert.equal(readFileSync(join(target.root, "etc/file"), "utf8"), "inside");
+});
+
+test("a device 0/0, overlay's own mark, cannot be smuggled in; other devices only where they are allowed", async () => {
+  using target = ground();
+  await assert.rejects(untar(target.root, tarOf({ name: "x", type: "3", major: 0, minor: 0 }), flagSets.overlay), { code: "EPERM" });
+  await assert.rejects(untar(target.root, tarOf({ name: "x", type: "3", major: 1, minor: 3 }), flagSets.apply), { code: "EPERM" });
+});
+
+test("owners that are no ids are refused", async () => {
+  using target = ground();
+  const base256 = (value: bigint): Buffer => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(value);
+    bytes[0] = (bytes[0] ?? 0) | 0x80;
+    return bytes;
+  };
+  for (const uid of [0xffffffffn, 0x100000000n, 0x7fffffffffffffn]) await assert.rejects(untar(target.root, tarOf({ name: "x", patch: [[108, base256(uid)]] }), flagSets.overlay), { code: "EINVAL" });
+  await assert.rejects(untar(target.root, tarOf({ name: "x", pax: { uid: "-1" } }), flagSets.overlay), { code: "EINVAL" });
+  for (const uid of ["0x0", "1 ", "", "99999999999999999999"]) {
+    const result = untar(target.root, tarOf({ name: "x", pax: { uid } }), flagSets.overlay);
+    if (uid === "") await result;
+    else await assert.rejects(result, { code: "EBADMSG" });
+  }
+});
+
+test("malformed headers are refused", async () => {
+  using target = ground();
+  const pax = (records: string): Buffer => Buffer.concat([header({ name: "p", type: "x" }, records.length), padded(Buffer.from(records)), entryBytes({ name: "f" }), Buffer.alloc(1024)]);
+  const archives: Record<string, Buffer> = {
+    checksum: tarOf({ name: "f", checksum: 1 }),
+    "no tar": Buffer.alloc(1024, "x"),
+    "negative size": tarOf({ name: "f", patch: [[124, Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff])]] }),
+    "size beyond 63 bits": tarOf({ name: "f", patch: [[124, Buffer.from([0x80, 0, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0])]] }),
+    "letters in a number": tarOf({ name: "f", patch: [[100, "abc"]] }),
+    "unknown kind": tarOf({ name: "f", type: "Z" }),
+    "record too long": pax("99 path=x\n"),
+    "record of length 0": pax("0 path=x\n"),
+    "record without =": pax("7 path\n"),
+    "record without newline": pax("9 path=xy"),
+    "record length overflows": pax("99999999999999999999 path=x\n"),
+    "NUL in a path": pax("11 path=x\0y\n"),
+    "record ends in its length": pax("3 \n"),
+    "sparse map out of order": tarOf({ name: "f", data: "xy", pax: { "GNU.sparse.map": "5,1,0,1", "GNU.sparse.size": "9" } }),
+    "sparse map beyond the file": tarOf({ name: "f", data: "x", pax: { "GNU.sparse.map": "9,1", "GNU.sparse.size": "9" } }),
+    "sparse map larger than its data": tarOf({ name: "f", data: "x", pax: { "GNU.sparse.map": "0,2", "GNU.sparse.size": "9" } }),
+    "sparse map that overflows": tarOf({ name: "f", data: "x", pax: { "GNU.sparse.map": "9223372036854775807,1", "GNU.sparse.size": "9" } }),
+    "sparse map in data that never ends": tarOf({ name: "f", data: "9".repeat(2000), pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" } }),
+    "sparse folder": tarOf({ name: "f/", data: "", pax: { "GNU.sparse.map": "", "GNU.sparse.major": "0", "GNU.sparse.minor": "1" } }),
+    "unknown sparse format": tarOf({ name: "f", pax: { "GNU.sparse.major": "2", "GNU.sparse.minor": "0" } }),
+  };
+  for (const [what, bytes] of Object.entries(archives)) await assert.rejects(untar(target.root, bytes, flagSets.overlay), { code: "EBADMSG" }, what);
+});
+
+test("budgets: bytes, entries, names, depth, extended headers", async () => {
+  using target = ground();
+  const run = async (bytes: Buffer, budget: object): Promise<void> => {
+    const fd = openDirectory(target.root);
+    using stream = new ArchiveStream({ root: fd, flags: flagSets.overlay, budget });
+    closeSync(fd);
+    await stream.push(bytes);
+    await stream.finish();
+  };
+  await assert.rejects(run(tarOf({ name: "f", data: "x".repeat(600) }), { bytes: 599 }), { code: "E2BIG" });
+  await assert.rejects(run(gzipSync(Buffer.alloc(1 << 20)), { bytes: 1000 }), { code: "E2BIG" });
+  await assert.rejects(run(tarOf({ name: "a" }, { name: "b" }, { name: "c" }), { entries: 2 }), { code: "E2BIG" });
+  await assert.rejects(run(tarOf({ name: "f", pax: { path: "x/".repeat(40) } }), { depth: 39 }), { code: "ENAMETOOLONG" });
+  await assert.rejects(run(tarOf({ name: "f", pax: { comment: "x".repeat(2000) } }), { metadata: 1000 }), { code: "E2BIG" });
+  await assert.rejects(run(tarOf({ name: "f", pax: { path: "y".repeat(256) } }), {}), { code: "ENAMETOOLONG" });
+  await assert.rejects(run(tarOf({ name: "f", pax: { path: "y/".repeat(2100) } }), {}), { code: "ENAMETOOLONG" });
+});
+
+test("bombs stay in bounded memory: zeros by the gigabyte, a million whiteouts, a huge declared sparse file", { timeout: 120_000 }, async () => {
+  using target = ground();
+  const before = process.memoryUsage.rss();
+  const push = async (make: (stream: ArchiveStream) => Promise<unknown>, budget: object): Promise<void> => {
+    const fd = openDirectory(target.root);
+    using stream = new ArchiveStream({ root: fd, flags: flagSets.overlay, budget });
+    closeSync(fd);
+    await make(stream);
+  };
+  for (const compress of [gzipSync, zstdCompressSync]) {
+    /* 64 MiB of zeros a member, each a few KiB, again and again. */
+    const member = compress(Buffer.alloc(64 << 20));
+    await assert.rejects(
+      push(async (stream) => {
+        await stream.push(compress(header({ name: "f" }, 96 << 20)));
+        for (let at = 0; at < 40; at++) await stream.push(member);
+        await stream.finish();
+      }, { bytes: 512 << 20 }),
+      { code: "E2BIG" },
+    );
+  }
+  const whiteout = entryBytes({ name: "d/.wh.x" });
+  const block = Buffer.concat(Array.from({ length: 1000 }, () => whiteout));
+  const started = performance.now();
+  await push(async (stream) => {
+    for (let at = 0; at < 1000; at++) await stream.push(block);
+    await stream.finish();
+  }, {});
+  assert.ok(performance.now() - started < 60_000);
+  await assert.rejects(untar(target.root, tarOf({ name: "s", pax: { "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "", "GNU.sparse.size": "9000000000000000000" } }), 0), { code: "EFBIG" });
+  assert.ok(process.memoryUsage.rss() - before < 300 << 20, `${(process.memoryUsage.rss() - before) >> 20} MiB more`);
+});
+
+test("image documents that can be read in two ways, or are too much, are refused", async () => {
+  await using bench = openBench();
+  const digest = `sha256:${"1".repeat(64)}`;
+  const layout = (index: string, blobs: Record<string, string> = {}): Buffer =>
+    tarOf({ name: "oci-layout", data: '{"imageLayoutVersion":"1.0.0"}' }, { name: "index.json", data: index }, ...Object.entries(blobs).map(([name, data]) => ({ name, data })));
+  const blob = (text: string): { name: string; digest: string; size: number } => ({ name: `blobs/sha256/${hexOf(digestOf(text))}`, digest: digestOf(text), size: text.length });
+  const withManifest = (text: string, mediaType = "application/vnd.oci.image.manifest.v1+json"): Buffer => {
+    const { name, digest: of, size } = blob(text);
+    return layout(JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType, digest: of, size }] }), { [name]: text });
+  };
+  const descriptor = `{"mediaType":"x","digest":"${digest}","size":1}`;
+  const cases: Record<string, [Buffer, RegExp]> = {
+    "two kinds": [withManifest(`{"schemaVersion":2,"config":${descriptor},"layers":[],"manifests":[]}`), /either manifests or config and layers/],
+    "other kind than its media type": [withManifest(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","config":${descriptor},"layers":[]}`), /does not fit its media type/],
+    "index called a manifest": [withManifest('{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","manifests":[]}'), /does not fit its media type/],
+    "schema 1": [withManifest('{"schemaVersion":1,"fsLayers":[]}'), /version 1/],
+    "duplicate keys": [withManifest(`{"schemaVersion":2,"config":${descriptor},"config":${descriptor},"layers":[]}`), /twice/],
+    "escaped duplicate keys": [withManifest(`{"schemaVersion":2,"config":${descriptor},"c\\u006fnfig":${descriptor},"layers":[]}`), /twice/],
+    "missing content": [withManifest(`{"schemaVersion":2,"config":${descriptor},"layers":[]}`), /missing/],
+    "wrong digest": [layout(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"${digest}","size":2}]}`, { [`blobs/sha256/${"1".repeat(64)}`]: "{}" }), /has the digest/],
+    "wrong size": [layout(JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: "x", digest: blob("{}").digest, size: 3 }] }), { [blob("{}").name]: "{}" }), /has 2 bytes/],
+    "digest with a path": [layout('{"schemaVersion":2,"manifests":[{"mediaType":"x","digest":"sha256:../../../etc/passwd","size":1}]}'), /invalid digest/],
+    "digest of another algorithm": [layout(`{"schemaVersion":2,"manifests":[{"mediaType":"x","digest":"md5:${"1".repeat(32)}","size":1}]}`), /invalid digest/],
+    "negative size": [layout(`{"schemaVersion":2,"manifests":[{"mediaType":"x","digest":"${digest}","size":-1}]}`), /not a size/],
+    "deep JSON": [layout(`{"schemaVersion":2,"manifests":${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}}`), /deeper/],
+    "large JSON": [layout(`{"schemaVersion":2,"manifests":[],"x":"${"x".repeat(5 << 20)}"}`), /more than/],
+    "not UTF-8": [layout('{"schemaVersion":2,"manifests":[]}').fill(0xff, 1536 + 2, 1536 + 4), /UTF-8|invalid/],
+    "manifest.json that leaves": [tarOf({ name: "manifest.json", data: '[{"Config":"../../etc/passwd","RepoTags":["evil:1"],"Layers":[]}]' }), /missing|leads/],
+    "manifest.json that leaves by a link": [tarOf({ name: "c", type: "2", link: "/etc/passwd" }, { name: "manifest.json", data: '[{"Config":"c","RepoTags":["evil:1"],"Layers":[]}]' }), /missing/],
+    "manifest.json to a FIFO": [tarOf({ name: "c", type: "6" }, { name: "manifest.json", data: '[{"Config":"c","RepoTags":["evil:1"],"Layers":[]}]' }), /missing/],
+    "layer count": [tarOf({ name: "c", data: '{"rootfs":{"diff_ids":[]}}' }, { name: "manifest.json", data: '[{"Config":"c","RepoTags":["evil:1"],"Layers":["c"]}]' }), /layers/],
+    "no manifest": [tarOf({ name: "x" }), /manifest/],
+  };
+  for (const [what, [bytes, expected]] of Object.entries(cases)) await assert.rejects(load(bench, bytes), expected, what);
+  assert.equal(bench.images.count(), 0);
+  await bench.images.collect({ containers: new Set() });
+  assert.deepEqual(bench.content.list(), []);
+});
+
+test("a layer that is not what the configuration says is not unpacked, and the image is not runnable", async () => {
+  await using bench = openBench();
+  const said = await load(bench, layoutOf("evil:1", [{ bytes: tarOf({ name: "f", data: "1" }), diffId: `sha256:${"2".repeat(64)}` }]));
+  assert.match(said, /Error unpacking image evil:1: wrong diff id/);
+  await assert.rejects(bench.images.layers.create("container", bench.images.resolve("evil:1")), /wrong diff id/);
+  assert.deepEqual(bench.snapshotter.list(), []);
+});
+
+test("index that contains itself, and a million manifests", async () => {
+  await using bench = openBench();
+  const many = JSON.stringify({ schemaVersion: 2, manifests: Array.from({ length: 20_000 }, () => ({ mediaType: "x", digest: `sha256:${"3".repeat(64)}`, size: 1 })) });
+  await assert.rejects(load(bench, tarOf({ name: "oci-layout", data: "{}" }, { name: "index.json", data: many })), /more than 1000 images/);
+  let inner = JSON.stringify({ schemaVersion: 2, manifests: [] });
+  const files: RawEntry[] = [];
+  for (let depth = 0; depth < 10; depth++) {
+    files.push({ name: `blobs/sha256/${hexOf(digestOf(inner))}`, data: inner });
+    inner = JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: "application/vnd.oci.image.index.v1+json", digest: digestOf(inner), size: inner.length }] });
+  }
+  await assert.rejects(load(bench, tarOf({ name: "oci-layout", data: "{}" }, { name: "index.json", data: inner }, ...files)), /nested too deeply/);
+});
+
+test("links of an uploaded archive are followed inside it only", async () => {
+  await using bench = openBench();
+  const config = JSON.stringify({ os: "linux", architecture: "amd64", rootfs: { type: "layers", diff_ids: [digestOf(tarOf({ name: "f" }))] } });
+  const said = await load(
+    bench,
+    tarOf({ name: "real/layer.tar", data: tarOf({ name: "f" }) }, { name: "id/layer.tar", type: "2", link: "../real/layer.tar" }, { name: "c.json", data: config }, { name: "manifest.json", data: JSON.stringify([{ Config: "c.json", RepoTags: ["old:1"], Layers: ["id/layer.tar"] }]) }),
+  );
+  assert.equal(said, "Loaded image: old:1\n");
+  assert.throws(() => readlinkSync(join(bench.dir, "content/sha256", hexOf(digestOf(config)))));
+});
