@@ -138,7 +138,8 @@ for (const { name, program } of clients()) {
       assert.equal(await cli.ok("inspect", "--format", "{{.State.Running}}", `${name}-a`), "true");
       await cli.ok("rm", "-f", `${name}-a`);
 
-      await cli.ok("run", "-di", "--name", `${name}-b`, "busybox", "cat");
+      await cli.ok("create", "-i", "--name", `${name}-b`, "busybox", "cat");
+      await cli.ok("start", `${name}-b`);
       const attached = cli.start("attach", `${name}-b`);
       const done = collect(attached);
       attached.stdin.end("over to you\n");

@@ -135,12 +135,15 @@ export async function withEngine(body: (engine: Engine) => Promise<void>, option
   await endEngine(engine);
 }
 
+/** The parent of all containers' groups, and the launcher, which outlives the daemon. */
+const stays = /^cgroup [^/]+\/gantry$|^process \S+\/gantry-shim launcher /;
+
 /** Ends the daemon and its machine; throws if the daemon left anything behind although all containers were removed. */
 export async function endEngine(engine: Engine): Promise<void> {
   try {
     for (const { Id } of await engine.api.json("GET", "/containers/json", { query: { all: true } })) await engine.api.json("DELETE", `/containers/${Id}`, { query: { force: true } });
     await engine.stop();
-    const left = engine.program === "gantryd" ? engine.machine.inventory().filter((item) => item !== "cgroup systemd/gantry") : [];
+    const left = engine.program === "gantryd" ? engine.machine.inventory().filter((item) => !stays.test(item)) : [];
     if (left.length > 0) throw new Error(`gantryd left behind:\n  ${left.join("\n  ")}\n${engine.log().slice(-2000)}`);
   } finally {
     engine.api.close();
