@@ -14,11 +14,11 @@ import type { Networks } from "../src/engine/networks/networks.ts";
 import { networkMigrations } from "../src/engine/networks/store.ts";
 import { notFound } from "../src/lib/errors.ts";
 import { openDatabase } from "../src/sys/database.ts";
-import { createSandboxNamespace } from "../src/sys/netlink/sandbox.ts";
+import { openNetworkKernel } from "../src/sys/netlink/kernel.ts";
 
 const count = Number(process.argv[2] ?? 100);
 const root = mkdtempSync(join(tmpdir(), "gantry-bench-net-"));
-const host = await createSandboxNamespace();
+const host = await openNetworkKernel().createSandbox();
 
 const container = (id: string, mode: string): ContainerRecord =>
   ({ id, name: id, config: { ...emptyConfig(), Hostname: id }, hostConfig: { ...emptyHostConfig(), NetworkMode: mode }, networkingConfig: { EndpointsConfig: null } }) as unknown as ContainerRecord;

@@ -46,12 +46,21 @@ static int bytes_append(struct bytes *b, const void *data, size_t length) {
   return 0;
 }
 
+/* Of networkSteps: what to do in which namespace. */
+struct step {
+  int32_t kind, netns;
+  struct bytes data;
+};
+
 /* One asynchronous call: run() fills fd_result or reply, or error and what. */
 struct job {
   napi_async_work work;
   napi_deferred deferred;
   void (*run)(struct job *);
   int socket, protocol, netns;
+  struct step *steps;
+  uint32_t count;
+  int32_t made;
   struct bytes request, reply;
   int returns_fd, fd_result;
   int error;
@@ -108,10 +117,10 @@ static void run_socket(struct job *job) {
 }
 
 /* The kernel handles a request inside sendto and continues a dump inside recv, so an empty queue means that all is answered. */
-static void converse(struct job *job, int fd) {
+static void converse(struct job *job, int fd, const struct bytes *request) {
   struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
   ssize_t sent;
-  do sent = sendto(fd, job->request.data, job->request.length, 0, (struct sockaddr *)&kernel, sizeof kernel);
+  do sent = sendto(fd, request->data, request->length, 0, (struct sockaddr *)&kernel, sizeof kernel);
   while (sent < 0 && errno == EINTR);
   if (sent < 0) return fail(job, errno, "sendto");
   for (;;) {
@@ -135,20 +144,13 @@ static void run_exchange(struct job *job) {
     if (job->netns >= 0) leave_namespace();
     if (fd < 0) return;
   }
-  converse(job, fd);
+  converse(job, fd, &job->request);
   if (job->socket < 0) close(fd);
-}
-
-static void run_netns_create(struct job *job) {
-  if (unshare(CLONE_NEWNET) != 0) return fail(job, errno, "unshare");
-  job->fd_result = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-  if (job->fd_result < 0) fail(job, errno, "open /proc/thread-self/ns/net");
-  leave_namespace();
 }
 
 /* request: NUL-terminated pairs of a path below /proc/sys and a value; an empty value reads.
    reply: for each an int32 errno, a uint32 length and what was read. */
-static int sysctl_one(struct job *job, const char *name, const char *value) {
+static int sysctl_one(struct bytes *reply, const char *name, const char *value) {
   char path[512], text[4096];
   int32_t error = 0;
   uint32_t length = 0;
@@ -161,26 +163,80 @@ static int sysctl_one(struct job *job, const char *name, const char *value) {
     else length = (uint32_t)got;
   } else if (write(fd, value, strlen(value)) < 0) error = errno;
   if (fd >= 0) close(fd);
-  return bytes_append(&job->reply, &error, sizeof error) || bytes_append(&job->reply, &length, sizeof length) || bytes_append(&job->reply, text, length);
+  return bytes_append(reply, &error, sizeof error) || bytes_append(reply, &length, sizeof length) || bytes_append(reply, text, length);
 }
 
-static void run_sysctl(struct job *job) {
-  if (enter(job)) return;
-  const char *at = (const char *)job->request.data, *end = at + job->request.length;
+static void run_sysctls(struct job *job, const struct bytes *pairs) {
+  const char *at = (const char *)pairs->data, *end = at + pairs->length;
   while (at < end) {
     const char *value = memchr(at, 0, (size_t)(end - at));
     const char *stop = value && value + 1 < end ? memchr(value + 1, 0, (size_t)(end - value - 1)) : NULL;
-    if (!stop) {
-      fail(job, EINVAL, "sysctl list");
-      break;
-    }
-    if (sysctl_one(job, at, value + 1)) {
-      fail(job, ENOMEM, "sysctl list");
-      break;
-    }
+    if (!stop) return fail(job, EINVAL, "sysctl list");
+    if (sysctl_one(&job->reply, at, value + 1)) return fail(job, ENOMEM, "sysctl list");
     at = stop + 1;
   }
-  if (job->netns >= 0) leave_namespace();
+}
+
+static void run_unshare(struct job *job) {
+  if (unshare(CLONE_NEWNET) != 0) return fail(job, errno, "unshare");
+  job->made = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (job->made < 0) fail(job, errno, "open /proc/thread-self/ns/net");
+}
+
+/* A reply that refuses: later steps rely on the earlier ones. */
+static int refuses(const uint8_t *data, size_t length) {
+  while (length >= sizeof(struct nlmsghdr)) {
+    struct nlmsghdr header;
+    int32_t error;
+    memcpy(&header, data, sizeof header);
+    if (header.nlmsg_len < sizeof header || header.nlmsg_len > length) return 0;
+    if (header.nlmsg_type == NLMSG_ERROR && header.nlmsg_len >= sizeof header + sizeof error) {
+      memcpy(&error, data + sizeof header, sizeof error);
+      if (error) return 1;
+    }
+    size_t step = NLMSG_ALIGN(header.nlmsg_len);
+    if (step >= length) return 0;
+    data += step;
+    length -= step;
+  }
+  return 0;
+}
+
+enum { STEP_NAMESPACE, STEP_SYSCTLS, STEP_EXCHANGE, IN_NEW = -2 };
+
+/* Runs one step in its namespace; its reply follows a uint32 with the reply's length. Returns whether to go on. */
+static int run_step(struct job *job, struct step *step) {
+  uint32_t length = 0;
+  size_t start = job->reply.length;
+  if (bytes_append(&job->reply, &length, sizeof length)) return fail(job, ENOMEM, "networkSteps"), 0;
+  int netns = step->netns == IN_NEW ? job->made : step->netns;
+  if (step->kind != STEP_NAMESPACE && setns(netns < 0 ? own_netns : netns, CLONE_NEWNET) != 0) return fail(job, errno, "setns"), 0;
+  int fd = -1;
+  if (step->kind == STEP_NAMESPACE) run_unshare(job);
+  else if (step->kind == STEP_SYSCTLS) run_sysctls(job, &step->data);
+  else if ((fd = open_socket(job)) >= 0) converse(job, fd, &step->data);
+  if (fd >= 0) close(fd);
+  if (job->error) return 0;
+  length = (uint32_t)(job->reply.length - start - sizeof length);
+  memcpy(job->reply.data + start, &length, sizeof length);
+  return step->kind != STEP_EXCHANGE || !refuses(job->reply.data + start + sizeof length, length);
+}
+
+/* reply: the int32 descriptor of the namespace that was made, or -1, then that of each step that was run. */
+static void run_steps(struct job *job) {
+  if (bytes_append(&job->reply, &job->made, sizeof job->made)) return fail(job, ENOMEM, "networkSteps");
+  for (uint32_t i = 0; i < job->count && run_step(job, &job->steps[i]); i++) continue;
+  leave_namespace();
+  if (job->error && job->made >= 0) close(job->made);
+  memcpy(job->reply.data, &job->made, sizeof job->made);
+}
+
+static void free_job(struct job *job) {
+  for (uint32_t i = 0; i < job->count; i++) free(job->steps[i].data.data);
+  free(job->steps);
+  free(job->request.data);
+  free(job->reply.data);
+  free(job);
 }
 
 static void execute(napi_env env, void *data) {
@@ -198,21 +254,18 @@ static void complete(napi_env env, napi_status status, void *data) {
   if (job->error) napi_reject_deferred(env, job->deferred, addon_errno_error(env, job->error, job->what));
   else napi_resolve_deferred(env, job->deferred, value);
   napi_delete_async_work(env, job->work);
-  free(job->request.data);
-  free(job->reply.data);
-  free(job);
+  free_job(job);
 }
 
 static napi_value queue(napi_env env, const struct job *template, const char *name) {
   struct job *job = malloc(sizeof *job);
-  if (!job) return addon_throw_errno(env, ENOMEM, name);
+  if (!job) abort();
   *job = *template;
   napi_value promise, resource;
   napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
   if (napi_create_promise(env, &job->deferred, &promise) != napi_ok || napi_create_async_work(env, NULL, resource, execute, complete, job, &job->work) != napi_ok ||
       napi_queue_async_work(env, job->work) != napi_ok) {
-    free(job->request.data);
-    free(job);
+    free_job(job);
     return addon_throw_errno(env, EIO, name);
   }
   return promise;
@@ -249,22 +302,34 @@ static napi_value netlink_exchange(napi_env env, napi_callback_info info) {
   return queue(env, &job, "netlinkExchange");
 }
 
-/* netnsCreate(): Promise<fd> */
-static napi_value netns_create(napi_env env, napi_callback_info info) {
-  (void)info;
-  struct job job = {.run = run_netns_create, .returns_fd = 1};
-  return queue(env, &job, "netnsCreate");
+static int read_step(napi_env env, napi_value value, struct step *step) {
+  napi_value parts[3];
+  for (uint32_t i = 0; i < 3; i++)
+    if (napi_get_element(env, value, i, &parts[i]) != napi_ok) return EINVAL;
+  if (napi_get_value_int32(env, parts[0], &step->kind) != napi_ok || napi_get_value_int32(env, parts[1], &step->netns) != napi_ok) return EINVAL;
+  return copy_request(env, parts[2], &step->data);
 }
 
-/* netnsSysctl(netnsFd | -1, pairs): Promise<Buffer>; the formats are at sysctl_one. */
-static napi_value netns_sysctl(napi_env env, napi_callback_info info) {
-  size_t count = 2;
-  napi_value args[2];
-  struct job job = {.run = run_sysctl};
+/* networkSteps([kind, netns, data][]): Promise<Buffer>. Kinds: 0 makes a namespace, 1 sysctls, 2 an rtnetlink exchange. In order, on one
+   thread, until one fails. netns: an fd, -1 the process's own, -2 the one made before. Formats are at run_steps, run_step and sysctl_one. */
+static napi_value network_steps(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  struct job job = {.run = run_steps, .protocol = NETLINK_ROUTE, .made = -1};
+  uint32_t length;
   napi_get_cb_info(env, info, &count, args, NULL, NULL);
-  if (count < 2 || napi_get_value_int32(env, args[0], &job.netns) != napi_ok || copy_request(env, args[1], &job.request))
-    return addon_throw_errno(env, EINVAL, "netnsSysctl");
-  return queue(env, &job, "netnsSysctl");
+  if (count < 1 || napi_get_array_length(env, args[0], &length) != napi_ok) return addon_throw_errno(env, EINVAL, "networkSteps");
+  if (!(job.steps = calloc(length ? length : 1, sizeof *job.steps))) return addon_throw_errno(env, ENOMEM, "networkSteps");
+  int error = 0;
+  for (; job.count < length && !error; job.count++) {
+    napi_value element;
+    if (napi_get_element(env, args[0], job.count, &element) != napi_ok) error = EINVAL;
+    else error = read_step(env, element, &job.steps[job.count]);
+  }
+  if (!error) return queue(env, &job, "networkSteps");
+  for (uint32_t i = 0; i < job.count; i++) free(job.steps[i].data.data);
+  free(job.steps);
+  return addon_throw_errno(env, error, "networkSteps");
 }
 
 /* A subscription: every datagram goes to the callback; a failed receive goes there as an Error (ENOBUFS: some were lost). */
@@ -367,6 +432,6 @@ int register_netlink(napi_env env, napi_value exports) {
     return -1;
   }
   return addon_function(env, exports, "netlinkSocket", netlink_socket) || addon_function(env, exports, "netlinkExchange", netlink_exchange) ||
-         addon_function(env, exports, "netnsCreate", netns_create) || addon_function(env, exports, "netnsSysctl", netns_sysctl) ||
+         addon_function(env, exports, "networkSteps", network_steps) ||
          addon_function(env, exports, "netlinkWatch", netlink_watch) || addon_function(env, exports, "netlinkUnwatch", netlink_unwatch);
 }

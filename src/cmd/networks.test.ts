@@ -14,9 +14,8 @@ import { codeOf, notFound } from "../lib/errors.ts";
 import { parsePrefix } from "../lib/ip.ts";
 import { openDatabase } from "../sys/database.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
-import { canReach, cannotUnshare, inNamespace } from "../sys/netlink/namespace.testing.ts";
-import type { Netns } from "../sys/netlink/netns.ts";
-import { createSandboxNamespace } from "../sys/netlink/sandbox.ts";
+import type { OpenNamespace } from "../sys/netlink/kernel.ts";
+import { canReach, cannotUnshare, createSandboxNamespace, inNamespace } from "../sys/netlink/namespace.testing.ts";
 import { DEFAULT_NETWORK_FLAGS, openNetworks } from "./networks.ts";
 import type { NetworkFlags } from "./networks.ts";
 
@@ -25,7 +24,7 @@ interface Daemon {
   warnings: string[];
 }
 
-function machine(t: TestContext): { host: Promise<Netns>; root: string; start(flags?: Partial<NetworkFlags>, more?: { dataRoot?: string; poolSize?: number }): Promise<Daemon> } {
+function machine(t: TestContext): { host: Promise<OpenNamespace>; root: string; start(flags?: Partial<NetworkFlags>, more?: { dataRoot?: string; poolSize?: number }): Promise<Daemon> } {
   const root = mkdtempSync(join(tmpdir(), "gantry-net-"));
   const host = createSandboxNamespace();
   const open: Networks[] = [];

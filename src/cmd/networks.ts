@@ -19,7 +19,6 @@ import { parsePrefix, requirePrefix } from "../lib/ip.ts";
 import type { IpPrefix } from "../lib/ip.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
 import type { NetworkKernel } from "../sys/netlink/kernel.ts";
-import { createSandboxNamespace } from "../sys/netlink/sandbox.ts";
 
 /** The daemon's flags about networks, as the user wrote them; "" and [] are unset. */
 export interface NetworkFlags {
@@ -67,8 +66,6 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
   const settings = await bridgeSettings(kernel, wiring, tag);
   const bridge = createBridgeDriver({
     kernel,
-    openSandbox: (sandbox) => openNetworkKernel(sandbox.fd),
-    createSandbox: createSandboxNamespace,
     tag,
     table: `gantry-${settings?.name ?? tag}`,
     ipForward: flags.ipForward,
@@ -79,7 +76,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     database: wiring.database,
     drivers: { bridge, host: createHostDriver(), null: createNullDriver() },
     ipam: createDefaultIpam(pools(flags)),
-    createSandbox: createSandboxNamespace,
+    createSandbox: () => kernel.createSandbox(),
     ...(settings ? { defaultBridge: settings } : {}),
     events: wiring.events,
     findContainer: wiring.findContainer,

@@ -9,15 +9,13 @@ import type { JoinRequest, NetworkSpec, SandboxNamespace } from "../../core/netw
 import { codeOf } from "../../lib/errors.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
-import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
-import { canReach, cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
-import { Netns } from "../../sys/netlink/netns.ts";
-import { createSandboxNamespace } from "../../sys/netlink/sandbox.ts";
+import type { NetworkKernel, OpenNamespace } from "../../sys/netlink/kernel.ts";
+import { canReach, cannotUnshare, createSandboxNamespace, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
 import type { BridgeDriver, BridgeDriverOptions } from "./driver.ts";
 
 interface Machine extends AsyncDisposable {
-  host: Netns;
+  host: OpenNamespace;
   kernel: NetworkKernel;
   driver: BridgeDriver;
   warnings: string[];
@@ -25,8 +23,6 @@ interface Machine extends AsyncDisposable {
 
 const options = (kernel: NetworkKernel, warnings: string[]): BridgeDriverOptions => ({
   kernel,
-  openSandbox: ({ fd }) => openNetworkKernel(fd),
-  createSandbox: createSandboxNamespace,
   tag: "7e57",
   table: "gantry-test0",
   ipForward: true,
@@ -68,10 +64,10 @@ async function container(driver: BridgeDriver, spec: NetworkSpec, address: strin
 }
 
 /** A machine next door, on a veth with 192.0.2.1 (host) and 192.0.2.2. */
-async function outside(host: Netns): Promise<Netns> {
+async function outside(host: OpenNamespace): Promise<OpenNamespace> {
   const other = await createSandboxNamespace();
   const kernel = openNetworkKernel(host.fd);
-  await kernel.apply([{ op: "addVeth", name: "uplink", mtu: 1500, peer: { netns: other.fd, name: "eth0", mac: Uint8Array.of(2, 0, 0, 0, 0, 1) } }, { op: "setLink", link: { name: "uplink" }, up: true }]);
+  await kernel.apply([{ op: "addVeth", name: "uplink", mtu: 1500, peer: { netns: other.fd, name: "eth0" } }, { op: "setLink", link: { name: "uplink" }, up: true }]);
   await kernel.apply([{ op: "addAddress", index: (await kernel.link("uplink"))!.index, address: parsePrefix("192.0.2.1/24")! }]);
   await openNetworkKernel(other.fd).apply([{ op: "setLink", link: { index: 2 }, up: true }, { op: "addAddress", index: 2, address: parsePrefix("192.0.2.2/24")! }]);
   return other;
@@ -268,9 +264,8 @@ real("what a killed daemon leaves: prepared sandboxes die with it, and the next 
   const host = await createSandboxNamespace();
   const program = `
     const { openNetworkKernel } = await import(${JSON.stringify(new URL("../../sys/netlink/kernel.ts", import.meta.url).href)});
-    const { createSandboxNamespace } = await import(${JSON.stringify(new URL("../../sys/netlink/sandbox.ts", import.meta.url).href)});
     const { createBridgeDriver } = await import(${JSON.stringify(new URL("./driver.ts", import.meta.url).href)});
-    const driver = createBridgeDriver({ kernel: openNetworkKernel(), openSandbox: ({ fd }) => openNetworkKernel(fd), createSandbox: createSandboxNamespace, tag: "7e57", table: "gantry-test0", ipForward: true, poolSize: 6, warn: console.error });
+    const driver = createBridgeDriver({ kernel: openNetworkKernel(), tag: "7e57", table: "gantry-test0", ipForward: true, poolSize: 6, warn: console.error });
     await driver.createNetwork({ id: "${"81".repeat(32)}", name: "red0", options: { "com.docker.network.bridge.name": "red0" }, internal: false, subnets: [] });
     await driver.prepared();
     console.log("ready");
@@ -282,7 +277,7 @@ real("what a killed daemon leaves: prepared sandboxes die with it, and the next 
   const veths = async () => (await kernel.links()).filter(({ kind }) => kind === "veth").map(({ name }) => name);
   assert.equal((await veths()).length, 6);
   using orphan = await createSandboxNamespace();
-  await kernel.apply([{ op: "addVeth", name: "veth7e57aaaaaaa", mtu: 1500, peer: { netns: orphan.fd, name: "eth0", mac: Uint8Array.of(2, 0, 0, 0, 0, 9) } }]);
+  await kernel.apply([{ op: "addVeth", name: "veth7e57aaaaaaa", mtu: 1500, peer: { netns: orphan.fd, name: "eth0" } }]);
   const exited = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGKILL");
   await exited;

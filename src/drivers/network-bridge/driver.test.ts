@@ -16,8 +16,6 @@ function open(options: Partial<BridgeDriverOptions> = {}): { machine: FakeMachin
   const warnings: string[] = [];
   const driver = createBridgeDriver({
     kernel: machine.host,
-    openSandbox: ({ fd }) => machine.namespace(fd),
-    createSandbox: async () => machine.createSandbox(),
     tag: TAG,
     table: "gantry-test",
     ipForward: true,
@@ -111,7 +109,7 @@ test("join: a port of the bridge outside, address and default route inside, IPv6
   const { mac } = await driver.join(asked);
   assert.deepEqual([...mac], [2, 0x42, 172, 17, 0, 2]);
   const inside = machine.namespace(asked.sandbox.fd);
-  assert.deepEqual(inside.done, ["set link 2", "add address 172.17.0.2/16 to link 2", "add route to default via 172.17.0.1"]);
+  assert.deepEqual(inside.done, ["add veth eth0 with peer vethabcd2222222", "set link 2", "add address 172.17.0.2/16 to link 2", "add route to default via 172.17.0.1"]);
   assert.equal(inside.state.sysctls.get("net/ipv6/conf/default/disable_ipv6"), "1");
   const port = (await machine.host.link("vethabcd2222222"))!;
   assert.equal(port.master, (await machine.host.link("docker0"))!.index);
@@ -119,13 +117,13 @@ test("join: a port of the bridge outside, address and default route inside, IPv6
   await driver.close();
 });
 
-test("where a new namespace has more than loopback, the interface is found by its name", async () => {
+test("where a new namespace has more than loopback, the interface gets a later index", async () => {
   const { machine, driver } = open();
   await driver.createNetwork(spec());
   const asked = request(machine);
   machine.namespace(asked.sandbox.fd).state.links.push({ index: 2, name: "tunl0", up: false, mac: new Uint8Array(6), mtu: 1480, master: 0, kind: "ipip", alias: "" });
   await driver.join(asked);
-  assert.ok(machine.namespace(asked.sandbox.fd).done.includes("add address 172.17.0.2/16 to link 3"));
+  assert.ok(machine.namespace(asked.sandbox.fd).done.includes("add address 172.17.0.2/16 to link 1000"));
   await driver.close();
 });
 
@@ -165,7 +163,7 @@ test("recovery keeps the ports of known endpoints and prepared ones, and removes
   await driver.createNetwork(spec());
   await driver.prepared();
   for (const name of ["vethabcd3333333", "vethabcd4444444", "vethffff5555555"]) {
-    await machine.host.apply([{ op: "addVeth", name, mtu: 1500, peer: { netns: machine.createSandbox().fd, name: "eth0", mac: new Uint8Array(6) } }]);
+    await machine.host.apply([{ op: "addVeth", name, mtu: 1500, peer: { netns: machine.createSandbox().fd, name: "eth0" } }]);
   }
   const names = async () => (await machine.host.links()).filter(({ kind }) => kind === "veth").map(({ name }) => name);
   const prepared = (await names())[0]!;

@@ -7,7 +7,7 @@ import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import { ensureBridge, ownerAlias } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { QUIET_IPV6, addressChanges, interfaceUp, macOf, vethChanges } from "./endpoint.ts";
+import { addressChanges, interfacePlan, macOf } from "./endpoint.ts";
 import { keepFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
@@ -17,10 +17,6 @@ import type { PreparedPool } from "./prepared-pool.ts";
 
 export interface BridgeDriverOptions {
   kernel: NetworkKernel;
-  /** What a sandbox's own network is, to change it. */
-  openSandbox: (sandbox: SandboxNamespace) => NetworkKernel;
-  /** A new namespace with loopback up. */
-  createSandbox: () => Promise<SandboxNamespace>;
   /** Four hexadecimal digits that tell this daemon's interfaces from another's. */
   tag: string;
   /** The name of the nftables table. */
@@ -42,6 +38,9 @@ interface Network {
 }
 
 const PREPARED_INTERFACE = "eth0";
+/** The interface's index in its sandbox: loopback is 1. */
+const FIRST_INDEX = 2;
+const LATER_INDEX = 1000;
 
 export type BridgeDriver = NetworkDriver & PreparesEndpoints & RecoversEndpoints;
 
@@ -51,6 +50,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const networks = new Map<string, Network>();
   /** The interface's index in each prepared sandbox, by endpoint. */
   const prepared = new Map<string, number>();
+  let interfaceIndex = FIRST_INDEX;
   const departures = createDepartures(kernel, warn);
   const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
   const prefix = `veth${tag}`;
@@ -61,13 +61,28 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     return network;
   };
 
-  /** The interface in the sandbox, up, without addresses. Gives its index there. */
-  const makeInterface = async (network: Network, endpoint: { endpointId: string; sandbox: SandboxNamespace; interfaceName: string; mac: Uint8Array }): Promise<number> => {
-    const inside = options.openSandbox(endpoint.sandbox);
-    await inside.writeSysctls(QUIET_IPV6);
-    const plan = { hostName: hostName(endpoint.endpointId), bridgeIndex: network.bridgeIndex, mtu: network.options.mtu || DEFAULT_MTU, netns: endpoint.sandbox.fd, interfaceName: endpoint.interfaceName, mac: endpoint.mac, isolated: !network.options.icc };
-    await kernel.apply(vethChanges(plan));
-    return indexOf(inside, endpoint.interfaceName);
+  const planOf = (network: Network, endpoint: { endpointId: string; interfaceName: string; index: number; mac: Uint8Array }): ReturnType<typeof interfacePlan> =>
+    interfacePlan({
+      hostName: hostName(endpoint.endpointId),
+      hostNetns: kernel.netns,
+      bridgeIndex: network.bridgeIndex,
+      mtu: network.options.mtu || DEFAULT_MTU,
+      name: endpoint.interfaceName,
+      index: endpoint.index,
+      mac: endpoint.mac,
+      isolated: !network.options.icc,
+    });
+
+  /** Kernels that make tunnel devices in each namespace have taken the first index: then all get a later one. */
+  const withIndex = async <Value>(make: (index: number) => Promise<Value>): Promise<Value> => {
+    const tried = interfaceIndex;
+    try {
+      return await make(tried);
+    } catch (error) {
+      if (errnoCode(error) !== "EEXIST" || tried === LATER_INDEX) throw error;
+      interfaceIndex = LATER_INDEX;
+      return make(LATER_INDEX);
+    }
   };
 
   const removeInterface = async (endpointId: string): Promise<void> => {
@@ -79,26 +94,21 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     }
   };
 
-  const prepare = async (network: Network, endpointId: string): Promise<SandboxNamespace> => {
-    const sandbox = await options.createSandbox();
-    try {
-      const index = await makeInterface(network, { endpointId, sandbox, interfaceName: PREPARED_INTERFACE, mac: localMac(randomBytes(6)) });
-      await options.openSandbox(sandbox).apply(interfaceUp(index));
+  const prepare = (network: Network, endpointId: string): Promise<SandboxNamespace> =>
+    withIndex(async (index) => {
+      const sandbox = await kernel.createSandbox(planOf(network, { endpointId, interfaceName: PREPARED_INTERFACE, index, mac: localMac(randomBytes(6)) }));
       prepared.set(endpointId, index);
       return sandbox;
-    } catch (error) {
-      sandbox.close();
-      throw error;
-    }
-  };
+    });
 
   const joinPrepared = (index: number, request: JoinRequest, mac: Uint8Array): Promise<void> =>
-    options.openSandbox(request.sandbox).apply([{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)]);
+    kernel.applyToSandbox(request.sandbox.fd, { inside: [{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)] });
 
-  const joinNew = async (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> => {
-    const index = await makeInterface(network, { ...request, mac });
-    await options.openSandbox(request.sandbox).apply([...interfaceUp(index), ...addressChanges(index, request)]);
-  };
+  const joinNew = (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> =>
+    withIndex((index) => {
+      const plan = planOf(network, { ...request, index, mac });
+      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, inside: [...plan.inside, ...addressChanges(index, request)] });
+    });
 
   const applyFirewall = (): Promise<void> => firewall.apply([...networks.values()].map(firewallNetwork));
 
@@ -162,12 +172,6 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       firewall.close();
     },
   };
-}
-
-async function indexOf(kernel: NetworkKernel, name: string): Promise<number> {
-  const link = await kernel.link(name);
-  if (!link) throw new GantryError("system", `the interface ${name} is not in its namespace`);
-  return link.index;
 }
 
 function firewallNetwork({ spec, options }: Network): FirewallNetwork {

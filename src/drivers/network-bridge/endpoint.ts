@@ -2,35 +2,42 @@
 import type { JoinRequest } from "../../core/network.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
-import type { Sysctl } from "../../sys/netlink/netns.ts";
+import type { SandboxPlan } from "../../sys/netlink/kernel.ts";
+import type { Sysctl } from "../../sys/netlink/steps.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 
 /** Interfaces made after this have no IPv6; loopback keeps ::1, as in Docker's containers. */
 export const QUIET_IPV6: readonly Sysctl[] = [{ name: "net/ipv6/conf/default/disable_ipv6", value: "1", optional: true }];
 
-export interface VethPlan {
+export interface InterfacePlan {
+  /** The host's end. */
   hostName: string;
+  hostNetns: number;
   bridgeIndex: number;
   mtu: number;
-  netns: number;
-  interfaceName: string;
+  /** The sandbox's end. */
+  name: string;
+  index: number;
   mac: Uint8Array;
   /** Frames do not go from this port to others that are isolated. */
   isolated: boolean;
 }
 
-/** In the host's namespace. addr_gen_mode has to be set before the link goes up, and cannot be given at creation. */
-export function vethChanges(plan: VethPlan): RouteChange[] {
+/** The interface, up, as a port of the bridge. addr_gen_mode has to be set before the host's end goes up, and port flags after it is one. */
+export function interfacePlan(plan: InterfacePlan): SandboxPlan & { outside: RouteChange[]; inside: RouteChange[] } {
   const link = { name: plan.hostName };
-  return [
-    { op: "addVeth", name: plan.hostName, master: plan.bridgeIndex, mtu: plan.mtu, peer: { netns: plan.netns, name: plan.interfaceName, mac: plan.mac } },
-    { op: "setLink", link, noLinkLocal: true, ...(plan.isolated ? { port: { isolated: true } } : {}) },
-    { op: "setLink", link, up: true },
-  ];
+  return {
+    sysctls: QUIET_IPV6,
+    inside: [
+      { op: "addVeth", name: plan.name, index: plan.index, mac: plan.mac, mtu: plan.mtu, peer: { netns: plan.hostNetns, name: plan.hostName } },
+      { op: "setLink", link: { index: plan.index }, up: true },
+    ],
+    outside: [
+      { op: "setLink", link, master: plan.bridgeIndex, noLinkLocal: true },
+      { op: "setLink", link, up: true, ...(plan.isolated ? { port: { isolated: true } } : {}) },
+    ],
+  };
 }
-
-/** In the sandbox: what a prepared one has already. */
-export const interfaceUp = (index: number): RouteChange[] => [{ op: "setLink", link: { index }, up: true }];
 
 /** In the sandbox: addresses and the default route. */
 export function addressChanges(index: number, request: Pick<JoinRequest, "addresses" | "gateways">): RouteChange[] {

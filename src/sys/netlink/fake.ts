@@ -1,7 +1,7 @@
 /** Namespaces in memory, for tests of what uses NetworkKernel: links, addresses, routes and sysctls behave as Linux's do, and any change can be made to fail. */
 import { systemError } from "../../lib/errors.ts";
 import { formatPrefix } from "../../lib/ip.ts";
-import type { NetworkKernel } from "./kernel.ts";
+import type { NetworkKernel, OpenNamespace, SandboxPlan } from "./kernel.ts";
 import type { NftTransaction } from "./nftables.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { describe } from "./rtnetlink.ts";
@@ -12,26 +12,28 @@ const ERRNO = { EPERM: 1, ENOENT: 2, EEXIST: 17, ENODEV: 19, EOPNOTSUPP: 95 } as
 export type FakeErrno = keyof typeof ERRNO;
 const LOOPBACK: Link = { index: 1, name: "lo", up: false, mac: new Uint8Array(6), mtu: 65536, master: 0, kind: "", alias: "" };
 
-export interface FakeSandbox {
-  readonly fd: number;
-  close(): void;
-}
+const HOST_FD = 3;
 
 /** All namespaces of a machine. */
 export class FakeMachine {
-  readonly host: FakeKernel = new FakeKernel(this);
+  readonly host: FakeKernel = new FakeKernel(this, HOST_FD);
+  /** Called with each new namespace. */
+  born: (kernel: FakeKernel) => void = () => {};
   readonly #namespaces = new Map<number, FakeKernel>();
   #nextFd = 100;
 
   /** A namespace that lives until it is closed. */
-  createSandbox(): FakeSandbox {
+  createSandbox(): OpenNamespace {
     const fd = this.#nextFd++;
-    this.#namespaces.set(fd, new FakeKernel(this));
-    return { fd, close: () => this.#destroy(fd) };
+    const kernel = new FakeKernel(this, fd);
+    this.#namespaces.set(fd, kernel);
+    this.born(kernel);
+    const close = (): void => this.#destroy(fd);
+    return { fd, close, [Symbol.dispose]: close };
   }
 
   namespace(fd: number): FakeKernel {
-    const found = fd < 0 ? this.host : this.#namespaces.get(fd);
+    const found = fd === HOST_FD ? this.host : this.#namespaces.get(fd);
     if (!found) throw systemError(`no namespace has fd ${fd}`);
     return found;
   }
@@ -61,12 +63,32 @@ export class FakeKernel implements NetworkKernel {
   readonly transactions: NftTransaction[] = [];
   /** Fails what it gives an errno for. */
   failure: ((change: RouteChange | NftTransaction) => FakeErrno | undefined) | undefined;
+  readonly netns: number;
   readonly #machine: FakeMachine;
   readonly #peers = new Map<Link, { kernel: FakeKernel; link: Link }>();
   readonly #lost = new Set<() => void>();
 
-  constructor(machine: FakeMachine) {
+  constructor(machine: FakeMachine, netns: number) {
     this.#machine = machine;
+    this.netns = netns;
+  }
+
+  async createSandbox(plan: SandboxPlan = { inside: [] }): Promise<OpenNamespace> {
+    const sandbox = this.#machine.createSandbox();
+    try {
+      await this.applyToSandbox(sandbox.fd, { ...plan, inside: [{ op: "setLink", link: { index: 1 }, up: true }, ...plan.inside] });
+    } catch (error) {
+      sandbox.close();
+      throw error;
+    }
+    return sandbox;
+  }
+
+  async applyToSandbox(netns: number, plan: SandboxPlan): Promise<void> {
+    const inside = this.#machine.namespace(netns);
+    await inside.writeSysctls(plan.sysctls ?? []);
+    await inside.apply(plan.inside);
+    await this.apply(plan.outside ?? []);
   }
 
   async apply(changes: readonly RouteChange[]): Promise<void> {
@@ -130,8 +152,8 @@ export class FakeKernel implements NetworkKernel {
     this.#peers.delete(link);
   }
 
-  #add(link: Omit<Link, "index" | "up" | "alias">): Link {
-    const added: Link = { ...link, up: false, alias: "", index: 1 + Math.max(...this.state.links.map((other) => other.index)) };
+  #add(link: Omit<Link, "index" | "up" | "alias">, index?: number): Link {
+    const added: Link = { ...link, up: false, alias: "", index: index ?? 1 + Math.max(...this.state.links.map((other) => other.index)) };
     this.state.links.push(added);
     return added;
   }
@@ -172,12 +194,12 @@ export class FakeKernel implements NetworkKernel {
   }
 
   #addVeth(change: Extract<RouteChange, { op: "addVeth" }>): FakeErrno | undefined {
-    const inside = this.#machine.namespace(change.peer.netns);
-    if (this.#find({ name: change.name }) || inside.#find({ name: change.peer.name })) return "EEXIST";
-    const host = this.#add({ name: change.name, mac: new Uint8Array(6), mtu: change.mtu, master: change.master ?? 0, kind: "veth" });
-    const peer = inside.#add({ name: change.peer.name, mac: change.peer.mac, mtu: change.mtu, master: 0, kind: "veth" });
-    this.#peers.set(host, { kernel: inside, link: peer });
-    inside.#peers.set(peer, { kernel: this, link: host });
+    const other = this.#machine.namespace(change.peer.netns);
+    if (this.#find({ name: change.name }) || (change.index !== undefined && this.#find({ index: change.index })) || other.#find({ name: change.peer.name })) return "EEXIST";
+    const link = this.#add({ name: change.name, mac: change.mac ?? new Uint8Array(6), mtu: change.mtu, master: 0, kind: "veth" }, change.index);
+    const peer = other.#add({ name: change.peer.name, mac: new Uint8Array(6), mtu: change.mtu, master: 0, kind: "veth" });
+    this.#peers.set(link, { kernel: other, link: peer });
+    other.#peers.set(peer, { kernel: this, link });
     return undefined;
   }
 

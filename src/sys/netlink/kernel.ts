@@ -7,10 +7,29 @@ import { decodeAddress, decodeLink, decodeRoute } from "./rtnetlink-decode.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import type { NftTransaction } from "./nftables.ts";
 import { NftSession } from "./nftables-session.ts";
-import type { Sysctl } from "./netns.ts";
-import { readSysctls, writeSysctls } from "./netns.ts";
+import { Netns } from "./netns.ts";
+import { NEW_NAMESPACE, runSteps } from "./steps.ts";
+import type { NetworkStep, Sysctl } from "./steps.ts";
+
+/** What is done in a sandbox and then in the namespace that the sandbox belongs to, in one go. */
+export interface SandboxPlan {
+  sysctls?: readonly Sysctl[];
+  inside: readonly RouteChange[];
+  outside?: readonly RouteChange[];
+}
+
+/** It lives until it is closed and the last process in it has ended. */
+export interface OpenNamespace extends Disposable {
+  readonly fd: number;
+  close(): void;
+}
 
 export interface NetworkKernel {
+  /** The namespace, for what is born in it from another one. */
+  readonly netns: number;
+  /** A new namespace with loopback up, and the plan done. On failure nothing is left of it, but of what was done outside. */
+  createSandbox(plan?: SandboxPlan): Promise<OpenNamespace>;
+  applyToSandbox(netns: number, plan: SandboxPlan): Promise<void>;
   /** In order, as one message; stops being certain at the first failure (see errnoCode for which). */
   apply(changes: readonly RouteChange[]): Promise<void>;
   /** undefined: there is none. */
@@ -33,9 +52,17 @@ export interface NetworkKernel {
 
 /** `netns` is the namespace's fd, which stays the caller's; -1 is the process's own. */
 export function openNetworkKernel(netns = -1): NetworkKernel {
+  let own: Netns | undefined;
   const route = { protocol: NETLINK.ROUTE, netns };
   const session = new NftSession(netns);
   return {
+    get netns() {
+      if (netns >= 0) return netns;
+      own ??= Netns.open("/proc/self/ns/net");
+      return own.fd;
+    },
+    createSandbox: async (plan = { inside: [] }) => new Netns((await runSteps([{ op: "namespace" }, ...steps(NEW_NAMESPACE, { ...plan, inside: [LOOPBACK_UP, ...plan.inside] }, netns)])).netns),
+    applyToSandbox: async (sandbox, plan) => void (await runSteps(steps(sandbox, plan, netns))),
     apply: async (changes) => {
       if (changes.length > 0) await exchange(route, changes.map(encodeRouteChange));
     },
@@ -51,8 +78,8 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     presentLinks: async (names) => present((await roundTrip(route, names.map((name) => linkRequest({ name })))).map(decodeLink)).map(({ name }) => name),
     addresses: async () => present((await exchange(route, [dumpRequest("addresses")])).map(decodeAddress)),
     routes: async () => present((await exchange(route, [dumpRequest("routes")])).map(decodeRoute)),
-    writeSysctls: (sysctls) => writeSysctls(netns, sysctls),
-    readSysctls: (names) => readSysctls(netns, names),
+    writeSysctls: async (sysctls) => void (await runSteps([{ op: "sysctls", in: netns, sysctls }])),
+    readSysctls: async (names) => (await runSteps([{ op: "sysctls", in: netns, sysctls: names.map((name) => ({ name, value: "" })) }])).sysctls,
     nft: (transaction) => session.commit(transaction),
     watchTable: (table, lost) => session.watch(table, lost),
     watchLinks: (changed) =>
@@ -60,8 +87,22 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
         if (!messages) changed(undefined, false);
         for (const message of messages ?? []) changed(decodeLink(message), message.type === 17);
       }),
-    close: () => session.close(),
+    close: () => {
+      session.close();
+      own?.close();
+    },
   };
+}
+
+const LOOPBACK_UP: RouteChange = { op: "setLink", link: { index: 1 }, up: true };
+
+function steps(sandbox: number, plan: SandboxPlan, outside: number): NetworkStep[] {
+  const all: NetworkStep[] = [
+    { op: "sysctls", in: sandbox, sysctls: plan.sysctls ?? [] },
+    { op: "route", in: sandbox, changes: plan.inside },
+    { op: "route", in: outside, changes: plan.outside ?? [] },
+  ];
+  return all.filter((step) => (step.op === "sysctls" ? step.sysctls.length > 0 : step.op !== "route" || step.changes.length > 0));
 }
 
 const present = <Value>(values: (Value | undefined)[]): Value[] => values.filter((value) => value !== undefined);

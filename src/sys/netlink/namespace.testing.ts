@@ -1,5 +1,9 @@
 /** For tests that need real namespaces: running commands inside one, and knowing whether that is possible here. */
 import { spawnSync } from "node:child_process";
+import { openNetworkKernel } from "./kernel.ts";
+import type { OpenNamespace } from "./kernel.ts";
+
+export const createSandboxNamespace = (): Promise<OpenNamespace> => openNetworkKernel().createSandbox();
 
 /** false, or why tests with network namespaces cannot run. */
 export const cannotUnshare: string | false = process.getuid?.() === 0 ? false : "making network namespaces needs root";

@@ -25,19 +25,18 @@ test("a bridge", () => {
 
 test("a veth whose peer is born in another namespace", () => {
   assert.equal(
-    encoded({ op: "addVeth", name: "v1", master: 5, mtu: 1500, peer: { netns: 33, name: "eth0", mac: Uint8Array.of(2, 0x42, 172, 17, 0, 2) } }),
+    encoded({ op: "addVeth", name: "eth0", index: 2, mac: Uint8Array.of(2, 0x42, 172, 17, 0, 2), mtu: 1500, peer: { netns: 33, name: "v1" } }),
     `16 604 ${hex(
-      ifinfo("00000000"),
-      "0700 0300 763100 00",
-      "0800 0400 dc050000",
-      "0800 0a00 05000000",
-      "5000 1280",
-      "0900 0100 7665746800 000000",
-      "4000 0280 3c00 0180",
-      ifinfo("00000000"),
+      ifinfo("02000000"),
       "0900 0300 6574683000 000000",
       "0800 0400 dc050000",
       "0a00 0100 0242ac110002 0000",
+      "4000 1280",
+      "0900 0100 7665746800 000000",
+      "3000 0280 2c00 0180",
+      ifinfo("00000000"),
+      "0700 0300 763100 00",
+      "0800 0400 dc050000",
       "0800 1c00 21000000",
     )}`,
   );

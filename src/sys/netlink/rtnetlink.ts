@@ -34,8 +34,8 @@ export type LinkReference = { name: string } | { index: number };
 
 export type RouteChange =
   | { op: "addBridge"; name: string; mac?: Uint8Array; mtu?: number }
-  /** `peer` is born in the namespace of `netns`, down (IFF_UP for it fails with ENOTCONN). The kernel chooses its index: it ignores one that is given for the peer alone. */
-  | { op: "addVeth"; name: string; master?: number; mtu: number; peer: { netns: number; name: string; mac: Uint8Array } }
+  /** `peer` is born in the namespace of `netns`, down (IFF_UP for it fails with ENOTCONN), with an index that the kernel chooses. */
+  | { op: "addVeth"; name: string; index?: number; mac?: Uint8Array; mtu: number; peer: { netns: number; name: string } }
   | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: { hairpin?: boolean; isolated?: boolean } }
   | { op: "deleteLink"; link: LinkReference }
   | { op: "addAddress"; index: number; address: IpPrefix }
@@ -126,9 +126,9 @@ function writeBridge(writer: MessageWriter, change: Change<"addBridge">): void {
 }
 
 function writeVeth(writer: MessageWriter, change: Change<"addVeth">): void {
-  ifinfo(writer, {});
+  ifinfo(writer, change.index === undefined ? {} : { index: change.index });
   writer.attributeString(IFLA.IFNAME, change.name).attributeU32(IFLA.MTU, change.mtu);
-  if (change.master !== undefined) writer.attributeU32(IFLA.MASTER, change.master);
+  if (change.mac) writer.attributeBytes(IFLA.ADDRESS, change.mac);
   writer.nested(IFLA.LINKINFO, () => {
     writer.attributeString(IFLA_INFO.KIND, "veth");
     writer.nested(IFLA_INFO.DATA, () => writer.nested(VETH_INFO_PEER, () => writePeer(writer, change)));
@@ -138,7 +138,7 @@ function writeVeth(writer: MessageWriter, change: Change<"addVeth">): void {
 function writePeer(writer: MessageWriter, change: Change<"addVeth">): void {
   ifinfo(writer, {});
   writer.attributeString(IFLA.IFNAME, change.peer.name).attributeU32(IFLA.MTU, change.mtu);
-  writer.attributeBytes(IFLA.ADDRESS, change.peer.mac).attributeU32(IFLA.NET_NS_FD, change.peer.netns);
+  writer.attributeU32(IFLA.NET_NS_FD, change.peer.netns);
 }
 
 function writeLink(writer: MessageWriter, change: Change<"setLink">): void {

@@ -64,11 +64,16 @@ export async function exchange(channel: Channel, requests: readonly NetlinkReque
 
 /** As exchange, but with every message as it came, refusals and acknowledgements too. */
 export async function roundTrip(channel: Channel, requests: readonly NetlinkRequest[]): Promise<NetlinkMessage[]> {
+  return parseMessages(await transmit(channel, encodeRequests(requests), requests));
+}
+
+/** One datagram; a request's sequence number is its position, from 1. */
+export function encodeRequests(requests: readonly NetlinkRequest[]): Buffer {
   const writer = new MessageWriter();
   for (const [index, request] of requests.entries()) {
     writer.message({ type: request.type, flags: request.flags | NLM_F.REQUEST, sequence: index + 1 }, request.write);
   }
-  return parseMessages(await transmit(channel, writer.finish(), requests));
+  return writer.finish();
 }
 
 async function transmit(channel: Channel, datagram: Buffer, requests: readonly NetlinkRequest[]): Promise<Buffer> {
