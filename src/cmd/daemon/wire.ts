@@ -24,7 +24,7 @@ import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecyc
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
 import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
-import { specForStart } from "../../engine/containers/spec/for-start.ts";
+import { releaseSpec, specForStart } from "../../engine/containers/spec/for-start.ts";
 import { execProcessOf } from "../../engine/containers/spec/process.ts";
 import { containerMigrations, ContainerStore } from "../../engine/containers/store.ts";
 import { EventBus } from "../../engine/events.ts";
@@ -40,6 +40,7 @@ import { detectKernelSupport } from "../../oci/kernel-support.ts";
 import { ShimRuntime } from "../../oci/runtime.ts";
 import { openDatabase } from "../../sys/database.ts";
 import { readInRoot } from "../../sys/inroot.ts";
+import { SharedMemory } from "../../sys/shared-memory.ts";
 import { openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { containerSettings } from "./container-settings.ts";
@@ -81,6 +82,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     warn,
   });
   const kernel = detectKernelSupport(host);
+  const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
   const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion });
   const lifecycle: Lifecycle = createLifecycle({
     store,
@@ -88,7 +90,13 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     events,
     logs: jsonFileReader,
     containersRoot,
-    networks,
+    networks: {
+      ...networks,
+      disconnect: (record) => {
+        releaseSpec(containers, record);
+        return networks.disconnect(record);
+      },
+    },
     rootfs: (record) => images.layers.mounts(record.id),
     buildSpec: (record, sandbox) => specForStart(containers, record, sandbox),
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
@@ -103,6 +111,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     images,
     layers: images.layers,
     tasks: lifecycle.tasks,
+    sharedMemory,
     kernel,
     host: specHost(host, config.containers.seccompProfile),
     settings,
@@ -114,6 +123,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     warn,
   };
   await recoverAll(lifecycle.context);
+  sharedMemory.sweep((id) => lifecycle.context.live(id).task !== undefined);
   await networks.collect((id) => lifecycle.context.live(id).task !== undefined);
   // Before the API answers: a container in the making has a layer before it is known.
   await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });

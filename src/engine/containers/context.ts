@@ -17,6 +17,7 @@ export interface ContainersContext {
   images: ContainerImages;
   layers: ContainerLayers;
   tasks: ContainerTasks;
+  sharedMemory: SharedMemoryPort;
   kernel: KernelSupport;
   host: SpecHost;
   settings: ContainerSettings;
@@ -65,6 +66,15 @@ export interface ContainerLayers {
   remove(containerId: string): Promise<void>;
   /** Bytes of the writable layer, and of it with all below. */
   size(record: ContainerRecord): Promise<{ writable: number; total: number }>;
+}
+
+/** /dev/shm of containers that share it. */
+export interface SharedMemoryPort {
+  pathOf(id: string): string;
+  /** A new, empty one. */
+  make(id: string, bytes: number): string;
+  /** Idempotent. Containers that use it keep it. */
+  release(id: string): void;
 }
 
 /** What the lifecycle does for removal and update. */

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ContainerConfig, HostConfig } from "../../../core/container-config.ts";
+import type { ContainerRecord } from "../../../core/container.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
 import { conflict } from "../../../lib/errors.ts";
 import { createContainer } from "../create.ts";
-import { fakeContext, request } from "../testing/context.ts";
+import { fakeContext, request, running } from "../testing/context.ts";
 import { buildSpec } from "./build.ts";
+import { specForStart } from "./for-start.ts";
 import type { SpecInput } from "./host.ts";
 
 const files = { hosts: "/c/hosts", hostname: "/c/hostname", resolvConf: "/c/resolv.conf" };
@@ -66,7 +68,6 @@ test("namespaces of the host and of other containers", async () => {
   assert.deepEqual(types(host), ["mount"]);
   assert.equal(host.hostname, undefined);
   assert.deepEqual(host.linux?.sysctl, {});
-  assert.equal(mountAt(host, "/dev/shm")?.source, "/dev/shm");
   const prepared = await input({}, {});
   prepared.record.hostConfig.PidMode = "container:other";
   prepared.sandbox = { netnsPath: "/proc/9/ns/net" };
@@ -135,4 +136,22 @@ test("security options, init, sysctls, annotations, groups", async () => {
   assert.deepEqual(built.annotations, { a: "b" });
   assert.deepEqual(built.process?.user, { uid: 0, gid: 0, username: "u:g", additionalGroups: ["staff"] });
   assert.match(built.linux?.cgroupsPath ?? "", /^\/p\/[0-9a-f]{64}$/);
+});
+
+test("shared memory: own, of the host, offered, of another container", async () => {
+  const context = fakeContext();
+  const make = async (name: string, IpcMode: string): Promise<ContainerRecord> => context.store.find((await createContainer(context, { ...request({}, { IpcMode }), name })).id);
+  const shm = (record: ContainerRecord) => mountAt(specForStart(context, record, {}), "/dev/shm");
+  const offering = await make("offering", "shareable");
+  assert.deepEqual(shm(offering), { destination: "/dev/shm", type: "bind", source: `/run/shm/${offering.id}`, options: ["rbind", "rprivate"] });
+  assert.equal(shm(await make("host", "host"))?.source, "/dev/shm");
+  assert.equal(shm(await make("none", "none")), undefined);
+  const joining = await make("joining", "container:offering");
+  assert.throws(() => shm(joining), { code: "conflict", message: `failed to join IPC namespace: container ${offering.id} is not running` });
+  running(offering, 1n, 7);
+  assert.equal(shm(joining)?.source, `/run/shm/${offering.id}`);
+  assert.deepEqual(types(specForStart(context, joining, {})), ["mount", "network", "uts", "pid", "ipc=/proc/7/ns/ipc", "cgroup"]);
+  const own = running(await make("own", "private"), 1n);
+  const refused = await make("refused", "container:own");
+  assert.throws(() => shm(refused), { code: "invalid-parameter", message: `failed to join IPC namespace: container ${own.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)` });
 });

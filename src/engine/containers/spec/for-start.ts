@@ -3,8 +3,10 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import { conflict, GantryError, invalidParameter, messageOf, systemError } from "../../../lib/errors.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
 import type { ContainersContext } from "../context.ts";
+import { containerOf } from "../modes.ts";
 import { makeBindSources } from "../mounts/sources.ts";
 import { refuseAtStart } from "../unsupported.ts";
+import { countsAsRunning } from "../view/state.ts";
 import { buildSpec } from "./build.ts";
 import type { SpecSandbox } from "./host.ts";
 
@@ -12,7 +14,33 @@ import type { SpecSandbox } from "./host.ts";
 export function specForStart(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): OciSpec {
   refuseAtStart(record, context.kernel);
   makeBindSources(record.mounts);
-  return buildSpec({ record, sandbox, host: context.host, settings: context.settings, pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+  const sharedMemory = sharedMemoryFor(context, record);
+  return buildSpec({ record, sandbox, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+}
+
+/** Gives back what specForStart took for a run. Idempotent. */
+export function releaseSpec(context: ContainersContext, record: ContainerRecord): void {
+  if (record.hostConfig.IpcMode === "shareable") context.sharedMemory.release(record.id);
+}
+
+/** What to bind over /dev/shm: of the host, of the container whose IPC namespace it joins, or a new one for others to join. That a container to join does not run is told with its namespace. */
+function sharedMemoryFor({ store, sharedMemory }: ContainersContext, { id, hostConfig, mounts }: ContainerRecord): string | undefined {
+  const { IpcMode: mode, ShmSize: size } = hostConfig;
+  if (mode === "host") return "/dev/shm";
+  if (mode === "shareable") return mounts.some(({ destination }) => destination === "/dev/shm") ? undefined : sharedMemory.make(id, size);
+  const ref = containerOf(mode);
+  if (!ref) return undefined;
+  const donor = findOther(store, ref);
+  return countsAsRunning(donor) ? sharedBy(donor, store, sharedMemory) : undefined;
+}
+
+function sharedBy(donor: ContainerRecord, store: ContainersContext["store"], sharedMemory: ContainersContext["sharedMemory"]): string {
+  const { IpcMode: mode } = donor.hostConfig;
+  if (mode === "host") return "/dev/shm";
+  if (mode === "shareable") return sharedMemory.pathOf(donor.id);
+  const ref = containerOf(mode);
+  if (ref) return sharedBy(findOther(store, ref), store, sharedMemory);
+  throw invalidParameter(`failed to join IPC namespace: container ${donor.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`);
 }
 
 function pidOf({ store }: ContainersContext, ref: string, namespace: "IPC" | "PID"): number {

@@ -43,6 +43,8 @@ export interface SpecInput {
   sandbox: SpecSandbox;
   host: SpecHost;
   settings: SpecSettings;
+  /** A folder of the host to bind over /dev/shm; otherwise it is the container's own. */
+  sharedMemory?: string;
   /** The init process of another container that runs. Throws Docker's error. */
   pidOf(ref: string, namespace: "IPC" | "PID"): number;
 }

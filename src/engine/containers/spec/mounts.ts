@@ -3,7 +3,7 @@ import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
 import { defaultMounts } from "../../../core/oci-defaults.ts";
 import { systemError } from "../../../lib/errors.ts";
 import type { OciMount } from "../../../lib/oci-spec.ts";
-import { containerOf, isPrivate } from "../modes.ts";
+import { isPrivate } from "../modes.ts";
 import { parseSecurityOptions } from "../validate/security-options.ts";
 import type { SpecInput } from "./host.ts";
 import { tmpfsMountOptions } from "./tmpfs-options.ts";
@@ -38,8 +38,7 @@ function ownMounts(input: SpecInput, destinations: ReadonlySet<string>): OciMoun
 function sharedMemory(input: SpecInput, own: OciMount): OciMount[] {
   const { IpcMode: mode, ShmSize: size } = input.record.hostConfig;
   if (mode === "none") return [];
-  if (mode === "host") return [{ destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", "rprivate"] }];
-  if (containerOf(mode) !== undefined) return [{ ...own, options: [...(own.options ?? []), "size=67108864"] }];
+  if (input.sharedMemory !== undefined) return [{ destination: "/dev/shm", type: "bind", source: input.sharedMemory, options: ["rbind", "rprivate"] }];
   return [{ ...own, options: [...(own.options ?? []), `size=${size}`] }];
 }
 

@@ -98,6 +98,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       forget: async () => {},
       execIds: () => [],
     },
+    sharedMemory: { pathOf: (id) => `/run/shm/${id}`, make: (id) => `/run/shm/${id}`, release: () => {} },
     kernel,
     host: fakeHost,
     settings: {
