@@ -53,6 +53,15 @@ async function copyOutput(connection: Connection, options: StreamOptions): Promi
   for await (const chunk of connection.body) demultiplexer.push(chunk);
 }
 
+/**
+ * Node's raw mode goes on turning line feeds into CR LF on output; what the container's terminal sends has its own already.
+ * setRawMode(false) restores both.
+ */
+function makeRaw(): void {
+  process.stdin.setRawMode(true);
+  process.getBuiltinModule("node:child_process").spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+}
+
 class Input {
   readonly #socket: Socket;
   readonly #filter: DetachFilter | undefined;
@@ -63,7 +72,7 @@ class Input {
     this.#socket = socket;
     this.#raw = options.tty && process.stdin.isTTY === true;
     this.#filter = options.tty ? new DetachFilter(parseDetachKeys(options.detachKeys)) : undefined;
-    if (this.#raw) process.stdin.setRawMode(true);
+    if (this.#raw) makeRaw();
   }
 
   run(): Promise<"end" | "detached"> {

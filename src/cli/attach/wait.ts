@@ -1,6 +1,5 @@
-import { path } from "../api/client.ts";
+import { path, readAll } from "../api/client.ts";
 import type { ApiClient } from "../api/client.ts";
-import { readAll } from "../api/client.ts";
 import { stderr } from "../streams.ts";
 
 interface WaitAnswer {
@@ -8,23 +7,37 @@ interface WaitAnswer {
   Error?: { Message?: string } | null;
 }
 
-/** Asks for a container's next exit (or its removal). Resolves when the daemon listens, with the promise of the exit status. */
-export async function waitForExit(client: ApiClient, id: string, removed: boolean): Promise<{ status: Promise<number> }> {
-  const failed = (message: string): number => {
-    stderr.line(`error waiting for container: ${message}`);
-    return 125;
-  };
+const WAIT_FAILED = 125;
+
+/** A container's exit that is waited for. */
+export class Exit {
+  /** Settles when it came, or cannot be known any more; never rejects. */
+  readonly done: Promise<{ status: number; problem?: string }>;
+
+  constructor(answer: Promise<string>) {
+    this.done = answer.then(
+      (text) => {
+        const { StatusCode: status, Error: error } = JSON.parse(text) as WaitAnswer;
+        return error?.Message ? { status: WAIT_FAILED, problem: error.Message } : { status };
+      },
+      (thrown: Error) => ({ status: WAIT_FAILED, problem: thrown.message }),
+    );
+  }
+
+  /** The exit status; a failed wait is told on stderr. */
+  async status(): Promise<number> {
+    const { status, problem } = await this.done;
+    if (problem !== undefined) stderr.line(`error waiting for container: ${problem}`);
+    return status;
+  }
+}
+
+/** Asks for a container's next exit (or its removal). Resolves when the daemon listens. */
+export async function waitForExit(client: ApiClient, id: string, removed: boolean): Promise<Exit> {
   try {
     const response = await client.stream("POST", path`/containers/${id}/wait`, { query: { condition: removed ? "removed" : "next-exit" } });
-    const status = readAll(response.body).then(
-      (text) => {
-        const answer = JSON.parse(text) as WaitAnswer;
-        return answer.Error?.Message ? failed(answer.Error.Message) : answer.StatusCode;
-      },
-      (thrown: Error) => failed(thrown.message),
-    );
-    return { status };
+    return new Exit(readAll(response.body));
   } catch (thrown) {
-    return { status: Promise.resolve(failed((thrown as Error).message)) };
+    return new Exit(Promise.reject(thrown as Error));
   }
 }

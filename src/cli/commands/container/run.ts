@@ -50,18 +50,18 @@ async function runCreated(session: Session, body: CreateBody, id: string): Promi
   } catch (thrown) {
     connection?.socket.destroy();
     await streams?.catch(() => undefined);
-    if (body.HostConfig.AutoRemove) await exit?.status;
+    if (body.HostConfig.AutoRemove) await exit?.done;
     throw startFailure(session.program, thrown);
   }
   if (flags.bool("trace")) await (await import("../../create/start-trace.ts")).showStartTrace(session, id);
   if (!streams || !exit) return 0;
   if (body.Tty && session.out.isTerminal) await followTerminalSize(client, { kind: "containers", id });
   const outputs = body.AttachStdout || body.AttachStderr;
-  const first = await Promise.race([streams, exit.status]);
+  const first = await Promise.race([streams, exit.done]);
   if (first === "detached") return 0;
-  if (typeof first === "number" && !outputs) connection?.socket.destroy();
+  if (typeof first === "object" && !outputs) connection?.socket.destroy();
   if ((await streams.catch((thrown: unknown) => (outputs ? Promise.reject(thrown) : undefined))) === "detached") return 0;
-  return exit.status;
+  return exit.status();
 }
 
 async function openStreams(session: Session, body: CreateBody, target: { id: string; detachKeys: string }): ReturnType<Session["client"]["hijack"]> {

@@ -53,12 +53,12 @@ async function startAttached(session: Session, target: { name: string; detachKey
     } catch (thrown) {
       connection.socket.destroy();
       await streams.catch(() => undefined);
-      if (host.AutoRemove) await exit.status;
+      if (host.AutoRemove) await exit.done;
       throw thrown;
     }
     if (config.Tty && session.out.isTerminal) await followTerminalSize(client, { kind: "containers", id });
     if ((await streams) === "detached") return;
-    const status = await exit.status;
+    const status = await exit.status();
     if (status !== 0) throw new StatusError(status);
   } finally {
     stopForwarding();
