@@ -84,7 +84,7 @@ export class Daemon {
 
   /** Applies what may change while running, as SIGHUP asks. A wrong file changes nothing. */
   reload(): void {
-    notify("RELOADING=1");
+    notify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       const next = loadConfig(this.#flags, process.env);
       const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, registry } = next;
