@@ -49,7 +49,10 @@ void forget_execs(void) {
 
 static void start_failed(struct process *process, const struct failure *failure) {
   source_close(&process->status);
-  if (is_init(process) && process->state == PROCESS_STARTING) give_up(failure);
+  if (is_init(process) && process->state == PROCESS_STARTING) {
+    if (process->reaped) process->pid = 0;
+    give_up(failure);
+  }
   if (process->asker) reply_failure(process->asker, process->serial, failure);
   process->asker = NULL;
   /* Init's end is told when it is reaped; of an exec that never was nothing is left to tell. */
@@ -182,12 +185,6 @@ void finish_when_drained(void) {
 
 static void init_ended(int status) {
   struct process *init = &shim.init;
-  if (init->state == PROCESS_STARTING) {
-    struct failure failure = init->failure;
-    if (!failure.error) fail(&failure, ECHILD, "init", "");
-    init->pid = 0;
-    give_up(&failure);
-  }
   init->state = PROCESS_EXITED;
   init->exit_code = exit_code(status);
   /* A start that failed in execve: Docker's codes for it. */
@@ -212,7 +209,13 @@ static void exec_ended(struct process *process, int status) {
 }
 
 static void process_ended(struct process *process, int status) {
+  bool failed = process->failure.error || !process->executing;
   process->reaped = true;
+  /* The stage may still hold the other end of the status socket: with the process gone nothing more can come from it. */
+  if (process->status.fd >= 0) {
+    status_ended(process);
+    if (failed && !is_init(process)) return;
+  }
   if (is_init(process)) init_ended(status);
   else exec_ended(process, status);
 }

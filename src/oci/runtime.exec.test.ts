@@ -78,7 +78,7 @@ describe("runtime: exec", { skip: cannotRun }, () => {
       p.user = { uid: 0, gid: 0, username: "web" };
       p.cwd = "/tmp";
     });
-    assert.equal(stdout, "uid=1000(web) gid=1001(webgroup) groups=2000(extra)\n/home/web\n/tmp\n");
+    assert.equal(stdout, "uid=1000(web) gid=1001(webgroup) groups=1001(webgroup),2000(extra)\n/home/web\n/tmp\n");
   });
 
   test("failures are told apart", async () => {
@@ -105,22 +105,22 @@ describe("runtime: exec", { skip: cannotRun }, () => {
   });
 
   test("a child that lives on does not keep the exec", async () => {
-    const process = await exec(["sh", "-c", "sleep 3 & echo started"]);
+    const process = await exec(["sh", "-c", "sleep 2 & echo started"]);
     const began = Date.now();
     assert.equal(demultiplex(await readAll(process.stream!)).stdout, "started\n");
     await process.exited;
-    assert.ok(Date.now() - began < 2000);
+    assert.ok(Date.now() - began < 1500);
   });
 
   test("a flood of execs at once", async () => {
     const codes = await Promise.all(Array.from({ length: 200 }, async (_, index) => (await (await exec(["sh", "-c", `exit ${index % 100}`], (_p, r) => delete r.attach)).exited).code));
     assert.deepEqual(codes, Array.from({ length: 200 }, (_, index) => index % 100));
-    assert.deepEqual(await task.pids(), [task.pid]);
+    while ((await task.pids()).length > 1) await sleep(50);
   });
 
   test("an id in use is refused", async () => {
     const process = await exec(["sleep", "100"], (_, r) => (r.id = "same"));
-    await assert.rejects(exec(["true"], (_, r) => (r.id = "same")), { message: /file exists/ });
+    await assert.rejects(exec(["true"], (_, r) => (r.id = "same")), { code: "conflict" });
     await process.signal(9);
     assert.equal((await process.exited).code, 137);
   });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Duplex } from "node:stream";
 import type { AttachOptions, ExecRequest, ExecTask, ExitStatus, Task } from "../core/runtime.ts";
 import type { TaskStats } from "../core/stats.ts";
-import { notFound, systemError } from "../lib/errors.ts";
+import { conflict, notFound, systemError } from "../lib/errors.ts";
 import type { OciResources, OciSpec } from "../lib/oci-spec.ts";
 import { sealedMemory } from "../sys/seqpacket.ts";
 import { applyWrite } from "./cgroups/apply.ts";
@@ -115,6 +115,7 @@ export class ShimTask implements Task {
 
   async exec(request: ExecRequest): Promise<ExecTask> {
     const { spec, host, netnsFd } = this.#options;
+    if (this.#execs.has(request.id)) throw conflict(`exec ${request.id} exists already in task ${this.id}`);
     const plan = encodeExecPlan(compileExec(request.process, spec, { id: this.id, host, ...(netnsFd !== undefined && { netnsFd }) }));
     const exited = new Promise<ExitStatus>((resolve) => this.#execs.set(request.id, { exit: resolve }));
     try {
