@@ -1,4 +1,6 @@
 /** Starting: sandbox, specification, task, state. Undone whole on failure. */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { LogRequest, RuntimeFailure, StdioRequest, Task } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, messageOf, notModified } from "../../../lib/errors.ts";
@@ -102,8 +104,11 @@ function stdioOf(record: ContainerRecord): StdioRequest {
   return { terminal: Tty, stdin: OpenStdin, stdinOnce: StdinOnce, ...(Tty && (height > 0 || width > 0) ? { consoleSize: { height, width } } : {}) };
 }
 
+/** The container's folder may not exist yet: one in another's network has no files of names. */
 function logOf(context: LifecycleContext, record: ContainerRecord): LogRequest {
-  return logRequest(record, context.logPath(record));
+  const path = context.logPath(record);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o710 });
+  return logRequest(record, path);
 }
 
 /** Connects those who attached before the start, so that they miss nothing. */
