@@ -1,0 +1,242 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectSeqpacket } from "../sys/seqpacket.ts";
+import { cannotRun, demultiplex, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
+
+/** The parent of a process. */
+const parentOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")[1]);
+const alive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^\S+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+const until = async (what: () => boolean): Promise<void> => {
+  for (let tries = 0; !what(); tries++) {
+    assert.ok(tries < 500, "waited too long");
+    await sleep(10);
+  }
+};
+
+describe("runtime: faults", { skip: cannotRun }, () => {
+  let bench: TestBench;
+  before(() => {
+    bench = new TestBench();
+  });
+  after(() => bench[Symbol.asyncDispose]());
+
+  test("while no daemon is there, output is recorded and the task goes on", async () => {
+    const first = bench.newRuntime();
+    const request = bench.request(["sh", "-c", "i=0; while [ $i -lt 30 ]; do echo line $i; sleep 0.02; i=$((i+1)); done; exec cat"], (_, r) => (r.stdio = stdio({ stdin: true })));
+    const task = await first.create(request);
+    const exec = await task.exec({ id: "left", process: specOf("x", ["sleep", "1000"]).process!, stdio: stdio() });
+    await first.close();
+    const path = request.log.kind === "json-file" ? request.log.path : "";
+    await until(() => logEntries(path).length === 30);
+
+    const second = bench.newRuntime();
+    const recovered = await second.recover(request.id);
+    assert.equal(recovered.kind, "running");
+    if (recovered.kind !== "running") return;
+    assert.equal(recovered.task.pid, task.pid);
+    assert.equal(recovered.task.startedAt, task.startedAt);
+    assert.ok((await recovered.task.pids()).includes(exec.pid));
+    const stream = await recovered.task.attach({ stdin: true, stdout: true, stderr: true });
+    stream.write("again\n");
+    const chunk = await new Promise<Buffer>((resolve) => stream.once("data", resolve));
+    assert.equal(demultiplex(chunk).stdout, "again\n");
+    const other = await recovered.task.exec({ id: "new", process: specOf("x", ["hostname"]).process!, stdio: stdio(), attach: { stdin: false, stdout: true, stderr: true } });
+    assert.equal(demultiplex(await readAll(other.stream!)).stdout, "tester\n");
+    await recovered.task.signal(9);
+    assert.equal((await recovered.task.exited).code, 137);
+    await recovered.task.release();
+    await second.close();
+  });
+
+  test("an end that nobody saw is on record, and the shim leaves", async () => {
+    const first = bench.newRuntime();
+    const request = bench.request(["sh", "-c", "sleep 0.2; exit 33"]);
+    const task = await first.create(request);
+    const shim = parentOf(task.pid);
+    await first.close();
+    await until(() => !alive(shim));
+    const at = BigInt(Date.now()) * 1_000_000n;
+    const second = bench.newRuntime();
+    const recovered = await second.recover(request.id);
+    assert.equal(recovered.kind, "exited");
+    if (recovered.kind === "exited") {
+      assert.equal(recovered.exit.code, 33);
+      assert.ok(recovered.exit.at < at && at - recovered.exit.at < 5_000_000_000n);
+    }
+    assert.deepEqual(bench.leftCgroups(), []);
+    await second.purge(request.id);
+    assert.deepEqual(bench.leftFolders(), []);
+    assert.deepEqual(await second.recover(request.id), { kind: "gone" });
+    await second.close();
+  });
+
+  test("a killed shim gives 137 and everything it held is collected", async () => {
+    const task = await bench.runtime.create(bench.request(["sh", "-c", "sleep 1000 & sleep 1000 & wait"]));
+    await until(() => readFileSync(`/proc/${task.pid}/task/${task.pid}/children`, "utf8").trim().split(" ").length === 2);
+    const pids = await task.pids();
+    const exec = await task.exec({ id: "e", process: specOf("x", ["sleep", "1000"]).process!, stdio: stdio() });
+    process.kill(parentOf(task.pid), "SIGKILL");
+    assert.equal((await task.exited).code, 137);
+    assert.equal((await exec.exited).code, 137);
+    await task.release();
+    await until(() => [...pids, exec.pid].every((pid) => !alive(pid)));
+    assert.deepEqual(bench.leftCgroups(), []);
+    assert.deepEqual(bench.leftFolders(), []);
+  });
+
+  test("a shim that was killed while no daemon was there: recover purges, and says gone", async () => {
+    const first = bench.newRuntime();
+    const request = bench.request(["sleep", "1000"]);
+    const task = await first.create(request);
+    const shim = parentOf(task.pid);
+    await first.close();
+    process.kill(shim, "SIGKILL");
+    await until(() => !alive(shim));
+    assert.ok(alive(task.pid));
+    assert.deepEqual(await bench.runtime.recover(request.id), { kind: "gone" });
+    await until(() => !alive(task.pid));
+    assert.deepEqual(bench.leftCgroups(), []);
+    assert.deepEqual(bench.leftFolders(), []);
+  });
+
+  test("a frozen task whose shim was killed can be purged", async () => {
+    const first = bench.newRuntime();
+    const request = bench.request(["sleep", "1000"]);
+    const task = await first.create(request);
+    await task.pause();
+    const shim = parentOf(task.pid);
+    await first.close();
+    process.kill(shim, "SIGKILL");
+    await until(() => !alive(shim));
+    await bench.runtime.purge(request.id);
+    await until(() => !alive(task.pid));
+    assert.deepEqual(bench.leftCgroups(), []);
+  });
+
+  test("a created task survives the daemon and can be started by the next", async () => {
+    const first = bench.newRuntime();
+    const request = bench.request(["sh", "-c", "exit 12"], (_, r) => (r.autostart = false));
+    await first.create(request);
+    await first.close();
+    const recovered = await bench.runtime.recover(request.id);
+    assert.equal(recovered.kind, "running");
+    if (recovered.kind !== "running") return;
+    assert.equal(recovered.task.startedAt, undefined);
+    await recovered.task.start();
+    assert.equal((await recovered.task.exited).code, 12);
+    await recovered.task.release();
+  });
+
+  test("the launcher can be killed: tasks live, the next start has a new one", async () => {
+    const task = await bench.runtime.create(bench.request(["sleep", "1000"]));
+    const launcher = parentOf(parentOf(task.pid));
+    assert.match(readFileSync(`/proc/${launcher}/comm`, "utf8"), /^gantry-launch/);
+    process.kill(launcher, "SIGKILL");
+    await until(() => !alive(launcher));
+    assert.equal((await bench.run(["echo", "still"])).stdout, "still\n");
+    assert.ok(alive(task.pid));
+    await task.signal(9);
+    assert.equal((await task.exited).code, 137);
+    await task.release();
+  });
+
+  test("there is one launcher per exec root, also when many start it", async () => {
+    const fresh = new TestBench();
+    await using _ = fresh;
+    const runtimes = Array.from({ length: 8 }, () => fresh.newRuntime());
+    const tasks = await Promise.all(runtimes.map((runtime) => runtime.create(fresh.request(["sleep", "1000"]))));
+    assert.equal(new Set(tasks.map((task) => parentOf(parentOf(task.pid)))).size, 1);
+    await Promise.all(tasks.map(async (task) => {
+      await task.signal(9);
+      await task.exited;
+      await task.release();
+    }));
+    await Promise.all(runtimes.map((runtime) => runtime.close()));
+  });
+
+  test("the launcher keeps fds over daemons", async () => {
+    const first = bench.newRuntime();
+    const fd = openSync("/etc/hostname", "r");
+    const { ino } = fstatSync(fd);
+    await first.launcher.put("listener", [fd, fd]);
+    closeSync(fd);
+    await first.close();
+    const second = bench.newRuntime();
+    const fds = await second.launcher.get("listener");
+    assert.equal(fds?.length, 2);
+    assert.equal(fstatSync(fds![0]!).ino, ino);
+    fds!.forEach((each) => closeSync(each));
+    await second.launcher.drop("listener");
+    assert.equal(await second.launcher.get("listener"), undefined);
+    await second.close();
+  });
+
+  test("kill -9 of the daemon at any moment of a start leaves a task or nothing", async () => {
+    const script = `
+      import { ShimRuntime } from ${JSON.stringify(join(import.meta.dirname, "runtime.ts"))};
+      import { readFileSync } from "node:fs";
+      import { detectHost } from ${JSON.stringify(join(import.meta.dirname, "host.ts"))};
+      const runtime = new ShimRuntime({ execRoot: ${JSON.stringify(bench.execRoot)}, host: detectHost() });
+      await runtime.launcher.open();
+      process.stdout.write("ready\\n");
+      await new Promise((resolve) => process.stdin.once("data", resolve));
+      await runtime.create(JSON.parse(readFileSync(process.argv[1], "utf8")));
+    `;
+    for (let round = 0; round < 8; round++) {
+      const request = bench.request(["sleep", "1000"]);
+      const file = join(bench.folder, "request.json");
+      writeFileSync(file, JSON.stringify(request));
+      const child = spawn(process.execPath, ["--input-type=module", "-e", script, file], { stdio: ["pipe", "pipe", "inherit"] });
+      await new Promise((resolve) => child.stdout.once("data", resolve));
+      child.stdin.write("go\n");
+      await sleep(round * 0.7);
+      child.kill("SIGKILL");
+      await new Promise((resolve) => child.once("exit", resolve));
+      await sleep(50);
+      const recovered = await bench.runtime.recover(request.id);
+      if (recovered.kind === "running") {
+        await recovered.task.signal(9);
+        await recovered.task.exited;
+        await recovered.task.release();
+      } else await bench.runtime.purge(request.id);
+      assert.deepEqual(bench.leftCgroups(), [], `round ${round}`);
+      assert.deepEqual(bench.leftFolders(), [], `round ${round}`);
+    }
+  });
+
+  test("sockets are the user's own, and nobody else's", async () => {
+    const task = await bench.runtime.create(bench.request(["sleep", "1000"]));
+    const mode = (path: string): string => execFileSync("stat", ["-c", "%a", path]).toString().trim();
+    assert.equal(mode(join(bench.execRoot, task.id)), "700");
+    assert.equal(mode(join(bench.execRoot, task.id, "shim.sock")), "600");
+    assert.equal(mode(join(bench.execRoot, "launcher.sock")), "600");
+    assert.throws(() => connectSeqpacket(join(bench.execRoot, "no.sock")), { code: "ENOENT" });
+    await task.signal(9);
+    await task.exited;
+    await task.release();
+  });
+
+  test("no fds pile up in the shim", async () => {
+    const task = await bench.runtime.create(bench.request(["sleep", "1000"]));
+    const shim = parentOf(task.pid);
+    const fds = (): string[] => readdirSync(`/proc/${shim}/fd`).map((fd) => readlinkSync(`/proc/${shim}/fd/${fd}`).replace(/\d+/g, "N")).toSorted();
+    const before = fds();
+    for (let round = 0; round < 20; round++) {
+      const exec = await task.exec({ id: `e${round}`, process: specOf("x", ["cat"]).process!, stdio: stdio({ stdin: true, stdinOnce: true }), attach: { stdin: true, stdout: true, stderr: true } });
+      exec.stream!.end("x");
+      await readAll(exec.stream!);
+      await exec.exited;
+      await task.exec({ id: `f${round}`, process: specOf("x", ["nosuch"]).process!, stdio: stdio() }).catch(() => undefined);
+      (await task.attach({ stdin: true, stdout: true, stderr: true })).destroy();
+    }
+    await until(() => fds().length === before.length);
+    assert.deepEqual(fds(), before);
+    await task.signal(9);
+    await task.exited;
+    await task.release();
+  });
+});
