@@ -99,6 +99,8 @@ static int send_master(const char *path, int master) {
 static void take_master(struct oneshot *o, int master) {
   struct failure failure = {.section = SECTION_CHILD};
   if (o->console_socket) {
+    /* Whoever gets it expects a terminal like any other. */
+    fcntl(master, F_SETFL, fcntl(master, F_GETFL) & ~O_NONBLOCK);
     int error = send_master(o->console_socket, master);
     close(master);
     if (error) {

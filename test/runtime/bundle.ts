@@ -1,7 +1,7 @@
 /** Bundles of a static busybox, and gantry-runtime called on them; everything that was made goes with `using`. */
-import type { SpawnSyncReturns } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -58,12 +58,21 @@ export class Bundle implements Disposable {
   }
 
   /** gantry-runtime with a state folder of this bundle's own. */
-  runtime(...args: string[]): SpawnSyncReturns<string> {
-    return spawnSync(process.execPath, this.line(args), { encoding: "utf8", cwd: this.folder, timeout: 30_000 });
+  runtime(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+    // Files, not pipes: a detached container keeps what it got as its output.
+    const [outPath, errPath] = [join(this.folder, "stdout"), join(this.folder, "stderr")];
+    const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
+    try {
+      const { status } = spawnSync(process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: ["ignore", out, err] });
+      return { status, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
+    } finally {
+      closeSync(out);
+      closeSync(err);
+    }
   }
 
-  start(...args: string[]): ReturnType<typeof spawn> {
-    return spawn(process.execPath, this.line(args), { cwd: this.folder, stdio: ["pipe", "pipe", "inherit"] });
+  start(...args: string[]): ChildProcess {
+    return spawn(process.execPath, this.line(args), { cwd: this.folder, stdio: ["ignore", "pipe", "inherit"] });
   }
 
   /** Output of `run` of a shell script in the container, which must end with 0. */
@@ -99,7 +108,7 @@ export class Bundle implements Disposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  private line(args: string[]): string[] {
+  line(args: string[]): string[] {
     return [join(import.meta.dirname, "../../src/cmd/gantry-runtime.ts"), "--root", join(this.folder, "state"), ...args];
   }
 

@@ -49,13 +49,13 @@ test("run gives the program's output and code, and leaves nothing", { skip }, ()
 
 test("signals to run go to the container", { skip }, async () => {
   using bundle = new Bundle({ process: processOf(["sh", "-c", "trap 'echo term; exit 9' TERM; echo ready; while :; do sleep 0.05; done"]) });
-  const child = spawn("sh", ["-c", `exec ${process.execPath} ${join(import.meta.dirname, "../../src/cmd/gantry-runtime.ts")} --root ${bundle.folder}/state run ${bundle.id}`], { cwd: bundle.folder, stdio: ["ignore", "pipe", "inherit"] });
+  const child = bundle.start("run", bundle.id);
   const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
-  const output = text(child.stdout);
-  await bundle.until("running").catch(() => bundle.until("running"));
+  const lines = child.stdout!.setEncoding("utf8")[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, "ready\n");
   child.kill("SIGTERM");
+  assert.equal((await lines.next()).value, "term\n");
   assert.equal(await ended, 9);
-  assert.match(await output, /term/);
 });
 
 test("exec runs beside the container's program, with its own user, directory, environment and code", { skip }, () => {
@@ -106,7 +106,7 @@ while True:
 test("hooks run in their order, with the state", { skip }, () => {
   using bundle = new Bundle();
   const log = join(bundle.folder, "log");
-  const hook = (name: string): { path: string; args: string[]; env: string[] } => ({ path: "/bin/sh", args: ["sh", "-c", `cat | sed 's/.*"status":"\\([a-z]*\\)".*/\\1/' | while read s; do echo ${name} $s >> ${log}; done`], env: ["PATH=/bin:/usr/bin"] });
+  const hook = (name: string): { path: string; args: string[]; env: string[] } => ({ path: "/bin/sh", args: ["sh", "-c", `echo ${name} $(sed 's/.*"status":"\\([a-z]*\\)".*/\\1/') >> ${log}`], env: ["PATH=/bin:/usr/bin"] });
   bundle.configure({ hooks: { prestart: [hook("prestart")], createRuntime: [hook("createRuntime")], poststart: [hook("poststart")], poststop: [hook("poststop")] } });
   assert.equal(bundle.runtime("run", bundle.id).status, 0);
   assert.deepEqual(readFileSync(log, "utf8").trim().split("\n"), ["prestart creating", "createRuntime creating", "poststart running", "poststop stopped"]);
@@ -115,7 +115,8 @@ test("hooks run in their order, with the state", { skip }, () => {
 test("a create that fails leaves neither groups nor a record, and says which step failed", { skip }, () => {
   using bundle = new Bundle({ process: processOf(["/no/such"]) });
   const failed = bundle.runtime("create", bundle.id);
-  assert.deepEqual([failed.status, failed.stderr], [1, 'unable to start container process: error during container init: exec: "/no/such": no such file or directory\n'.replace("error during container init: ", failed.stderr.includes("container init") ? "error during container init: " : "")]);
+  assert.equal(failed.status, 1);
+  assert.match(failed.stderr, /exec: "\/no\/such": stat \/no\/such: no such file or directory/);
   bundle.configure({ mounts: [{ destination: "/m", type: "bind", source: "/no/such/source" }] });
   assert.match(bundle.runtime("create", bundle.id).stderr, /bind \(open_tree\) "\/no\/such\/source": no such file or directory/);
   bundle.configure({}, { seccomp: { defaultAction: "SCMP_ACT_WHAT" } });

@@ -19,6 +19,8 @@ export interface Command {
   flags: FlagSpec[];
   /** Least and most arguments. */
   arguments: [least: number, most: number];
-  /** The exit code of the program. */
+  /** The exit code of gantry-runtime when the command fails; 1 by default. */
+  failureCode?: number;
+  /** The exit code of gantry-runtime. */
   run: (invocation: Invocation) => Promise<number> | number;
 }

@@ -36,6 +36,8 @@ export const exec: Command = {
     { name: "ignore-paused", type: bool },
   ],
   arguments: [1, Infinity],
+  /** Tells a failed exec from a program that ends with 1; as runc has it. */
+  failureCode: 255,
   async run({ args, flags, store, warn }) {
     refuse(flags);
     const record = store.load(args[0]!);

@@ -44,9 +44,7 @@ export async function main(line: readonly string[], version: string): Promise<nu
     refuseGlobals(flags);
     return await runCommand(name, rest, { flags, log });
   } catch (error) {
-    log("error", messageOf(error));
-    process.stderr.write(`${messageOf(error)}\n`);
-    return 1;
+    return report(error, { log, code: 1 });
   }
 }
 
@@ -57,7 +55,17 @@ async function runCommand(name: string, line: readonly string[], { flags: global
   if (flags.bool("help")) return print(commandHelp(command));
   const [least, most] = command.arguments;
   if (args.length < least || args.length > most) throw invalidParameter(`gantry-runtime ${name}: ${args.length < least ? "missing" : "too many"} arguments, usage: ${usageOf(command)}`);
-  return command.run({ flags, args, store: new ContainerStore(global.string("root")), warn: (message) => log("warning", message), print });
+  try {
+    return await command.run({ flags, args, store: new ContainerStore(global.string("root")), warn: (message) => log("warning", message), print });
+  } catch (error) {
+    return report(error, { log, code: command.failureCode ?? 1 });
+  }
+}
+
+function report(error: unknown, { log, code }: { log: Log; code: number }): number {
+  log("error", messageOf(error));
+  process.stderr.write(`${messageOf(error)}\n`);
+  return code;
 }
 
 function refuseGlobals(flags: FlagValues): void {

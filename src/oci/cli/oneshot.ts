@@ -5,6 +5,7 @@
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { isatty } from "node:tty";
 import type { Duplex, Readable } from "node:stream";
 import { GantryError, systemError } from "../../lib/errors.ts";
 import { nativeDir } from "../../sys/addon.ts";
@@ -45,6 +46,7 @@ async function run(args: string[], plan: Buffer, { consoleSocket, wait, phase, o
   const line = ["exec-plan", ...args, ...(consoleSocket === "" ? [] : ["--console-socket", consoleSocket]), ...(wait ? ["--wait"] : [])];
   const child = spawn(join(nativeDir, "gantry-shim"), line, { stdio: ["inherit", "inherit", "inherit", "pipe", "pipe"], env: {} });
   const exited = exitOf(child);
+  if (wait) forwardSignals(child);
   // Reported where it is awaited; a create that fails never awaits it.
   exited.catch(() => {});
   const [planPipe, replyPipe] = [child.stdio[3] as Duplex, child.stdio[4] as Readable];
@@ -68,6 +70,19 @@ function exitOf(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("exit", (code, signal) => (code === null ? reject(systemError(`gantry-shim was ended by ${signal}`)) : resolve(code)));
+  });
+}
+
+const forwarded: NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT", "SIGIO", "SIGPWR", "SIGSYS", "SIGTSTP", "SIGURG", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ"];
+/** A terminal sends these to all of its foreground processes: gantry-shim has had its own. */
+const fromTerminal = new Set<NodeJS.Signals>(["SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGWINCH"]);
+
+function forwardSignals(child: ChildProcess): void {
+  const onTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  const handlers = forwarded.map((signal) => [signal, () => onTerminal && fromTerminal.has(signal) || child.kill(signal)] as const);
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  child.on("exit", () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
   });
 }
 
