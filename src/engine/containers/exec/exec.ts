@@ -89,6 +89,7 @@ export class ExecService {
   detached(instance: ExecInstance): void {
     const record = this.#context.store.get(instance.containerId);
     if (record) emit(this.#context, record, "exec_detach", { execID: instance.id });
+    this.#context.live(instance.containerId).execs.delete(instance.id);
     if (instance.state.status === "running") instance.state = { status: "exited", exitCode: 126, pid: instance.state.task.pid };
   }
 
