@@ -15,8 +15,6 @@ import { type Digest, digestOf, hexOf } from "../../src/lib/digest.ts";
 import { openDatabase } from "../../src/sys/database.ts";
 import { tarOf } from "../../src/sys/tar.fixture.ts";
 
-export const fixture = "/work/shared/reference/recordings/fixtures/images.tar";
-
 export interface ImageBench extends AsyncDisposable {
   dir: string;
   images: ImageService;
@@ -26,6 +24,7 @@ export interface ImageBench extends AsyncDisposable {
   /** What containersUsing answers. */
   users: Map<Digest, ImageUser[]>;
   database: DatabaseSync;
+  warnings: string[];
 }
 
 export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string> } = {}): ImageBench {
@@ -35,6 +34,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
   const snapshotter = (driver === "vfs" ? createVfs : createOverlay2)(join(dir, "layers", driver));
   const database = openDatabase(join(dir, "state.db"), imageMigrations);
   const events: EngineEvent[] = [];
+  const warnings: string[] = [];
   const users = new Map<Digest, ImageUser[]>();
   const images = createImageService({
     database,
@@ -43,6 +43,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
     events: { emit: (event) => void events.push(event) },
     host: { os: "linux", architecture: "amd64" },
     containersUsing: (id) => users.get(id) ?? [],
+    warn: (message) => void warnings.push(message),
     ...(options.embedded ? { embedded: options.embedded } : {}),
   });
   return {
@@ -53,6 +54,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
     events,
     users,
     database,
+    warnings,
     [Symbol.asyncDispose]: async () => {
       await snapshotter.settled();
       if (existsSync(dir)) database.close();

@@ -73,7 +73,12 @@ export class LocalContent implements ContentStore {
 
   receive(options: ReceiveOptions = {}): BlobReceiver {
     const path = this.#fresh();
-    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o444);
+    let fd: number;
+    try {
+      fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o444);
+    } catch (error) {
+      throw explained("cannot receive content", error);
+    }
     let stream: ArchiveStream;
     try {
       stream = this.#unpacker(options.target, { blob: fd, needsParents: false });
@@ -100,7 +105,11 @@ export class LocalContent implements ContentStore {
 
   receiveArchive(): ArchiveReceiver {
     const path = this.#fresh();
-    mkdirSync(path, { mode: 0o700 });
+    try {
+      mkdirSync(path, { mode: 0o700 });
+    } catch (error) {
+      throw explained("cannot receive an archive", error);
+    }
     const root = openDirectory(path);
     const stream = new ArchiveStream({ root, budget: { bytes: this.#freeBytes(), entries: 100_000 } });
     const failed = (error: unknown): Promise<never> => Promise.reject(explained("invalid archive", error));

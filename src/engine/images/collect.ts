@@ -1,5 +1,6 @@
 /** Drops blobs and snapshots that no image, container or operation under way needs. */
 import { reachable } from "../../core/collect.ts";
+import { messageOf } from "../../lib/errors.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { ImageContext } from "./context.ts";
 import { type StoredId, blobId, snapshotId } from "./leases.ts";
@@ -27,16 +28,20 @@ export async function collect(context: ImageContext, options: CollectOptions = {
     return parent === undefined ? [] : [snapshotId(parent)];
   });
   const dropped = { blobs: new Set<string>(), snapshots: new Set<string>() };
-  for (const { key } of snapshots) {
-    if (live.has(snapshotId(key))) continue;
-    await snapshotter.remove(key);
-    dropped.snapshots.add(key);
-  }
-  for (const digest of content.list()) {
-    if (live.has(blobId(digest))) continue;
-    content.delete(digest);
-    documents.forget(digest);
-    dropped.blobs.add(digest);
+  try {
+    for (const { key } of snapshots) {
+      if (live.has(snapshotId(key))) continue;
+      await snapshotter.remove(key);
+      dropped.snapshots.add(key);
+    }
+    for (const digest of content.list()) {
+      if (live.has(blobId(digest))) continue;
+      content.delete(digest);
+      documents.forget(digest);
+      dropped.blobs.add(digest);
+    }
+  } catch (error) {
+    context.warn?.(`cannot drop unused layers: ${messageOf(error)}`);
   }
   return dropped;
 }

@@ -20,6 +20,8 @@ export interface ImageServiceOptions {
   host: Platform;
   /** Containers made from the image with this id. */
   containersUsing: (imageId: Digest) => ImageUser[];
+  /** Told of what could not be tidied up; it is tried again at the next occasion. */
+  warn?: (message: string) => void;
   /** Archives that this installation brings, by canonical name ("docker.io/library/hello-world:latest"): a pull of that name loads them. */
   embedded?: Readonly<Record<string, string>>;
 }

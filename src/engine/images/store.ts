@@ -5,6 +5,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Migration } from "../../sys/database.ts";
 import type { Digest } from "../../lib/digest.ts";
+import { messageOf, systemError } from "../../lib/errors.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 
 export const imageMigrations: readonly Migration[] = [
@@ -65,14 +66,14 @@ export class ImageStore {
   /** Adds or replaces. */
   put(name: string, target: Descriptor): ImageName {
     const image: ImageName = { name, target: { mediaType: target.mediaType, digest: target.digest, size: target.size }, tagged: Date.now() };
-    this.#put.run(name, target.digest, target.mediaType, target.size, image.tagged);
+    recorded(name, () => this.#put.run(name, target.digest, target.mediaType, target.size, image.tagged));
     this.#forget(name);
     this.#keep(image);
     return image;
   }
 
   delete(name: string): void {
-    this.#delete.run(name);
+    recorded(name, () => this.#delete.run(name));
     this.#forget(name);
   }
 
@@ -89,5 +90,13 @@ export class ImageStore {
     const names = this.#targets.get(image.target.digest);
     names?.delete(name);
     if (names?.size === 0) this.#targets.delete(image.target.digest);
+  }
+}
+
+function recorded(name: string, write: () => unknown): void {
+  try {
+    write();
+  } catch (cause) {
+    throw systemError(`cannot record the image ${name}: ${messageOf(cause)}`, cause);
   }
 }
