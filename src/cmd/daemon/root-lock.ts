@@ -4,10 +4,10 @@
  * The lock is SQLite's write lock on an empty database: a lock of the kernel's on the file, which ends with the process
  * however that ends. Who holds it stands in a file beside it.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { conflict, systemError } from "../../lib/errors.ts";
+import { conflict, messageOf, systemError } from "../../lib/errors.ts";
 
 const SQLITE_BUSY = 5;
 
@@ -15,7 +15,7 @@ const SQLITE_BUSY = 5;
 export function lockRoot(root: string): Disposable {
   const path = join(root, "gantryd.lock");
   const holder = join(root, "gantryd.lock.pid");
-  const database = new DatabaseSync(path, { timeout: 0 });
+  const database = openLock(root, path);
   try {
     database.exec("BEGIN IMMEDIATE");
   } catch (cause) {
@@ -25,6 +25,16 @@ export function lockRoot(root: string): Disposable {
   }
   writeFileSync(holder, `${process.pid}\n`);
   return { [Symbol.dispose]: () => database.close() };
+}
+
+/** SQLite's own message for a read-only folder names neither. */
+function openLock(root: string, path: string): DatabaseSync {
+  try {
+    accessSync(root, constants.W_OK);
+    return new DatabaseSync(path, { timeout: 0 });
+  } catch (cause) {
+    throw systemError(`cannot write to ${root}: ${messageOf(cause)}`, cause);
+  }
 }
 
 function pidIn(path: string): string {
