@@ -93,6 +93,7 @@ function parentOps(spec: OciSpec, namespaces: PlanNamespace[]): ParentOp[] {
   const ops: ParentOp[] = [];
   const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
   if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: idMapText(uidMappings, "linux.uidMappings"), gid: idMapText(gidMappings, "linux.gidMappings"), setgroups: "allow" });
+  if (spec.process?.oomScoreAdj !== undefined) ops.push({ op: "oomScoreAdj", value: spec.process.oomScoreAdj });
   return ops;
 }
 
