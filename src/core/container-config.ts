@@ -163,10 +163,10 @@ export const hostConfigSchema = struct("HostConfig", {
   ContainerIDFile: noMeaning(string, "the client's; kept and shown"),
   LogConfig: partly(
     struct("container.LogConfig", {
-      Type: partly(string, "json-file and none; containers with another driver are refused at their start"),
+      Type: partly(string, "json-file, local (kept in the format of json-file) and none; containers with another driver are refused at their start"),
       Config: partly(map(string), "max-size, max-file, labels, labels-regex, env, env-regex, tag without templates; mode and max-buffer-size have no meaning (a container never waits for a reader of its log); compress and templates are refused at the start"),
     }),
-    "the drivers json-file and none",
+    "the drivers json-file, local and none",
   ),
   NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID; user-defined networks are not there yet"),
   PortBindings: refused(map(list(portBinding), parsePort), "publishing ports is not there yet; accepted where it has no effect (networks host and none)"),
