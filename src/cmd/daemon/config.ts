@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { existsSync } from "node:fs";
 import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
+import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
 import { parseRamSize } from "../../lib/units.ts";
@@ -33,7 +34,6 @@ export interface DaemonConfig {
   storage: { driver: string; options: string[] };
   network: NetworkConfig;
   containers: ContainerDefaults;
-  registry: { mirrors: string[]; insecure: string[] };
   shutdownTimeoutSeconds: number;
   /** 0: never. */
   idleExitSeconds: number;
@@ -163,7 +163,6 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     storage: { driver: values.string("storage-driver"), options: values.list("storage-opt") },
     network: networkOf(values),
     containers: containersOf(values),
-    registry: { mirrors: values.list("registry-mirror"), insecure: values.list("insecure-registry") },
     shutdownTimeoutSeconds: nonNegative(values, "shutdown-timeout"),
     idleExitSeconds: nonNegative(values, "idle-exit"),
   };
@@ -262,8 +261,16 @@ function containersOf(values: FlagValues): ContainerDefaults {
     noNewPrivileges: values.bool("no-new-privileges"),
     seccompProfile: values.string("seccomp-profile"),
     stopTimeoutSeconds: stopTimeout(values),
-    log: { driver: values.string("log-driver"), options: Object.fromEntries(values.list("log-opt").map(splitOnce)) },
+    log: logDriverOf(values),
   };
+}
+
+function logDriverOf(values: FlagValues): ContainerDefaults["log"] {
+  const driver = values.string("log-driver");
+  if (driver !== "json-file" && driver !== "none") throw invalidParameter(`the log driver ${JSON.stringify(driver)} is not supported yet: there are json-file and none`);
+  const options = Object.fromEntries(values.list("log-opt").map(splitOnce));
+  validateLogConfig({ Type: driver, Config: options }, { Type: driver, Config: {} });
+  return { driver, options };
 }
 
 function stopTimeout(values: FlagValues): number {

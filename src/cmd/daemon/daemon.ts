@@ -87,8 +87,8 @@ export class Daemon {
     notify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       const next = loadConfig(this.#flags, process.env);
-      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, registry } = next;
-      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, registry };
+      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds } = next;
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds };
       this.#log.configure(log);
       this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds })}`);
       this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
@@ -166,16 +166,14 @@ export class Daemon {
   }
 
   #attributes(): Record<string, string> {
-    const { debug, labels, containers, registry, shutdownTimeoutSeconds } = this.#config;
+    const { debug, labels, containers, shutdownTimeoutSeconds } = this.#config;
     return {
       name: hostname(),
       debug: String(debug),
       "default-runtime": containers.runtime,
       "default-shm-size": String(containers.shmSize),
-      "insecure-registries": JSON.stringify(registry.insecure),
       labels: JSON.stringify(labels),
       "live-restore": "true",
-      "registry-mirrors": JSON.stringify(registry.mirrors),
       "shutdown-timeout": String(shutdownTimeoutSeconds),
     };
   }

@@ -9,7 +9,7 @@ import { machine } from "./machine.ts";
 export const DRIVERS = { volume: ["local"], network: ["bridge", "host", "null"], log: ["json-file"] };
 
 export function systemSettings(config: DaemonConfig, dataRoot: string): SystemSettings {
-  const { containers, network, registry, tls } = config;
+  const { containers, network, tls } = config;
   const proxies = { http: fromEnvironment("HTTP_PROXY"), https: fromEnvironment("HTTPS_PROXY"), no: fromEnvironment("NO_PROXY") };
   const openAddresses = config.hosts
     .filter((host) => host.kind === "tcp")
@@ -28,8 +28,6 @@ export function systemSettings(config: DaemonConfig, dataRoot: string): SystemSe
     cgroupnsMode: containers.cgroupnsMode ?? (machine().cgroups.version === "2" ? "private" : "host"),
     initPath: "gantry-init",
     addressPools: network.addressPools.length > 0 ? network.addressPools : DOCKER_POOLS.map(({ base, size }) => ({ base: formatPrefix(base), size })),
-    registryMirrors: registry.mirrors,
-    insecureRegistries: registry.insecure,
     proxies,
     minimumApiVersion: config.minimumApiVersion,
     openAddresses,

@@ -44,7 +44,7 @@ export function info(sources: InfoSources): Info {
     OSType: "linux",
     Architecture: machine.architecture,
     IndexServerAddress: "https://index.docker.io/v1/",
-    RegistryConfig: registryConfig(settings),
+    RegistryConfig: registryConfig,
     NCPU: machine.cpus,
     MemTotal: machine.memoryBytes,
     GenericResources: null,
@@ -84,16 +84,12 @@ const limits = (cgroups: CgroupFeatures): Info => ({
   PidsLimit: cgroups.pidsLimit,
 });
 
-function registryConfig({ insecureRegistries, registryMirrors }: SystemSettings): Info {
-  const isNetwork = (name: string): boolean => name.includes("/");
-  const hub = { Name: "docker.io", Mirrors: registryMirrors, Secure: true, Official: true };
-  const insecure = insecureRegistries.filter((name) => !isNetwork(name)).map((name) => [name, { Name: name, Mirrors: [], Secure: false, Official: false }] as const);
-  return {
-    InsecureRegistryCIDRs: [...insecureRegistries.filter(isNetwork), "::1/128", "127.0.0.0/8"],
-    IndexConfigs: Object.fromEntries([["docker.io", hub] as const, ...insecure]),
-    Mirrors: registryMirrors.length === 0 ? null : registryMirrors,
-  };
-}
+/** Registries on the loopback may be without TLS. */
+const registryConfig = {
+  InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"],
+  IndexConfigs: { "docker.io": { Name: "docker.io", Mirrors: [], Secure: true, Official: true } },
+  Mirrors: null,
+};
 
 /** A user name and password in a URL are nobody else's business. */
 function withoutPassword(text: string): string {

@@ -66,8 +66,6 @@ export interface SystemSettings {
   cgroupnsMode: "host" | "private";
   initPath: string;
   addressPools: { base: string; size: number }[];
-  registryMirrors: string[];
-  insecureRegistries: string[];
   proxies: { http: string; https: string; no: string };
   minimumApiVersion: string;
   /** Listeners on TCP that anyone may use: the scheme and address. */

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { messageOf } from "../../lib/errors.ts";
+import { type DaemonConfig, loadConfig, parseCommandLine } from "./config.ts";
+import { helpText } from "./help.ts";
+import { DAEMON_OPTIONS } from "./options.ts";
+
+/** The configuration of a command line and the text of its file. */
+function load(args: string[], file?: string | Buffer, environment: NodeJS.ProcessEnv = {}): DaemonConfig {
+  const folder = mkdtempSync(join(tmpdir(), "gantry-config-"));
+  try {
+    const path = join(folder, "daemon.json");
+    if (file !== undefined) writeFileSync(path, file);
+    const named = file === undefined ? ["--config-file="] : ["--config-file", path];
+    return loadConfig(parseCommandLine([...named, ...args]).flags, environment);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function refusal(args: string[], file?: string, environment?: NodeJS.ProcessEnv): string {
+  try {
+    load(args, file, environment);
+  } catch (error) {
+    return messageOf(error).replace(/with file \S+:/, "with file F:");
+  }
+  return "";
+}
+
+test("defaults", () => {
+  const config = load([]);
+  assert.deepEqual(config.hosts, [{ kind: "unix", path: "/run/gantry/gantry.sock" }]);
+  assert.equal(config.dataRoot, "/var/lib/gantry");
+  assert.equal(config.execRoot, "/run/gantry");
+  assert.equal(config.pidfile, "/run/gantry/gantryd.pid");
+  assert.equal(config.minimumApiVersion, "1.24");
+  assert.equal(config.containers.shmSize, 64 << 20);
+  assert.deepEqual(config.log, { level: "info", format: "text" });
+});
+
+test("another data root has an exec root of its own", () => {
+  assert.match(load(["--data-root", "/srv/gantry"]).execRoot, /^\/run\/gantry-[0-9a-f]{12}$/);
+  assert.equal(load(["--data-root", "/srv/gantry", "--exec-root=/run/x"]).pidfile, "/run/x/gantryd.pid");
+});
+
+test("flags and file make one configuration", () => {
+  const config = load(
+    ["-H", "unix:///a.sock", "-H", "tcp://0.0.0.0", "-D", "--label", "a=b", "--default-address-pool", "base=10.0.0.0/8,size=24", "--default-ulimit", "nofile=10:20", "--default-shm-size", "1g"],
+    JSON.stringify({ "data-root": "/d", "dns": ["1.1.1.1"], "log-opts": { "max-size": "10m" }, "icc": false, "mtu": 1400, "min-api-version": "1.40", "default-ipc-mode": "shareable" }),
+  );
+  assert.deepEqual(config.hosts, [{ kind: "tcp", host: "0.0.0.0", port: 2375 }, { kind: "unix", path: "/a.sock" }]);
+  assert.equal(config.dataRoot, "/d");
+  assert.equal(config.log.level, "debug");
+  assert.deepEqual(config.labels, ["a=b"]);
+  assert.deepEqual(config.network.addressPools, [{ base: "10.0.0.0/8", size: 24 }]);
+  assert.deepEqual(config.network.dns.servers, ["1.1.1.1"]);
+  assert.equal(config.network.icc, false);
+  assert.equal(config.network.mtu, 1400);
+  assert.equal(config.minimumApiVersion, "1.40");
+  assert.deepEqual(config.containers.log, { driver: "json-file", options: { "max-size": "10m" } });
+  assert.deepEqual(config.containers.ulimits, [{ name: "nofile", soft: 10, hard: 20 }]);
+  assert.equal(config.containers.shmSize, 1 << 30);
+  assert.equal(config.containers.ipcMode, "shareable");
+});
+
+test("the file's structured values", () => {
+  const config = load([], JSON.stringify({ "default-address-pools": [{ base: "10.1.0.0/16", size: 24 }], "default-ulimits": { nofile: { Name: "nofile", Soft: 5, Hard: -1 } }, "hosts": ["tcp://[::1]:99"], tls: false }));
+  assert.deepEqual(config.network.addressPools, [{ base: "10.1.0.0/16", size: 24 }]);
+  assert.deepEqual(config.containers.ulimits, [{ name: "nofile", soft: 5, hard: -1 }]);
+  assert.deepEqual(config.hosts, [{ kind: "tcp", host: "::1", port: 99 }]);
+  assert.ok(config.tlsRefused);
+});
+
+test("a byte order mark is no part of the file", () => {
+  assert.equal(load([], Buffer.from('\ufeff{"debug":true}')).debug, true);
+  assert.equal(load([], Buffer.from('\ufeff{"debug":true}', "utf16le")).debug, true);
+  assert.equal(load([], "  \n").debug, false);
+});
+
+test("what contradicts itself or is unknown is refused in dockerd's words", () => {
+  const prefix = "unable to configure the Docker daemon with file F: ";
+  assert.equal(refusal(["-D", "--label=a=b"], '{"debug":false,"labels":["c=d","e=f"]}'), `${prefix}the following directives are specified both as a flag and in the configuration file: debug: (from flag: true, from file: false), labels: (from flag: [a=b], from file: [c=d e=f])`);
+  assert.equal(refusal([], '{"nosuch":1,"debug":true,"other":{"deep":2}}'), `${prefix}the following directives don't match any configuration option: nosuch, deep`);
+  assert.equal(refusal([], '{"debug":"yes"}'), `${prefix}invalid JSON: json: cannot unmarshal string into Go struct field Config.debug of type bool`);
+  assert.equal(refusal([], '{"labels":"a=b"}'), `${prefix}invalid JSON: json: cannot unmarshal string into Go struct field Config.labels of type []string`);
+  assert.match(refusal([], "{"), /^unable to configure the Docker daemon with file F: invalid JSON: /);
+  assert.match(refusal(["--config-file=/nosuch/daemon.json"]), /open \/nosuch\/daemon.json: no such file or directory$/);
+  assert.equal(refusal(["--label=a=b", "--label=a=c"]), "conflict labels for a=c and a=b");
+  assert.match(refusal(["--label=x"]), /^invalid argument "x" for "--label" flag: bad attribute format: x$/);
+  assert.match(refusal(["-H", "ftp://x"]), /^invalid argument "ftp:\/\/x" for "-H, --host" flag: invalid bind address/);
+  assert.equal(refusal(["--nosuch"]), "unknown flag: --nosuch");
+  assert.equal(refusal(["-Z"]), "unknown shorthand flag: 'Z' in -Z");
+  assert.equal(refusal(["extra"]), '"gantryd" accepts no argument(s).');
+  assert.equal(refusal(["--log-level=loud"]), "invalid logging level: loud");
+  assert.equal(refusal(["--log-driver=syslog"]), 'the log driver "syslog" is not supported yet: there are json-file and none');
+  assert.equal(refusal(["--log-opt=nosuch=1"]), "unknown log opt 'nosuch' for json-file log driver");
+  assert.equal(refusal(["--bridge=br0", "--bip=10.0.0.1/24"]), "You specified -b & --bip, mutually exclusive options. Please specify only one");
+  assert.equal(refusal(["--exec-opt=native.cgroupdriver=systemd"]), "invalid exec-opt (native.cgroupdriver=systemd): the systemd cgroup driver is not supported yet, only cgroupfs");
+});
+
+test("the lowest API version may be raised, within what is served", () => {
+  assert.equal(load([], undefined, { DOCKER_MIN_API_VERSION: "1.44" }).minimumApiVersion, "1.44");
+  assert.equal(load([], '{"min-api-version":"1.30"}', { DOCKER_MIN_API_VERSION: "1.44" }).minimumApiVersion, "1.30");
+  assert.equal(refusal([], undefined, { DOCKER_MIN_API_VERSION: "v1.44" }), 'invalid DOCKER_MIN_API_VERSION: API version must be provided without "v" prefix');
+  assert.equal(refusal([], '{"min-api-version":"1.12"}'), "invalid min-api-version: minimum supported API version is 1.24: 1.12");
+  assert.equal(refusal([], '{"min-api-version":"1.99"}'), "invalid min-api-version: maximum supported API version is 1.56: 1.99");
+});
+
+test("every option that is not supported is refused by name, by flag and in the file, unless it says what is so anyway", () => {
+  const samples: Record<string, [flag: string, file: unknown]> = { bool: ["=true", true], list: ["=a=b", ["a"]], map: ["=a=b", { a: "b" }], string: ["=x", "x"], int: ["=7", 7], ip: ["=1.2.3.4", "1.2.3.4"], duration: ["=1s", "1s"] };
+  for (const { flag, key, type, support, default: initial } of DAEMON_OPTIONS) {
+    if (support !== "refused") continue;
+    const kind = type.bare === "true" ? "bool" : type.word;
+    const [forFlag, forFile] = samples[kind] ?? assert.fail(kind);
+    const isOn = kind === "bool" && initial === "true";
+    if (flag !== "") assert.equal(refusal([`--${flag}${isOn ? "=false" : forFlag}`]), `--${flag} is not supported yet`);
+    const inFile = key === "host-gateway-ips" ? ["1.2.3.4"] : key === "runtimes" ? { x: { path: "/x" } } : isOn ? false : forFile;
+    if (key !== "") assert.match(refusal([], JSON.stringify({ [key]: inFile })), / is not supported yet$/, key);
+    if (typeof initial === "string" && flag !== "") assert.equal(refusal([`--${flag}=${initial}`]), "");
+  }
+  assert.match(refusal(["--iptables=false"]), /^--iptables=false is not supported: it is always true$/);
+});
+
+test("TLS is on when verification is named, and has the usual files", () => {
+  assert.equal(load([]).tls, undefined);
+  const chosen = load(["--tlsverify", "--tlscacert=/ca", "--tlscert=/c", "--tlskey=/k"]);
+  assert.deepEqual(chosen.tls, { ca: "/ca", cert: "/c", key: "/k", verifyClients: true });
+  assert.deepEqual(chosen.hosts, [{ kind: "tcp", host: "127.0.0.1", port: 2376 }]);
+  assert.equal(load(["--tls", "--tlsverify=false"]).tls?.verifyClients, false);
+  assert.equal(load([], undefined, { DOCKER_TLS_VERIFY: "1" }).tls?.verifyClients, true);
+});
+
+test("help names every supported flag once, and what is not supported yet", () => {
+  const text = helpText();
+  for (const { flag, support } of DAEMON_OPTIONS) {
+    if (flag === "" || support === "implied") continue;
+    assert.equal(text.split("\n").filter((line) => new RegExp(`(^|[ ,])--${flag}( |$)`).test(line)).length > 0, true, flag);
+  }
+});

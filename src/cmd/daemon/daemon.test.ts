@@ -1,0 +1,201 @@
+/** The daemon as a process: start, reload, end, and what a killed one leaves. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request as send } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+const PROGRAM = join(import.meta.dirname, "../gantryd.ts");
+const skip = process.getuid?.() === 0 ? false : "gantryd needs root";
+const START_MILLISECONDS = 15_000;
+
+class Bench implements AsyncDisposable {
+  readonly folder = mkdtempSync(join(tmpdir(), "gantryd-test-"));
+  readonly socket = join(this.folder, "s.sock");
+  readonly #children: ChildProcess[] = [];
+
+  /** Starts a daemon that has no default network; resolves with it and what it printed once that contains `until`. */
+  async start(args: string[] = [], { until = "API listen on", env = {} }: { until?: string; env?: NodeJS.ProcessEnv } = {}): Promise<{ child: ChildProcess; text: () => string }> {
+    const common = ["--config-file", join(this.folder, "daemon.json"), "--data-root", join(this.folder, "data"), "--exec-root", join(this.folder, "exec"), "-H", `unix://${this.socket}`, "--bridge=none"];
+    if (!existsSync(join(this.folder, "daemon.json"))) writeFileSync(join(this.folder, "daemon.json"), "{}");
+    const child = spawn(process.execPath, [PROGRAM, ...common, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    this.#children.push(child);
+    let printed = "";
+    for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => (printed += chunk.toString()));
+    await this.#until(() => printed.includes(until) || child.exitCode !== null, () => `no ${JSON.stringify(until)} in ${printed}`);
+    return { child, text: () => printed };
+  }
+
+  async #until(condition: () => boolean, message: () => string): Promise<void> {
+    const end = performance.now() + START_MILLISECONDS;
+    while (!condition()) {
+      if (performance.now() > end) throw new Error(message());
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  get(path: string): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      send({ socketPath: this.socket, path }, (response) => {
+        let body = "";
+        response.on("data", (chunk: Buffer) => (body += chunk.toString()));
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+      })
+        .on("error", reject)
+        .end();
+    });
+  }
+
+  async end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill(signal);
+      await once(child, "exit");
+    }
+    return child.exitCode;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children) await this.end(child, "SIGTERM");
+    await this.#until(() => !readdirSync("/proc").some((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(this.folder)), () => "a process is left");
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+test("starts, answers, ends in order, and leaves no socket and no pid file", { skip }, async () => {
+  await using bench = new Bench();
+  const pidfile = join(bench.folder, "pid");
+  const { child } = await bench.start(["--pidfile", pidfile, "--label", "a=b"]);
+  assert.equal(statSync(bench.socket).mode & 0o777, 0o660);
+  assert.equal(readFileSync(pidfile, "utf8"), String(child.pid));
+  assert.deepEqual(await bench.get("/_ping"), { status: 200, body: "OK" });
+  assert.deepEqual(JSON.parse((await bench.get("/info")).body).Labels, ["a=b"]);
+  assert.equal(await bench.end(child, "SIGTERM"), 0);
+  assert.ok(!existsSync(bench.socket) && !existsSync(pidfile));
+});
+
+test("a second daemon on the same data root is refused and names the first", { skip }, async () => {
+  await using bench = new Bench();
+  const { child } = await bench.start();
+  const second = await bench.start([], { until: "never" });
+  assert.equal(second.child.exitCode, 1);
+  assert.match(second.text(), new RegExp(`failed to start daemon: .*data is in use by another gantryd \\(process ${child.pid}\\)`));
+  assert.equal((await bench.get("/_ping")).status, 200);
+});
+
+test("what a killed daemon left does not stop the next one", { skip }, async () => {
+  await using bench = new Bench();
+  const first = await bench.start();
+  const { ID: id } = JSON.parse((await bench.get("/info")).body);
+  await bench.end(first.child, "SIGKILL");
+  assert.ok(existsSync(bench.socket));
+  await bench.start();
+  assert.equal(JSON.parse((await bench.get("/info")).body).ID, id);
+});
+
+test("SIGHUP applies the file anew and says so; a wrong file changes nothing", { skip }, async () => {
+  await using bench = new Bench();
+  const { child, text } = await bench.start();
+  const since = Math.floor(Date.now() / 1000) - 1;
+  const reload = async (file: string, answer: string): Promise<void> => {
+    writeFileSync(join(bench.folder, "daemon.json"), file);
+    child.kill("SIGHUP");
+    const end = performance.now() + 5000;
+    while (!text().includes(answer)) {
+      if (performance.now() > end) throw new Error(`no ${answer} in ${text()}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  await reload('{"labels":["x=y"],"min-api-version":"1.44","debug":true}', "Reloaded configuration");
+  const info = JSON.parse((await bench.get("/info")).body);
+  assert.deepEqual([info.Labels, info.Debug], [["x=y"], true]);
+  assert.equal((await bench.get("/v1.43/info")).status, 400);
+  const events = await bench.get(`/events?since=${since}&until=${Math.floor(Date.now() / 1000) + 1}&filters=${encodeURIComponent('{"type":["daemon"]}')}`);
+  assert.match(events.body, /"Type":"daemon","Action":"reload".*"labels":"\[\\"x=y\\"\]"/);
+  await reload('{"nosuch":1}', "the following directives don't match any configuration option: nosuch");
+  assert.deepEqual(JSON.parse((await bench.get("/info")).body).Labels, ["x=y"]);
+});
+
+test("ends by itself when nobody needs it, and not before", { skip }, async () => {
+  await using bench = new Bench();
+  const { child } = await bench.start(["--idle-exit=1"]);
+  for (let asked = 0; asked < 5; asked++) {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    assert.equal((await bench.get("/_ping")).status, 200);
+  }
+  const begin = performance.now();
+  await once(child, "exit");
+  assert.ok(performance.now() - begin > 800);
+  assert.equal(child.exitCode, 0);
+});
+
+test("tells systemd when it is ready", { skip: skip || (existsSync("/usr/bin/perl") ? false : "needs perl to receive a datagram") }, async () => {
+  await using bench = new Bench();
+  const socket = join(bench.folder, "notify");
+  const receiver = spawn("/usr/bin/perl", ["-MSocket", "-e", "$| = 1; socket(S, AF_UNIX, SOCK_DGRAM, 0); bind(S, sockaddr_un($ARGV[0])) or die; print qq(bound\\n); while (defined recv(S, $m, 4096, 0)) { print qq($m\\n) }", socket], { stdio: ["ignore", "pipe", "inherit"] });
+  let told = "";
+  receiver.stdout.on("data", (chunk: Buffer) => (told += chunk.toString()));
+  await once(receiver.stdout, "data");
+  const { child } = await bench.start([], { env: { NOTIFY_SOCKET: socket } });
+  await bench.end(child, "SIGTERM");
+  receiver.kill();
+  assert.match(told, /bound\nREADY=1\n[^]*STOPPING=1\n/);
+});
+
+test("takes the place of no file and no living server", { skip }, async () => {
+  await using bench = new Bench();
+  writeFileSync(bench.socket, "precious");
+  const { child, text } = await bench.start([], { until: "never" });
+  assert.equal(child.exitCode, 1);
+  assert.match(text(), /a file that is no socket is in its place/);
+  assert.equal(readFileSync(bench.socket, "utf8"), "precious");
+});
+
+test("TCP without TLS is served on the loopback only, unless that is said to be meant", { skip }, async () => {
+  await using bench = new Bench();
+  const { child, text } = await bench.start(["-H", "tcp://0.0.0.0:0"], { until: "never" });
+  assert.equal(child.exitCode, 1);
+  assert.match(text(), /would give root's rights to everyone who can reach it/);
+  const meant = await bench.start(["-H", "tcp://0.0.0.0:0", "--tls=false"], { until: "API listen on 0.0.0.0:" });
+  assert.equal(meant.child.exitCode, null);
+  await bench.end(meant.child, "SIGTERM");
+  await bench.start(["-H", "tcp://127.0.0.1:0"], { until: "API listen on 127.0.0.1:" });
+});
+
+test("a socket that systemd opened is served", { skip: skip || (existsSync("/usr/bin/perl") ? false : "needs perl to pass a socket") }, async () => {
+  await using bench = new Bench();
+  mkdirSync(join(bench.folder, "activated"));
+  const path = join(bench.folder, "activated/s.sock");
+  const script = "use Socket; use POSIX qw(dup2); $^F = 9; socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(shift)); listen(S, 5); dup2(fileno(S), 3); $ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$; exec @ARGV";
+  const args = ["--data-root", join(bench.folder, "data"), "--exec-root", join(bench.folder, "exec"), "--bridge=none", "--config-file=", "-H", "fd://"];
+  const child = spawn("/usr/bin/perl", ["-e", script, path, process.execPath, PROGRAM, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  let printed = "";
+  child.stderr.on("data", (chunk: Buffer) => (printed += chunk.toString()));
+  const end = performance.now() + START_MILLISECONDS;
+  while (!printed.includes("API listen on fd://3") && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
+  const answer = await new Promise<number | undefined>((resolve, reject) => send({ socketPath: path, path: "/_ping" }, (response) => (response.resume(), resolve(response.statusCode))).on("error", reject).end());
+  assert.equal(answer, 200, printed);
+  child.kill("SIGTERM");
+  await once(child, "exit");
+});
+
+test("--validate and --version end at once", { skip }, async () => {
+  await using bench = new Bench();
+  const valid = await bench.start(["--validate"], { until: "never" });
+  assert.equal(valid.child.exitCode, 0);
+  assert.match(valid.text(), /configuration OK/);
+  const wrong = await bench.start(["--validate", "--userns-remap=default"], { until: "never" });
+  assert.equal(wrong.child.exitCode, 1);
+  assert.match(wrong.text(), /--userns-remap is not supported yet/);
+  assert.match((await bench.start(["--version"], { until: "never" })).text(), /^Gantry version \d/);
+});
