@@ -41,6 +41,8 @@ const PREPARED_INTERFACE = "eth0";
 /** The interface's index in its sandbox: loopback is 1. */
 const FIRST_INDEX = 2;
 const LATER_INDEX = 1000;
+/** More joins at once than this are a burst. */
+const BUSY_JOINS = 2;
 
 export type BridgeDriver = NetworkDriver & PreparesEndpoints & RecoversEndpoints;
 
@@ -51,6 +53,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** The interface's index in each prepared sandbox, by endpoint. */
   const prepared = new Map<string, number>();
   let interfaceIndex = FIRST_INDEX;
+  let joining = 0;
   const departures = createDepartures(kernel, warn);
   const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
   const prefix = `veth${tag}`;
@@ -125,7 +128,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const network: Network = { spec, options: bridge, bridgeIndex: link.index, pool: undefined };
       networks.set(spec.id, network);
       await applyFirewall();
-      if (options.poolSize > 0) network.pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), warn });
+      if (options.poolSize > 0) network.pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), isBusy: () => joining > BUSY_JOINS, warn });
     },
 
     deleteNetwork: async (networkId) => {
@@ -143,12 +146,15 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const mac = request.mac ?? macOf(request.addresses, () => localMac(randomBytes(6)));
       const index = prepared.get(request.endpointId);
       prepared.delete(request.endpointId);
+      joining++;
       try {
         if (index !== undefined) await joinPrepared(index, request, mac);
         else await joinNew(network, request, mac);
       } catch (error) {
         await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
+      } finally {
+        joining--;
       }
       return { mac };
     },

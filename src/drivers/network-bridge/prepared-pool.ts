@@ -14,7 +14,7 @@ export interface Prepared {
 export interface PreparedPool {
   /** undefined: none is ready. Refills in the background either way. */
   take(): Prepared | undefined;
-  /** Resolves when it is full, or filling failed. */
+  /** Resolves when it is full, filling failed, or had to give way. */
   filled(): Promise<void>;
   /** Drops all; further takes give nothing. */
   drain(): Promise<void>;
@@ -24,20 +24,22 @@ export interface PreparedPoolOptions {
   size: number;
   /** Makes the interface of a new endpoint in a new sandbox. */
   prepare: (endpointId: string) => Promise<SandboxNamespace>;
+  /** Many start at once: what the refill would take from the kernel, they would wait for. */
+  isBusy: () => boolean;
   warn: (message: string) => void;
 }
 
 /** How long after a take the refill begins: the start that took it comes first, and waits for the same locks. */
 const REFILL_DELAY_MS = 30;
 
-export function createPreparedPool({ size, prepare, warn }: PreparedPoolOptions): PreparedPool {
+export function createPreparedPool({ size, prepare, isBusy, warn }: PreparedPoolOptions): PreparedPool {
   const ready: Prepared[] = [];
   let filling: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let drained = false;
 
   const fill = async (): Promise<void> => {
-    while (!drained && ready.length < size) {
+    while (!drained && ready.length < size && !isBusy()) {
       const endpointId = randomBytes(32).toString("hex");
       const sandbox = await prepare(endpointId);
       if (drained) sandbox.close();
@@ -47,14 +49,25 @@ export function createPreparedPool({ size, prepare, warn }: PreparedPoolOptions)
 
   const startFilling = (): Promise<void> => {
     filling ??= fill()
-      .catch((error: unknown) => warn(`preparing network namespaces: ${messageOf(error)}`))
-      .finally(() => (filling = undefined));
+      .then(
+        () => ready.length < size,
+        (error: unknown) => warn(`preparing network namespaces: ${messageOf(error)}`),
+      )
+      .then((again) => {
+        filling = undefined;
+        if (again) refillLater();
+      });
     return filling;
   };
 
   const refillSoon = (): void => {
     if (drained || filling) return;
-    if (ready.length < size / 2) return void startFilling();
+    if (ready.length < size / 2 && !isBusy()) return void startFilling();
+    refillLater();
+  };
+
+  const refillLater = (): void => {
+    if (drained) return;
     clearTimeout(timer);
     timer = setTimeout(() => void startFilling(), REFILL_DELAY_MS);
     timer.unref();

@@ -1,5 +1,6 @@
 /** hosts, hostname and resolv.conf as Docker's default bridge has them. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,7 +64,9 @@ test("files are written in place, and resolv.conf is left alone once it was chan
   const inode = statSync(paths.hosts).ino;
   writeSandboxFiles(folder, contents("2"));
   assert.equal(statSync(paths.hosts).ino, inode);
-  assert.deepEqual([paths.hosts, paths.hostname, paths.resolvConf].map((path) => readFileSync(path, "utf8")), ["h2\n", "n2\n", "r2\n"]);
+  assert.deepEqual([paths.hosts, paths.hostname, paths.resolvConf].map((path) => readFileSync(path, "utf8")), ["h2\n", "n2\n", `r2\n# Unchanged: ${createHash("sha256").update("r2\n").digest("hex")}\n`]);
+  writeSandboxFiles(folder, contents(""));
+  assert.equal(readFileSync(paths.hosts, "utf8"), "h\n", "nothing of a longer one is left");
   writeFileSync(paths.resolvConf, "mine\n");
   writeSandboxFiles(folder, contents("3"));
   assert.equal(readFileSync(paths.resolvConf, "utf8"), "mine\n");

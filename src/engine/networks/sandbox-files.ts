@@ -1,16 +1,16 @@
 /**
  * The files of a sandbox that are bound over a container's own:
  *
- *   <containers>/<id>/hosts              made anew at each start
- *   <containers>/<id>/hostname           made anew at each start
- *   <containers>/<id>/resolv.conf        made anew at each start, unless it was changed in the container
- *   <containers>/<id>/resolv.conf.hash   SHA-256 of what was made
+ *   <containers>/<id>/hosts         made anew at each start
+ *   <containers>/<id>/hostname      made anew at each start
+ *   <containers>/<id>/resolv.conf   made anew at each start, unless it was changed in the container: its last line is a
+ *                                   comment with the SHA-256 of the lines before
  *
  * The folder is the engine's and closed to others. Contents are written in place, because a running container has the file
  * mounted, and never through a symbolic link.
  */
-import { createHash } from "node:crypto";
-import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { hash } from "node:crypto";
+import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { systemError } from "../../lib/errors.ts";
 
@@ -30,26 +30,22 @@ export function writeSandboxFiles(folder: string, contents: SandboxFiles): Sandb
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeInPlace(paths.hosts, contents.hosts);
   writeInPlace(paths.hostname, contents.hostname);
-  const hash = `${paths.resolvConf}.hash`;
-  if (!isChanged(paths.resolvConf, hash)) {
-    writeInPlace(paths.resolvConf, contents.resolvConf);
-    writeInPlace(hash, digest(contents.resolvConf));
-  }
+  if (!isChanged(paths.resolvConf)) writeInPlace(paths.resolvConf, sealed(contents.resolvConf));
   return paths;
 }
 
-const digest = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
+const SEAL = "# Unchanged: ";
+const sealed = (content: string): string => `${content}${SEAL}${hash("sha256", content)}\n`;
 
 /** A larger file is not read: it was certainly changed. */
 const MAX_READ = 1 << 20;
 
-function isChanged(path: string, hashPath: string): boolean {
-  const hash = readIfThere(hashPath);
-  const content = hash && readIfThere(path);
-  return content !== undefined && digest(content) !== hash?.toString();
+function isChanged(path: string): boolean {
+  const content = readIfThere(path);
+  return content !== undefined && sealed(content.slice(0, content.lastIndexOf(SEAL))) !== content;
 }
 
-function readIfThere(path: string): Buffer | undefined {
+function readIfThere(path: string): string | undefined {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -58,19 +54,19 @@ function readIfThere(path: string): Buffer | undefined {
   }
   try {
     const status = fstatSync(fd);
-    return status.isFile() && status.size <= MAX_READ ? readFileSync(fd) : Buffer.alloc(0);
+    return status.isFile() && status.size <= MAX_READ ? readFileSync(fd, "utf8") : "";
   } finally {
     closeSync(fd);
   }
 }
 
-/** World-readable: processes of any user in the container read it. */
+/** World-readable: processes of any user in the container read it. Cut after writing: ext4 flushes a file to disk that is emptied and written again. */
 function writeInPlace(path: string, content: string): void {
   try {
-    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, 0o644);
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o644);
     try {
       fchmodSync(fd, 0o644);
-      writeSync(fd, content);
+      ftruncateSync(fd, writeSync(fd, content));
     } finally {
       closeSync(fd);
     }
