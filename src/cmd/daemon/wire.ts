@@ -136,6 +136,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
       await removeLeftovers(containers);
       await lifecycle.sweep();
       await startByPolicy(lifecycle.context);
+      await networks.prepared();
     },
     async close() {
       await networks.close();
