@@ -25,6 +25,7 @@ export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #waiting = new Set<Duplex>();
   readonly #all = new Set<Duplex>();
+  readonly #streams = new Map<Duplex, () => boolean>();
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits;
@@ -49,21 +50,30 @@ export class Connections {
     socket.once("close", () => {
       this.#all.delete(socket);
       this.#waiting.delete(socket);
+      this.#streams.delete(socket);
     });
     if (this.#waiting.size > this.#limits.waiting) this.#evict();
   }
 
-  serving(socket: Duplex): void {
+  /** `isStream` tells later whether the answer has become one without an end of its own: events, a followed log, an attachment. */
+  serving(socket: Duplex, isStream: () => boolean): void {
     this.#waiting.delete(socket);
+    this.#streams.set(socket, isStream);
   }
 
   /** The answer is out and the connection is kept. */
   answered(socket: Duplex): void {
+    this.#streams.delete(socket);
     if (this.#all.has(socket)) this.#waiting.add(socket);
   }
 
   closeWaiting(): void {
     for (const socket of this.#waiting) socket.destroy();
+  }
+
+  /** Those that would keep a daemon from ending for as long as their containers run. */
+  closeStreams(): void {
+    for (const [socket, isStream] of this.#streams) if (isStream()) socket.destroy();
   }
 
   closeAll(): void {

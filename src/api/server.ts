@@ -78,10 +78,11 @@ export class ApiServer {
     return server;
   }
 
-  /** Accepts no more; requests under way get `graceMilliseconds` to end. */
+  /** Accepts no more. Streams are cut, other requests under way get `graceMilliseconds` to end. */
   async close(graceMilliseconds: number): Promise<void> {
     const closed = Promise.all(this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
     this.#options.connections.closeWaiting();
+    this.#options.connections.closeStreams();
     const timer = setTimeout(() => this.#options.connections.closeAll(), graceMilliseconds);
     await closed;
     clearTimeout(timer);
@@ -124,7 +125,7 @@ export class ApiServer {
   async #handle(req: IncomingMessage, res: ServerResponse, names: ReadonlySet<string> | undefined): Promise<void> {
     const { connections, log } = this.#options;
     const socket = req.socket;
-    connections.serving(socket);
+    connections.serving(socket, () => isEndless(req, res));
     const ended = this.#options.onRequest?.();
     res.once("finish", () => {
       connections.answered(socket);
@@ -199,6 +200,12 @@ export class ApiServer {
       answerText(res, status, `${message}\n`);
     } else answerJson(res, status, message);
   }
+}
+
+/** A taken-over connection, or an answer that has begun and goes on until somebody else ends it: changes under way are none. */
+function isEndless(req: IncomingMessage, res: ServerResponse): boolean {
+  if (res.socket === null) return true;
+  return res.headersSent && (req.method === "GET" || /\/wait(\?|$)/.test(req.url ?? ""));
 }
 
 interface Target {
