@@ -182,12 +182,16 @@ int run_root(struct context *c, struct op *op) {
 
 /* ---- mounts inside it ---- */
 
-int attach_mount(struct context *c, int mount, const char *target, enum create create, mode_t mode) {
-  int at = root_make(c->root, target, create, mode);
+/* Takes `at`, which may be a negative errno. */
+static int attach_at(struct context *c, int mount, int at, const char *target) {
   if (at < 0) return fail(&c->failure, -at, "target", target);
   int error = move_mount(mount, "", at, "", ATTACH_FLAGS) ? errno : 0;
   close(at);
   return error ? fail(&c->failure, error, "move_mount", target) : 0;
+}
+
+int attach_mount(struct context *c, int mount, const char *target, enum create create, mode_t mode) {
+  return attach_at(c, mount, root_make(c->root, target, create, mode), target);
 }
 
 static int apply_propagations(struct context *c, int mount, const struct op *op) {
@@ -223,7 +227,8 @@ int run_mount(struct context *c, const struct op *op) {
   int mount = new_mount(c, fs, op);
   close(fs);
   if (mount < 0) return -1;
-  int error = attach_mount(c, mount, op->target, op->create, op->mode == MODE_ABSENT ? 0755 : op->mode) || apply_propagations(c, mount, op);
+  int at = op->no_links ? root_plain_directory(c->root, op->target) : root_make(c->root, op->target, op->create, op->mode == MODE_ABSENT ? 0755 : op->mode);
+  int error = attach_at(c, mount, at, op->target) || apply_propagations(c, mount, op);
   close(mount);
   return error ? -1 : 0;
 }
@@ -333,12 +338,16 @@ int run_cgroup_mount(struct context *c, const struct op *op) {
 /* ---- making it the root ---- */
 
 static int pivot(struct context *c) {
-  if (fchdir(c->root)) return fail_errno(&c->failure, "fchdir", c->mountpoint);
-  if (syscall(SYS_pivot_root, ".", ".")) return fail_errno(&c->failure, "pivot_root", c->mountpoint);
-  /* The old root now lies over the new one at ".": it goes without telling the host. */
+  int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (old < 0) return fail_errno(&c->failure, "open", "/");
+  int error = 0;
+  if (fchdir(c->root)) error = fail_errno(&c->failure, "fchdir", c->mountpoint);
+  else if (syscall(SYS_pivot_root, ".", ".")) error = fail_errno(&c->failure, "pivot_root", c->mountpoint);
+  /* The old root now lies over the new one: it goes without telling the host, and without touching the new one. */
   struct propagation slave = {PROPAGATION_SLAVE, true};
-  if (set_propagation(AT_FDCWD, ".", &slave) || umount2(".", MNT_DETACH)) return fail_errno(&c->failure, "umount", "the old root");
-  return 0;
+  if (!error && (set_propagation(old, "", &slave) || fchdir(old) || umount2(".", MNT_DETACH))) error = fail_errno(&c->failure, "umount", "the old root");
+  close(old);
+  return error;
 }
 
 static int move(struct context *c) {

@@ -105,6 +105,7 @@ static void decode_mount(struct decoder *d, struct op *op) {
   op->mode = read_u32(&d->reader);
   op->copy_up = read_bool(&d->reader);
   op->inherit_mode = read_bool(&d->reader);
+  op->no_links = read_bool(&d->reader);
 }
 
 static void decode_bind(struct decoder *d, struct op *op) {

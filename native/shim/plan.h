@@ -89,7 +89,7 @@ struct op {
   uint8_t create;
   uint8_t pivot;
   char node_type;
-  bool recursive, readonly, unified, copy_cpuset, bind_fallback, copy_up, inherit_mode;
+  bool recursive, readonly, unified, copy_cpuset, bind_fallback, copy_up, inherit_mode, no_links;
   uint32_t mode, uid, gid, major, minor, width, height, timeout;
   int32_t score;
   const char *path, *target, *source, *data, *fstype, *upper, *work, *to, *name, *uid_map, *gid_map, *setgroups, *stage;

@@ -12,8 +12,8 @@
 
 #define LINKS_MAX 120
 
-int root_open(int root, const char *path, int flags) {
-  struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+static int open_below(int root, const char *path, int flags, uint64_t resolve) {
+  struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve};
   for (int tries = 0; tries < 64; tries++) {
     int fd = (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof how);
     if (fd >= 0) return fd;
@@ -22,6 +22,8 @@ int root_open(int root, const char *path, int flags) {
   }
   return -EAGAIN;
 }
+
+int root_open(int root, const char *path, int flags) { return open_below(root, path, flags, 0); }
 
 /* Splits off the last component; 0, or -errno when there is none or it does not fit. */
 static int split(const char *path, char *parent, char *name, size_t size) {
@@ -79,6 +81,15 @@ static int make(int root, const char *path, enum create create, mode_t mode, int
 }
 
 int root_make(int root, const char *path, enum create create, mode_t mode) { return make(root, path, create, mode, 0); }
+
+int root_plain_directory(int root, const char *path) {
+  int fd = open_below(root, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  if (fd != -ENOENT) return fd;
+  int made = root_make(root, path, CREATE_DIR, 0755);
+  if (made < 0) return made;
+  close(made);
+  return open_below(root, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+}
 
 int root_parent(int root, const char *path, char *name, size_t size) {
   char parent[PATH_MAX];

@@ -94,6 +94,7 @@ function parentOps(spec: OciSpec, namespaces: PlanNamespace[]): ParentOp[] {
   const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
   if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: idMapText(uidMappings, "linux.uidMappings"), gid: idMapText(gidMappings, "linux.gidMappings"), setgroups: "allow" });
   if (spec.process?.oomScoreAdj !== undefined) ops.push({ op: "oomScoreAdj", value: spec.process.oomScoreAdj });
+  if (spec.process?.oomScoreAdj !== undefined) ops.push({ op: "oomScoreAdj", value: spec.process.oomScoreAdj });
   return ops;
 }
 

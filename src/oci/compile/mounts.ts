@@ -65,6 +65,7 @@ function fileSystemOp(mount: OciMount, target: string, options: MountOptions): C
     create: "dir",
     ...(propagation && { propagation }),
     ...(options.copyUp && { copyUp: true }),
+    ...((fstype === "proc" || fstype === "sysfs") && { noLinks: true }),
     ...(fstype === "tmpfs" && !data.some(([key]) => key === "mode") && { inheritMode: true }),
   };
 }

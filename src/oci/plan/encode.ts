@@ -140,6 +140,7 @@ function writeOp(w: ByteWriter, op: Op): void {
       w.u32(op.mode ?? absent);
       w.bool(op.copyUp);
       w.bool(op.inheritMode);
+      w.bool(op.noLinks);
       break;
     case "bind":
       w.string(op.source);

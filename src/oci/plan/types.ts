@@ -62,7 +62,7 @@ export type ChildOp =
   | { op: "rootOverlay"; lower: string[]; upper?: string; work?: string; options: [key: string, value: string | null][] }
   | { op: "rootBind"; source: string }
   /** fsopen, fsconfig (null value: a flag), fsmount, move_mount. */
-  | { op: "mount"; fstype: string; source: string; target: string; options: [key: string, value: string | null][]; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }; create: Create; mode?: number; copyUp?: boolean; /** Give the new root the mode of the directory that it covers, when that existed (tmpfs without a mode option). */ inheritMode?: boolean }
+  | { op: "mount"; fstype: string; source: string; target: string; options: [key: string, value: string | null][]; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }; create: Create; mode?: number; copyUp?: boolean; /** Give the new root the mode of the directory that it covers, when that existed (tmpfs without a mode option). */ inheritMode?: boolean; /** The target must be a real directory that no link leads to: a false /proc would take what is written to it. */ noLinks?: boolean }
   | { op: "bind"; source: string; target: string; recursive: boolean; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }[]; create: Create; idmap?: { uid: string; gid: string } }
   /** mount_setattr on the mount at `target`: a tmpfs that is filled first and read-only at the end. */
   | { op: "setAttributes"; target: string; attributes: MountAttributes }
