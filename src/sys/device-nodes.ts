@@ -2,15 +2,24 @@
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import type { Stats } from "node:fs";
 import { join } from "node:path";
+import { getSystemErrorMessage } from "node:util";
 import type { OciDevice } from "../lib/oci-spec.ts";
 
 export type DeviceNode = OciDevice & { major: number; minor: number };
 
-/** The device that a path (or the link there) is, or all devices in and below a folder. Throws the errno's error. */
+/** The device that a path (or the link there) is, or all devices in and below a folder. Throws an Error with the errno's words. */
 export function devicesAt(path: string): DeviceNode[] {
-  const stat = statSync(path);
+  const stat = statusOf(path);
   if (!stat.isDirectory()) return deviceOf(path, stat);
   return devicesBelow(path, new Set());
+}
+
+function statusOf(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    throw new Error(getSystemErrorMessage((cause as NodeJS.ErrnoException).errno ?? 0), { cause });
+  }
 }
 
 /** Folders of /dev that are file systems of their own, and what a container's terminal is. */

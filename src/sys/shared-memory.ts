@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { addon } from "./addon.ts";
 
 const { mount, unmount } = addon as unknown as {
-  mount(source: string, target: string, type: string, flags: number, data: string): void;
-  unmount(target: string, flags: number): void;
+  mount: (source: string, target: string, type: string, flags: number, data: string) => void;
+  unmount: (target: string, flags: number) => void;
 };
 
 /** MS_NOSUID | MS_NODEV | MS_NOEXEC */

@@ -16,7 +16,8 @@ export class JsonObject {
 
 /** Deeper documents are refused. Nothing that an engine reads comes near it. */
 const MAX_DEPTH = 1000;
-const STRING = /[^"\\\u0000-\u001f]*/y;
+/** Anything but a quote, a backslash and control characters. */
+const STRING = /[ !#-[\]-\uffff]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const SPACE = /[ \t\r\n]*/y;
 const ESCAPES: Record<string, string> = { '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };

@@ -5,7 +5,7 @@
 import type { ContainerConfig, HostConfig } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
-import { GantryError, invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { invalidParameter, notImplemented, type GantryError } from "../../lib/errors.ts";
 import { quote } from "../../lib/strconv.ts";
 import { containerOf } from "./modes.ts";
 import { ENDPOINT_SYSCTLS } from "./spec/sysctls.ts";

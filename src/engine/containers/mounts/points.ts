@@ -1,7 +1,7 @@
 /** The mount points of a container from everything that asks for one: other containers, binds, mounts. */
 import type { HostConfig, Mount } from "../../../core/container-config.ts";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
-import { codeOf, GantryError, invalidParameter, messageOf, notFound, notImplemented } from "../../../lib/errors.ts";
+import { codeOf, invalidParameter, messageOf, notFound, notImplemented, type GantryError } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
 import { cleanPath } from "../validate/config.ts";
 import { parseBind, parseVolumesFrom, tmpfsOptions } from "./spec.ts";

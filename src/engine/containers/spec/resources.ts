@@ -76,7 +76,7 @@ export function updateResources(resources: Resources, host: Pick<SpecHost, "devi
   const memory = {
     ...(resources.Memory !== 0 && { limit: resources.Memory }),
     ...(resources.MemoryReservation !== 0 && { reservation: resources.MemoryReservation }),
-    ...(resources.MemorySwap > 0 && { swap: resources.MemorySwap }),
+    ...(resources.MemorySwap !== 0 && { swap: resources.MemorySwap }),
   };
   const { memory: _, ...others } = resourcesOf(resources, host);
   return { ...others, ...(Object.keys(memory).length > 0 && { memory }) };

@@ -6,7 +6,6 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import type { EngineEvent } from "../../../core/events.ts";
 import type { ImageForRun } from "../../../core/image.ts";
 import type { KernelSupport } from "../../../core/kernel-support.ts";
-import type { Digest } from "../../../lib/digest.ts";
 import { notFound } from "../../../lib/errors.ts";
 import { requirePrefix } from "../../../lib/ip.ts";
 import type { ImageSettings } from "../../../lib/oci-image.ts";
@@ -123,7 +122,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
 }
 
 export function imageOf(digit: string, settings: ImageSettings): ImageForRun {
-  const id = `sha256:${digit.repeat(64)}` as Digest;
+  const id = `sha256:${digit.repeat(64)}` as const;
   return { id, ref: "image:latest", platform: { os: "linux", architecture: "amd64" }, config: settings, chainId: undefined, size: 1000, manifest: { mediaType: "application/vnd.oci.image.manifest.v1+json", digest: id, size: 100 } };
 }
 
