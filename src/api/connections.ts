@@ -6,6 +6,7 @@
  * A waiting connection costs its client nothing, so there is room for a bounded number: the one that has waited longest makes
  * place for a new one. Clients that keep idle connections open them again. Serving connections are bounded by the limit on all.
  */
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 export interface ConnectionLimits {
@@ -25,6 +26,7 @@ export class Connections {
   readonly #limits: ConnectionLimits;
   readonly #waiting = new Set<Duplex>();
   readonly #all = new Set<Duplex>();
+  readonly #handshakes = new Map<string, Socket>();
   readonly #streams = new Map<Duplex, () => boolean>();
 
   constructor(limits: ConnectionLimits) {
@@ -41,6 +43,28 @@ export class Connections {
 
   /** A new connection; it may be closed at once, or close the one that has waited longest. */
   accepted(socket: Duplex): void {
+    this.#add(socket);
+  }
+
+  /** A new connection that has its TLS handshake before it: `secured` gets another object for it. */
+  acceptedForHandshake(socket: Socket): void {
+    const peer = peerOf(socket);
+    this.#handshakes.set(peer, socket);
+    socket.once("close", () => this.#handshakes.delete(peer));
+    this.#add(socket);
+  }
+
+  secured(socket: Socket): void {
+    const bare = this.#handshakes.get(peerOf(socket));
+    if (bare !== undefined) {
+      this.#handshakes.delete(peerOf(socket));
+      this.#all.delete(bare);
+      this.#waiting.delete(bare);
+    }
+    this.#add(socket);
+  }
+
+  #add(socket: Duplex): void {
     if (this.#all.size >= this.#limits.total && !this.#evict()) {
       socket.destroy();
       return;
@@ -89,3 +113,5 @@ export class Connections {
     return false;
   }
 }
+
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import type { NetConnectOpts } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -101,20 +102,39 @@ test("connections that were taken over and aborted are let go", async () => {
   await waitFor(() => api.connections.total === 0, 5000, () => `${api.connections.total} connections are left`);
 });
 
-test("half-close works through TLS", async () => {
+function certificate(): { key: Buffer; cert: Buffer } {
   const folder = mkdtempSync(join(tmpdir(), "gantry-tls-"));
   try {
     execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-days", "1", "-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")], { stdio: "ignore" });
-    const tls = { key: readFileSync(join(folder, "key.pem")), cert: readFileSync(join(folder, "cert.pem")) };
-    await using api = await serve(routes, { tcp: { tls } });
-    for (const headers of ["", UPGRADE]) {
-      const socket = connectTls({ ...(api.address as { host: string; port: number }), rejectUnauthorized: false, allowHalfOpen: true } as ConnectionOptions);
-      const client = new RawClient(socket).send(post("/echo", headers));
-      await client.until("body=;");
-      client.socket.end("two");
-      assert.match(await client.untilEnd(), /got two;goodbye$/);
-    }
+    return { key: readFileSync(join(folder, "key.pem")), cert: readFileSync(join(folder, "cert.pem")) };
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function openTls(address: NetConnectOpts): RawClient {
+  const options = { ...address, rejectUnauthorized: false, allowHalfOpen: true };
+  return new RawClient(connectTls(options as ConnectionOptions));
+}
+
+test("half-close works through TLS", async () => {
+  await using api = await serve(routes, { tcp: { tls: certificate() } });
+  for (const headers of ["", UPGRADE]) {
+    const client = openTls(api.address).send(post("/echo", headers));
+    await client.until("body=;");
+    client.socket.end("two");
+    assert.match(await client.untilEnd(), /got two;goodbye$/);
+  }
+});
+
+test("connections that stall in their TLS handshake make place, those that are served do not", async () => {
+  await using api = await serve(routes, { tcp: { tls: certificate() }, limits: { waiting: 5, total: 50 }, headMilliseconds: 1000 });
+  const served = openTls(api.address).send(post("/echo", UPGRADE));
+  await served.until("body=;");
+  const stalled = Array.from({ length: 30 }, () => api.open());
+  await waitFor(() => stalled.filter((client) => client.ended).length >= 25, 5000, () => `${stalled.filter((client) => client.ended).length} of 30 were closed`);
+  served.send("still");
+  await served.until("got still;");
+  for (const client of [served, ...stalled]) client.socket.destroy();
+  await waitFor(() => api.connections.total === 0, 5000, () => `${api.connections.total} connections are left`);
 });

@@ -30,6 +30,10 @@ const HEADERS = 200;
 const LINGER_MILLISECONDS = 1_000;
 /** How long the answer to a client that has ended its side may take. */
 const HALF_OPEN_MILLISECONDS = 300_000;
+/** How long the sender of a body may pause. */
+const BODY_PAUSE_MILLISECONDS = 600_000;
+/** How long a connection is silent before the kernel asks whether its other end lives. */
+const PROBE_MILLISECONDS = 30_000;
 const BACKLOG = 1024;
 
 export interface ApiOptions {
@@ -99,16 +103,23 @@ export class ApiServer {
       maxHeaderSize: HEAD_BYTES,
       requireHostHeader: false,
       keepAlive: true,
+      keepAliveInitialDelay: PROBE_MILLISECONDS,
       noDelay: true,
     };
     const handle = (req: IncomingMessage, res: ServerResponse): void => void this.#handle(req, res, names);
-    const server = tls === undefined ? http.createServer(options, handle) : process.getBuiltinModule("node:https").createServer({ ...options, ...tls, allowHalfOpen: true } as TlsOptions, handle);
+    const server = tls === undefined ? http.createServer(options, handle) : process.getBuiltinModule("node:https").createServer({ ...options, ...tls, allowHalfOpen: true, handshakeTimeout: headersTimeout } as TlsOptions, handle);
     server.maxHeadersCount = HEADERS;
     (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
-    server.on("connection", (socket) => this.#options.connections.accepted(socket));
+    this.#track(server as Server, tls !== undefined);
     server.on("upgrade", (req, socket, head) => this.#upgraded(req, socket, { head, names }));
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseMalformed(error, socket));
     return server as Server;
+  }
+
+  #track(server: Server, withHandshake: boolean): void {
+    const { connections } = this.#options;
+    server.on("connection", (socket) => (withHandshake ? connections.acceptedForHandshake(socket) : connections.accepted(socket)));
+    server.on("secureConnection", (socket) => connections.secured(socket));
   }
 
   /** The request of a client that offers an upgrade: it is answered like any other, unless its handler takes the connection over. */
@@ -133,6 +144,7 @@ export class ApiServer {
     });
     if (ended !== undefined) endOnce(req, res, ended);
     boundHalfOpen(req, res);
+    boundPauses(req);
     const path = req.url ?? "/";
     log.debug(`Calling ${req.method} ${path}`);
     try {
@@ -272,6 +284,13 @@ function lingeringClose(socket: Duplex): void {
   socket.end();
   socket.resume();
   setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
+}
+
+/** A body that never comes must not hold its connection for ever. */
+function boundPauses(req: IncomingMessage): void {
+  if (req.complete || (req.headers["transfer-encoding"] === undefined && !(Number(req.headers["content-length"]) > 0))) return;
+  req.socket.setTimeout(BODY_PAUSE_MILLISECONDS);
+  for (const event of ["end", "close"]) req.once(event, () => req.socket.setTimeout(0));
 }
 
 /** A client may end its side and still read the answer; it may also have died without anyone noticing. */
