@@ -59,11 +59,15 @@ export class Bundle implements Disposable {
 
   /** gantry-runtime with a state folder of this bundle's own. */
   runtime(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+    return this.runtimeWith({}, ...args);
+  }
+
+  runtimeWith({ stdin }: { stdin?: number }, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
     // Files, not pipes: a detached container keeps what it got as its output.
     const [outPath, errPath] = [join(this.folder, "stdout"), join(this.folder, "stderr")];
     const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
     try {
-      const { status } = spawnSync(process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: ["ignore", out, err] });
+      const { status } = spawnSync(process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: [stdin ?? "ignore", out, err] });
       return { status, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
     } finally {
       closeSync(out);

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { capabilityNames, defaultCapabilities } from "../../core/oci-defaults.ts";
 import type { Architecture } from "../host.ts";
@@ -7,56 +6,16 @@ import { compileSeccomp } from "./compile.ts";
 import { runFilter } from "./interpreter.testing.ts";
 import { defaultSeccomp, parseProfile, parseSeccomp } from "./profile.ts";
 import { seccompProfiles } from "./profiles.ts";
+import { expectedVerdict, referenceRules, samples, skip, text } from "./reference.testing.ts";
 import * as numbers from "./syscall-numbers.ts";
-
-const reference = "/work/shared/reference/security/seccomp-default.json";
-const skip = existsSync(reference) ? false : `no ${reference} here`;
-
-interface ReferenceRule {
-  names: string[];
-  action: string;
-  errnoRet?: number;
-  args?: { index: number; value: number; op: string }[];
-  includes?: ReferenceFilter;
-  excludes?: ReferenceFilter;
-}
-interface ReferenceFilter {
-  caps?: string[];
-  arches?: string[];
-  minKernel?: string;
-}
-
-/** What the profile's text says about one call, read literally; kernel 6.18. */
-function expected(rules: ReferenceRule[], name: string, { values, capabilities, docker }: { values: number[]; capabilities: readonly string[]; docker: string }): number {
-  const applies = ({ includes = {}, excludes = {} }: ReferenceRule): boolean =>
-    (!includes.arches || includes.arches.includes(docker)) &&
-    (includes.caps ?? []).every((capability) => capabilities.includes(capability)) &&
-    !excludes.arches?.includes(docker) &&
-    !(excludes.caps ?? []).some((capability) => capabilities.includes(capability));
-  const matches = ({ args = [] }: ReferenceRule): boolean =>
-    args.every(({ index, value, op }) => {
-      const actual = BigInt(values[index] ?? 0);
-      if (op === "SCMP_CMP_LT") return actual < value;
-      if (op === "SCMP_CMP_GT") return actual > value;
-      if (op === "SCMP_CMP_EQ") return actual === BigInt(value);
-      assert.equal(op, "SCMP_CMP_MASKED_EQ");
-      return (actual & BigInt(value)) === 0n;
-    });
-  const rule = rules.find((candidate) => candidate.names.includes(name) && applies(candidate) && matches(candidate));
-  if (rule === undefined) return 0x0005_0001;
-  return rule.action === "SCMP_ACT_ALLOW" ? 0x7fff_0000 : 0x0005_0000 | rule.errnoRet!;
-}
 
 const machines: { host: Architecture; docker: string; abis: { audit: number; table: Record<string, number> }[] }[] = [
   { host: "x86_64", docker: "amd64", abis: [{ audit: 0xc000_003e, table: numbers.x86_64 }, { audit: 0x4000_0003, table: numbers.i386 }] },
   { host: "aarch64", docker: "arm64", abis: [{ audit: 0xc000_00b7, table: numbers.aarch64 }, { audit: 0x4000_0028, table: numbers.arm }] },
 ];
 
-/** First arguments that the profile tells apart: socket families, personalities, clone flags. */
-const samples = [0, 1, 8, 17, 37, 38, 39, 40, 41, 0x20000, 0x20008, 0xffff_ffff, 0x0200_0000, 0x1000_0000, 0x7e02_0000, 0x0001_0000];
-
 test("the default profile is Docker's, for every call of every architecture and every capability", { skip }, () => {
-  const { syscalls } = JSON.parse(readFileSync(reference, "utf8")) as { syscalls: ReferenceRule[] };
+  const syscalls = referenceRules();
   const sets = [[], defaultCapabilities, capabilityNames, ...capabilityNames.map((name) => [name])];
   let compared = 0;
   for (const { host, docker, abis } of machines) {
@@ -70,7 +29,7 @@ test("the default profile is Docker's, for every call of every architecture and 
           const conditional = syscalls.some((rule) => rule.args && rule.names.includes(name));
           for (const sample of conditional ? samples : [0]) {
             const got = runFilter(program, { architecture: audit, number, arguments: [BigInt(sample)] });
-            assert.equal(got, expected(syscalls, name, { values: [sample], capabilities, docker }), `${host} 0x${audit.toString(16)} ${name}(${sample}) with ${capabilities.join()}`);
+            assert.equal(got, expectedVerdict(syscalls, name, { values: [sample], capabilities, docker }), `${host} 0x${audit.toString(16)} ${name}(${sample}) with ${capabilities.join()}`);
             compared++;
           }
         }
@@ -82,11 +41,10 @@ test("the default profile is Docker's, for every call of every architecture and 
 });
 
 test("Docker's own file, as a custom profile, means the same", { skip }, () => {
-  const text = readFileSync(reference, "utf8");
   for (const { host, abis } of machines) {
     const context = { capabilities: defaultCapabilities, host: { architecture: host, kernelRelease: "6.18.0" } };
     const own = compileSeccomp(defaultSeccomp(context), host).program;
-    const custom = compileSeccomp(parseSeccomp(text, context)!, host).program;
+    const custom = compileSeccomp(parseSeccomp(text(), context)!, host).program;
     for (const { audit } of abis) {
       for (let number = 0; number < 520; number++) {
         for (const sample of samples) {

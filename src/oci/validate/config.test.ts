@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parseConfig, parseProcess } from "./config.ts";
 
-const fixtures = "/work/shared/reference/oci-runtime/fixtures/config";
+/** Beside the checkout, where the reference material is kept; it is no part of the project. */
+const fixtures = join(import.meta.dirname, "../../../../shared/reference/oci-runtime/fixtures/config");
 const skip = existsSync(fixtures) ? false : `no ${fixtures} here`;
 const namesIn = (folder: string): string[] => (skip === false ? readdirSync(join(fixtures, folder)) : []);
 const textOf = (folder: string, name: string): string => readFileSync(join(fixtures, folder, name), "utf8");
