@@ -214,6 +214,12 @@ typedef int (*tree_change_callback)(void *context, char kind, const char *path);
 /* overlay: `dir` is an upper folder and `lowers` those below it, topmost first; else `lowers` is one older whole tree, or none. */
 int tree_diff(int dir, const int *lowers, size_t count, bool overlay, tree_change_callback report, void *context);
 
+/* ---- archive_write.c ---- */
+
+/* The tree below `dir` as a tar archive, in sorted order: the same tree gives the same bytes. overlay: `dir` is an upper folder,
+ * written as a layer. Errors of output (-1 with errno) stop it. */
+int tree_write(int dir, bool overlay, stream_output output, void *context);
+
 /* ---- archive_overlay.c ---- */
 
 /* An O_PATH-like fd of the root of a mount that is attached nowhere. */

@@ -128,6 +128,34 @@ static napi_value copy(napi_env env, napi_callback_info info) {
   return archive_job_start(env, &call->job);
 }
 
+static int write_all(void *context, const uint8_t *bytes, size_t size) {
+  int fd = *(int *)context;
+  while (size) {
+    ssize_t written = write(fd, bytes, size);
+    if (written < 0) return -1;
+    bytes += written;
+    size -= (size_t)written;
+  }
+  return 0;
+}
+
+static int run_write(struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  return tree_write(call->from, call->overlay, write_all, &call->to) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
+}
+
+/* treeWrite(dirFd, outFd, overlay): a promise. outFd must block. */
+static napi_value write_tree(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value arguments[3];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct tree_call *call = begin(env, arguments[0], run_write);
+  if (!call) return NULL;
+  call->to = fcntl(int_of(env, arguments[1]), F_DUPFD_CLOEXEC, 3);
+  napi_get_value_bool(env, arguments[2], &call->overlay);
+  return archive_job_start(env, &call->job);
+}
+
 static int keep_change(void *context, char kind, const char *path) {
   struct tree_call *call = context;
   size_t size = strlen(path) + 2;
@@ -262,5 +290,5 @@ int register_archive_tree(napi_env env, napi_value exports) {
   return addon_function(env, exports, "treeRemove", remove_tree) || addon_function(env, exports, "treeUsage", usage) ||
          addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path) ||
          addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "treeCopy", copy) ||
-         addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "overlayOpen", open_overlay);
+         addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "treeWrite", write_tree) || addon_function(env, exports, "overlayOpen", open_overlay);
 }

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { ArchiveStream, type ArchiveBudget, type ArchiveResult, copyTree, extract, openDirectory, removeTree, treeUsage } from "./archive.ts";
+import { ArchiveStream, type ArchiveBudget, type ArchiveResult, copyTree, extract, openDirectory, removeTree, treeUsage, writeTree } from "./archive.ts";
 import { type RawEntry, entryBytes, header, padded, tarOf } from "./tar.fixture.ts";
 
 const layer = extract.owner | extract.xattrs | extract.devices | extract.whiteoutOverlay;
@@ -274,4 +274,43 @@ test("trees are copied whole, summed up and removed, also very deep ones", async
   execFileSync("sh", ["-c", 'cd "$1"; i=0; while [ $i -lt 1500 ]; do mkdir d; cd -P d; i=$((i+1)); done', "sh", to], { stdio: "ignore" });
   await removeTree(root.path, "to");
   assert.equal(existsSync(to), false);
+});
+
+test("a tree is written as GNU tar reads it, the same bytes each time, and an upper folder as a layer", async () => {
+  using root = folder();
+  const [from, to, layered] = ["from", "to", "layer"].map((name) => join(root.path, name)) as [string, string, string];
+  for (const path of [from, to, layered]) mkdirSync(path);
+  const long = "n".repeat(150);
+  await untar(from, tarOf(
+    { name: "d/", type: "5", mode: 0o2711, mtime: 10, uid: 7 },
+    { name: "d/f", data: "x".repeat(700), uid: 4, mode: 0o4755, mtime: 20, pax: { "SCHILY.xattr.user.k": Buffer.from([0, 10, 0xff]), uid: "3000000" } },
+    { name: "d/h", type: "1", link: "d/f" },
+    { name: "l", type: "2", link: "t".repeat(200), mtime: 5 },
+    { name: "p", type: "6", mtime: 5 },
+    { name: "c", type: "3", major: 1, minor: 3, mtime: 5 },
+    { name: "long", pax: { path: Buffer.concat([Buffer.from(`${long}/`), Buffer.from([0xe9]), Buffer.from(long)]), mtime: "-7" }, data: "1" },
+    { name: "gone-parent/", type: "5", mtime: 1 },
+    { name: "gone-parent/.wh.gone" },
+    { name: "o/", type: "5", mtime: 1 },
+    { name: "o/.wh..wh..opq" },
+  ));
+  const write = async (overlay: boolean): Promise<Buffer> => {
+    const path = join(root.path, "out.tar");
+    const out = openSync(path, "w");
+    await writeTree(from, out, overlay);
+    closeSync(out);
+    return readFileSync(path);
+  };
+  const bytes = await write(true);
+  assert.deepEqual(await write(true), bytes);
+  await untar(layered, bytes);
+  const listing = (path: string): string => execFileSync("find", [".", "-mindepth", "1", "-printf", "%p %y %m %U %G %n %l %Ts\\n"], { cwd: path, encoding: "latin1" }).split("\n").filter((line) => !/\.wh\.|gone |^\.\/n{150} /.test(line)).sort().join("\n");
+  assert.equal(listing(layered), listing(from));
+  assert.deepEqual(xattrs(join(layered, "d/f")), { "user.k": "\0\n\u00ff" });
+  assert.equal(lstatSync(join(layered, "gone-parent/gone")).rdev, 0);
+  assert.deepEqual(xattrs(join(layered, "o")), { "trusted.overlay.opaque": "y" });
+  const names = execFileSync("tar", ["-t", "--quoting-style=literal"], { input: bytes, encoding: "latin1" }).trim().split("\n");
+  assert.deepEqual(names.filter((name) => name.includes(".wh.")), ["gone-parent/.wh.gone", "o/.wh..wh..opq"]);
+  execFileSync("tar", ["-x", "-C", to], { input: await write(false) });
+  assert.equal(lstatSync(join(to, "gone-parent/gone")).isCharacterDevice(), true);
 });

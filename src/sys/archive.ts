@@ -69,6 +69,7 @@ const native = addon as unknown as {
   linkFile(fd: number, path: string): void;
   treeCopy(from: number, to: number): Promise<void>;
   treeDiff(dir: number, lowers: number[], overlay: boolean): Promise<Buffer>;
+  treeWrite(dir: number, out: number, overlay: boolean): Promise<void>;
   overlayOpen(lowers: readonly string[], own: readonly string[], options: readonly string[]): number;
 };
 
@@ -149,6 +150,9 @@ export const linkFile = (fd: number, path: string): void => native.linkFile(fd, 
 export async function copyTree(from: string, to: string): Promise<void> {
   await withDirectory(from, (source) => withDirectory(to, (target) => native.treeCopy(source, target)));
 }
+
+/** Writes what is below a folder to `out` (a file or a blocking pipe) as a tar archive; the same tree gives the same bytes. With `overlay` the folder is an overlay's upper one and becomes a layer with whiteouts. */
+export const writeTree = (dir: string, out: number, overlay: boolean): Promise<void> => withDirectory(dir, (fd) => native.treeWrite(fd, out, overlay));
 
 export interface TreeChange {
   kind: "A" | "C" | "D";

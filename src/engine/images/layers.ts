@@ -1,6 +1,6 @@
 /** Unpacks images' layers into snapshots, each once, however many ask for it at the same time. */
 import { randomUUID } from "node:crypto";
-import { type ContentStore, ParentNeeded } from "../../core/content.ts";
+import { type ContentStore, ParentNeeded, type UnpackedBlob } from "../../core/content.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { systemError } from "../../lib/errors.ts";
@@ -19,6 +19,13 @@ interface Layer {
   parent: Digest | undefined;
   blob: Descriptor;
   diffId: Digest;
+}
+
+interface Attempt {
+  /** What the snapshot is prepared on; undefined when the driver learns it at commit. */
+  parent: Digest | undefined;
+  merged: boolean;
+  below: Promise<void>;
 }
 
 export class Layers {
@@ -63,7 +70,7 @@ export class Layers {
     return bytes;
   }
 
-  /** All layers of the image, bottom first or at once as the driver allows. */
+  /** All layers of the image, at once where the driver allows it. */
   async unpack(image: PlatformImage): Promise<void> {
     using lease = this.#leases.begin();
     for (const name of image.chain) lease.snapshot(name);
@@ -73,54 +80,69 @@ export class Layers {
       if (!blob || !diffId) throw systemError(`layer ${at} of ${image.descriptor.digest} is missing`);
       return { name, parent: image.chain[at - 1], blob, diffId };
     });
-    for (const layer of layers) await this.#once(layer);
+    let below: Promise<void> = Promise.resolve();
+    const all = layers.map((layer) => (below = this.#once(layer, below)));
+    await Promise.all(all);
   }
 
-  #once(layer: Layer): Promise<void> {
+  #once(layer: Layer, below: Promise<void>): Promise<void> {
     if (this.#snapshotter.has(layer.name)) return Promise.resolve();
     let work = this.#underWay.get(layer.name);
     if (!work) {
-      work = this.#limited(() => this.#unpackLayer(layer)).finally(() => this.#underWay.delete(layer.name));
+      work = this.#unpackLayer(layer, below).finally(() => this.#underWay.delete(layer.name));
       this.#underWay.set(layer.name, work);
     }
     return work;
   }
 
-  async #limited(work: () => Promise<void>): Promise<void> {
-    if (this.#running >= mostAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#running++;
+  async #limited<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#running < mostAtOnce) this.#running++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
-      await work();
+      return await work();
     } finally {
-      this.#running--;
-      this.#waiting.shift()?.();
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#running--;
     }
   }
 
-  async #unpackLayer(layer: Layer): Promise<void> {
+  /** `below`: its parent is being unpacked. */
+  async #unpackLayer(layer: Layer, below: Promise<void>): Promise<void> {
+    if (!this.#snapshotter.lateParent) {
+      await below;
+      return await this.#attempt(layer, { parent: layer.parent, merged: false, below });
+    }
     try {
-      await this.#attempt(layer, false);
+      await this.#attempt(layer, { parent: undefined, merged: false, below });
     } catch (error) {
       if (!(error instanceof ParentNeeded)) throw error;
-      await this.#attempt(layer, true);
+      await below;
+      await this.#attempt(layer, { parent: layer.parent, merged: true, below });
     }
   }
 
-  async #attempt(layer: Layer, merged: boolean): Promise<void> {
+  async #attempt(layer: Layer, { parent, merged, below }: Attempt): Promise<void> {
     const key = temporaryKey();
     using lease = this.#leases.begin();
     lease.snapshot(key);
-    await this.#snapshotter.prepare(key, layer.parent);
+    await this.#snapshotter.prepare(key, parent);
     try {
-      using target = this.#snapshotter.unpackTarget(key, { merged });
-      const { diffId, rootEntry } = await this.#content.unpack(layer.blob.digest, target, { needsParents: layer.parent !== undefined && !merged && target.whiteouts === "overlay" });
+      const late = layer.parent !== undefined && parent === undefined;
+      const { diffId, rootEntry } = await this.#limited(() => this.#untar(layer, key, { merged, needsParents: late }));
       if (diffId !== layer.diffId) throw systemError(`wrong diff id calculated on extraction: expected ${layer.diffId}, got ${diffId}`);
       faultPoint("image-layer-unpacked");
-      await this.#snapshotter.commit(key, layer.name, { inheritRoot: !rootEntry });
+      await below;
+      await this.#snapshotter.commit(key, layer.name, { inheritRoot: !rootEntry, ...(late && layer.parent !== undefined ? { parent: layer.parent } : {}) });
       faultPoint("image-layer-committed");
     } catch (error) {
       await this.#snapshotter.remove(key);
       throw error;
     }
+  }
+
+  async #untar(layer: Layer, key: string, { merged, needsParents }: { merged: boolean; needsParents: boolean }): Promise<UnpackedBlob> {
+    using target = this.#snapshotter.unpackTarget(key, { merged });
+    return await this.#content.unpack(layer.blob.digest, target, { needsParents });
   }
 }
