@@ -31,6 +31,17 @@ async function createAndStart(engine: Engine): Promise<void> {
   await start(engine);
 }
 
+async function createAndRemove(engine: Engine): Promise<void> {
+  await create(engine, ["true"]);
+  await engine.api.json("DELETE", "/containers/victim");
+}
+
+/** That importing works again is tried after every crash. */
+async function secondIsAbsentOrWhole(engine: Engine): Promise<void> {
+  const { status, body } = await engine.api.send("GET", "/images/second/json");
+  if (status !== 404) assert.equal(JSON.parse(body.toString()).RootFS.Layers.length, 1);
+}
+
 async function isGone(engine: Engine): Promise<void> {
   await assert.rejects(engine.api.json("GET", "/containers/victim/json"), /No such container/);
 }
@@ -86,6 +97,8 @@ const crashes: Crash[] = [
       assert.equal((await state(engine)).ExitCode, 3);
     },
   },
+  ...["remove-marked", "remove-layer"].map((point) => ({ point, provoke: createAndRemove, explanation: "its removal had begun: the next start ended it", after: isGone })),
+  ...["image-import-received", "image-import-synced"].map((point) => ({ point, provoke: importImage, explanation: "the image is not there, or whole; importing it again works", after: secondIsAbsentOrWhole })),
   ...["image-layer-unpacked", "image-layer-committed", "image-load-received", "image-load-synced", "image-load-adopted"].map((point) => ({ point, provoke: load, explanation: "the image is not there, or whole; loading it again works", after: helloIsAbsentOrWhole })),
 ];
 

@@ -97,9 +97,10 @@ export class Engine {
     await exited;
   }
 
-  /** Resolves when the daemon has ended by itself (a fault point), with its status. */
+  /** Resolves when the daemon has ended by itself, at a fault point. */
   async ended(): Promise<void> {
-    if (this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null) await once(this.#process, "exit");
+    if (this.#process === undefined || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    await once(this.#process, "exit", { signal: AbortSignal.timeout(10_000) });
   }
 
   /** Makes the image "busybox" from the machine's static busybox. */
