@@ -95,7 +95,9 @@ if (!cannotUnshare) {
       driver: bench.driver,
       createSandbox: createSandboxNamespace,
       interfaces: async ({ fd }) => (await openNetworkKernel(fd).links()).filter(({ kind }) => kind === "veth").map(({ name }) => name),
-      close: async () => void (await bench[Symbol.asyncDispose]()),
+      close: async () => {
+        await bench[Symbol.asyncDispose]();
+      },
     };
   });
 }
@@ -286,7 +288,7 @@ real("what a killed daemon leaves: prepared sandboxes die with it, and the next 
   await driver.recover([]);
   const begun = performance.now();
   while ((await veths()).length > 0) {
-    assert.ok(performance.now() - begun < 3000, `left: ${await veths()}`);
+    assert.ok(performance.now() - begun < 3000, `left: ${(await veths()).join(", ")}`);
     await sleep(20);
   }
   await driver.deleteNetwork(network("red0", 81).id);

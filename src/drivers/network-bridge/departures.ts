@@ -10,7 +10,8 @@ import { errnoCode } from "../../sys/netlink/socket.ts";
 export interface Departures {
   /** Resolves when the interface is gone. */
   wait(name: string): Promise<void>;
-  close(): void;
+  /** Resolves when all are gone, or the time is over; then nobody looks any more. */
+  close(milliseconds: number): Promise<void>;
 }
 
 const FIRST_LOOK_MS = 20;
@@ -28,6 +29,7 @@ export function createDepartures(kernel: NetworkKernel, warn: (message: string) 
   const waiting = new Map<string, Departure>();
   let timer: NodeJS.Timeout | undefined;
   let delay = FIRST_LOOK_MS;
+  let closed = false;
 
   const schedule = (): void => {
     timer ??= setTimeout(() => void look(), delay);
@@ -44,7 +46,7 @@ export function createDepartures(kernel: NetworkKernel, warn: (message: string) 
     }
     timer = undefined;
     delay = Math.min(delay * 2, LAST_LOOK_MS);
-    if (waiting.size > 0) schedule();
+    if (waiting.size > 0 && !closed) schedule();
   };
 
   const remove = async (name: string, departure: Departure): Promise<void> => {
@@ -71,8 +73,13 @@ export function createDepartures(kernel: NetworkKernel, warn: (message: string) 
       schedule();
       return promise;
     },
-    close: () => {
+    close: async (milliseconds) => {
+      let expiry: NodeJS.Timeout | undefined;
+      const expired = new Promise<void>((resolve) => (expiry = setTimeout(resolve, milliseconds)));
+      await Promise.race([expired, Promise.all([...waiting.values()].map(({ promise }) => promise))]);
+      clearTimeout(expiry);
       clearTimeout(timer);
+      closed = true;
       for (const [name, departure] of waiting) finish(name, departure);
     },
   };

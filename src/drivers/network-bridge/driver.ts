@@ -41,6 +41,8 @@ const PREPARED_INTERFACE = "eth0";
 /** The interface's index in its sandbox: loopback is 1. */
 const FIRST_INDEX = 2;
 const LATER_INDEX = 1000;
+/** How long closing waits for interfaces on their way out. */
+const CLOSE_MS = 1000;
 /** More joins at once than this are a burst. */
 const BUSY_JOINS = 2;
 
@@ -113,6 +115,14 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       return kernel.applyToSandbox(request.sandbox.fd, { ...plan, inside: [...plan.inside, ...addressChanges(index, request)] });
     });
 
+  /** The interfaces of dropped sandboxes go with them, a moment later. */
+  const drain = async ({ pool }: Network): Promise<void> => {
+    for (const endpointId of (await pool?.drain()) ?? []) {
+      prepared.delete(endpointId);
+      void departures.wait(hostName(endpointId));
+    }
+  };
+
   const applyFirewall = (): Promise<void> => firewall.apply([...networks.values()].map(firewallNetwork));
 
   return {
@@ -124,7 +134,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const bridge = bridgeOptions(spec);
       if (options.ipForward) await kernel.writeSysctls([{ name: "net/ipv4/ip_forward", value: "1" }]);
       const link = await ensureBridge(kernel, spec, bridge, alias);
-      await networks.get(spec.id)?.pool?.drain();
+      const before = networks.get(spec.id);
+      if (before) await drain(before);
       const network: Network = { spec, options: bridge, bridgeIndex: link.index, pool: undefined };
       networks.set(spec.id, network);
       await applyFirewall();
@@ -136,7 +147,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       if (!network) return;
       networks.delete(networkId);
       const link = await kernel.link(network.options.bridge);
-      const steps = [network.pool?.drain(), networks.size > 0 ? applyFirewall() : firewall.remove(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : undefined];
+      const steps = [drain(network), networks.size > 0 ? applyFirewall() : firewall.remove(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
       const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
       if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
     },
@@ -170,12 +181,14 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
     },
 
-    prepared: async () => void (await Promise.all([...networks.values()].map(({ pool }) => pool?.filled()))),
+    prepared: async () => {
+      for (const { pool } of networks.values()) await pool?.filled();
+    },
 
     close: async () => {
-      await Promise.all([...networks.values()].map(({ pool }) => pool?.drain()));
-      departures.close();
       firewall.close();
+      await Promise.all([...networks.values()].map(drain));
+      await departures.close(CLOSE_MS);
     },
   };
 }

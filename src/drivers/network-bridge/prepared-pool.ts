@@ -16,8 +16,8 @@ export interface PreparedPool {
   take(): Prepared | undefined;
   /** Resolves when it is full, filling failed, or had to give way. */
   filled(): Promise<void>;
-  /** Drops all; further takes give nothing. */
-  drain(): Promise<void>;
+  /** Drops all and says which endpoints they were; further takes give nothing. */
+  drain(): Promise<string[]>;
 }
 
 export interface PreparedPoolOptions {
@@ -84,7 +84,9 @@ export function createPreparedPool({ size, prepare, isBusy, warn }: PreparedPool
       drained = true;
       clearTimeout(timer);
       await filling;
-      for (const { sandbox } of ready.splice(0)) sandbox.close();
+      const dropped = ready.splice(0);
+      for (const { sandbox } of dropped) sandbox.close();
+      return dropped.map(({ endpointId }) => endpointId);
     },
   };
 }

@@ -101,7 +101,7 @@ function bench(t: TestContext): Bench {
 
 function record(id: string, networkMode = "bridge", more: Partial<ContainerRecord> = {}): ContainerRecord {
   const hostConfig = { ...emptyHostConfig(), NetworkMode: networkMode };
-  return { id, name: id, createdAt: 0n, imageId: "", imageRef: "", config: { ...emptyConfig(), Hostname: id }, hostConfig, networkingConfig: { EndpointsConfig: null }, storageDriver: "", mounts: [], state: { status: "created" }, restartCount: 0, stoppedByUser: false, ...more } as ContainerRecord;
+  return { id, name: id, createdAt: 0n, imageId: "", imageRef: "", config: { ...emptyConfig(), Hostname: id }, hostConfig, networkingConfig: { EndpointsConfig: null }, storageDriver: "", mounts: [], state: { status: "created" }, restartCount: 0, stoppedByUser: false, ...more };
 }
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));

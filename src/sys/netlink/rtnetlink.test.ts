@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
 import { MessageWriter, parseMessages } from "./message.ts";
 import { describe, encodeRouteChange } from "./rtnetlink.ts";
-import { decodeAddress, decodeLink, decodeRoute } from "./rtnetlink-decode.ts";
+import { decodeAddress, decodeLink, decodeNeighbour, decodeRoute } from "./rtnetlink-decode.ts";
 import type { RouteChange } from "./rtnetlink.ts";
 
 /** Type, flags and payload. */
@@ -78,8 +78,10 @@ test("decoders take what encoders wrote, and nothing that is too short", () => {
   assert.deepEqual({ ...link, mac: [...link.mac] }, { index: 0, name: "br0", up: false, mac: [2, 1, 2, 3, 4, 5], mtu: 1400, master: 0, kind: "bridge", alias: "" });
   assert.deepEqual(decodeAddress(message({ op: "addAddress", index: 2, address: parsePrefix("172.17.0.2/16")! })), { index: 2, address: parsePrefix("172.17.0.2/16") });
   assert.deepEqual(decodeRoute(message({ op: "addRoute", index: 2, gateway: parseIp("172.17.0.1")! })), { family: 4, gateway: parseIp("172.17.0.1"), index: 2, table: 254, type: 1 });
-  for (const type of [16, 20, 24]) {
+  const neighbour = decodeNeighbour(message({ op: "addNeighbour", index: 2, address: parseIp("10.0.0.2")!, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) }))!;
+  assert.deepEqual({ ...neighbour, mac: [...neighbour.mac] }, { index: 2, address: parseIp("10.0.0.2"), mac: [2, 0, 0, 0, 0, 1], state: 0x80 });
+  for (const type of [16, 20, 24, 28]) {
     const short = { type, flags: 0, sequence: 0, port: 0, payload: Buffer.alloc(3) };
-    assert.deepEqual([decodeLink(short), decodeAddress(short), decodeRoute(short)], [undefined, undefined, undefined]);
+    assert.deepEqual([decodeLink(short), decodeAddress(short), decodeRoute(short), decodeNeighbour(short)], [undefined, undefined, undefined, undefined]);
   }
 });
