@@ -48,6 +48,8 @@ ssize_t message_receive(int socket, void *into, size_t size, struct message_fds 
   while ((length = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR);
   if (length < 0) return -errno;
   take_control(&header, fds);
+  /* An empty message looks like the end; what came with it must not stay open. */
+  if (length == 0) message_close_fds(fds);
   if (!(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) return length;
   message_close_fds(fds);
   return header.msg_flags & MSG_TRUNC ? -EMSGSIZE : -ETOOMANYREFS;

@@ -79,6 +79,7 @@ static void started(struct process *process) {
 
 static void pid_known(struct process *process, pid_t pid) {
   struct failure failure = {0};
+  if (process->pid) return;
   process->pid = pid;
   process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
   if (is_init(process)) {
@@ -97,7 +98,8 @@ static void hook_asked(struct process *process, uint32_t index) {
 }
 
 static void ready(struct process *process, struct message_fds *fds) {
-  int master = message_take_fd(fds);
+  bool wanted = process->terminal && process->out.source.fd < 0;
+  int master = wanted ? message_take_fd(fds) : -1;
   if (master >= 0) set_terminal(process, master);
   if (!is_init(process) || !process->spawn.wait) return;
   process->state = PROCESS_CREATED;
