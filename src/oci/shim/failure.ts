@@ -45,11 +45,14 @@ export function startError(error: unknown, phase: Phase, opName: (failure: ShimF
   if (error instanceof GantryError) return error;
   if (!(error instanceof ShimError)) return new GantryError("system", prefixes[phase] + (error instanceof Error ? error.message : String(error)), { cause: error });
   const { failure } = error;
-  const errno = errnoName(failure.errno);
   const step = opName(failure) ?? failure.step;
+  const errno = isKindMismatch(failure, step) ? "ENOTDIR" : errnoName(failure.errno);
   const cause: RuntimeFailure = { step, errno, subject: failure.subject, kind: kindOf(failure, errno) };
   return new GantryError(codeOf(cause), messageOf(failure, errno, step, phase), { cause });
 }
+
+/** move_mount(2) says EINVAL when one is a folder and the other is not. */
+const isKindMismatch = ({ step, errno }: ShimFailure, opName: string): boolean => opName === "bind" && step === "move_mount" && errnoName(errno) === "EINVAL";
 
 function kindOf({ section, step }: ShimFailure, errno: string): RuntimeFailure["kind"] {
   if (section !== "exec") return "other";
@@ -75,7 +78,8 @@ function messageOf({ section, step, subject }: ShimFailure, errno: string, opNam
   if (step === "path") return `${prefix}exec: ${quoted}: executable file not found in $PATH`;
   if (section === "exec" && step === "exec") return prefix + execMessage(quoted, subject, errno, text);
   if (step === "cwd") return `${prefix}chdir to cwd (${quoted}) set in config.json failed: ${text}`;
-  return `${prefix}${opName}${opName === step ? "" : ` (${step})`}${subject ? ` ${quoted}` : ""}: ${text}`;
+  const hint = step === "move_mount" && errno === "ENOTDIR" ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type" : "";
+  return `${prefix}${opName}${opName === step ? "" : ` (${step})`}${subject ? ` ${quoted}` : ""}: ${text}${hint}`;
 }
 
 function execMessage(quoted: string, subject: string, errno: string, text: string): string {
