@@ -72,11 +72,11 @@ const OPERATIONS: readonly Operation[] = [
   ["POST", "/session", "Session"],
 ];
 
-/** Routes for the operations that none of `routes` serves. */
-export function unsupportedRoutes(routes: readonly Route[]): Route[] {
+/** Routes for the operations that none of `routes` serves. `requireContainer` throws for containers that do not exist: that is told first. */
+export function unsupportedRoutes(routes: readonly Route[], requireContainer: (ref: string) => unknown): Route[] {
   const served = new Set(routes.map((route) => shapeOf(route.method, route.path)));
   const missing = OPERATIONS.filter(([method, path]) => !served.has(shapeOf(method, path)));
-  return [...missing.map(refusal), ...experimental];
+  return [...missing.map((operation) => refusal(operation, requireContainer)), ...experimental];
 }
 
 /** Operations whose body is a JSON document: a malformed one is told first. */
@@ -84,13 +84,14 @@ const WITH_DOCUMENT = new Set(["ImageCommit", "VolumeCreate", "VolumeUpdate"]);
 
 const shapeOf = (method: string, path: string): string => `${method} ${path.replace(/\{[^}]*\}/g, "{}")}`;
 
-function refusal([method, path, name]: Operation): Route {
+function refusal([method, path, name]: Operation, requireContainer: (ref: string) => unknown): Route {
   return {
     method,
     path,
     handler: async (call) => {
       const { req } = call;
       if (WITH_DOCUMENT.has(name)) await readJson(call);
+      if (path.startsWith("/containers/{")) requireContainer(call.params["id"] as string);
       if (name === "Session" && req.headers.upgrade === undefined) throw invalidParameter("no upgrade proto in request");
       throw notImplemented(`${name} (${method} ${path.replaceAll("...", "")}) is not supported yet`);
     },

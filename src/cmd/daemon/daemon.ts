@@ -136,7 +136,7 @@ export class Daemon {
   #createApi(engine: Engine): ApiServer {
     const routes = [...systemRoutes(this.#createSystem(engine)), ...eventRoutes(engine.events), ...swarmRoutes(), ...pluginRoutes(), ...engine.routes];
     return new ApiServer({
-      routes: [...routes, ...unsupportedRoutes(routes)],
+      routes: [...routes, ...unsupportedRoutes(routes, (ref) => engine.requireContainer(ref))],
       connections: new Connections(limitsFor(maxOpenFiles())),
       log: this.#log,
       serverVersion: build.dockerVersion,

@@ -6,6 +6,8 @@ import type { Conditions } from "../../engine/system/types.ts";
 export interface Engine {
   routes: Route[];
   events: EventBus;
+  /** Throws Docker's not-found. */
+  requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;
   /** Nothing runs that the daemon must watch. */
   isIdle(): boolean;

@@ -130,6 +130,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   return {
     routes: routesOf({ containers, lifecycle, images, networks, store }),
     events,
+    requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
     isIdle: () => ![...store.list()].some(isRunning),
     async afterStart() {
