@@ -13,7 +13,6 @@ const bare: CheckSource = {
     apparmor: true,
     selinux: false,
     kcore: false,
-    networkNamespace: "net:[1]",
   },
   root: false,
   fileSystems: new Set(["proc"]),

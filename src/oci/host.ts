@@ -2,7 +2,7 @@
  * What the machine offers, as data: compile() is a pure function of a configuration and these facts. Detected once by the
  * daemon at its start, and by each call of gantry-runtime.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { CgroupLayout } from "./cgroups/layout.ts";
 import { detectLayout } from "./cgroups/layout.ts";
@@ -22,8 +22,6 @@ export interface HostFacts {
   selinux: boolean;
   /** /proc/kcore is there, and so is the container's /dev/core. */
   kcore: boolean;
-  /** The identity of this process's network namespace, "net:[4026531833]"; to refuse sysctls that would change the host's. */
-  networkNamespace: string;
 }
 
 export function detectHost(): HostFacts {
@@ -36,7 +34,6 @@ export function detectHost(): HostFacts {
     apparmor: textOf("/sys/module/apparmor/parameters/enabled").startsWith("Y"),
     selinux: existsSync("/sys/fs/selinux/enforce"),
     kcore: existsSync("/proc/kcore"),
-    networkNamespace: readlinkSync("/proc/self/ns/net"),
   };
 }
 

@@ -1,8 +1,9 @@
-import { renameSync, writeFileSync } from "node:fs";
+import { renameSync, statSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { invalidParameter, notImplemented } from "../../lib/errors.ts";
 import type { FlagSpec, FlagValues } from "../../lib/flags.ts";
 import { bool, int, string } from "../../lib/flags.ts";
+import type { OciSpec } from "../../lib/oci-spec.ts";
 import { compile } from "../compile/compile.ts";
 import { detectHost } from "../host.ts";
 import type { Bundle } from "./bundle.ts";
@@ -51,7 +52,7 @@ interface Creation {
 export async function makeContainer(id: string, bundle: Bundle, { flags, store, warn, wait }: Creation): Promise<{ record: ContainerRecord; made: Made }> {
   refuse(flags);
   const noNewKeyring = flags.bool("no-new-keyring");
-  const plan = compile(bundle.spec, { id, host: detectHost(), bundle: bundle.path, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, warn });
+  const plan = compile(bundle.spec, { id, host: detectHost(), bundle: bundle.path, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, joinsHostNetwork: joinsHostNetwork(bundle.spec), warn });
   store.reserve(id);
   const cgroups = plan.teardown.flatMap((op) => (op.op === "cgroupRemove" ? [op.path] : []));
   try {
@@ -65,6 +66,13 @@ export async function makeContainer(id: string, bundle: Bundle, { flags, store, 
     store.remove(id);
     throw error;
   }
+}
+
+function joinsHostNetwork({ linux }: OciSpec): boolean {
+  const path = linux?.namespaces?.find(({ type }) => type === "network")?.path;
+  if (!path) return false;
+  const [theirs, ours] = [statSync(path, { throwIfNoEntry: false }), statSync("/proc/self/ns/net")];
+  return theirs?.ino === ours.ino && theirs.dev === ours.dev;
 }
 
 /** Whoever watches the file never reads half a number. */

@@ -27,7 +27,6 @@ const host: HostFacts = {
   apparmor: false,
   selinux: false,
   kcore: true,
-  networkNamespace: "net:[1]",
 };
 const v2Host: HostFacts = { ...host, cgroups: { mode: "v2", hierarchies: [{ version: 2, mountpoint: "/sys/fs/cgroup", controllers: ["cpu", "memory", "pids"], ownPath: "/" }], files: new Set() } };
 
@@ -144,6 +143,7 @@ test("sysctls of the container's own namespaces are paths, others are refused by
   assert.throws(() => sysctls({ "kernel.pid_max": "5" }), /linux\.sysctl "kernel\.pid_max" is not in a separate kernel namespace/);
   assert.throws(() => sysctls({ "net.core.somaxconn": "5" }, mount), /not allowed in the host network namespace/);
   assert.throws(() => sysctls({ "kernel.sem": "5" }, mount), /host ipc namespace/);
+  assert.throws(() => planOf(spec({}, { sysctl: { "net.core.somaxconn": "5" }, namespaces: [...mount, { type: "network", path: "/proc/1/ns/net" }] }), { joinsHostNetwork: true }), /host network namespace/);
   assert.throws(() => sysctls({ "kernel.hostname": "x" }), /use the field hostname/);
   for (const name of ["net/../kernel/panic", "net..x", "../x", "", "net/ipv4/\0"]) assert.throws(() => sysctls({ [name]: "1" }), /linux\.sysctl/);
 });
@@ -200,6 +200,11 @@ test("hooks run before the root is changed, with the container's state", () => {
     [{ op: "hook", path: "/bin/hook", args: ["hook", "a"], env: ["A=b"], timeoutSeconds: 5, stage: "createRuntime" }, { ociVersion: "1.2.0", id: "c", status: "creating", pid: 0, bundle: "/bundle", annotations: { a: "b" } }],
     [{ op: "hook", path: "/in", args: ["/in"], env: [], timeoutSeconds: 0, stage: "startContainer" }, { ociVersion: "1.2.0", id: "c", status: "created", pid: 0, bundle: "/bundle", annotations: { a: "b" } }],
   ]);
+  const outer = spec({ hooks: { poststart: [{ path: "/a" }], poststop: [{ path: "/b" }] } });
+  assert.deepEqual(child(planOf(outer), "hook").map(({ stage }) => stage), ["poststart"]);
+  assert.deepEqual(planOf(outer).teardown.at(-1)?.op, "hook");
+  const byCaller = planOf(outer, { outerHooks: true });
+  assert.deepEqual([child(byCaller, "hook"), byCaller.teardown.at(-1)?.op], [[], "cgroupRemove"]);
 });
 
 test("an exec enters the task's namespaces and groups, and does not make its directory", () => {
@@ -237,7 +242,6 @@ test("what is unknown or unfinished is refused with its field, before anything i
     [mount({ type: "cgroup", options: ["size=5"] }), /unknown option "size" of a cgroup mount/],
     [spec({ mounts: [{ destination: "/", type: "tmpfs" }] }), /cannot be mounted over/],
     [spec({ hostname: "h" }, { namespaces: [{ type: "mount" }] }), /hostname cannot be set without a uts namespace/],
-    [spec({ hooks: { poststart: [{ path: "/x" }] } }), /hooks\.poststart is not supported here/],
     [spec({ hooks: { prestart: [{ path: "x" }] } }), /hooks\.prestart\[0\]\.path "x"/],
     [spec({}, { namespaces: [] }), /without a mount namespace/],
     [spec({}, { namespaces: [{ type: "mount" }, { type: "mount" }] }), /linux\.namespaces\[1\]: namespace mount is given twice/],

@@ -9,7 +9,7 @@ import type { OciLinux, OciNamespaceType, OciProcess, OciSpec } from "../../lib/
 import type { CgroupGroup } from "../cgroups/groups.ts";
 import { containerGroups } from "../cgroups/groups.ts";
 import type { HostFacts } from "../host.ts";
-import type { ChildOp, ExecPlan, ExecStep, NamespaceType, ParentOp, Plan, PlanNamespace } from "../plan/types.ts";
+import type { ChildOp, ExecPlan, ExecStep, NamespaceType, ParentOp, Plan, PlanNamespace, TeardownOp } from "../plan/types.ts";
 import { checkSpec } from "../validate/spec.ts";
 import { checkSysctl } from "../validate/sysctl.ts";
 import { cgroupOps } from "./cgroups.ts";
@@ -37,8 +37,10 @@ export interface CompileOptions {
   noPivot?: boolean;
   /** Keep the caller's session keyring. */
   noNewKeyring?: boolean;
-  /** The caller runs the hooks that come after the container's start and removal (poststart, poststop); else they are refused. */
+  /** The caller itself runs the hooks that come after the container's start and removal (poststart, poststop). */
   outerHooks?: boolean;
+  /** The network namespace that is joined by its path is this process's own: its sysctls are the host's. */
+  joinsHostNetwork?: boolean;
   /** Gets what was asked for and is left out, one sentence each. */
   warn?: (message: string) => void;
 }
@@ -47,7 +49,7 @@ export function compile(spec: OciSpec, options: CompileOptions): Plan {
   const linux = spec.linux ?? {};
   const namespaces = compileNamespaces(linux, options.netnsFd);
   const own = new Set(namespaces.map(({ type }) => type));
-  checkSpec({ spec, linux, host: options.host, own, outerHooks: options.outerHooks ?? false });
+  checkSpec({ spec, linux, host: options.host, own });
   if (spec.process === undefined) throw invalidParameter("process is missing, the container has nothing to run");
   const groups = containerGroups(options.host.cgroups, linux.cgroupsPath, options.id);
   return {
@@ -56,7 +58,7 @@ export function compile(spec: OciSpec, options: CompileOptions): Plan {
     parent: parentOps(spec, namespaces),
     child: childOps({ spec, linux, options, namespaces, own, groups }),
     exec: compileExecStep(spec.process, { spec, options, createCwd: true }),
-    teardown: groups.map(({ path }) => ({ op: "cgroupRemove", path })),
+    teardown: [...groups.map(({ path }): TeardownOp => ({ op: "cgroupRemove", path })), ...(options.outerHooks ? [] : hookOps(spec, ["poststop"], options))],
   };
 }
 
@@ -128,7 +130,7 @@ function childOps(input: ChildInput): ChildOp[] {
     ...mountOps(mounts, context),
     ...deviceOps(linux.devices ?? [], mounts, options.host),
     ...consoleOps(spec, options),
-    ...hookOps(spec, options),
+    ...hookOps(spec, ["prestart", "createRuntime", "createContainer", "startContainer", ...(options.outerHooks ? [] : ["poststart" as const])], options),
     { op: "pivotRoot", mode: options.noPivot ? "moveMount" : "pivot" },
     ...(propagation ? [{ op: "rootfsPropagation" as const, propagation: propagation.type, recursive: propagation.recursive }] : []),
     ...identityOps(input),
@@ -138,11 +140,12 @@ function childOps(input: ChildInput): ChildOp[] {
   ];
 }
 
-function identityOps({ spec, linux, own }: ChildInput): ChildOp[] {
+function identityOps({ spec, linux, own, options }: ChildInput): ChildOp[] {
+  const sysctlOwners = new Set([...own].filter((type) => type !== "network" || !options.joinsHostNetwork));
   const ops: ChildOp[] = [];
   if (spec.hostname) ops.push({ op: "hostname", name: spec.hostname });
   if (spec.domainname) ops.push({ op: "domainname", name: spec.domainname });
-  for (const [name, value] of Object.entries(linux.sysctl ?? {})) ops.push({ op: "sysctl", name: checkSysctl(name, value, own), value });
+  for (const [name, value] of Object.entries(linux.sysctl ?? {})) ops.push({ op: "sysctl", name: checkSysctl(name, value, sysctlOwners), value });
   return ops;
 }
 

@@ -1,14 +1,16 @@
-/** Hooks that run while a container is made (runtime-spec, "POSIX-platform Hooks"), with the state that they read. */
+/** Hooks (runtime-spec, "POSIX-platform Hooks") with the state that they read. The executor knows by the stage when and in
+ *  whose namespaces each runs. */
 import type { OciSpec } from "../../lib/oci-spec.ts";
-import type { ChildOp } from "../plan/types.ts";
+import type { HookOp } from "../plan/types.ts";
 
-/** In the order in which they run; the first two in the host's namespaces, the others in the container's. */
-const stages = ["prestart", "createRuntime", "createContainer", "startContainer"] as const;
+type Stage = keyof NonNullable<OciSpec["hooks"]>;
 
-export function hookOps(spec: OciSpec, { id, bundle }: { id: string; bundle?: string }): ChildOp[] {
+const statuses: Record<Stage, string> = { prestart: "creating", createRuntime: "creating", createContainer: "creating", startContainer: "created", poststart: "running", poststop: "stopped" };
+
+export function hookOps(spec: OciSpec, stages: readonly Stage[], { id, bundle }: { id: string; bundle?: string }): HookOp[] {
   return stages.flatMap((stage) =>
-    (spec.hooks?.[stage] ?? []).map(({ path, args = [path], env = [], timeout = 0 }): ChildOp => {
-      const state = { ociVersion: spec.ociVersion, id, status: stage === "startContainer" ? "created" : "creating", pid: 0, bundle: bundle ?? "", annotations: spec.annotations ?? {} };
+    (spec.hooks?.[stage] ?? []).map(({ path, args = [path], env = [], timeout = 0 }): HookOp => {
+      const state = { ociVersion: spec.ociVersion, id, status: statuses[stage], pid: 0, bundle: bundle ?? "", annotations: spec.annotations ?? {} };
       return { op: "hook", path, args, env, timeoutSeconds: timeout, stage, state: JSON.stringify(state) };
     }),
   );

@@ -85,7 +85,19 @@ export type ChildOp =
   /** Through a detached, type-checked proc mount, never by a path in the container. `name` with slashes. */
   | { op: "sysctl"; name: string; value: string }
   | { op: "timeOffsets"; text: string }
-  | { op: "hook"; path: string; args: string[]; env: string[]; timeoutSeconds: number; stage: string; /** The state that the hook reads, JSON; the first `"pid":0` in it becomes the pid of init. */ state?: string };
+  /** By its stage: prestart and createRuntime in the shim, createContainer here, startContainer before the exec, poststart in the shim after it. */
+  | HookOp;
+
+export type HookOp = {
+  op: "hook";
+  path: string;
+  args: string[];
+  env: string[];
+  timeoutSeconds: number;
+  stage: string;
+  /** The state that the hook reads, JSON; the first `"pid":0` in it becomes the pid of init. */
+  state?: string;
+};
 
 /** The process itself; also what `exec` sends for a further process, with `join` on. */
 export interface ExecStep {
@@ -122,4 +134,4 @@ export interface ExecPlan {
   exec: ExecStep;
 }
 
-export type TeardownOp = { op: "cgroupRemove"; path: string };
+export type TeardownOp = { op: "cgroupRemove"; path: string } | HookOp;

@@ -10,7 +10,6 @@ export interface CheckContext {
   host: HostFacts;
   /** Namespaces that are not the host's: new or joined. */
   own: ReadonlySet<OciNamespaceType>;
-  outerHooks: boolean;
 }
 
 type Check = (context: CheckContext) => void;
@@ -59,9 +58,8 @@ const checks: Record<string, Check> = {
   labels: ({ linux, host }) => {
     if (linux.mountLabel && !host.selinux) throw invalidParameter("linux.mountLabel is given, but SELinux is not enabled on this machine");
   },
-  hooks: ({ spec, outerHooks }) => {
+  hooks: ({ spec }) => {
     for (const [name, hooks] of Object.entries(spec.hooks ?? {})) {
-      if (hooks?.length && !outerHooks && (name === "poststart" || name === "poststop")) throw notImplemented(`hooks.${name} is not supported here`);
       hooks?.forEach(({ path, timeout }, index) => {
         if (!path.startsWith("/") || path.includes("\0")) throw invalidParameter(`hooks.${name}[${index}].path ${JSON.stringify(path)} is not an absolute path`);
         if (timeout !== undefined && timeout <= 0) throw invalidParameter(`hooks.${name}[${index}].timeout ${timeout} is not above 0`);
