@@ -139,12 +139,20 @@ export async function withEngine(body: (engine: Engine) => Promise<void>, option
 /** The parent of all containers' groups, and the launcher, which outlives the daemon. */
 const stays = /^cgroup [^/]+\/gantry$|^process \S+\/gantry-shim launcher /;
 
+/** What is still there three seconds later: the kernel takes network namespaces apart behind everyone's back. */
+async function leftovers(engine: Engine): Promise<string[]> {
+  for (const end = Date.now() + 3000; ; await delay(50)) {
+    const left = engine.machine.inventory().filter((item) => !stays.test(item));
+    if (left.length === 0 || Date.now() > end) return left;
+  }
+}
+
 /** Ends the daemon and its machine; throws if the daemon left anything behind although all containers were removed. */
 export async function endEngine(engine: Engine): Promise<void> {
   try {
     for (const { Id } of await engine.api.json("GET", "/containers/json", { query: { all: true } })) await engine.api.json("DELETE", `/containers/${Id}`, { query: { force: true } });
     await engine.stop();
-    const left = engine.program === "gantryd" ? engine.machine.inventory().filter((item) => !stays.test(item)) : [];
+    const left = engine.program === "gantryd" ? await leftovers(engine) : [];
     if (left.length > 0) throw new Error(`gantryd left behind:\n  ${left.join("\n  ")}\n${engine.log().slice(-2000)}`);
   } finally {
     engine.api.close();

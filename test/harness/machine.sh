@@ -2,7 +2,7 @@
 # A throw-away machine made of namespaces: machine.sh NAME FOLDER. Whatever runs inside ends with it.
 #
 #   net     lo, and eth0 10.231.0.2/24 with a gateway 10.231.0.1 (a namespace of its own, /run/netns/gateway)
-#   pid     killing the holder (PID 1 inside) kills everything
+#   pid     killing the holder (PID 1 inside) kills everything; it dies with the test's process
 #   mount   private: tmpfs on /run, /var/lib/gantry on FOLDER, sysfs of this net namespace
 #   cgroup  of each v1 hierarchy only the group NAME is seen, as its root
 #
@@ -23,7 +23,7 @@ if [ "${3-}" != inside ]; then
       echo $$ >"$group/cgroup.procs"
     done
   fi
-  exec unshare --mount --net --pid --cgroup --fork --kill-child --propagation private "$0" "$name" "$folder" inside
+  exec setpriv --pdeathsig KILL unshare --mount --net --pid --cgroup --fork --kill-child --propagation private "$0" "$name" "$folder" inside
 fi
 
 mount -t proc proc /proc
