@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
+import { silentLogger } from "../core/logger.ts";
 import { conflict, GantryError, notModified } from "../lib/errors.ts";
+import { Connections } from "./connections.ts";
 import { type Call, type Route, sendEmpty, sendJson } from "./route.ts";
+import { ApiServer } from "./server.ts";
 import { serve } from "./testing/harness.ts";
+import { RawClient } from "./testing/raw-client.ts";
 
 const routes: Route[] = [
   { method: "GET", path: "/version", handler: (call) => sendJson(call, 200, { v: call.version, q: call.query.get("q") }) },
@@ -132,4 +139,35 @@ test("the signal tells that the client went away", async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   client.socket.destroy();
   await seen.promise;
+});
+
+test("closing ends streams at once and waits for answers", async () => {
+  const served: string[] = [];
+  const folder = await mkdtemp(join(tmpdir(), "gantry-close-"));
+  const path = join(folder, "s.sock");
+  const slow = async ({ res }: Call): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    served.push("slow");
+    res.end("done");
+  };
+  const server = new ApiServer({
+    routes: [
+      { method: "GET", path: "/slow", handler: slow },
+      { method: "GET", path: "/stream", handler: ({ res }) => void res.write("begun") },
+      { method: "POST", path: "/taken", handler: (call) => void call.hijack("x/y").write("begun") },
+    ],
+    connections: new Connections({ waiting: 10, total: 20 }),
+    log: silentLogger,
+    serverVersion: "1",
+    experimental: false,
+    minimumVersion: () => "1.24",
+  });
+  await server.listen({ listen: { path } });
+  const clients = ["GET /slow", "GET /stream", "POST /taken"].map((line) => new RawClient({ path }).send(`${line} HTTP/1.1\r\nHost: x\r\n\r\n`));
+  await Promise.all(clients.slice(1).map((client) => client.until("begun")));
+  const begin = performance.now();
+  await server.close(5000);
+  assert.ok(performance.now() - begin < 2000);
+  assert.match(await (clients[0] as RawClient).untilEnd(), /done$/);
+  await rm(folder, { recursive: true });
 });

@@ -61,6 +61,9 @@ export class ApiServer {
   readonly #options: ApiOptions;
   readonly #router: Router;
   readonly #servers: Server[] = [];
+  /** Requests whose answer is not complete, or whose connection was taken over. */
+  readonly #open = new Set<ServerResponse>();
+  #closing = false;
 
   constructor(options: ApiOptions) {
     this.#options = options;
@@ -84,6 +87,7 @@ export class ApiServer {
 
   /** Accepts no more. Streams are cut, other requests under way get `graceMilliseconds` to end. */
   async close(graceMilliseconds: number): Promise<void> {
+    this.#closing = true;
     const closed = Promise.all(this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
     this.#options.connections.closeWaiting();
     this.#options.connections.closeStreams();
@@ -139,10 +143,14 @@ export class ApiServer {
     connections.serving(socket, () => isEndless(req, res));
     const ended = this.#options.onRequest?.();
     res.once("finish", () => {
-      connections.answered(socket);
+      if (this.#closing) socket.end(() => socket.destroy());
+      else connections.answered(socket);
       if (!req.complete) expectBodyEnd(req);
     });
-    if (ended !== undefined) endOnce(req, res, ended);
+    endOnce(req, res, () => {
+      this.#open.delete(res);
+      ended?.();
+    });
     boundHalfOpen(req, res);
     boundPauses(req);
     const path = req.url ?? "/";
