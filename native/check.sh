@@ -27,11 +27,8 @@ target fuzz_shim wire plan message loop streams logfile failure processes reques
 target fuzz_log logfile failure wire
 target fuzz_identity identity root wire failure
 target fuzz_tar ../addon/archive_tar ../addon/archive_tar_pax ../addon/archive_extract_path
-cc $flags -o fuzz_tar "$here/fuzz/fuzz_tar.c" "$here/addon/archive_tar.c" "$here/addon/archive_tar_pax.c" "$here/addon/archive_extract_path.c" &
-builds="$builds $!"
 for build in $builds; do wait "$build"; done
 
 for name in fuzz_plan fuzz_launcher fuzz_shim fuzz_log fuzz_identity fuzz_tar; do
   "./$name" "$seconds" "$here/fuzz/seeds/${name#fuzz_}" ${SEED:-}
 done
-./fuzz_tar "$seconds" ${SEED:-}
