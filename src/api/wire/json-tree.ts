@@ -40,8 +40,7 @@ class Parser {
     if (this.#at === this.#text.length) throw new Error("EOF");
     const value = this.#value(0);
     this.#skipSpace();
-    const next = this.#text[this.#at];
-    if (next !== undefined && next !== "]" && next !== "}") throw new UnexpectedContent();
+    if (this.#at !== this.#text.length) throw new UnexpectedContent();
     return value;
   }
 
