@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "copy.h"
 #include "executor.h"
 #include "idmap.h"
 #include "root.h"
@@ -220,13 +221,25 @@ static int new_mount(struct context *c, int fs, const struct op *op) {
   return mount < 0 ? fail_errno(&c->failure, "fsmount", op->target) : mount;
 }
 
+/* What the mount is about to cover; nothing when that is not there. */
+static int copy_up(struct context *c, int mount, const char *target) {
+  int covered = root_open(c->root, target, O_RDONLY | O_DIRECTORY);
+  if (covered < 0) return 0;
+  int error = copy_tree(covered, mount);
+  close(covered);
+  return error ? fail(&c->failure, -error, "copyUp", target) : 0;
+}
+
 int run_mount(struct context *c, const struct op *op) {
-  if (op->copy_up) return fail(&c->failure, ENOTSUP, "copyUp", op->target);
   int fs = fsopen(op->fstype, FSOPEN_CLOEXEC);
   if (fs < 0) return fail_errno(&c->failure, "fsopen", op->fstype);
   int mount = new_mount(c, fs, op);
   close(fs);
   if (mount < 0) return -1;
+  if (op->copy_up && copy_up(c, mount, op->target)) {
+    close(mount);
+    return -1;
+  }
   int at = op->no_links ? root_plain_directory(c->root, op->target) : root_make(c->root, op->target, op->create, op->mode == MODE_ABSENT ? 0755 : op->mode);
   int error = attach_at(c, mount, at, op->target) || apply_propagations(c, mount, op);
   close(mount);

@@ -125,6 +125,18 @@ test("a tmpfs takes the mode of the folder it covers, or 1777", { skip }, () => 
   assert.equal(bundle.run("stat -c %a /private /fresh", { mounts }), "700\n1777\n");
 });
 
+test("a tmpfs with tmpcopyup begins with what it covers", { skip }, () => {
+  using bundle = new Bundle();
+  const covered = join(bundle.rootfs, "covered");
+  mkdirSync(join(covered, "deep/er"), { recursive: true });
+  writeFileSync(join(covered, "deep/file"), "content", { mode: 0o640 });
+  symlinkSync("/etc/nowhere", join(covered, "link"));
+  chownSync(join(covered, "deep/file"), 7, 8);
+  const mounts = [...defaultMounts, { destination: "/covered", type: "tmpfs", options: ["tmpcopyup", "ro"] }];
+  const output = bundle.run("cat /covered/deep/file; stat -c ' %a %u %g' /covered/deep/file; readlink /covered/link; ls -d /covered/deep/er; touch /covered/x 2>&1; true", { mounts });
+  assert.deepEqual(output.trim().split("\n"), ["content 640 7 8", "/etc/nowhere", "/covered/deep/er", "touch: /covered/x: Read-only file system"]);
+});
+
 test("links in the root file system do not lead mounts, masks and devices out of it", { skip }, () => {
   using bundle = new Bundle();
   const canary = join(bundle.folder, "canary");
