@@ -83,18 +83,18 @@ const prelude = `
 `;
 
 test("too little disk for an archive: refused before the disk is full, and the store goes on", () => {
-  const said = onSmallDisk("300m", `${prelude}
+  const said = onSmallDisk("60m", `${prelude}
     const bench = openBench({ dir: process.env.DIR });
     await load(bench, bytes).catch(message);
     await bench.images.collect();
     await bench.snapshotter.settled();
     console.log(bench.content.list().length, bench.snapshotter.list().length, bench.images.count());
   `, { big: "1" });
-  assert.match(said, /^system: invalid archive: archive is larger than allowed.*\n0 0 0\n$/);
+  assert.match(said, /^system: invalid archive: no space left on device: archive is larger than allowed.*\n0 0 0\n$/);
 });
 
 test("a full disk gives a clear error and a store that goes on", () => {
-  const said = onSmallDisk("300m", `${prelude}
+  const said = onSmallDisk("20m", `${prelude}
     const bench = openBench({ dir: process.env.DIR });
     await load(bench, bytes);
     execFileSync("sh", ["-c", "cat /dev/zero > $DIR/fill 2>/dev/null || true"]);
@@ -106,12 +106,12 @@ test("a full disk gives a clear error and a store that goes on", () => {
     await bench.snapshotter.prepare("d", bench.images.resolve("x:1").chainId);
     console.log(bench.images.resolve("x:1").ref);
   `);
-  assert.match(said, /No space left on device|no space left on device|larger than allowed/);
+  assert.match(said, /no space left on device/i);
   assert.match(said, /x:1\n$/);
 });
 
 test("read-only stores give clear errors, and what is there can be read", () => {
-  const said = onSmallDisk("400m", `${prelude}
+  const said = onSmallDisk("20m", `${prelude}
     const bench = openBench({ dir: process.env.DIR });
     await load(bench, bytes);
     await bench.snapshotter.settled();

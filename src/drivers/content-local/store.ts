@@ -14,8 +14,9 @@ import { ArchiveStream, extract, linkFile, openDirectory, openInRoot, syncFileSy
 import type { ArchiveResult } from "../../sys/archive.ts";
 import { Trash } from "../../sys/trash.ts";
 
-/** What an archive must leave free on the disk. */
+/** What an archive must leave free on the disk: this much, or a share of a small one. */
 const reservedBytes = 256 << 20;
+const reservedShare = 0.02;
 const layerFlags = extract.owner | extract.xattrs | extract.devices;
 
 export class LocalContent implements ContentStore {
@@ -199,8 +200,8 @@ export class LocalContent implements ContentStore {
   }
 
   #freeBytes(): number {
-    const { bavail, bsize } = statfsSync(this.#dir);
-    return Math.max(0, bavail * bsize - reservedBytes);
+    const { bavail, blocks, bsize } = statfsSync(this.#dir);
+    return Math.max(0, Math.floor(bavail * bsize - Math.min(reservedBytes, blocks * bsize * reservedShare)));
   }
 
   #open(digest: Digest): number {
@@ -260,5 +261,8 @@ function compressionOf(fd: number): UnpackedBlob["compression"] {
 }
 
 function explained(what: string, error: unknown): GantryError {
-  return error instanceof GantryError ? error : systemError(`${what}: ${messageOf(error)}`, error);
+  if (error instanceof GantryError) return error;
+  /* The budget of bytes is what the disk has room for. */
+  const full = (error as NodeJS.ErrnoException).code === "E2BIG" && messageOf(error).startsWith("archive is larger");
+  return systemError(`${what}: ${full ? "no space left on device: " : ""}${messageOf(error)}`, error);
 }
