@@ -10,7 +10,7 @@ test("specifiers, with this machine's parts for those left out", () => {
     ["linux", "linux/amd64"],
     ["arm64", "linux/arm64"],
     ["linux/aarch64", "linux/arm64"],
-    ["linux/arm64/v8", "linux/arm64"],
+    ["linux/arm64/v8", "linux/arm64/v8"],
     ["linux/armhf", "linux/arm/v7"],
     ["Linux/X86_64/V3", "linux/amd64/v3"],
     ["windows/amd64", "windows/amd64"],
