@@ -132,11 +132,22 @@ static int keep_teardown(void) {
   return shim.cgroups.items ? 0 : -ENOMEM;
 }
 
-/* What a further process enters: everything but namespaces that are the host's. */
-static uint32_t exec_namespaces(const struct plan *plan) {
-  uint32_t mask = 0;
-  for (uint32_t i = 0; i < plan->namespace_count; i++) mask |= 1u << plan->namespaces[i].type;
-  return mask;
+/* What the id 0 of a namespace with these maps ("inside outside count" lines) is outside. */
+static uint32_t mapped_root(const char *map) {
+  for (unsigned inside, outside; map && sscanf(map, "%u %u", &inside, &outside) == 2;) {
+    if (inside == 0) return outside;
+    map = strchr(map, '\n');
+    if (map) map++;
+  }
+  return 0;
+}
+
+static struct owner plan_owner(const struct plan *plan) {
+  for (uint32_t i = 0; i < plan->parent.count; i++) {
+    const struct op *op = &plan->parent.items[i];
+    if (op->code == OP_ID_MAPS) return (struct owner){mapped_root(op->uid_map), mapped_root(op->gid_map)};
+  }
+  return (struct owner){0, 0};
 }
 
 /* ---- steps ---- */
@@ -167,7 +178,7 @@ static int open_log(const struct create_request *request, struct failure *failur
 static int start_init(const struct create_request *request, struct failure *failure) {
   struct process *init = &shim.init;
   int child[3];
-  int error = open_streams(init, request->in, true, child);
+  int error = open_streams(init, &shim.owner, request->in, true, child);
   if (error) return fail(failure, -error, "stdio", "");
   init->spawn = (struct spawn){
       .plan = shim.plan,
@@ -200,7 +211,7 @@ static int run_steps(const struct create_request *request, struct failure *failu
   init->terminal = request->terminal;
   init->stdin_once = request->stdin_once;
   shim.private_pids = has_private_pids(shim.plan);
-  shim.exec_namespaces = exec_namespaces(shim.plan);
+  shim.owner = plan_owner(shim.plan);
   timings_start(&host_timings, request->trace);
   if (request->trace) init->timings = &host_timings;
   if (make_folder(request, failure)) return -1;

@@ -69,8 +69,12 @@ struct process {
   struct process *next;
 };
 
-/* Makes pipes for the streams; their other ends go to `child`. 0 or -errno. */
-int open_streams(struct process *process, bool in, bool out, int child[3]);
+/* Makes pipes for the streams, which belong to `owner`; their other ends go to `child`. 0 or -errno. */
+struct owner {
+  uid_t uid;
+  gid_t gid;
+};
+int open_streams(struct process *process, const struct owner *owner, bool in, bool out, int child[3]);
 /* The pty's master, made by the process itself. */
 void set_terminal(struct process *process, int master);
 /* Takes over `socket`. */

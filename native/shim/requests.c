@@ -202,7 +202,7 @@ static struct process *new_exec(const struct exec_request *request) {
 
 static int spawn_exec_process(struct process *process, const struct exec_request *request, const struct exec_plan *plan, struct failure *failure) {
   int child[3];
-  int error = open_streams(process, request->in, request->attach, child);
+  int error = open_streams(process, &shim.owner, request->in, request->attach, child);
   process->spawn = (struct spawn){
       .exec_plan = plan,
       .init_pidfd = shim.init.pidfd,
@@ -270,7 +270,6 @@ static void request_status(struct call *call) {
   write_u32(&writer, (uint32_t)init->pid);
   write_u64(&writer, init->started_at);
   write_u8(&writer, init->terminal);
-  write_u32(&writer, shim.exec_namespaces);
   write_exit(&writer, init);
   uint32_t count = 0;
   for (struct process *process = shim.execs; process && count < 64; process = process->next) count++;

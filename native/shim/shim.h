@@ -34,7 +34,8 @@ struct shim {
   bool private_pids;
   struct strings cgroups;
   struct ops teardown;
-  uint32_t exec_namespaces;
+  /* The host's ids of the container's root. */
+  struct owner owner;
   uint64_t oom_kills_before;
   bool oom_killed;
   /* Exit of init is being told: waits for the end of its output, at most until `deadline`. */

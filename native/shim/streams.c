@@ -343,7 +343,14 @@ static int open_input(struct process *process, int *child) {
   return 0;
 }
 
-int open_streams(struct process *process, bool in, bool out, int child[3]) {
+/* The root of a user namespace can pass on only what belongs to it. */
+static int own_pipes(const struct owner *owner, const int child[3]) {
+  for (int i = 0; i < 3 && (owner->uid || owner->gid); i++)
+    if (child[i] >= 0 && fchown(child[i], owner->uid, owner->gid)) return -errno;
+  return 0;
+}
+
+int open_streams(struct process *process, const struct owner *owner, bool in, bool out, int child[3]) {
   process->input = (struct source){.fd = -1, .ready = input_ready};
   process->out.source.fd = process->err.source.fd = process->terminal_peer = -1;
   child[0] = child[1] = child[2] = -1;
@@ -351,7 +358,7 @@ int open_streams(struct process *process, bool in, bool out, int child[3]) {
   int error = in ? open_input(process, &child[0]) : 0;
   if (!error && out) error = open_output(process, &process->out, 1, &child[1]);
   if (!error && out) error = open_output(process, &process->err, 2, &child[2]);
-  return error;
+  return error ? error : own_pipes(owner, child);
 }
 
 void set_terminal(struct process *process, int master) {

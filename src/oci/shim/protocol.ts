@@ -175,8 +175,6 @@ function readStatus(r: ByteReader): ShimStatus {
   const pid = r.u32();
   const startedAt = r.u64();
   const terminal = r.bool();
-  // The mask of namespaces, for whoever reads the socket without the configuration.
-  r.u32();
   const exit = readExit(r);
   const execs = r.list(() => {
     // Reading order is the message's order.
