@@ -1,4 +1,5 @@
 /** Writing and reading of the little-endian, length-prefixed form that plans and shim messages have; native/shim/wire.h is its counterpart. */
+import { invalidParameter } from "../../lib/errors.ts";
 
 const encoder = new TextEncoder();
 
@@ -40,9 +41,9 @@ export class ByteWriter {
     this.#buffer.writeBigUInt64LE(BigInt.asUintN(64, value), at);
   }
 
-  /** A string that C reads in place. Throws when it has a zero byte inside. */
+  /** A string that C reads in place. Throws invalid-parameter when it has a zero byte inside. */
   string(value: string): void {
-    if (value.includes("\0")) throw new RangeError(`a zero byte in ${JSON.stringify(value)}`);
+    if (value.includes("\0")) throw invalidParameter(`a zero byte in ${JSON.stringify(value)}`);
     const most = value.length * 3;
     const at = this.#room(4 + most + 1);
     const { written } = encoder.encodeInto(value, this.#buffer.subarray(at + 4, at + 4 + most));

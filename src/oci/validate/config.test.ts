@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { GantryError } from "../../lib/errors.ts";
 import { parseConfig, parseProcess } from "./config.ts";
 
 /** Beside the checkout, where the reference material is kept; it is no part of the project. */
@@ -45,7 +46,8 @@ test("names of JavaScript's own objects are data", () => {
 });
 
 test("nesting of a million levels is refused, not a crash", () => {
-  assert.throws(() => parseConfig(`{"ociVersion":"1.0.0","x":${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}}`));
+  const deep = `${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}`;
+  for (const name of ["x", "hostname"]) assert.throws(() => parseConfig(`{"ociVersion":"1.0.0","${name}":${deep}}`), GantryError);
 });
 
 test("a process file of exec", () => {

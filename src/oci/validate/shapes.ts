@@ -5,11 +5,21 @@ import { invalidParameter } from "../../lib/errors.ts";
 export type Shape<Value> = (value: unknown, where: string) => Value;
 
 function mismatch(value: unknown, where: string, wanted: string): never {
-  const shown = typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? "nothing").slice(0, 80);
-  throw invalidParameter(`${where} must be ${wanted}, not ${shown}`);
+  throw invalidParameter(`${where} must be ${wanted}, not ${shown(value)}`);
 }
 
-export const text: Shape<string> = (value, where) => (typeof value === "string" ? value : mismatch(value, where, "a string"));
+/** Lists and objects may be of any depth, so they are only named. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 80));
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
+/** The kernel's strings end at a NUL. */
+export const text: Shape<string> = (value, where) => {
+  if (typeof value !== "string") return mismatch(value, where, "a string");
+  return value.includes("\0") ? mismatch(value, where, "a string without NUL") : value;
+};
 export const flag: Shape<boolean> = (value, where) => (typeof value === "boolean" ? value : mismatch(value, where, "true or false"));
 
 /** Numbers above 2^53 are rounded: where that matters the value means "no limit". */
@@ -40,7 +50,7 @@ export function list<Item>(item: Shape<Item>): Shape<Item[]> {
 
 export function mapOf<Value>(shape: Shape<Value>): Shape<Record<string, Value>> {
   return (value, where) => {
-    const entries = Object.entries(members(value, where)).map(([key, one]) => [key, shape(one, `${where}.${key}`)] as const);
+    const entries = Object.entries(members(value, where)).map(([key, one]) => [text(key, `a name in ${where}`), shape(one, `${where}.${key}`)] as const);
     return Object.fromEntries(entries);
   };
 }

@@ -1,0 +1,95 @@
+/** Any change to a configuration gives a plan or an error of ours that says what is wrong: never a crash. */
+import { test } from "node:test";
+import fc from "fast-check";
+import * as defaults from "../../core/oci-defaults.ts";
+import { GantryError } from "../../lib/errors.ts";
+import { exampleSpec } from "../cli/spec.ts";
+import type { HostFacts } from "../host.ts";
+import { encodePlan } from "../plan/encode.ts";
+import { parseConfig } from "../validate/config.ts";
+import { compile } from "./compile.ts";
+
+const host: HostFacts = {
+  architecture: "x86_64",
+  kernelRelease: "6.18.0",
+  capabilities: (1n << 41n) - 1n,
+  namespaces: new Set(["pid", "net", "mnt", "ipc", "uts", "user", "cgroup", "time"]),
+  cgroups: { mode: "v2", hierarchies: [{ version: 2, mountpoint: "/sys/fs/cgroup", controllers: ["cpu", "memory", "pids", "io", "hugetlb", "cpuset", "rdma"], ownPath: "/" }], files: new Set(["io.bfq.weight"]) },
+  apparmor: true,
+  selinux: true,
+  kcore: true,
+};
+
+/** A configuration in which every member is there, so that every one gets changed. */
+const full = {
+  ...exampleSpec(),
+  hostname: "h",
+  domainname: "d",
+  annotations: { a: "b" },
+  hooks: { prestart: [{ path: "/x", args: ["x"], env: ["A=b"], timeout: 5 }] },
+  process: {
+    ...exampleSpec().process,
+    consoleSize: { width: 1, height: 2 },
+    user: { uid: 1, gid: 2, umask: 18, additionalGids: [3] },
+    apparmorProfile: "p",
+    selinuxLabel: "l",
+    oomScoreAdj: 1,
+    scheduler: { policy: "SCHED_OTHER", nice: 1, flags: ["SCHED_FLAG_RECLAIM"] },
+    ioPriority: { class: "IOPRIO_CLASS_BE", priority: 1 },
+  },
+  linux: {
+    ...exampleSpec().linux,
+    devices: [{ path: "/dev/fuse", type: "c", major: 10, minor: 229, fileMode: 438, uid: 0, gid: 0 }],
+    resources: {
+      devices: [...defaults.defaultDeviceRules],
+      memory: { limit: 1, swap: 2, reservation: 1 },
+      cpu: { shares: 1, quota: 1, period: 1, cpus: "0", mems: "0" },
+      pids: { limit: 1 },
+      blockIO: { weight: 10, weightDevice: [{ major: 1, minor: 1, weight: 10 }], throttleReadBpsDevice: [{ major: 1, minor: 1, rate: 1 }] },
+      hugepageLimits: [{ pageSize: "2MB", limit: 1 }],
+      rdma: { a: { hcaHandles: 1 } },
+      unified: { "memory.high": "1" },
+    },
+    sysctl: { "net.a": "1" },
+    seccomp: { defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86"], flags: [], syscalls: [{ names: ["read"], action: "SCMP_ACT_ERRNO", errnoRet: 1, args: [{ index: 0, value: 1, valueTwo: 2, op: "SCMP_CMP_EQ" }] }] },
+    rootfsPropagation: "slave",
+    personality: { domain: "LINUX", flags: [] },
+  },
+};
+
+type Path = (string | number)[];
+const paths = (value: unknown, path: Path = []): Path[] => [
+  ...(path.length > 0 ? [path] : []),
+  ...(typeof value === "object" && value !== null ? Object.entries(value).flatMap(([key, one]) => paths(one, [...path, Array.isArray(value) ? Number(key) : key])) : []),
+];
+
+function changed(path: Path, value: unknown): string {
+  const copy = JSON.parse(JSON.stringify(full)) as Record<string | number, unknown>;
+  const parent = path.slice(0, -1).reduce<Record<string | number, unknown>>((at, key) => at[key] as Record<string | number, unknown>, copy);
+  parent[path.at(-1)!] = value;
+  return JSON.stringify(copy);
+}
+
+const odd = fc.oneof(
+  fc.constantFrom(null, "", "\0", "/", "..", "constructor", "__proto__", "a=b", "rbind,ro", -1, 0, 1.5, 2 ** 32, 2 ** 53, 1e300, true, [], {}, [null], [[]], [{}], { a: {} }),
+  fc.string(),
+  fc.integer(),
+  fc.jsonValue(),
+);
+
+test("every member with any value: a plan, or an error of ours", () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...paths(full)), odd, (path, value) => {
+      try {
+        encodePlan(compile(parseConfig(changed(path, value)), { id: "c", host, bundle: "/b" }));
+      } catch (error) {
+        if (!(error instanceof GantryError)) throw error;
+      }
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test("the configuration itself gives a plan", () => {
+  encodePlan(compile(parseConfig(JSON.stringify(full)), { id: "c", host, bundle: "/b" }));
+});
