@@ -96,7 +96,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
 }
 
 /** Tells the daemons of a machine apart by their data roots. */
-const daemonTag = (dataRoot: string): string => createHash("sha256").update(dataRoot).digest("hex").slice(0, 4);
+const daemonTag = (dataRoot: string): string => (createHash("sha256").update(dataRoot).digest().readUInt32BE(0) % 36 ** 4).toString(36).padStart(4, "0");
 
 /** A subnet that held the host's name servers would hide them. */
 function nameservers(path: string): IpPrefix[] {

@@ -245,6 +245,13 @@ real("a table without owner is restored within a second of a flush, or of the lo
   assert.equal(bench.warnings.length, 3, "healing is no loss of its own");
 });
 
+real("a foreign forward chain that drops is found among the kernel's, also of iptables", async () => {
+  await using bench = await machine();
+  inNamespace(bench.host, "nft add table ip filter; nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'");
+  await bench.driver.createNetwork(network("red0", 81));
+  assert.match(bench.warnings.join(), /chain FORWARD of table filter drops forwarded packets/);
+});
+
 real("leave waits for the namespace, and deletes the interface that something keeps alive", async () => {
   await using bench = await machine();
   const red = network("red0", 81);

@@ -33,7 +33,6 @@ export function createDepartures(kernel: NetworkKernel, warn: (message: string) 
 
   const schedule = (): void => {
     timer ??= setTimeout(() => void look(), delay);
-    timer.unref();
   };
 
   const look = async (): Promise<void> => {

@@ -1,5 +1,6 @@
 /** The driver against namespaces in memory: what it asks of the kernel, and what it leaves when the kernel refuses. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { networkDriverContract } from "../../core/network.contract.ts";
 import type { JoinRequest, NetworkSpec } from "../../core/network.ts";
@@ -7,6 +8,7 @@ import { codeOf } from "../../lib/errors.ts";
 import { formatPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
 import { FakeMachine } from "../../sys/netlink/fake.ts";
 import { createBridgeDriver } from "./driver.ts";
+import { hostInterfaceName } from "./endpoint.ts";
 import type { BridgeDriver, BridgeDriverOptions } from "./driver.ts";
 
 const TAG = "abcd";
@@ -109,9 +111,9 @@ test("join: a port of the bridge outside, address and default route inside, IPv6
   const { mac } = await driver.join(asked);
   assert.deepEqual([...mac], [2, 0x42, 172, 17, 0, 2]);
   const inside = machine.namespace(asked.sandbox.fd);
-  assert.deepEqual(inside.done, ["add veth eth0 with peer vethabcd2222222", "set link 2", "add address 172.17.0.2/16 to link 2", "add route to default via 172.17.0.1"]);
+  assert.deepEqual(inside.done, [`add veth eth0 with peer ${hostInterfaceName("vethabcd", "22".repeat(32))}`, "set link 2", "add address 172.17.0.2/16 to link 2", "add route to default via 172.17.0.1"]);
   assert.equal(inside.state.sysctls.get("net/ipv6/conf/default/disable_ipv6"), "1");
-  const port = (await machine.host.link("vethabcd2222222"))!;
+  const port = (await machine.host.link(hostInterfaceName("vethabcd", "22".repeat(32))))!;
   assert.equal(port.master, (await machine.host.link("docker0"))!.index);
   assert.equal(port.up, true);
   await driver.close();
@@ -125,6 +127,13 @@ test("where a new namespace has more than loopback, the interface gets a later i
   await driver.join(asked);
   assert.ok(machine.namespace(asked.sandbox.fd).done.includes("add address 172.17.0.2/16 to link 1000"));
   await driver.close();
+});
+
+test("host interfaces are named in fifteen bytes, by daemon and endpoint", () => {
+  assert.equal(hostInterfaceName("vethabcd", "00".repeat(32)), "vethabcd0000000");
+  const names = new Set(Array.from({ length: 2000 }, () => hostInterfaceName("vethabcd", randomBytes(32).toString("hex"))));
+  assert.equal(names.size, 2000);
+  for (const name of names) assert.match(name, /^vethabcd[0-9a-z]{7}$/);
 });
 
 test("a join that fails at any step leaves no interface", async () => {
@@ -162,13 +171,14 @@ test("recovery keeps the ports of known endpoints and prepared ones, and removes
   const { machine, driver } = open({ poolSize: 1 });
   await driver.createNetwork(spec());
   await driver.prepared();
-  for (const name of ["vethabcd3333333", "vethabcd4444444", "vethffff5555555"]) {
+  const [known, stale, foreign] = [hostInterfaceName("vethabcd", "33".repeat(32)), hostInterfaceName("vethabcd", "44".repeat(32)), "vethffff5555555"];
+  for (const name of [known, stale, foreign]) {
     await machine.host.apply([{ op: "addVeth", name, mtu: 1500, peer: { netns: machine.createSandbox().fd, name: "eth0" } }]);
   }
   const names = async () => (await machine.host.links()).filter(({ kind }) => kind === "veth").map(({ name }) => name);
   const prepared = (await names())[0]!;
   await driver.recover([{ networkId: ID, endpointId: "33".repeat(32) }]);
-  assert.deepEqual((await names()).sort(), ["vethabcd3333333", "vethffff5555555", prepared].sort());
+  assert.deepEqual((await names()).sort(), [known, foreign, prepared].sort());
   await driver.close();
 });
 
@@ -200,5 +210,16 @@ test("a lost table is restored and told of", async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(machine.host.transactions.length, before + 1);
   assert.match(warnings[0]!, /has been restored/);
+  await driver.close();
+});
+
+test("another program's chain that drops forwarded packets is warned of, once", async () => {
+  const { machine, driver, warnings } = open();
+  const chain = { family: 2, table: "filter", name: "FORWARD", hook: 2, priority: 0, policy: "drop" } as const;
+  machine.host.chains = [{ ...chain, policy: "accept", name: "other" }, { ...chain, hook: 1, name: "INPUT" }, { ...chain, family: 7, name: "bridge" }, { ...chain, table: "gantry-test" }, chain];
+  await driver.createNetwork(spec());
+  await driver.createNetwork(spec());
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0]!, /^chain FORWARD of table filter drops forwarded packets .* docker0$/);
   await driver.close();
 });

@@ -7,7 +7,7 @@ import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import { ensureBridge, ownerAlias } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { addressChanges, interfacePlan, macOf } from "./endpoint.ts";
+import { addressChanges, hostInterfaceName, interfacePlan, macOf } from "./endpoint.ts";
 import { keepFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
@@ -17,7 +17,7 @@ import type { PreparedPool } from "./prepared-pool.ts";
 
 export interface BridgeDriverOptions {
   kernel: NetworkKernel;
-  /** Four hexadecimal digits that tell this daemon's interfaces from another's. */
+  /** Four characters that tell this daemon's interfaces from another's. */
   tag: string;
   /** The name of the nftables table. */
   table: string;
@@ -59,7 +59,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const departures = createDepartures(kernel, warn);
   const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
   const prefix = `veth${tag}`;
-  const hostName = (endpointId: string): string => `${prefix}${endpointId.slice(0, 15 - prefix.length)}`;
+  const hostName = (endpointId: string): string => hostInterfaceName(prefix, endpointId);
   const find = (id: string): Network => {
     const network = networks.get(id);
     if (!network) throw notFound(`bridge network ${id} does not exist`);

@@ -9,6 +9,15 @@ import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 /** Interfaces made after this have no IPv6; loopback keeps ::1, as in Docker's containers. */
 export const QUIET_IPV6: readonly Sysctl[] = [{ name: "net/ipv6/conf/default/disable_ipv6", value: "1", optional: true }];
 
+/** IFNAMSIZ without the NUL. */
+const MAX_NAME = 15;
+
+/** As many digits of base 36 as there is room for: seven make two of ten thousand endpoints alike once in a thousand daemons. */
+export function hostInterfaceName(prefix: string, endpointId: string): string {
+  const digits = MAX_NAME - prefix.length;
+  return prefix + (BigInt(`0x${endpointId.slice(0, 16)}`) % 36n ** BigInt(digits)).toString(36).padStart(digits, "0");
+}
+
 export interface InterfacePlan {
   /** The host's end. */
   hostName: string;

@@ -4,7 +4,7 @@ import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
-import { firewallTransaction, removalTransaction } from "./firewall.ts";
+import { firewallTransaction, foreignDrops, removalTransaction } from "./firewall.ts";
 import type { FirewallNetwork, Ownership } from "./firewall.ts";
 
 export interface FirewallKeeper {
@@ -30,6 +30,7 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
   let watching: Promise<NetlinkWatch> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
+  let warnedOf = "";
 
   const commit = async (): Promise<void> => {
     if (ownership) return kernel.nft(firewallTransaction(table, networks, ownership));
@@ -65,12 +66,20 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
     );
   };
 
+  const warnOfDrops = async (): Promise<void> => {
+    const [drop] = foreignDrops(await kernel.baseChains(), table);
+    if (drop === undefined || drop === warnedOf) return;
+    warnedOf = drop;
+    warn(`${drop} drops forwarded packets that it does not know: containers may reach nothing, and not be reached, until it accepts what comes from and goes to ${networks.map(({ bridge }) => bridge).join(", ")}`);
+  };
+
   return {
     apply: async (wanted) => {
       networks = wanted;
       await commit();
       watching ??= kernel.watchTable(table.name, lost);
       await watching;
+      if (networks.length > 0) await warnOfDrops();
     },
     remove: async () => {
       closed = true;

@@ -9,8 +9,8 @@
  */
 import { ipToBytes, lastAddress, networkOf } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
-import { concatenation, ifname } from "../../sys/netlink/nftables.ts";
-import type { NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
+import { FAMILY, HOOK, concatenation, ifname } from "../../sys/netlink/nftables.ts";
+import type { NftBaseChain, NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
 import { ADDRESS_TYPE_LOCAL, CT_STATE, CT_STATUS_DNAT, VERDICT_REGISTER, hostWord, word } from "../../sys/netlink/nftables-expression.ts";
 import type { NftExpression } from "../../sys/netlink/nftables-expression.ts";
 
@@ -35,6 +35,12 @@ export function firewallTransaction(table: NftTable, networks: readonly Firewall
   const protection = ownership === "none" ? {} : { owner: true, persist: true };
   const clear: NftChange[] = [ownership === "claim" ? { op: "addTable", ...protection } : { op: "addTable" }, { op: "deleteTable" }, { op: "addTable", ...protection }];
   return { table, changes: [...clear, ...sets(), ...chains(), ...rules(), ...elements(networks)] };
+}
+
+/** Says which chains of others drop what our bridges forward: an accept in our table never beats a drop in another. */
+export function foreignDrops(chains: readonly NftBaseChain[], own: NftTable): string[] {
+  const ipv4 = [FAMILY.inet, FAMILY.ip] as number[];
+  return chains.filter(({ family, table, hook, policy }) => policy === "drop" && hook === HOOK.forward && ipv4.includes(family) && table !== own.name).map(({ table, name }) => `chain ${name} of table ${table}`);
 }
 
 export function removalTransaction(table: NftTable): NftTransaction {

@@ -2,7 +2,7 @@
 import { systemError } from "../../lib/errors.ts";
 import { formatPrefix } from "../../lib/ip.ts";
 import type { NetworkKernel, OpenNamespace, SandboxPlan } from "./kernel.ts";
-import type { NftTransaction } from "./nftables.ts";
+import type { NftBaseChain, NftTransaction } from "./nftables.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { describe } from "./rtnetlink.ts";
 import type { LinkReference, RouteChange } from "./rtnetlink.ts";
@@ -61,6 +61,8 @@ export class FakeKernel implements NetworkKernel {
   /** What was done, in order, as describe() words it. */
   readonly done: string[] = [];
   readonly transactions: NftTransaction[] = [];
+  /** Other programs' chains. */
+  chains: NftBaseChain[] = [];
   /** Fails what it gives an errno for. */
   failure: ((change: RouteChange | NftTransaction) => FakeErrno | undefined) | undefined;
   readonly netns: number;
@@ -125,6 +127,9 @@ export class FakeKernel implements NetworkKernel {
     const errno = this.failure?.(transaction);
     if (errno) throw refusal(errno, "change the firewall", 0);
     this.transactions.push(transaction);
+  }
+  async baseChains(): Promise<NftBaseChain[]> {
+    return this.chains;
   }
   async watchTable(_table: string, lost: () => void): Promise<{ close(): void }> {
     this.#lost.add(lost);

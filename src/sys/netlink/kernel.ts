@@ -5,7 +5,8 @@ import type { RouteChange } from "./rtnetlink.ts";
 import { RTNLGRP, dumpRequest, encodeRouteChange, linkRequest } from "./rtnetlink.ts";
 import { decodeAddress, decodeLink, decodeRoute } from "./rtnetlink-decode.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
-import type { NftTransaction } from "./nftables.ts";
+import { chainsRequest, decodeBaseChain } from "./nftables.ts";
+import type { NftBaseChain, NftTransaction } from "./nftables.ts";
 import { NftSession } from "./nftables-session.ts";
 import { Netns } from "./netns.ts";
 import { NEW_NAMESPACE, runSteps } from "./steps.ts";
@@ -43,6 +44,8 @@ export interface NetworkKernel {
   readSysctls(names: readonly string[]): Promise<(string | undefined)[]>;
   /** All or nothing. Always from the same socket, which owns the tables that ask for an owner. */
   nft(transaction: NftTransaction): Promise<void>;
+  /** Of all tables. */
+  baseChains(): Promise<NftBaseChain[]>;
   /** Called after somebody else removed the table or it was found missing. */
   watchTable(table: string, lost: () => void): Promise<NetlinkWatch>;
   /** Called after links came, went or changed; bursts may be one call. */
@@ -81,6 +84,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     writeSysctls: async (sysctls) => void (await runSteps([{ op: "sysctls", in: netns, sysctls }])),
     readSysctls: async (names) => (await runSteps([{ op: "sysctls", in: netns, sysctls: names.map((name) => ({ name, value: "" })) }])).sysctls,
     nft: (transaction) => session.commit(transaction),
+    baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
     watchTable: (table, lost) => session.watch(table, lost),
     watchLinks: (changed) =>
       watch(route, [RTNLGRP.LINK], (messages) => {

@@ -4,8 +4,8 @@
  * A transaction is a list of changes that the kernel does all or not at all. Values in keys are in network order and, in
  * concatenations, each field is padded to 4 bytes (registers are 32 bits wide).
  */
-import { NLM_F } from "./message.ts";
-import type { MessageWriter } from "./message.ts";
+import { NLM_F, attributeText, parseAttributes } from "./message.ts";
+import type { MessageWriter, NetlinkMessage } from "./message.ts";
 import type { NftExpression } from "./nftables-expression.ts";
 import { writeExpression, writeVerdict } from "./nftables-expression.ts";
 import type { NftVerdict } from "./nftables-expression.ts";
@@ -13,14 +13,14 @@ import type { NetlinkRequest } from "./socket.ts";
 
 export const SUBSYSTEM_NFTABLES = 10;
 export const NFNLGRP_NFTABLES = 7;
-export const NFT_MSG = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, DELCHAIN: 5, NEWRULE: 6, DELRULE: 8, NEWSET: 9, DELSET: 11, NEWSETELEM: 12, DELSETELEM: 14 } as const;
-const FAMILY = { inet: 1, ip: 2, bridge: 7 } as const;
+export const NFT_MSG = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, GETCHAIN: 4, DELCHAIN: 5, NEWRULE: 6, DELRULE: 8, NEWSET: 9, DELSET: 11, NEWSETELEM: 12, DELSETELEM: 14 } as const;
+export const FAMILY = { inet: 1, ip: 2, bridge: 7 } as const;
 const TABLE_FLAG = { owner: 2, persist: 4 } as const;
 const SET_FLAG = { interval: 4, map: 8 } as const;
 const ELEMENT_INTERVAL_END = 1;
 const DATA_TYPE_VERDICT = 0xffffff00;
 /** Of the inet family; the bridge family numbers its own the same way for these. */
-const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
 
 /** nft's data types; a concatenation is a list of them. */
 export const NFT_TYPE = { ipv4: { id: 7, length: 4 }, ipv6: { id: 8, length: 16 }, mac: { id: 9, length: 6 }, protocol: { id: 12, length: 1 }, port: { id: 13, length: 2 }, ifname: { id: 41, length: 16 } } as const;
@@ -66,6 +66,36 @@ export type NftChange =
 export interface NftTransaction {
   table: NftTable;
   changes: NftChange[];
+}
+
+/** A base chain as the kernel lists it. */
+export interface NftBaseChain {
+  family: number;
+  table: string;
+  name: string;
+  hook: number;
+  priority: number;
+  policy: "accept" | "drop";
+}
+
+/** Asks for the chains of all tables, those of iptables-nft among them. */
+export const chainsRequest: NetlinkRequest = { what: "list the firewall's chains", type: (SUBSYSTEM_NFTABLES << 8) | NFT_MSG.GETCHAIN, flags: NLM_F.DUMP, write: (writer) => writer.u8(0).u8(0).u16be(0) };
+
+/** undefined for other messages, and for chains that are only jumped to. */
+export function decodeBaseChain(message: NetlinkMessage): NftBaseChain | undefined {
+  if (message.type !== ((SUBSYSTEM_NFTABLES << 8) | NFT_MSG.NEWCHAIN) || message.payload.length < 4) return undefined;
+  const attributes = parseAttributes(message.payload, 4);
+  const hook = attributes.get(4);
+  if (!hook) return undefined;
+  const place = parseAttributes(hook);
+  return {
+    family: message.payload[0]!,
+    table: attributeText(attributes.get(1)),
+    name: attributeText(attributes.get(3)),
+    hook: place.get(1)?.readUInt32BE(0) ?? -1,
+    priority: place.get(2)?.readInt32BE(0) ?? 0,
+    policy: attributes.get(5)?.readUInt32BE(0) === 0 ? "drop" : "accept",
+  };
 }
 
 /** A concatenated key or value: every field padded to 4 bytes. */
