@@ -14,6 +14,7 @@ const wiring: Wiring = {
   },
   packageRoot,
   daemon: [`${packageRoot}/bin/gantryd`],
+  check: async () => (await import("../oci/check.ts")).checkHost(),
 };
 
 process.exit(await main(process.argv.slice(2), { name: "gantry", wiring }));
