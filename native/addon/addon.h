@@ -7,6 +7,7 @@
 /* Each part adds its functions to the exports object. Returns 0, or -1 with a pending exception. */
 int register_sys(napi_env env, napi_value exports);
 int register_netlink(napi_env env, napi_value exports);
+int register_netlink_watch(napi_env env, napi_value exports);
 int register_archive(napi_env env, napi_value exports);
 int register_log(napi_env env, napi_value exports);
 int register_inroot(napi_env env, napi_value exports);

@@ -1,4 +1,5 @@
 /** Exchanges with the kernel over netlink, in any network namespace, never on the main thread. */
+import { closeSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
 import { GantryError } from "../../lib/errors.ts";
 import { addon } from "../addon.ts";
@@ -109,7 +110,13 @@ export interface NetlinkWatch {
 /** `deliver` gets the messages, or undefined when some were lost (the receiver must look for itself). */
 export async function watch(channel: Channel, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void): Promise<NetlinkWatch> {
   const socket = await openNetlinkSocket(channel.protocol, channel.netns);
-  const handle = native.netlinkWatch(socket, groups, (data) => deliver(data instanceof Error ? undefined : parseMessages(data)));
+  let handle: object;
+  try {
+    handle = native.netlinkWatch(socket, groups, (data) => deliver(data instanceof Error ? undefined : parseMessages(data)));
+  } catch (cause) {
+    closeSync(socket);
+    throw new GantryError("system", `cannot watch the network: ${(cause as Error).message}`, { cause });
+  }
   let open = true;
   return {
     close: () => {
