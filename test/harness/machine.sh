@@ -26,6 +26,8 @@ if [ "${3-}" != inside ]; then
   exec setpriv --pdeathsig KILL unshare --mount --net --pid --cgroup --fork --kill-child --propagation private "$0" "$name" "$folder" inside
 fi
 
+# A process 2 for whoever looks for one, as every machine has.
+sleep infinity &
 mount -t proc proc /proc
 if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
   mkdir "$folder/cgroup"

@@ -58,7 +58,7 @@ export class Machine implements AsyncDisposable {
   /** What a daemon that has stopped should have left nothing of: everything that a container's run adds to a machine. */
   inventory(): string[] {
     const links = this.run("ip", "-o", "link").split("\n").map((line) => /^\d+: (\S+?)[@:]/.exec(line)?.[1]).filter((link) => link?.startsWith("veth") === true || link?.startsWith("gt") === true);
-    const processes = this.run("ps", "-eo", "pid=,args=").split("\n").map((line) => line.trim()).filter((line) => !/^1 |sleep 3600|ps -eo|^$/.test(line));
+    const processes = this.run("ps", "-eo", "pid=,args=").split("\n").map((line) => line.trim()).filter((line) => !/^1 |sleep (3600|infinity)$|ps -eo|^$/.test(line));
     const mounts = readFileSync(`/proc/${this.pid}/mountinfo`, "utf8").split("\n").map((line) => line.split(" ")[4] ?? "").filter((target) => target.startsWith(`${this.folder}/`));
     return [
       ...links.map((link) => `link ${link}`),
