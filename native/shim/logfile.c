@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define BUFFER_SIZE (1u << 20)
 #define ATTRIBUTES_MAX 65536
@@ -138,12 +141,31 @@ static size_t put_unicode(struct logfile *log, const uint8_t *at, const uint8_t 
   return length;
 }
 
+/* The first byte from `at` on that cannot stay as it is, or `end`. */
+static const uint8_t *find_special(const uint8_t *at, const uint8_t *end) {
+#ifdef __SSE2__
+  const __m128i space = _mm_set1_epi8(' '), quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), less = _mm_set1_epi8('<'), more = _mm_set1_epi8('>'),
+                and = _mm_set1_epi8('&');
+  for (; end - at >= 16; at += 16) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)at);
+    /* Signed: what is beyond ASCII is below the space as well. */
+    __m128i found = _mm_or_si128(_mm_cmplt_epi8(bytes, space), _mm_cmpeq_epi8(bytes, quote));
+    found = _mm_or_si128(found, _mm_or_si128(_mm_cmpeq_epi8(bytes, slash), _mm_cmpeq_epi8(bytes, less)));
+    found = _mm_or_si128(found, _mm_or_si128(_mm_cmpeq_epi8(bytes, more), _mm_cmpeq_epi8(bytes, and)));
+    int mask = _mm_movemask_epi8(found);
+    if (mask) return at + __builtin_ctz((unsigned)mask);
+  }
+#endif
+  while (at < end && !special[*at]) at++;
+  return at;
+}
+
 /* Go's JSON escaping, as moby's json-file writer does it. */
 static void put_escaped(struct logfile *log, const uint8_t *at, size_t length) {
   const uint8_t *end = at + length;
   while (at < end) {
     const uint8_t *plain = at;
-    while (at < end && !special[*at]) at++;
+    at = find_special(at, end);
     if (at > plain) put(log, plain, (size_t)(at - plain));
     if (at == end) break;
     if (*at < 128) put_ascii(log, *at++);
@@ -167,18 +189,20 @@ static size_t format_time(char *into, size_t size, uint64_t nanoseconds) {
   return used;
 }
 
-/* What follows the text in every line of one stream and time. */
+/* What ends every line of one time. */
 struct tail {
   char bytes[128];
   size_t length;
   uint64_t time;
 };
 
-static void make_tail(struct tail *tail, uint64_t time) {
+static void make_tail(struct tail *tail, const struct log_stream *stream, const char *attributes, uint64_t time) {
   if (tail->length && tail->time == time) return;
   char text[64];
   format_time(text, sizeof text, time);
-  tail->length = (size_t)snprintf(tail->bytes, sizeof tail->bytes, "\"time\":\"%s\"}\n", text);
+  /* Attributes, which may be long, come between stream and time. */
+  const char *format = attributes[0] ? "%s,\"time\":\"%s\"}\n" : "\"stream\":\"%s\",\"time\":\"%s\"}\n";
+  tail->length = (size_t)snprintf(tail->bytes, sizeof tail->bytes, format, attributes[0] ? "" : stream->name, text);
   tail->time = time;
 }
 
@@ -192,19 +216,15 @@ static void check_limit(struct logfile *log) {
 static void put_line(struct logfile *log, struct log_stream *stream, const char *bytes, size_t length, bool newline, struct tail *tail) {
   if (BUFFER_SIZE - log->used < LINE_ROOM(log)) write_out(log, log->used);
   log->line_start = log->used;
-  put_text(log, "{");
-  if (length || newline) {
-    put_text(log, "\"log\":\"");
-    put_escaped(log, (const uint8_t *)bytes, length);
-    put_text(log, newline ? "\\n\"," : "\",");
-  }
-  put_text(log, "\"stream\":\"");
-  put_text(log, stream->name);
-  put_text(log, "\",");
+  put(log, "{\"log\":\"", 8);
+  put_escaped(log, (const uint8_t *)bytes, length);
+  if (newline) put(log, "\\n\",", 4);
+  else put(log, "\",", 2);
   if (log->attributes[0]) {
-    put_text(log, "\"attrs\":");
+    put_text(log, "\"stream\":\"");
+    put_text(log, stream->name);
+    put_text(log, "\",\"attrs\":");
     put_text(log, log->attributes);
-    put_text(log, ",");
   }
   put(log, tail->bytes, tail->length);
   check_limit(log);
@@ -213,7 +233,7 @@ static void put_line(struct logfile *log, struct log_stream *stream, const char 
 /* One end of line, or a full part. */
 static void log_part(struct logfile *log, struct log_stream *stream, const char *bytes, size_t length, bool newline, uint64_t now, struct tail *tail) {
   if (!stream->partial) stream->partial_time = now;
-  make_tail(tail, stream->partial ? stream->partial_time : now);
+  make_tail(tail, stream, log->attributes, stream->partial ? stream->partial_time : now);
   put_line(log, stream, bytes, length, newline, tail);
   stream->partial = !newline;
 }
