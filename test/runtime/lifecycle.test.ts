@@ -62,7 +62,7 @@ test("exec runs beside the container's program, with its own user, directory, en
   using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
   assert.equal(bundle.runtime("run", "--detach", bundle.id).status, 0);
   const exec = (...args: string[]): [number | null, string] => {
-    const { status, stdout, stderr } = bundle.runtime("exec", ...args);
+    const { status, stdout, stderr } = bundle.runtime("--log", join(bundle.folder, "log"), "exec", ...args);
     return [status, stdout + stderr];
   };
   const { id } = bundle;
@@ -116,11 +116,11 @@ test("a create that fails leaves neither groups nor a record, and says which ste
   using bundle = new Bundle({ process: processOf(["/no/such"]) });
   const failed = bundle.runtime("create", bundle.id);
   assert.equal(failed.status, 1);
-  assert.match(failed.stderr, /exec: "\/no\/such": stat \/no\/such: no such file or directory/);
+  assert.match(failed.stderr, /exec: \\"\/no\/such\\": stat \/no\/such: no such file or directory/);
   bundle.configure({ mounts: [{ destination: "/m", type: "bind", source: "/no/such/source" }] });
-  assert.match(bundle.runtime("create", bundle.id).stderr, /bind \(open_tree\) "\/no\/such\/source": no such file or directory/);
+  assert.match(bundle.runtime("create", bundle.id).stderr, /bind \(open_tree\) \\"\/no\/such\/source\\": no such file or directory/);
   bundle.configure({}, { seccomp: { defaultAction: "SCMP_ACT_WHAT" } });
-  assert.match(bundle.runtime("create", bundle.id).stderr, /linux\.seccomp\.defaultAction: unknown action "SCMP_ACT_WHAT"/);
+  assert.match(bundle.runtime("create", bundle.id).stderr, /linux\.seccomp\.defaultAction: unknown action \\"SCMP_ACT_WHAT\\"/);
   assert.deepEqual(bundle.groups(), []);
   assert.equal(bundle.runtime("list", "-q").stdout, "");
 });
@@ -131,7 +131,7 @@ test("what is not done is refused by name", { skip }, () => {
     [["pause", "x"], /gantry-runtime pause is not supported yet/],
     [["--systemd-cgroup", "list"], /--systemd-cgroup is not supported/],
     [["--rootless", "true", "list"], /rootless containers are not supported/],
-    [["frobnicate"], /unknown command "frobnicate"/],
+    [["frobnicate"], /unknown command \\"frobnicate\\"/],
     [["create", "--preserve-fds", "2", bundle.id], /--preserve-fds is not supported yet/],
     [["create", "--pidfd-socket", "x", bundle.id], /--pidfd-socket is not supported yet/],
     [["create", "--nope", bundle.id], /unknown flag: --nope/],
@@ -150,7 +150,8 @@ test("what is not done is refused by name", { skip }, () => {
 test("the log has runc's JSON form", { skip }, () => {
   using bundle = new Bundle();
   const log = join(bundle.folder, "log.json");
-  bundle.runtime("--log", log, "--log-format", "json", "state", "none");
+  assert.match(bundle.runtime("state", "none").stderr, /^time="[^"]+Z" level=error msg="container does not exist"\n$/);
+  assert.equal(bundle.runtime("--log", log, "--log-format", "json", "state", "none").stderr, "container does not exist\n");
   const entry = JSON.parse(readFileSync(log, "utf8")) as Record<string, string>;
   assert.deepEqual([entry["level"], entry["msg"]], ["error", "container does not exist"]);
 });

@@ -34,7 +34,7 @@ const globals: FlagSpec[] = [
 ];
 
 export async function main(line: readonly string[], version: string): Promise<number> {
-  let log: Log = () => {};
+  let log = logTo("", "text");
   try {
     const { flags, args } = parseFlags(globals, line, { interspersed: false });
     log = openLog(flags);
@@ -64,7 +64,6 @@ async function runCommand(name: string, line: readonly string[], { flags: global
 
 function report(error: unknown, { log, code }: { log: Log; code: number }): number {
   log("error", messageOf(error));
-  process.stderr.write(`${messageOf(error)}\n`);
   return code;
 }
 
@@ -75,16 +74,21 @@ function refuseGlobals(flags: FlagValues): void {
 
 type Log = (level: "error" | "warning", message: string) => void;
 
-/** runc's two formats; containerd and dockerd read the JSON one to find out why a call failed. Without a file, warnings go to stderr. */
 function openLog(flags: FlagValues): Log {
-  const file = flags.string("log");
   const format = flags.string("log-format");
   if (format !== "text" && format !== "json") throw invalidParameter(`invalid log-format: ${format}`);
+  return logTo(flags.string("log"), format);
+}
+
+/** As runc has it: entries go to the file, or to stderr without one; what failed is on stderr in either case. containerd and
+ *  dockerd read the JSON form to find out why a call failed. */
+function logTo(file: string, format: "text" | "json"): Log {
   return (level, message) => {
     const time = new Date().toISOString().replace(/\.\d+Z$/, "Z");
     const entry = format === "json" ? JSON.stringify({ level, msg: message, time }) : `time=${JSON.stringify(time)} level=${level} msg=${JSON.stringify(message)}`;
-    if (file !== "") appendFileSync(file, `${entry}\n`, { mode: 0o644 });
-    else if (level === "warning") process.stderr.write(`${entry}\n`);
+    if (file === "") process.stderr.write(`${entry}\n`);
+    else appendFileSync(file, `${entry}\n`, { mode: 0o644 });
+    if (file !== "" && level === "error") process.stderr.write(`${message}\n`);
   };
 }
 
