@@ -92,14 +92,23 @@ test("errors and other routes answer an upgrading client as any other", async ()
   assert.match(await api.open().send(`GET /plain HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n`).untilEnd(), /^HTTP\/1\.1 200 [^]*plain$/);
 });
 
-test("connections that were taken over and aborted are let go", async () => {
-  await using api = await serve(routes);
+test("connections that were taken over and aborted are let go, though nobody writes to them or reads from them", async () => {
+  await using api = await serve([
+    { method: "POST", path: "/echo", handler: (call) => void call.hijack("x/y").write("body=;") },
+    { method: "POST", path: "/silent", handler: (call) => void call.hijack("x/y").on("data", () => {}).write("body=;") },
+  ]);
+  for (const headers of ["", UPGRADE]) {
+    const reading = Array.from({ length: 100 }, () => api.open().send(post("/silent", headers)));
+    await Promise.all(reading.map((client) => client.until("body=;")));
+    for (const client of reading) client.socket.destroy();
+  }
+  await waitFor(() => api.connections.total === 0, 2000, () => `${api.connections.total} connections are left`);
   for (const headers of ["", UPGRADE]) {
     const clients = Array.from({ length: 100 }, () => api.open().send(post("/echo", headers)));
     await Promise.all(clients.map((client) => client.until("body=;")));
     for (const client of clients) client.socket.destroy();
   }
-  await waitFor(() => api.connections.total === 0, 5000, () => `${api.connections.total} connections are left`);
+  await waitFor(() => api.connections.total === 0, 10_000, () => `${api.connections.total} connections are left`);
 });
 
 function certificate(): { key: Buffer; cert: Buffer } {

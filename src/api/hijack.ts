@@ -7,10 +7,12 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { watchDeparture } from "./departed.ts";
 
 /** Sends the head of Docker's answer and gives the connection. The request's body must have been read. */
 export function takeOver(req: IncomingMessage, res: ServerResponse, contentType: string): Duplex {
   const stream = detach(req, res);
+  if (req.socket.remoteAddress === undefined) watchDeparture(stream);
   stream.write(isUpgraded(req) ? upgradedHead(res, contentType) : `HTTP/1.1 200 OK\r\nContent-Type: ${contentType}\r\n\r\n`);
   return stream;
 }

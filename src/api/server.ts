@@ -202,6 +202,11 @@ export class ApiServer {
   }
 
   #answerError(req: IncomingMessage, res: ServerResponse, error: unknown): void {
+    if (req.socket.destroyed || (error instanceof Error && error.name === "AbortError")) {
+      this.#options.log.debug(`the client of ${req.method} ${req.url} went away: ${messageOf(error)}`);
+      req.socket.destroy();
+      return;
+    }
     const status = statusOf(error);
     const message = messageOf(error);
     if (status >= 500 && status !== 501) this.#options.log.error(`Handler for ${req.method} ${req.url} returned error: ${message}`, { status });

@@ -45,3 +45,22 @@ test("a message beyond the limit ends the connection", async () => {
   const [code] = (await once(socket, "close")) as [number];
   assert.ok(code === 1009 || code === 1006);
 });
+
+test("a client that vanishes ends the stream", async () => {
+  const closed = Promise.withResolvers<void>();
+  await using api = await serve([
+    {
+      method: "GET",
+      path: "/ws",
+      handler: async (call) => {
+        const client = await acceptWebSocket(call);
+        client.on("data", () => {});
+        client.on("close", () => closed.resolve());
+      },
+    },
+  ]);
+  const socket = open(api.address, "/ws");
+  await once(socket, "open");
+  socket.terminate();
+  await closed.promise;
+});

@@ -8,6 +8,7 @@ import { atLeast, type Call } from "./route.ts";
 
 /** What one message of a client may measure. */
 const MAX_MESSAGE_BYTES = 1 << 20;
+const LINGER_MILLISECONDS = 1_000;
 
 /** Completes the handshake. What is written becomes messages: binary ones, or text for API versions before 1.28. */
 export async function acceptWebSocket(call: Call): Promise<Duplex> {
@@ -24,6 +25,9 @@ export async function acceptWebSocket(call: Call): Promise<Duplex> {
   if (!atLeast(call.version, 28)) sendAsText(socket);
   const stream = createWebSocketStream(socket);
   stream.on("error", () => stream.destroy());
+  // A WebSocket has no half-close: its end is the client's departure. What was read is given time to be taken.
+  stream.once("end", () => stream.destroy());
+  socket.once("close", () => setTimeout(() => stream.destroy(), LINGER_MILLISECONDS).unref());
   return stream;
 }
 
