@@ -40,7 +40,7 @@ static int bytes_reserve(struct bytes *b, size_t more) {
 static int bytes_append(struct bytes *b, const void *data, size_t length) {
   int error = bytes_reserve(b, length);
   if (error) return error;
-  memcpy(b->data + b->length, data, length);
+  if (length) memcpy(b->data + b->length, data, length);
   b->length += length;
   return 0;
 }
