@@ -114,10 +114,10 @@ export class ApiServer {
     const server = tls === undefined ? http.createServer(options, handle) : process.getBuiltinModule("node:https").createServer({ ...options, ...tls, allowHalfOpen: true, handshakeTimeout: headersTimeout } as TlsOptions, handle);
     server.maxHeadersCount = HEADERS;
     (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
-    this.#track(server as Server, tls !== undefined);
+    this.#track(server, tls !== undefined);
     server.on("upgrade", (req, socket, head) => this.#upgraded(req, socket, { head, names }));
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseMalformed(error, socket));
-    return server as Server;
+    return server;
   }
 
   #track(server: Server, withHandshake: boolean): void {

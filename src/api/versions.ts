@@ -18,7 +18,7 @@ export interface VersionedPath {
 export function splitVersion(path: string): VersionedPath {
   const match = VERSIONED.exec(path);
   if (match === null) return { version: undefined, path };
-  return { version: match[1] as string, path: path.slice(match[0].length) };
+  return { version: match[1], path: path.slice(match[0].length) };
 }
 
 /** Negative, zero or positive; parts that are missing or no number count as 0. */

@@ -1,5 +1,4 @@
 /** WebSocket connections (RFC 6455) as byte streams, for attach/ws. */
-import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import { invalidParameter } from "../lib/errors.ts";
@@ -20,7 +19,7 @@ export async function acceptWebSocket(call: Call): Promise<Duplex> {
   const server = new WebSocketServer({ noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
   const socket = await new Promise<WebSocket>((resolve, reject) => {
     server.on("wsClientError", reject);
-    server.handleUpgrade(req as IncomingMessage, detach(req, res), Buffer.alloc(0), resolve);
+    server.handleUpgrade(req, detach(req, res), Buffer.alloc(0), resolve);
   });
   if (!atLeast(call.version, 28)) sendAsText(socket);
   const stream = createWebSocketStream(socket);

@@ -1,5 +1,5 @@
 /** Managed plugins: there are none yet, so each that is named is not found. */
-import { GantryError, invalidParameter, messageOf, notFound, notImplemented, systemError } from "../../lib/errors.ts";
+import { type GantryError, invalidParameter, messageOf, notFound, notImplemented, systemError } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { familiarName, parseReference, withDefaultTag } from "../../lib/reference.ts";
 import { atoi } from "../../lib/strconv.ts";

@@ -21,10 +21,10 @@ const row = (method: Route["method"], path: string, check: Check = () => {}, sin
   },
 });
 
-const filters: Check = (call) => void parseFilters(call.query.get("filters"));
+const filters = (call: Call): void => void parseFilters(call.query.get("filters"));
 const switches =
-  (...names: string[]): Check =>
-  (call) => {
+  (...names: string[]) =>
+  (call: Call): void => {
     for (const name of names) switchOf(call, name);
   };
 
@@ -45,7 +45,7 @@ export function swarmRoutes(): Route[] {
     row("DELETE", "/nodes/{id}"),
     row("POST", "/nodes/{id}/update", version("node")),
     row("GET", "/services", (call) => {
-      void filters(call);
+      filters(call);
       switches("status")(call);
     }),
     row("POST", "/services/create", readJson),

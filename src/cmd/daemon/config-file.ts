@@ -67,7 +67,8 @@ export function checkConflicts(file: FileValues, flags: FlagValues): void {
 /** As Go's %v. */
 function printed(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(printed).join(" ")}]`;
-  if (!isObject(value)) return value === null ? "<nil>" : String(value);
+  if (value === null) return "<nil>";
+  if (!isObject(value)) return typeof value === "string" ? value : JSON.stringify(value);
   return `map[${Object.keys(value).sort().map((key) => `${key}:${printed(value[key])}`).join(" ")}]`;
 }
 

@@ -135,7 +135,7 @@ function refuseUnsupported(values: FlagValues): void {
     const isUsual = option.type.repeated === true ? values.list(name).length === 0 : values.string(name) === usual || (option.type.bare === "true" && values.bool(name) === (usual === "true"));
     if (isUsual) continue;
     const label = option.flag === "" ? `"${option.key}"` : `--${option.flag}`;
-    throw invalidParameter(option.support === "implied" ? `${label}=${values.string(name)} is not supported: it is always ${usual}` : `${label} is not supported yet`);
+    throw invalidParameter(option.support === "implied" ? `${label}=${values.string(name)} is not supported: it is always ${String(usual)}` : `${label} is not supported yet`);
   }
 }
 

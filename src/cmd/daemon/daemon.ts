@@ -119,7 +119,7 @@ export class Daemon {
   }
 
   async #release(): Promise<void> {
-    const steps = [
+    const steps: (() => Promise<void> | void | undefined)[] = [
       () => this.#api?.close(this.#config.shutdownTimeoutSeconds * 1000),
       () => this.#engine?.close(),
       ...this.#held.splice(0).reverse().map((held) => () => held[Symbol.dispose]()),

@@ -107,7 +107,7 @@ function protection(config: DaemonConfig, names: string[]): Omit<ListenerOptions
   return config.tls === undefined ? { names: known } : { names: new Set(["*"]), tls: tlsOptions(config.tls) };
 }
 
-const isLoopbackName = (host: string): boolean => host === "localhost" || host === "::1" || /^127\./.test(host);
+const isLoopbackName = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
 
 export function tlsOptions({ ca, cert, key, verifyClients }: TlsConfig): TlsOptions {
   if (cert === "" || key === "") throw invalidParameter("invalid TLS configuration: could not load X509 key pair: --tlscert and --tlskey are needed");

@@ -17,7 +17,7 @@ export interface Usage<Item> {
 export interface ContainerRow {
   State: string;
   SizeRw?: number;
-  ImageManifestDescriptor?: object;
+  ImageManifestDescriptor?: object | undefined;
 }
 
 export class DiskUsageService {
@@ -42,7 +42,8 @@ export class DiskUsageService {
   /** Rows as the API version with this minor number has them. */
   async containers(version: number): Promise<Usage<ContainerRow>> {
     const rows = JSON.parse(await this.#containers.list({ all: true, size: true, limit: 0, filters: parseFilters(""), version })) as ContainerRow[];
-    const items = rows.map(({ ImageManifestDescriptor: _, ...row }) => row);
+    // Docker leaves the manifest out here.
+    const items = rows.map((row) => ({ ...row, ImageManifestDescriptor: undefined }));
     const usage: Usage<ContainerRow> = { activeCount: 0, totalCount: items.length, totalSize: 0, reclaimable: 0, items };
     for (const { State, SizeRw = 0 } of items) {
       usage.totalSize += SizeRw;
