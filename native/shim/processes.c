@@ -71,10 +71,10 @@ static void started(struct process *process) {
   source_close(&process->status);
   process->state = PROCESS_RUNNING;
   process->started_at = clock_nanoseconds(CLOCK_REALTIME);
+  /* Before the start returns (runtime-spec, "Lifecycle"); a failure there does not undo it. */
+  if (is_init(process)) run_poststart();
   reply_started(process);
-  if (!is_init(process)) return;
-  run_poststart();
-  free_plan();
+  if (is_init(process)) free_plan();
 }
 
 static void pid_known(struct process *process, pid_t pid) {

@@ -220,13 +220,13 @@ static int write_time_offsets(struct context *c) {
   return error ? fail(&c->failure, -error, "timeOffsets", op->data) : 0;
 }
 
-__attribute__((noreturn)) static void init_stage(struct making *m, bool new_time, bool user) {
+__attribute__((noreturn)) static void init_stage(struct making *m, bool new_time, bool sources) {
   struct context *c = &m->context;
   c->failure.section = SECTION_NAMESPACES;
   drop_other_fds(m);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (new_time && write_time_offsets(c)) stage_failed(m);
-  if (user) {
+  if (sources) {
     if (unshare(CLONE_NEWNS)) {
       fail_errno(&c->failure, "unshare", "mount");
       stage_failed(m);
@@ -328,19 +328,28 @@ static int open_channels(struct making *m, struct failure *failure) {
   return 0;
 }
 
-static void choose_namespaces(struct making *m, bool *new_time, bool *user) {
+/* Id maps of mounts are written through the host's proc, by the host's pids. */
+static bool has_mapped_binds(const struct plan *plan) {
+  for (uint32_t i = 0; i < plan->child.count; i++)
+    if (plan->child.items[i].code == OP_BIND && plan->child.items[i].uid_map[0]) return true;
+  return false;
+}
+
+/* `sources`: what is mounted must be opened before the clone. */
+static void choose_namespaces(struct making *m, bool *new_time, bool *sources) {
   const struct plan *plan = m->spawn->plan;
+  *sources = has_mapped_binds(plan);
   for (uint32_t i = 0; i < plan->namespace_count; i++) {
     const struct plan_namespace *namespace = &plan->namespaces[i];
     bool new = namespace->kind == NS_NEW;
     if (namespace->type == NS_TIME && new) *new_time = true;
     else if (namespace->type == NS_CGROUP && new) m->context.new_cgroup_namespace = true;
     else if (new) m->flags |= namespace_flag(namespace->type);
-    if (namespace->type == NS_USER) *user = true;
+    if (namespace->type == NS_USER) *sources = true;
     if (namespace->type == NS_USER && new) m->context.new_user_namespace = true;
     if (namespace->type == NS_PID && !new) m->staged = true;
   }
-  m->staged |= *new_time || *user;
+  m->staged |= *new_time || *sources;
 }
 
 static int start(struct making *m, struct failure *failure, pid_t pid) {
@@ -371,9 +380,9 @@ static int abandon(struct making *m) {
 
 int spawn_init(struct spawn *spawn, struct failure *failure) {
   struct making m;
-  bool new_time = false, user = false;
+  bool new_time = false, sources = false;
   making_start(&m, spawn);
-  choose_namespaces(&m, &new_time, &user);
+  choose_namespaces(&m, &new_time, &sources);
   const struct op *join = find_op(&spawn->plan->child, OP_JOIN_CGROUPS);
   if (open_namespaces(&m, failure)) return abandon(&m);
   failure->section = SECTION_CHILD;
@@ -381,7 +390,7 @@ int spawn_init(struct spawn *spawn, struct failure *failure) {
   if (join && open_cgroups(&m, &join->list, failure, true)) return abandon(&m);
   if (open_channels(&m, failure)) return abandon(&m);
   pid_t pid = m.staged ? fork() : clone_child(&m, 0);
-  if (pid == 0) init_stage(&m, new_time, user);
+  if (pid == 0) init_stage(&m, new_time, sources);
   return start(&m, failure, pid);
 }
 

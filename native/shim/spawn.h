@@ -1,6 +1,6 @@
 /* Making a process: clone with namespaces, a status socket to it, and what it says there.
  *
- *   shim                     stage (only with user or time namespaces, or a pid namespace to join; always for an exec)
+ *   shim                     stage (only with user or time namespaces, id-mapped mounts, or a pid namespace to join; always for an exec)
  *    │ ──fork──────────────▶ │ joins namespaces, opens sources
  *    │                       │ ──clone, sibling of the stage──▶ │ child waits at the gate
  *    │ ◀── PID ───────────── │                                  │
