@@ -127,6 +127,7 @@ async function runGroup(found: Found, program: Program): Promise<void> {
   if (parsed.flags.bool("help")) return help(words, { program, toStderr: false });
   const [unknown] = parsed.args;
   if (unknown === undefined) return help(words, { program, toStderr: true });
+  if (found.path === "completion") return help(words, { program, toStderr: false });
   throw new StatusError(1, `${program.name}: unknown command: ${called} ${unknown}\n\nUsage:  ${usage}\n\nRun '${called} --help' for more information`);
 }
 
@@ -147,7 +148,8 @@ async function runCommand(found: Found, context: { program: Program; globals: Pa
   if (parsed.flags.bool("help")) return help(called.split(" ").slice(1), { program, toStderr: false });
   const session = new Session({ program: program.name, called, flags: parsed.flags, args: parsed.args, globals: globals.flags, wiring: program.wiring });
   try {
-    if (needsDaemon(entry, entries, parsed)) await (await import("./requirements.ts")).checkRequirements(session, entry, entries);
+    const needs = [...(entry.requires ?? []), ...(found.table[path.split(" ")[0] as string]?.requires ?? [])];
+    if (needsDaemon(needs, entries, parsed)) await (await import("./requirements.ts")).checkRequirements(session, needs, entries);
     checkArguments(parsed.args.length, { called, usage, entry, program });
     if (!module) throw new StatusError(1, `${called}: this command is not implemented yet`);
     await module.run(session);
@@ -162,9 +164,9 @@ function helpFlag(entries: { shorthand: string | undefined }[]): ReturnType<type
 }
 
 /** Whether what the daemon knows decides if the command line is allowed; old requirements are met by every daemon we can speak to. */
-function needsDaemon(entry: CommandEntry, entries: { name: string; since: string | undefined }[], parsed: ParsedLine): boolean {
+function needsDaemon(needs: string[], entries: { name: string; since: string | undefined }[], parsed: ParsedLine): boolean {
   const modern = (version: string): boolean => Number(version.split(".")[1]) > 24;
-  if (entry.requires?.some((need) => need === "experimental" || (need.startsWith("version=") && modern(need.slice(8))))) return true;
+  if (needs.some((need) => need === "experimental" || (need.startsWith("version=") && modern(need.slice(8))))) return true;
   return entries.some(({ name, since }) => since !== undefined && modern(since) && parsed.flags.changed(name));
 }
 

@@ -66,13 +66,12 @@ export function loadConfig(directory: string): ConfigFile {
 
 const PROXY_NAMES: Record<string, string> = { httpProxy: "HTTP_PROXY", httpsProxy: "HTTPS_PROXY", noProxy: "NO_PROXY", ftpProxy: "FTP_PROXY", allProxy: "ALL_PROXY" };
 
-/** `given` with the proxy settings of the configuration for this daemon, in both spellings, unless it names them already. */
+/** `given` with the last value of each name, and the configuration's proxy settings for this daemon, in both spellings, unless named already. */
 export function withProxies(config: ConfigData, host: string, given: string[]): string[] {
   const proxies = config.proxies?.[host] ?? config.proxies?.["default"];
-  if (!proxies) return given;
   const known = new Map(given.map((entry) => [entry.split("=", 1)[0] ?? "", entry]));
   for (const [key, name] of Object.entries(PROXY_NAMES)) {
-    const value = proxies[key];
+    const value = proxies?.[key];
     if (!value) continue;
     for (const spelled of [name, name.toLowerCase()]) if (!known.has(spelled)) known.set(spelled, `${spelled}=${value}`);
   }

@@ -161,13 +161,24 @@ export function splitVolumes(values: string[]): { binds: string[]; volumes: Reco
   return { binds, volumes };
 }
 
-/** The part before the first colon when there is one. A drive letter of Windows does not end it. */
+/** What stands before the container's path; undefined for that path alone. */
 function volumeSource(spec: string): string | undefined {
   if (spec === "") throw new Error("invalid empty volume spec");
   if (spec.length <= 2) return undefined;
-  const parts = spec.split(/(?<!^\p{L}|:\p{L}):/u);
+  const parts = splitColons(spec);
   if (parts.includes("")) throw new Error(`invalid spec: ${spec}: empty section between colons`);
   return parts.length === 1 ? undefined : parts[0];
+}
+
+/** A colon behind a single letter belongs to a drive of Windows. */
+function splitColons(spec: string): string[] {
+  const parts = [""];
+  for (const char of spec) {
+    const last = parts.at(-1) as string;
+    if (char === ":" && !/^\p{L}$/u.test(last)) parts.push("");
+    else parts[parts.length - 1] = last + char;
+  }
+  return parts;
 }
 
 export function tmpfsMap(values: string[]): Record<string, string> {

@@ -105,7 +105,7 @@ function applyFlags(network: Attachment, flags: FlagValues): void {
   const conflict = (one: string, two: string): never => {
     throw new Error(`conflicting options: cannot specify both ${one} and per-network ${two}`);
   };
-  const aliases = [...flags.list("net-alias"), ...flags.list("network-alias")];
+  const aliases = [...flags.list("network-alias"), ...flags.list("net-alias")];
   const links = flags.list("link");
   const [ip, ip6, mac, local] = [flags.string("ip"), flags.string("ip6"), flags.string("mac-address"), flags.list("link-local-ip")];
   if (network.aliases.length > 0 && aliases.length > 0) conflict("--network-alias", "alias");
