@@ -83,11 +83,11 @@ export interface SandboxNamespace {
   close(): void;
 }
 
-/** Optional: sandboxes that already hold an endpoint's interface, made ahead because making one waits for kernel locks. */
-export interface PreparesEndpoints {
-  /** The caller owns the sandbox and joins with this endpoint id. undefined: none is ready. */
-  takePrepared(networkId: string): { endpointId: string; sandbox: SandboxNamespace } | undefined;
-  /** Begins to prepare; resolves when as many as wanted are ready. */
+/** Optional: makes a sandbox together with its endpoint's interface, ahead where it can, because making one waits for kernel locks. */
+export interface ProvidesSandboxes {
+  /** The caller owns the sandbox, and joins with this endpoint id or leaves. */
+  provideSandbox(networkId: string): Promise<{ endpointId: string; sandbox: SandboxNamespace }>;
+  /** Begins to prepare; resolves when as many as wanted are ready, or that had to wait. */
   prepared(): Promise<void>;
 }
 
@@ -96,5 +96,5 @@ export interface RecoversEndpoints {
   recover(endpoints: readonly EndpointReference[]): Promise<void>;
 }
 
-export const preparesEndpoints = (driver: NetworkDriver): driver is NetworkDriver & PreparesEndpoints => "takePrepared" in driver;
+export const providesSandboxes = (driver: NetworkDriver): driver is NetworkDriver & ProvidesSandboxes => "provideSandbox" in driver;
 export const recoversEndpoints = (driver: NetworkDriver): driver is NetworkDriver & RecoversEndpoints => "recover" in driver;

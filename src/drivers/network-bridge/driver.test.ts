@@ -153,10 +153,10 @@ test("a join that fails at any step leaves no interface", async () => {
 test("prepared sandboxes are taken once, refilled, and dropped at close", async () => {
   const { machine, driver } = open({ poolSize: 3 });
   await driver.createNetwork(spec());
-  assert.equal(driver.takePrepared(ID), undefined, "nothing is prepared before it was asked for");
+  assert.equal(machine.openSandboxes, 0, "nothing is prepared before it was asked for");
   await driver.prepared();
   assert.equal(machine.openSandboxes, 3);
-  const taken = driver.takePrepared(ID)!;
+  const taken = await driver.provideSandbox(ID);
   const asked = { ...request(machine, taken.endpointId), sandbox: taken.sandbox };
   const before = machine.namespace(taken.sandbox.fd).done.length;
   await driver.join(asked);
@@ -165,6 +165,29 @@ test("prepared sandboxes are taken once, refilled, and dropped at close", async 
   assert.equal(machine.openSandboxes, 3 + 1 + 1);
   await driver.close();
   assert.equal(machine.openSandboxes, 2, "the taken one, and the one of the unused request");
+});
+
+test("with nothing prepared, a sandbox is made with its interface", async () => {
+  const { machine, driver } = open();
+  await driver.createNetwork(spec());
+  const { sandbox, endpointId } = await driver.provideSandbox(ID);
+  assert.deepEqual(machine.namespace(sandbox.fd).done, ["set link 1", `add veth eth0 with peer ${hostInterfaceName("vethabcd", endpointId)}`, "set link 2"]);
+  const again = await driver.provideSandbox(ID);
+  assert.notEqual(again.endpointId, endpointId);
+  assert.equal(machine.openSandboxes, 2);
+  await driver.close();
+});
+
+test("preparing that fails is told once, and the next start tries again", async () => {
+  const { machine, driver, warnings } = open({ poolSize: 2 });
+  await driver.createNetwork(spec());
+  machine.host.failure = (change) => ("op" in change && change.op === "setLink" ? "ENODEV" : undefined);
+  await driver.prepared();
+  assert.deepEqual([warnings.length, machine.openSandboxes], [1, 0]);
+  await assert.rejects(driver.provideSandbox(ID), /ENODEV/);
+  machine.host.failure = undefined;
+  (await driver.provideSandbox(ID)).sandbox.close();
+  await driver.close();
 });
 
 test("recovery keeps the ports of known endpoints and prepared ones, and removes only this daemon's others", async () => {

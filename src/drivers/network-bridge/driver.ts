@@ -1,6 +1,6 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
 import { randomBytes } from "node:crypto";
-import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, PreparesEndpoints, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
+import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
@@ -34,7 +34,7 @@ interface Network {
   spec: NetworkSpec;
   options: BridgeOptions;
   bridgeIndex: number;
-  pool: PreparedPool | undefined;
+  pool: PreparedPool;
 }
 
 const PREPARED_INTERFACE = "eth0";
@@ -43,10 +43,8 @@ const FIRST_INDEX = 2;
 const LATER_INDEX = 1000;
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
-/** More joins at once than this are a burst. */
-const BUSY_JOINS = 2;
 
-export type BridgeDriver = NetworkDriver & PreparesEndpoints & RecoversEndpoints;
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints;
 
 export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const { kernel, tag, warn } = options;
@@ -55,7 +53,6 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** The interface's index in each prepared sandbox, by endpoint. */
   const prepared = new Map<string, number>();
   let interfaceIndex = FIRST_INDEX;
-  let joining = 0;
   const departures = createDepartures(kernel, warn);
   const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
   const prefix = `veth${tag}`;
@@ -117,7 +114,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
   /** The interfaces of dropped sandboxes go with them, a moment later. */
   const drain = async ({ pool }: Network): Promise<void> => {
-    for (const endpointId of (await pool?.drain()) ?? []) {
+    for (const endpointId of await pool.drain()) {
       prepared.delete(endpointId);
       void departures.wait(hostName(endpointId));
     }
@@ -136,10 +133,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const link = await ensureBridge(kernel, spec, bridge, alias);
       const before = networks.get(spec.id);
       if (before) await drain(before);
-      const network: Network = { spec, options: bridge, bridgeIndex: link.index, pool: undefined };
+      const pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), warn });
+      const network: Network = { spec, options: bridge, bridgeIndex: link.index, pool };
       networks.set(spec.id, network);
       await applyFirewall();
-      if (options.poolSize > 0) network.pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), isBusy: () => joining > BUSY_JOINS, warn });
     },
 
     deleteNetwork: async (networkId) => {
@@ -157,22 +154,22 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const mac = request.mac ?? macOf(request.addresses, () => localMac(randomBytes(6)));
       const index = prepared.get(request.endpointId);
       prepared.delete(request.endpointId);
-      joining++;
       try {
         if (index !== undefined) await joinPrepared(index, request, mac);
         else await joinNew(network, request, mac);
       } catch (error) {
         await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
-      } finally {
-        joining--;
       }
       return { mac };
     },
 
-    leave: (endpoint: EndpointReference) => departures.wait(hostName(endpoint.endpointId)),
+    leave: ({ endpointId }: EndpointReference) => {
+      prepared.delete(endpointId);
+      return departures.wait(hostName(endpointId));
+    },
 
-    takePrepared: (networkId) => networks.get(networkId)?.pool?.take(),
+    provideSandbox: async (networkId) => find(networkId).pool.take(),
 
     recover: async (endpoints) => {
       const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
@@ -182,7 +179,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     },
 
     prepared: async () => {
-      for (const { pool } of networks.values()) await pool?.filled();
+      for (const { pool } of networks.values()) await pool.filled();
     },
 
     close: async () => {

@@ -12,8 +12,8 @@ export interface Prepared {
 }
 
 export interface PreparedPool {
-  /** undefined: none is ready. Refills in the background either way. */
-  take(): Prepared | undefined;
+  /** One that is ready, or one made now. Refills in the background. */
+  take(): Promise<Prepared>;
   /** Resolves when it is full, filling failed, or had to give way. */
   filled(): Promise<void>;
   /** Drops all and says which endpoints they were; further takes give nothing. */
@@ -24,26 +24,30 @@ export interface PreparedPoolOptions {
   size: number;
   /** Makes the interface of a new endpoint in a new sandbox. */
   prepare: (endpointId: string) => Promise<SandboxNamespace>;
-  /** Many start at once: what the refill would take from the kernel, they would wait for. */
-  isBusy: () => boolean;
   warn: (message: string) => void;
 }
 
 /** How long after a take the refill begins: the start that took it comes first, and waits for the same locks. */
 const REFILL_DELAY_MS = 30;
 
-export function createPreparedPool({ size, prepare, isBusy, warn }: PreparedPoolOptions): PreparedPool {
+export function createPreparedPool({ size, prepare, warn }: PreparedPoolOptions): PreparedPool {
   const ready: Prepared[] = [];
   let filling: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let drained = false;
+  /** Takes that found nothing ready: while there are some, what the refill would take from the kernel, they would wait for. */
+  let wanting = 0;
+
+  const make = async (): Promise<Prepared> => {
+    const endpointId = randomBytes(32).toString("hex");
+    return { endpointId, sandbox: await prepare(endpointId) };
+  };
 
   const fill = async (): Promise<void> => {
-    while (!drained && ready.length < size && !isBusy()) {
-      const endpointId = randomBytes(32).toString("hex");
-      const sandbox = await prepare(endpointId);
-      if (drained) sandbox.close();
-      else ready.push({ endpointId, sandbox });
+    while (!drained && ready.length < size && wanting === 0) {
+      const made = await make();
+      if (drained) made.sandbox.close();
+      else ready.push(made);
     }
   };
 
@@ -61,8 +65,8 @@ export function createPreparedPool({ size, prepare, isBusy, warn }: PreparedPool
   };
 
   const refillSoon = (): void => {
-    if (drained || filling) return;
-    if (ready.length < size / 2 && !isBusy()) return void startFilling();
+    if (drained || filling || size === 0) return;
+    if (ready.length < size / 2 && wanting === 0) return void startFilling();
     refillLater();
   };
 
@@ -74,10 +78,19 @@ export function createPreparedPool({ size, prepare, isBusy, warn }: PreparedPool
   };
 
   return {
-    take: () => {
+    take: async () => {
       const prepared = ready.shift();
-      refillSoon();
-      return prepared;
+      if (prepared) {
+        refillSoon();
+        return prepared;
+      }
+      wanting++;
+      try {
+        return await make();
+      } finally {
+        wanting--;
+        refillSoon();
+      }
     },
     filled: () => startFilling(),
     drain: async () => {

@@ -11,7 +11,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { Ipam } from "../../core/ipam.ts";
 import type { NetworkDriver, SandboxNamespace } from "../../core/network.ts";
-import { preparesEndpoints, recoversEndpoints } from "../../core/network.ts";
+import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
 import { GantryError, conflict, messageOf, notFound } from "../../lib/errors.ts";
 import { formatIp, formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
@@ -120,24 +120,24 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     if (other !== undefined) return joinContainer(record, other);
     if (connections.has(record.id)) await disconnect(record);
     const network = byName(record.config.NetworkDisabled ? "none" : predefinedName(mode));
-    const taken = network.driver.capabilities.sandbox === "host" ? undefined : takeSandbox(network);
-    const connection: Connection = { network, endpointId: taken?.endpointId ?? randomBytes(32).toString("hex"), mac: "", told: false };
+    const connection: Connection = { network, endpointId: randomBytes(32).toString("hex"), mac: "", told: false };
     connections.set(record.id, connection);
+    const taking = takeSandbox(network, connection);
     try {
-      const [address, sandbox] = await Promise.all([chooseAddress(network), taken?.sandbox]);
+      const [address] = await Promise.all([chooseAddress(network), taking]);
       if (address) connection.address = address;
-      if (sandbox) connection.sandbox = sandbox;
       return await attach(record, connection);
     } catch (error) {
-      void Promise.resolve(taken?.sandbox).then((sandbox) => sandbox?.close(), () => undefined);
+      await taking.catch(() => undefined);
       await disconnect(record);
       throw error;
     }
   }
 
-  function takeSandbox(network: Network): { endpointId?: string; sandbox: SandboxNamespace | Promise<SandboxNamespace> } {
-    const prepared = preparesEndpoints(network.driver) ? network.driver.takePrepared(network.row.id) : undefined;
-    return prepared ?? { sandbox: options.createSandbox() };
+  async function takeSandbox({ driver, row }: Network, connection: Connection): Promise<void> {
+    if (driver.capabilities.sandbox === "host") return;
+    if (providesSandboxes(driver)) Object.assign(connection, await driver.provideSandbox(row.id));
+    else connection.sandbox = await options.createSandbox();
   }
 
   /** When only addresses on their way back are left, waits for them. */
@@ -259,7 +259,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
       for (const id of [...connections.keys()]) if (!isRunning(id)) await disconnect({ id });
     },
     prepared: async () => {
-      for (const { driver } of networks) if (preparesEndpoints(driver)) await driver.prepared();
+      for (const { driver } of networks) if (providesSandboxes(driver)) await driver.prepared();
     },
     close: async () => {
       for (const driver of Object.values(options.drivers)) await driver.close();
