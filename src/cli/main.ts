@@ -8,12 +8,12 @@ import type { ParsedLine } from "../lib/flags.ts";
 import { HANDLERS } from "./handlers.ts";
 import type { CommandModule } from "./handlers.ts";
 import { flagSpecs } from "./flag-types.ts";
-import { CLIENT_VERSION, Session } from "./session.ts";
+import { Session } from "./session.ts";
 import type { Wiring } from "./session.ts";
 import { StatusError } from "./status-error.ts";
 import { stderr, stdout } from "./streams.ts";
 import { GLOBAL_FLAGS, SHORTCUTS, TOP_LEVEL } from "./tree/index.ts";
-import { parseFlagEntries } from "./tree/types.ts";
+import { parseFlagEntries, usageLine } from "./tree/types.ts";
 import type { CommandEntry, CommandTable } from "./tree/types.ts";
 
 const FLAG_ERROR = 125;
@@ -109,10 +109,6 @@ function child(parent: Found, word: string): string | undefined {
   return Object.keys(parent.table).find((name) => name.startsWith(`${parent.path} `) && parent.table[name]?.aliases?.includes(word));
 }
 
-export function usageLine(called: string, entry: CommandEntry, programName: string): string {
-  return entry.usage ? `${called} ${entry.usage.replaceAll("{program}", programName)}` : called;
-}
-
 async function runGroup(found: Found, program: Program): Promise<void> {
   const { called, entry, rest } = found;
   const usage = usageLine(called, entry, program.name);
@@ -190,5 +186,3 @@ async function help(words: string[], options: { program: Program; toStderr: bool
   const text = await showHelp(words, options.program);
   (options.toStderr ? stderr : stdout).write(text);
 }
-
-export { CLIENT_VERSION };

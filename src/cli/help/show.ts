@@ -1,9 +1,8 @@
 /** Help in the layout of the docker command line. */
-import { usageLine } from "../main.ts";
 import { StatusError } from "../status-error.ts";
 import { stdout } from "../streams.ts";
 import { GLOBAL_FLAGS, SHORTCUTS, TOP_LEVEL } from "../tree/index.ts";
-import { parseFlagEntries } from "../tree/types.ts";
+import { parseFlagEntries, usageLine } from "../tree/types.ts";
 import type { CommandEntry, CommandTable, FlagEntry } from "../tree/types.ts";
 import { commandText } from "./descriptions.ts";
 import { flagText } from "./flags.ts";

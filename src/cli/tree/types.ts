@@ -24,6 +24,11 @@ export interface CommandEntry {
 
 export type CommandTable = Record<string, CommandEntry>;
 
+/** A command as its usage line shows it; `called` is how it was called, with the program. */
+export function usageLine(called: string, entry: CommandEntry, program: string): string {
+  return entry.usage ? `${called} ${entry.usage.replaceAll("{program}", program)}` : called;
+}
+
 export interface FlagEntry {
   name: string;
   shorthand: string | undefined;

@@ -17,6 +17,9 @@ export async function run(session: Session): Promise<void> {
   if (flags.bool("detach")) detach(session, body);
   else checkTerminal(body.AttachStdin, body.Tty);
   validateDetachKeys(flags.string("detach-keys"));
+  // The daemon tells the steps of a start as long as the container is there.
+  const removeAfter = flags.bool("trace") && !flags.bool("detach") && body.HostConfig.AutoRemove;
+  if (removeAfter) body.HostConfig.AutoRemove = false;
   let id: string;
   try {
     id = await createContainer(session, body);
@@ -29,6 +32,7 @@ export async function run(session: Session): Promise<void> {
     if (status !== 0) throw new StatusError(status);
   } finally {
     stopForwarding();
+    if (removeAfter) await session.client.text("DELETE", containerPath(id), { query: { v: true, force: true } });
   }
 }
 
