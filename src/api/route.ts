@@ -46,6 +46,13 @@ export function sendJsonText(call: Call, status: number, text: string): void {
   call.res.end(body);
 }
 
+/** Answers with plain text. */
+export function sendText(call: Call, text: string): void {
+  const body = Buffer.from(text);
+  call.res.writeHead(200, { "content-type": "text/plain; charset=utf-8", "content-length": body.length });
+  call.res.end(body);
+}
+
 /** Answers without a body. */
 export function sendEmpty(call: Call, status: number): void {
   call.res.writeHead(status);

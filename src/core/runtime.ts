@@ -22,6 +22,8 @@ export interface Runtime {
    *  On failure everything is undone and the error says which step failed (GantryError; "system" unless the program or the
    *  user does not exist, see RuntimeFailure). */
   create(request: TaskRequest): Promise<Task>;
+  /** The plan that create would execute, for people to read. Nothing is done. */
+  explain(request: TaskRequest): string;
   /** What is left of the task `id` after a daemon restart. Never fails for a task that is gone. */
   recover(id: string): Promise<RecoveredTask>;
   /** Ids that have a run folder: for collecting what no container owns. */

@@ -34,7 +34,10 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
   test(`${name}: a committed layer is seen through the mounts of a snapshot above it`, async () => {
     await using b = bench();
     await layer(b.snapshotter, chain("a"), undefined, (path) => writeFileSync(join(path, "file"), "below"));
+    const planned = b.snapshotter.planned("container", chain("a"));
+    assert.ok(b.snapshotter.list().every(({ key }) => key !== "container"), "planning makes nothing");
     await b.snapshotter.prepare("container", chain("a"));
+    assert.deepEqual(b.snapshotter.mounts("container"), planned);
     using root = mounted(b.snapshotter.mounts("container"));
     assert.equal(readFileSync(join(root.path, "file"), "utf8"), "below");
     writeFileSync(join(root.path, "file"), "above");

@@ -33,6 +33,8 @@ export interface Snapshotter {
   prepare(key: string, parent?: string): Promise<void>;
   /** How to mount an active snapshot, in order. Lower folders are topmost first. Nothing is mounted by this call. */
   mounts(key: string): RootfsMount[];
+  /** What mounts(key) will say after prepare(key, parent). Nothing is made. */
+  planned(key: string, parent?: string): RootfsMount[];
   /** A folder through which the content of an active snapshot can be written. With `merged`, what the parents have is visible in
    *  it and deleted by deleting; otherwise it may show this layer alone, and deletions are written as the target says. */
   unpackTarget(key: string, options?: { merged?: boolean }): UnpackTarget;

@@ -10,6 +10,7 @@ import { connectSeqpacket, sealedMemory, socketPair } from "../sys/seqpacket.ts"
 import { compile } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
 import { encodePlan } from "./plan/encode.ts";
+import { planText } from "./plan/print.ts";
 import type { Plan } from "./plan/types.ts";
 import { startError } from "./shim/failure.ts";
 import type { TaskFolder } from "./shim/folder.ts";
@@ -53,6 +54,10 @@ export class ShimRuntime implements Runtime {
     this.#tasks.add(task);
     void task.exited.then(() => this.#tasks.delete(task));
     return task;
+  }
+
+  explain(request: TaskRequest): string {
+    return planText(this.#compile(request));
   }
 
   async recover(id: string): Promise<RecoveredTask> {

@@ -2,12 +2,12 @@
 import { configSchema, createRequestSchema, emptyHostConfig } from "../../core/container-config.ts";
 import type { ContainerConfig } from "../../core/container-config.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
-import { createContainer } from "../../engine/containers/create.ts";
+import { createContainer, planContainer } from "../../engine/containers/create.ts";
 import { validateRequest } from "../../engine/containers/validate/request.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { parsePlatform } from "../../lib/platform.ts";
 import { fieldsOf } from "../../lib/schema.ts";
-import { atLeast, sendJson } from "../route.ts";
+import { atLeast, boolQuery, sendJson, sendText } from "../route.ts";
 import type { Call } from "../route.ts";
 import { readJson } from "../wire/body.ts";
 import { decode } from "../wire/decode.ts";
@@ -26,14 +26,16 @@ export async function handleCreate(context: ContainersContext, call: Call): Prom
   const platform = atLeast(call.version, 41) ? (call.query.get("platform") ?? "") : "";
   const parsed = platform === "" ? undefined : parsePlatform(platform, context.settings.hostPlatform);
   const warnings = adaptToVersion(body, minor, context.kernel);
-  const created = await createContainer(context, {
+  const options = {
     name: call.query.get("name") ?? "",
     config: body.config,
     hostConfig: body.hostConfig,
     networkingConfig: body.networkingConfig,
     ...(parsed && { platform: parsed }),
     readOnlyNonRecursive: !atLeast(call.version, 44),
-  });
+  };
+  if (boolQuery(call.query, "dryRun")) return sendText(call, await planContainer(context, options));
+  const created = await createContainer(context, options);
   sendJson(call, 201, { Id: created.id, Warnings: [...created.warnings, ...warnings] });
 }
 

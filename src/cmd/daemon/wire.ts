@@ -24,7 +24,7 @@ import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecyc
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
 import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
-import { releaseSpec, specForStart } from "../../engine/containers/spec/for-start.ts";
+import { releaseSpec, specForPlan, specForStart } from "../../engine/containers/spec/for-start.ts";
 import { execProcessOf } from "../../engine/containers/spec/process.ts";
 import { containerMigrations, ContainerStore } from "../../engine/containers/store.ts";
 import { EventBus } from "../../engine/events.ts";
@@ -99,6 +99,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     },
     rootfs: (record) => images.layers.mounts(record.id),
     buildSpec: (record, sandbox) => specForStart(containers, record, sandbox),
+    planSpec: (record, sandbox) => specForPlan(containers, record, sandbox),
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
     remove: (record) => discard(containers, record),
     readFile: (record, path, maxBytes) => (record.state.status === "running" || record.state.status === "paused" ? readInRoot(`/proc/${record.state.pid}/root`, path, maxBytes) : Promise.resolve(undefined)),

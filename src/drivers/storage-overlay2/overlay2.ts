@@ -72,7 +72,14 @@ export class Overlay2 implements Snapshotter {
 
   mounts(key: string): RootfsMount[] {
     const dir = this.#existing(key);
-    const parent = this.#parent(dir);
+    return this.#mountsOf(dir, this.#parent(dir));
+  }
+
+  planned(key: string, parent?: string): RootfsMount[] {
+    return this.#mountsOf(this.#folder(key), parent);
+  }
+
+  #mountsOf(dir: string, parent: string | undefined): RootfsMount[] {
     if (parent === undefined) return [{ type: "bind", source: join(dir, "diff"), readonly: false }];
     return [{ type: "overlay", lower: this.#chain(parent), upper: join(dir, "diff"), work: join(dir, "work"), options: [...mountOptions] }];
   }

@@ -54,6 +54,10 @@ export class Vfs implements Snapshotter {
     return [{ type: "bind", source: join(this.#existing(key), "diff"), readonly: false }];
   }
 
+  planned(key: string): RootfsMount[] {
+    return [{ type: "bind", source: join(this.#folder(key), "diff"), readonly: false }];
+  }
+
   unpackTarget(key: string): UnpackTarget {
     return { path: join(this.#existing(key), "diff"), whiteouts: "apply", [Symbol.dispose]: () => undefined };
   }

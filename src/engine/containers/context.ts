@@ -62,6 +62,8 @@ export interface ContainerLayers {
   create(containerId: string, image: ImageForRun | undefined): Promise<void>;
   /** What makes the root file system, without mounting it. */
   mounts(containerId: string): RootfsMount[];
+  /** The same of a container that is not made. */
+  planned(containerId: string, image: ImageForRun | undefined): Promise<RootfsMount[]>;
   /** Idempotent. */
   remove(containerId: string): Promise<void>;
   /** Bytes of the writable layer, and of it with all below. */
@@ -86,4 +88,6 @@ export interface ContainerTasks {
   /** The container was removed: forget its live state, tell who waits for it, delete its folder and log. */
   forget(record: ContainerRecord): Promise<void>;
   execIds(id: string): string[];
+  /** What a start would do, for people to read. */
+  explain(record: ContainerRecord, rootfs: RootfsMount[]): Promise<string>;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createContainer } from "./create.ts";
+import { createContainer, planContainer } from "./create.ts";
 import type { CreateOptions } from "./create.ts";
 import { fakeContext, fullKernel, imageOf, request } from "./testing/context.ts";
 import type { FakeContext } from "./testing/context.ts";
@@ -106,4 +106,11 @@ const zeroEndpoint = () => ({
   GlobalIPv6Address: "",
   GlobalIPv6PrefixLen: 0,
   DNSNames: null,
+});
+
+test("planning checks as creating does, and makes nothing", async () => {
+  const context = fakeContext();
+  assert.equal(await planContainer(context, { ...request(), name: "planned" }), "plan of planned");
+  assert.equal(context.store.size, 0);
+  await assert.rejects(planContainer(context, { ...request(), name: "-" }), { code: "invalid-parameter" });
 });

@@ -42,6 +42,20 @@ export interface Created {
 }
 
 export async function createContainer(context: ContainersContext, options: CreateOptions): Promise<Created> {
+  const { record, image, warnings } = await prepare(context, options);
+  await store(context, record, image);
+  emit(context, record, "create");
+  return { id: record.id, warnings };
+}
+
+/** What making and starting such a container would do, for people to read. Nothing is done. */
+export async function planContainer(context: ContainersContext, options: CreateOptions): Promise<string> {
+  const { record, image } = await prepare(context, options);
+  return context.tasks.explain(record, await context.layers.planned(record.id, image));
+}
+
+/** Everything that is decided before anything is made. */
+async function prepare(context: ContainersContext, options: CreateOptions): Promise<{ record: ContainerRecord; image: ImageForRun | undefined; warnings: string[] }> {
   const { config, hostConfig, networkingConfig } = options;
   hostConfig.RestartPolicy.Name ||= "no";
   const warnings = validate(context, options);
@@ -65,9 +79,7 @@ export async function createContainer(context: ContainersContext, options: Creat
   });
   refuseAnonymousVolumes(config.Volumes, record.mounts, hostConfig.Tmpfs);
   refuseAtCreate(config, hostConfig);
-  await store(context, record, image);
-  emit(context, record, "create");
-  return { id: record.id, warnings };
+  return { record, image, warnings };
 }
 
 /** In Docker's order. */

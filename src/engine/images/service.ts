@@ -98,6 +98,13 @@ function containerLayers(context: ImageContext) {
     },
     /** What makes the root file system, without mounting it. */
     mounts: (containerId: string): RootfsMount[] => snapshotter.mounts(containerId),
+    /** The same of a container that is not made. Its image's layers are unpacked if they are not yet: they are the image's. */
+    planned: async (containerId: string, image: ImageForRun | undefined): Promise<RootfsMount[]> => {
+      if (!image) return snapshotter.planned(containerId);
+      const found = context.documents.image(image.manifest);
+      if (!context.layers.isUnpacked(found)) await context.layers.unpack(found);
+      return snapshotter.planned(containerId, image.chainId);
+    },
     /** Idempotent. */
     remove: (containerId: string): Promise<void> => snapshotter.remove(containerId),
     /** Bytes of the writable layer, and of it with all below. */

@@ -17,6 +17,8 @@ export interface LifecycleContext {
   networks: SandboxPort;
   /** The OCI configuration of a record in its sandbox. */
   buildSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;
+  /** The same for a container that is not started; nothing is made for it. */
+  planSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec;
   /** The process of an exec, from the container's own settings and the exec's. */
   buildExecProcess(record: ContainerRecord, exec: ExecConfig): OciSpec["process"] & {};
   /** Removes a container that has ended: for auto-remove. */

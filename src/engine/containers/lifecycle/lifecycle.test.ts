@@ -88,6 +88,7 @@ function world() {
       tasks.push(task);
       return task;
     },
+    explain: (request) => `plan of ${request.id}`,
     recover: async (id) => state.recovered.get(id) ?? { kind: "gone" },
     list: async () => [],
     purge: async () => {},
@@ -106,6 +107,7 @@ function world() {
       started: () => {},
     },
     buildSpec: () => ({ ociVersion: "1.3.0" }),
+    planSpec: () => ({ ociVersion: "1.3.0" }),
     buildExecProcess: (_record, exec) => ({ user: { uid: 0, gid: 0 }, args: exec.cmd, cwd: "/" }),
     remove: async (record) => {
       store.remove(record);

@@ -98,7 +98,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
   watchTask(context, record, task);
 }
 
-function stdioOf(record: ContainerRecord): StdioRequest {
+export function stdioOf(record: ContainerRecord): StdioRequest {
   const { Tty, OpenStdin, StdinOnce } = record.config;
   const [height = 0, width = 0] = record.hostConfig.ConsoleSize ?? [];
   return { terminal: Tty, stdin: OpenStdin, stdinOnce: StdinOnce, ...(Tty && (height > 0 || width > 0) ? { consoleSize: { height, width } } : {}) };

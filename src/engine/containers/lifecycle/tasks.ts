@@ -9,6 +9,7 @@ import type { LifecycleContext } from "./context.ts";
 import { LiveContainer } from "./live.ts";
 import { cancelRestart } from "./restart.ts";
 import { lastRun, taskOf } from "./state.ts";
+import { explainStart } from "./explain.ts";
 import { killAndWait } from "./stop.ts";
 
 /** What the rest of the engine gives; the lifecycle makes the rest of its context itself. */
@@ -58,6 +59,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       removeFolder(record.id);
     },
     execIds: (id) => execs.idsOf(id),
+    explain: (record, rootfs) => explainStart(context, record, rootfs),
   };
   return {
     context,

@@ -18,6 +18,14 @@ export function specForStart(context: ContainersContext, record: ContainerRecord
   return buildSpec({ record, sandbox, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
 }
 
+/** The same for a container that is not started: nothing is made. */
+export function specForPlan(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): OciSpec {
+  refuseAtStart(record, context.kernel);
+  const { IpcMode: mode } = record.hostConfig;
+  const sharedMemory = mode === "shareable" ? undefined : sharedMemoryFor(context, record);
+  return buildSpec({ record, sandbox, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+}
+
 /** Gives back what specForStart took for a run. Idempotent. */
 export function releaseSpec(context: ContainersContext, record: ContainerRecord): void {
   if (record.hostConfig.IpcMode === "shareable") context.sharedMemory.release(record.id);
