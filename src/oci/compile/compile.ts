@@ -96,7 +96,6 @@ function parentOps(spec: OciSpec, namespaces: PlanNamespace[]): ParentOp[] {
   const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
   if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: idMapText(uidMappings, "linux.uidMappings"), gid: idMapText(gidMappings, "linux.gidMappings"), setgroups: "allow" });
   if (spec.process?.oomScoreAdj !== undefined) ops.push({ op: "oomScoreAdj", value: spec.process.oomScoreAdj });
-  if (spec.process?.oomScoreAdj !== undefined) ops.push({ op: "oomScoreAdj", value: spec.process.oomScoreAdj });
   return ops;
 }
 
@@ -134,11 +133,13 @@ function childOps(input: ChildInput): ChildOp[] {
     { op: "pivotRoot", mode: options.noPivot ? "moveMount" : "pivot" },
     ...(propagation ? [{ op: "rootfsPropagation" as const, propagation: propagation.type, recursive: propagation.recursive }] : []),
     ...identityOps(input),
-    ...(linux.readonlyPaths ?? []).map((path): ChildOp => ({ op: "readonlyPath", target: posix.normalize(path) })),
-    ...(linux.maskedPaths ?? []).map((path): ChildOp => ({ op: "maskPath", target: posix.normalize(path) })),
+    ...distinctPaths(linux.readonlyPaths).map((target): ChildOp => ({ op: "readonlyPath", target })),
+    ...distinctPaths(linux.maskedPaths).map((target): ChildOp => ({ op: "maskPath", target })),
     ...(root.readonly ? [{ op: "readonlyRoot" as const }] : []),
   ];
 }
+
+const distinctPaths = (paths: string[] = []): string[] => [...new Set(paths.map((path) => posix.normalize(path)))];
 
 function identityOps({ spec, linux, own, options }: ChildInput): ChildOp[] {
   const sysctlOwners = new Set([...own].filter((type) => type !== "network" || !options.joinsHostNetwork));
