@@ -7,6 +7,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { ApiServer } from "../../api/server.ts";
 import { Connections, limitsFor } from "../../api/connections.ts";
 import { eventRoutes } from "../../api/events/routes.ts";
@@ -32,6 +33,9 @@ import { lockRoot } from "./root-lock.ts";
 import { systemSettings } from "./system-settings.ts";
 import { openEngine } from "./wire.ts";
 
+/** How long an end waits for work that followed the start. */
+const AFTER_START_MILLISECONDS = 5_000;
+
 export class Daemon {
   #config: DaemonConfig;
   readonly #flags: FlagValues;
@@ -40,6 +44,7 @@ export class Daemon {
   readonly #idle: IdleWatch;
   #engine: Engine | undefined;
   #api: ApiServer | undefined;
+  #afterStart: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
 
   constructor(config: DaemonConfig, flags: FlagValues) {
@@ -79,7 +84,7 @@ export class Daemon {
     this.#log.info("Daemon has completed initialization");
     notify("READY=1");
     this.#idle.begin();
-    this.#engine.afterStart().catch((error: unknown) => this.#log.error(`after the start: ${messageOf(error)}`));
+    this.#afterStart = this.#engine.afterStart().catch((error: unknown) => this.#log.error(`after the start: ${messageOf(error)}`));
   }
 
   /** Applies what may change while running, as SIGHUP asks. A wrong file changes nothing. */
@@ -121,6 +126,7 @@ export class Daemon {
   async #release(): Promise<void> {
     const steps: (() => Promise<void> | void | undefined)[] = [
       () => this.#api?.close(this.#config.shutdownTimeoutSeconds * 1000),
+      () => Promise.race([this.#afterStart, delay(AFTER_START_MILLISECONDS, undefined, { ref: false })]),
       () => this.#engine?.close(),
       ...this.#held.splice(0).reverse().map((held) => () => held[Symbol.dispose]()),
     ];

@@ -7,9 +7,16 @@ import { dumpState } from "./dump.ts";
 
 /** So many requests to end make it end at once. */
 const IMPATIENCE = 3;
+/** How long what is still open may keep the process after the daemon has let go of everything. */
+const EXIT_MILLISECONDS = 2_000;
+/** Files that say no mode of their own are not for others to write, whoever started the daemon. */
+const UMASK = 0o022;
 
 /** Resolves with the process's exit code. */
 export async function run(config: DaemonConfig, flags: FlagValues): Promise<number> {
+  process.umask(UMASK);
+  // Nobody reads the log any more: that is no reason to end.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const daemon = new Daemon(config, flags);
   const { log } = daemon;
   let interrupts = 0;
@@ -35,5 +42,6 @@ export async function run(config: DaemonConfig, flags: FlagValues): Promise<numb
     return 1;
   }
   await daemon.stopped();
+  setTimeout(() => process.exit(0), EXIT_MILLISECONDS).unref();
   return 0;
 }
