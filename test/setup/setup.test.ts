@@ -123,9 +123,9 @@ function half(name: string, without: string[]): string {
 /** A PATH with the base system's tools, and of the others only those named. */
 function tools(names: string[]): string {
   const path = mkdtempSync(join(folder, "path-"));
-  const base = ["cat", "cut", "date", "dirname", "find", "flock", "head", "id", "kill", "ln", "mkdir", "mv", "printf", "pwd", "readlink", "rm", "sed", "sh", "sha256sum", "sleep", "sort", "tail", "uname", "xargs"];
+  const base = ["cat", "cut", "date", "find", "flock", "head", "id", "kill", "ln", "mkdir", "mv", "printf", "pwd", "readlink", "rm", "sed", "sh", "sha256sum", "sleep", "sort", "tail", "uname", "xargs"];
   for (const name of [...base, ...names]) {
-    const program = execFileSync("sh", ["-c", 'type -P "$1" 2>/dev/null || command -v "$1"', "sh", name], { encoding: "utf8" }).trim();
+    const program = execFileSync("sh", ["-c", 'command -v "$1"', "sh", name], { encoding: "utf8" }).trim();
     if (program.startsWith("/")) symlinkSync(program, join(path, name));
   }
   return path;
