@@ -7,6 +7,7 @@ import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
+import { requirePrefix } from "../../lib/ip.ts";
 import { parseRamSize } from "../../lib/units.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
@@ -228,6 +229,7 @@ function networkOf(values: FlagValues): NetworkConfig {
   if (mtu < 0) throw invalidParameter(`invalid default MTU: ${mtu}`);
   const bridge = values.string("bridge");
   const bip = values.string("bip");
+  for (const option of ["bip", "fixed-cidr"]) if (values.string(option) !== "") requirePrefix(values.string(option), `--${option}`);
   if (bridge !== "" && bip !== "") throw invalidParameter("You specified -b & --bip, mutually exclusive options. Please specify only one");
   return {
     bridge,
