@@ -61,8 +61,6 @@ export class ApiServer {
   readonly #options: ApiOptions;
   readonly #router: Router;
   readonly #servers: Server[] = [];
-  /** Requests whose answer is not complete, or whose connection was taken over. */
-  readonly #open = new Set<ServerResponse>();
   #closing = false;
 
   constructor(options: ApiOptions) {
@@ -147,10 +145,7 @@ export class ApiServer {
       else connections.answered(socket);
       if (!req.complete) expectBodyEnd(req);
     });
-    endOnce(req, res, () => {
-      this.#open.delete(res);
-      ended?.();
-    });
+    if (ended !== undefined) endOnce(req, res, ended);
     boundHalfOpen(req, res);
     boundPauses(req);
     const path = req.url ?? "/";
