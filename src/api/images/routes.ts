@@ -3,7 +3,7 @@ import type { ImageService } from "../../engine/images/service.ts";
 import { repositoryAndTag } from "../../engine/images/tag.ts";
 import { invalidParameter, notImplemented } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { parseReference } from "../../lib/reference.ts";
+import { familiarRepository, parseReference, repositoryOf } from "../../lib/reference.ts";
 import { type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson } from "../route.ts";
 import { createImage } from "./create.ts";
 import { inspectAnswer, listAnswer } from "./compat.ts";
@@ -93,15 +93,13 @@ async function save(images: ImageService, call: Call, names: string[]): Promise<
   res.end();
 }
 
-function push(images: ImageService, call: Call): Promise<void> {
+/** Registries come later; what Docker says before it speaks to one is said. */
+function push(images: ImageService, call: Call): void {
   const reference = parseReference(nameOf(call));
+  const tagged = call.query.get("tag") ?? "";
   const progress = new ProgressStream(call);
-  const repository = `${reference.domain}/${reference.path}`;
-  progress.write({ status: `The push refers to repository [${repository}]` });
-  const tagText = call.query.get("tag") ?? "";
-  const name = nameOf(call) + (tagText === "" ? "" : `:${tagText}`);
-  const known = images.idOf(name) !== undefined;
-  progress.fail(known ? notImplemented("pushing to registries is not implemented yet") : new Error(`An image does not exist locally with the tag: ${name.split(":")[0] ?? name}`));
+  progress.write({ status: `The push refers to repository [${repositoryOf(reference)}]` });
+  const known = images.idOf(tagged === "" ? nameOf(call) : `${nameOf(call)}:${tagged}`) !== undefined;
+  progress.fail(new Error(known ? "pushing to registries is not implemented yet" : `An image does not exist locally with the tag: ${familiarRepository(reference)}`));
   progress.end();
-  return Promise.resolve();
 }
