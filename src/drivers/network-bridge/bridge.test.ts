@@ -8,6 +8,7 @@ import { networkDriverContract } from "../../core/network.contract.ts";
 import type { JoinRequest, NetworkSpec, SandboxNamespace } from "../../core/network.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
+import { formatMac } from "../../lib/mac.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NetworkKernel, OpenNamespace } from "../../sys/netlink/kernel.ts";
 import { canReach, cannotUnshare, createSandboxNamespace, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
@@ -171,6 +172,16 @@ real("positive control of the loopback test: without our table the host's loopba
   using _server = await echoServer(bench.host);
   assert.equal(askServer(sandbox, "127.0.0.1"), "10.81.0.2");
   sandbox.close();
+});
+
+real("the bridge keeps its hardware address while ports come and go", async () => {
+  await using bench = await machine();
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  const mac = async () => formatMac((await bench.kernel.link("red0"))!.mac);
+  const before = await mac();
+  for (let host = 2; host < 10; host++) (await container(bench.driver, red, `10.81.0.${host}`)).sandbox.close();
+  assert.equal(await mac(), before);
 });
 
 real("inside: eth0 without IPv6, loopback with it, the derived hardware address, a default route", async () => {
