@@ -115,6 +115,25 @@ test("a document of 100 MB is refused without being kept", { timeout: 60_000 }, 
   assert.ok(server.memory() < before + KEPT_BYTES, `memory grew from ${before} to ${server.memory()}`);
 });
 
+test("many documents at once share a budget, and what was refused is given back", { timeout: 60_000 }, async () => {
+  using server = await victim();
+  await server.ping();
+  const before = server.memory();
+  const head = "POST /json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 16000000\r\n\r\n";
+  const sockets = Array.from({ length: 20 }, () => connect(server.port, "127.0.0.1"));
+  const answers = sockets.map(readAll);
+  for (const socket of sockets) socket.write(Buffer.concat([Buffer.from(head), Buffer.alloc(15_000_000, " ")]));
+  await waitFor(() => sockets.filter((socket) => socket.closed).length >= 10, 20_000, () => "no document was refused");
+  assert.ok(server.memory() < before + 2 * 128 * 1024 * 1024 + KEPT_BYTES);
+  for (const socket of sockets) socket.destroy();
+  const texts = await Promise.all(answers);
+  assert.ok(texts.some((text) => /^HTTP\/1\.1 503 [^]*at once/.test(text)));
+  const socket = connect(server.port, "127.0.0.1");
+  const answer = readAll(socket);
+  socket.write(`${head.replace("16000000", "2")}{}`);
+  assert.match(await answer, /^HTTP\/1\.1 200 /);
+});
+
 test("a document a million levels deep is refused", { timeout: 60_000 }, async () => {
   using server = await victim();
   await server.ping();

@@ -1,11 +1,14 @@
 /** Reads JSON request bodies, with a budget. */
-import { invalidParameter } from "../../lib/errors.ts";
+import { invalidParameter, unavailable } from "../../lib/errors.ts";
 import type { Call } from "../route.ts";
 import { type Infer, type Schema, zero } from "../../lib/schema.ts";
 import { decode, parseBody } from "./decode.ts";
 import type { Json } from "./json-tree.ts";
 
 const MAX_BYTES = 16 * 1024 * 1024;
+/** What all requests together may have in memory while they are read. */
+const MAX_BYTES_AT_ONCE = 128 * 1024 * 1024;
+let bytesAtOnce = 0;
 
 /** The parsed body; undefined when the request has none. Refuses other media types as Docker does. */
 export async function readJson(call: Call): Promise<Json | undefined> {
@@ -32,11 +35,17 @@ function checkMediaType(type: string): void {
 export async function readText(call: Call): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  // Leaving an ordinary loop early would cut the connection, and the client would not learn why.
-  for await (const chunk of call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_BYTES) throw invalidParameter(`the request body is larger than the ${MAX_BYTES} bytes that are read of a JSON document`);
-    chunks.push(chunk);
+  try {
+    // Leaving an ordinary loop early would cut the connection, and the client would not learn why.
+    for await (const chunk of call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      bytesAtOnce += chunk.length;
+      if (size > MAX_BYTES) throw invalidParameter(`the request body is larger than the ${MAX_BYTES} bytes that are read of a JSON document`);
+      if (bytesAtOnce > MAX_BYTES_AT_ONCE) throw unavailable("too many large request bodies are being read at once; try again");
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString("utf8");
+  } finally {
+    bytesAtOnce -= size;
   }
-  return Buffer.concat(chunks).toString("utf8");
 }
