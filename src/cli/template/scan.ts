@@ -17,7 +17,15 @@ const LEFT = "{{";
 const RIGHT = "}}";
 const SPACE = " \t\r\n";
 
-const isWord = (char: string): boolean => /[\p{L}\p{N}_]/u.test(char);
+/** Letters, digits and the underscore. Beyond ASCII the classes of Unicode decide, which take long to compile. */
+const isWord = (char: string): boolean => (char < "\x80" ? /\w/.test(char) : /[\p{L}\p{N}]/u.test(char));
+
+/** Where the word that begins at `start` ends. */
+function wordEnd(source: string, start: number): number {
+  let end = start;
+  for (let char = source[end]; char !== undefined && isWord(char); char = source[end]) end++;
+  return end;
+}
 
 const describe = (char: string): string => `U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")} '${char}'`;
 
@@ -109,7 +117,7 @@ export class Scanner {
       return take("declare", 2);
     }
     if (char === '"' || char === "`" || char === "'") return this.#quoted(char, take);
-    if (char === "$") return take("variable", 1 + (/^[\p{L}\p{N}_]*/u.exec(rest.slice(1))?.[0].length ?? 0));
+    if (char === "$") return take("variable", wordEnd(rest, 1));
     if (char === "." && !/[0-9]/.test(rest[1] ?? "")) return this.#field(rest, take);
     if (/[0-9.+-]/.test(char)) return this.#number(rest, take);
     if (isWord(char)) return this.#word(rest, take);
@@ -117,13 +125,13 @@ export class Scanner {
   }
 
   #field(rest: string, take: (kind: TokenKind, length: number) => void): void {
-    const name = /^\.[\p{L}\p{N}_]*/u.exec(rest)?.[0] ?? ".";
+    const name = rest.slice(0, wordEnd(rest, 1));
     this.#endOfWord(rest[name.length], this.#at + name.length);
     take(name === "." ? "dot" : "field", name.length);
   }
 
   #word(rest: string, take: (kind: TokenKind, length: number) => void): void {
-    const word = /^[\p{L}\p{N}_]+/u.exec(rest)?.[0] ?? "";
+    const word = rest.slice(0, wordEnd(rest, 0));
     this.#endOfWord(rest[word.length], this.#at + word.length);
     if (KEYWORDS.has(word)) return take("keyword", word.length);
     if (word === "true" || word === "false") return take("bool", word.length);
