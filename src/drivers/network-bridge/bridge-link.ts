@@ -38,6 +38,12 @@ async function makeBridge(kernel: NetworkKernel, options: BridgeOptions, alias: 
   return link;
 }
 
+/** Whether the bridge is there with its gateways, as ensureBridge left it. */
+export async function isIntact(kernel: NetworkKernel, network: NetworkSpec, expected: { name: string; index: number }): Promise<boolean> {
+  const link = await kernel.link(expected.name);
+  return link?.index === expected.index && !(await addressChanges(kernel, link, network, false)).some(({ op }) => op === "addAddress");
+}
+
 /** No IPv6 of its own: address detection and multicast reports would be flooded to every port. */
 const quiet = (bridge: string) => [
   { name: `net/ipv6/conf/${bridge}/disable_ipv6`, value: "1", optional: true },

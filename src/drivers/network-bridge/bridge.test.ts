@@ -174,6 +174,32 @@ real("positive control of the loopback test: without our table the host's loopba
   sandbox.close();
 });
 
+real("a bridge that somebody deletes, or takes the address from, is restored with its ports within a second", async () => {
+  await using bench = await machine({ poolSize: 2 });
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  await bench.driver.prepared();
+  const [a, b] = [await container(bench.driver, red, "10.81.0.2"), await container(bench.driver, red, "10.81.0.3")];
+  for (const damage of ["ip link del red0", "ip addr del 10.81.0.1/24 dev red0"]) {
+    inNamespace(bench.host, damage);
+    const begun = performance.now();
+    while (!/inet 10\.81\.0\.1\/24/.test(runInNamespace(bench.host, "ip addr show red0").stdout)) {
+      assert.ok(performance.now() - begun < 1000, `${damage} was not healed`);
+      await sleep(10);
+    }
+    await sleep(50);
+    assert.ok(canReach(a.sandbox, "10.81.0.1"), `${damage}: the gateway`);
+    assert.ok(canReach(a.sandbox, "10.81.0.3"), `${damage}: another container`);
+    const { endpointId, sandbox } = await bench.driver.provideSandbox(red.id);
+    await bench.driver.join({ ...a.request, endpointId, sandbox, addresses: [parsePrefix("10.81.0.9/24")!] });
+    assert.ok(canReach(sandbox, "10.81.0.2"), `${damage}: from a new container`);
+    sandbox.close();
+    await bench.driver.leave({ networkId: red.id, endpointId });
+  }
+  assert.equal(bench.warnings.length, 2, bench.warnings.join());
+  for (const { sandbox } of [a, b]) sandbox.close();
+});
+
 real("the bridge keeps its hardware address while ports come and go", async () => {
   await using bench = await machine();
   const red = network("red0", 81);

@@ -5,15 +5,17 @@ import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
-import { ensureBridge, ownerAlias } from "./bridge-link.ts";
+import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
+import { ensureBridge, isIntact, ownerAlias } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { addressChanges, hostInterfaceName, interfacePlan, macOf } from "./endpoint.ts";
+import { addressChanges, hostInterfaceName, interfacePlan, macOf, portChanges } from "./endpoint.ts";
 import { keepFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
 import type { PreparedPool } from "./prepared-pool.ts";
+import { createRepairs } from "./repairs.ts";
 
 export interface BridgeDriverOptions {
   kernel: NetworkKernel;
@@ -53,6 +55,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** The interface's index in each prepared sandbox, by endpoint. */
   const prepared = new Map<string, number>();
   let interfaceIndex = FIRST_INDEX;
+  let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
   const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
   const prefix = `veth${tag}`;
@@ -120,6 +123,30 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     }
   };
 
+  const openNetwork = (spec: NetworkSpec, bridge: BridgeOptions, bridgeIndex: number): Network => {
+    const pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), warn });
+    const network: Network = { spec, options: bridge, bridgeIndex, pool };
+    return network;
+  };
+
+  /** A bridge that somebody deleted is made again, and the interfaces that lost it become its ports; with several networks nobody can tell whose they were. */
+  const repair = async (network: Network): Promise<void> => {
+    const { spec, options: bridge, bridgeIndex } = network;
+    if (networks.get(spec.id) !== network || (await isIntact(kernel, spec, { name: bridge.bridge, index: bridgeIndex }))) return;
+    const link = await ensureBridge(kernel, spec, bridge, alias);
+    if (link.index !== bridgeIndex) {
+      const lost = networks.size === 1 ? (await kernel.links()).filter(({ name, master }) => name.startsWith(prefix) && master === 0) : [];
+      await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, !bridge.icc)));
+      networks.set(spec.id, openNetwork(spec, bridge, link.index));
+      await drain(network);
+    }
+    warn(`the bridge ${bridge.bridge} was removed or changed by another program and has been restored`);
+  };
+
+  const repairs = createRepairs(async () => {
+    for (const network of networks.values()) await repair(network);
+  }, warn);
+
   const applyFirewall = (): Promise<void> => firewall.apply([...networks.values()].map(firewallNetwork));
 
   return {
@@ -133,10 +160,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const link = await ensureBridge(kernel, spec, bridge, alias);
       const before = networks.get(spec.id);
       if (before) await drain(before);
-      const pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), warn });
-      const network: Network = { spec, options: bridge, bridgeIndex: link.index, pool };
-      networks.set(spec.id, network);
+      networks.set(spec.id, openNetwork(spec, bridge, link.index));
       await applyFirewall();
+      watching ??= kernel.watchAddresses(() => repairs.request());
+      await watching;
     },
 
     deleteNetwork: async (networkId) => {
@@ -184,6 +211,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     close: async () => {
       firewall.close();
+      repairs.close();
+      (await watching)?.close();
       await Promise.all([...networks.values()].map(drain));
       await departures.close(CLOSE_MS);
     },

@@ -4,7 +4,7 @@ import { ipToBytes } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import type { SandboxPlan } from "../../sys/netlink/kernel.ts";
 import type { Sysctl } from "../../sys/netlink/steps.ts";
-import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
+import type { LinkReference, RouteChange } from "../../sys/netlink/rtnetlink.ts";
 
 /** Interfaces made after this have no IPv6; loopback keeps ::1, as in Docker's containers. */
 export const QUIET_IPV6: readonly Sysctl[] = [{ name: "net/ipv6/conf/default/disable_ipv6", value: "1", optional: true }];
@@ -41,11 +41,16 @@ export function interfacePlan(plan: InterfacePlan): SandboxPlan & { outside: Rou
       { op: "addVeth", name: plan.name, index: plan.index, mac: plan.mac, mtu: plan.mtu, peer: { netns: plan.hostNetns, name: plan.hostName } },
       { op: "setLink", link: { index: plan.index }, up: true },
     ],
-    outside: [
-      { op: "setLink", link, master: plan.bridgeIndex, noLinkLocal: true },
-      { op: "setLink", link, up: true, ...(plan.isolated ? { port: { isolated: true } } : {}) },
-    ],
+    outside: portChanges(link, plan.bridgeIndex, plan.isolated),
   };
+}
+
+/** Makes a host's end a port of the bridge, up. */
+export function portChanges(link: LinkReference, bridgeIndex: number, isolated: boolean): RouteChange[] {
+  return [
+    { op: "setLink", link, master: bridgeIndex, noLinkLocal: true },
+    { op: "setLink", link, up: true, ...(isolated ? { port: { isolated: true } } : {}) },
+  ];
 }
 
 /** In the sandbox: addresses and the default route. */

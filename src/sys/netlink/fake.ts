@@ -69,6 +69,7 @@ export class FakeKernel implements NetworkKernel {
   readonly #machine: FakeMachine;
   readonly #peers = new Map<Link, { kernel: FakeKernel; link: Link }>();
   readonly #lost = new Set<() => void>();
+  readonly #addressWatches = new Set<() => void>();
 
   constructor(machine: FakeMachine, netns: number) {
     this.#machine = machine;
@@ -135,14 +136,20 @@ export class FakeKernel implements NetworkKernel {
     this.#lost.add(lost);
     return { close: () => void this.#lost.delete(lost) };
   }
-  async watchLinks(): Promise<{ close(): void }> {
-    return { close: () => undefined };
+  async watchAddresses(changed: () => void): Promise<{ close(): void }> {
+    this.#addressWatches.add(changed);
+    return { close: () => void this.#addressWatches.delete(changed) };
   }
   close(): void {}
 
   /** As if another program had flushed the ruleset. */
   loseTables(): void {
     for (const lost of this.#lost) lost();
+  }
+
+  /** As if another program had changed addresses. */
+  changeAddresses(): void {
+    for (const changed of this.#addressWatches) changed();
   }
 
   dropPeer(link: Link): void {

@@ -48,8 +48,8 @@ export interface NetworkKernel {
   baseChains(): Promise<NftBaseChain[]>;
   /** Called after somebody else removed the table or it was found missing. */
   watchTable(table: string, lost: () => void): Promise<NetlinkWatch>;
-  /** Called after links came, went or changed; bursts may be one call. */
-  watchLinks(changed: (link: Link | undefined, gone: boolean) => void): Promise<NetlinkWatch>;
+  /** Called when IPv4 addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
+  watchAddresses(changed: () => void): Promise<NetlinkWatch>;
   close(): void;
 }
 
@@ -86,11 +86,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     nft: (transaction) => session.commit(transaction),
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
     watchTable: (table, lost) => session.watch(table, lost),
-    watchLinks: (changed) =>
-      watch(route, [RTNLGRP.LINK], (messages) => {
-        if (!messages) changed(undefined, false);
-        for (const message of messages ?? []) changed(decodeLink(message), message.type === 17);
-      }),
+    watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR], changed),
     close: () => {
       session.close();
       own?.close();
