@@ -24,6 +24,8 @@ export class LocalContent implements ContentStore {
   readonly #blobs: string;
   readonly #ingest: string;
   readonly #trash: Trash;
+  /** Blobs that were seen: only delete() takes them away. */
+  readonly #known = new Set<Digest>();
   #counter = 0;
 
   constructor(dir: string) {
@@ -37,7 +39,10 @@ export class LocalContent implements ContentStore {
   }
 
   has(digest: Digest): boolean {
-    return existsSync(this.#path(digest));
+    if (this.#known.has(digest)) return true;
+    const found = existsSync(this.#path(digest));
+    if (found) this.#known.add(digest);
+    return found;
   }
 
   size(digest: Digest): number | undefined {
@@ -171,6 +176,7 @@ export class LocalContent implements ContentStore {
   }
 
   delete(digest: Digest): void {
+    this.#known.delete(digest);
     this.#trash.discard(this.#path(digest));
   }
 

@@ -26,6 +26,8 @@ const mostLayers = 500;
 const prefix = "sha256:";
 const idOf = (key: string): string => (key.startsWith(prefix) ? key.slice(prefix.length) : key);
 
+const infoOf = (key: string, kind: SnapshotInfo["kind"], parent: string | undefined): SnapshotInfo => ({ key, kind, ...(parent === undefined ? {} : { parent }) });
+
 export class Overlay2 implements Snapshotter {
   readonly driver = "overlay2";
   readonly lateParent = true;
@@ -34,6 +36,8 @@ export class Overlay2 implements Snapshotter {
   readonly #status: [string, string][];
   /** Lower folders of a committed snapshot and its parents, topmost first. */
   readonly #chains = new Map<string, string[]>();
+  /** All snapshots by key, read from the disk at the first question for them. */
+  #index: Map<string, SnapshotInfo> | undefined;
   readonly #roots = new Map<string, { mode: number; uid: number; gid: number }>();
 
   constructor(dir: string, status: [string, string][]) {
@@ -64,6 +68,7 @@ export class Overlay2 implements Snapshotter {
         symlinkSync(`../${idOf(parent)}`, join(dir, "parent"));
         this.#dressRoot(diff, parent);
       } else chmodSync(diff, 0o755);
+      this.#index?.set(key, infoOf(key, "active", parent));
     } catch (error) {
       rmSync(dir, { recursive: true, force: true });
       throw systemError(`cannot make snapshot ${key}: ${(error as Error).message}`, error);
@@ -105,14 +110,17 @@ export class Overlay2 implements Snapshotter {
     rmSync(join(dir, "work"), { recursive: true, force: true });
     writeFileSync(join(dir, "layer.json.new"), JSON.stringify(usage));
     renameSync(join(dir, "layer.json.new"), join(dir, "layer.json"));
+    this.#index?.delete(key);
     if (this.has(name)) return this.#trash.discard(dir);
     renameSync(dir, this.#folder(name));
+    this.#index?.set(name, infoOf(name, "committed", parent));
   }
 
   async remove(key: string): Promise<void> {
     this.#chains.delete(key);
     this.#roots.delete(key);
     this.#trash.discard(this.#folder(key));
+    this.#index?.delete(key);
   }
 
   async usage(key: string): Promise<SnapshotUsage> {
@@ -136,14 +144,14 @@ export class Overlay2 implements Snapshotter {
   }
 
   list(): SnapshotInfo[] {
-    return readdirSync(this.#dir)
-      .filter((id) => id !== "trash")
-      .map((id) => {
-        const dir = join(this.#dir, id);
-        const parent = this.#parent(dir);
-        const committed = /^[0-9a-f]{64}$/.test(id) && existsSync(join(dir, "layer.json"));
-        return { key: committed ? prefix + id : id, kind: committed ? ("committed" as const) : ("active" as const), ...(parent === undefined ? {} : { parent }) };
-      });
+    this.#index ??= new Map(readdirSync(this.#dir).filter((id) => id !== "trash").map((id) => this.#read(id)).map((info) => [info.key, info]));
+    return [...this.#index.values()];
+  }
+
+  #read(id: string): SnapshotInfo {
+    const dir = join(this.#dir, id);
+    const committed = /^[0-9a-f]{64}$/.test(id) && existsSync(join(dir, "layer.json"));
+    return infoOf(committed ? prefix + id : id, committed ? "committed" : "active", this.#parent(dir));
   }
 
   settled(): Promise<void> {

@@ -16,34 +16,53 @@ export interface Collected {
   snapshots: ReadonlySet<string>;
 }
 
+/** What the loop may be kept for at a time. */
+const sliceMilliseconds = 3;
+
 export async function collect(context: ImageContext, options: CollectOptions = {}): Promise<Collected> {
   const { store, content, snapshotter, leases, documents } = context;
+  /* Containers may be made while this waits: only layers that are there now can be left over. */
+  const present = options.containers && new Set(snapshotter.list().map(({ key }) => key));
+  const isLeftOver = (key: string): boolean => present !== undefined && present.has(key) && options.containers?.has(key) === false;
+  await readDocuments(context);
   const snapshots = snapshotter.list();
   const parents = new Map(snapshots.map((snapshot) => [snapshotId(snapshot.key), snapshot.parent]));
   const kept = new Set<StoredId>(leases.held());
   for (const image of store.all()) for (const id of imageParts(context, image.target)) kept.add(id);
-  for (const { key, kind } of snapshots) if (kind === "active" && (options.containers?.has(key) ?? true)) kept.add(snapshotId(key));
+  for (const { key, kind } of snapshots) if (kind === "active" && !isLeftOver(key)) kept.add(snapshotId(key));
   const live = reachable(kept, (id) => {
     const parent = parents.get(id);
     return parent === undefined ? [] : [snapshotId(parent)];
   });
   const dropped = { blobs: new Set<string>(), snapshots: new Set<string>() };
-  try {
-    for (const { key } of snapshots) {
-      if (live.has(snapshotId(key))) continue;
-      await snapshotter.remove(key);
-      dropped.snapshots.add(key);
-    }
-    for (const digest of content.list()) {
-      if (live.has(blobId(digest))) continue;
+  for (const { key } of snapshots) if (!live.has(snapshotId(key))) dropped.snapshots.add(key);
+  /* All are begun before one is waited for: what is asked for meanwhile must not find half of them. */
+  const removals = Promise.allSettled([...dropped.snapshots].map((key) => snapshotter.remove(key)));
+  const problems: unknown[] = [];
+  for (const digest of content.list()) {
+    if (live.has(blobId(digest))) continue;
+    try {
       content.delete(digest);
       documents.forget(digest);
       dropped.blobs.add(digest);
+    } catch (error) {
+      problems.push(error);
     }
-  } catch (error) {
-    context.warn?.(`cannot drop unused layers: ${messageOf(error)}`);
   }
+  for (const removal of await removals) if (removal.status === "rejected") problems.push(removal.reason);
+  if (problems.length > 0) context.warn?.(`cannot drop ${problems.length} unused layers and blobs: ${messageOf(problems[0])}`);
   return dropped;
+}
+
+/** Reads what is not in memory yet, in slices. */
+async function readDocuments(context: ImageContext): Promise<void> {
+  let started = performance.now();
+  for (const { target } of [...context.store.all()]) {
+    for (const _ of imageParts(context, target));
+    if (performance.now() - started < sliceMilliseconds) continue;
+    await new Promise(setImmediate);
+    started = performance.now();
+  }
 }
 
 /** All that belongs to an image, as far as it can be read. A damaged image keeps what is known of it. */
