@@ -6,6 +6,7 @@
 #include "message.h"
 #include "scheduling.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -40,7 +41,8 @@ struct making {
 
 static void send_failure(struct context *c) {
   if (c->status < 0) {
-    dprintf(2, "exec %s: %s: %s\n", c->program ? c->program : "", c->failure.step, strerror(c->failure.error));
+    const char *text = strerror(c->failure.error);
+    dprintf(2, "exec %s: %c%s\n", c->program ? c->program : "", tolower((unsigned char)text[0]), text + 1);
     return;
   }
   uint8_t bytes[1024];
@@ -124,6 +126,12 @@ static void drop_other_fds(struct making *m) {
   close_all_but(keep, count);
 }
 
+/* What is left until the program is executed: nobody who looks into a created container finds anything of the host. */
+static void drop_all_fds(struct context *c) {
+  int keep[] = {c->status, c->start_fifo, c->console_master};
+  close_all_but(keep, sizeof keep / sizeof *keep);
+}
+
 static int wait_at_gate(struct making *m) {
   char byte;
   close(m->gate[1]);
@@ -161,6 +169,7 @@ __attribute__((noreturn)) static void child_main(struct making *m) {
   reset_signals();
   if (!m->staged) drop_other_fds(m);
   if (!set_up(m) && !prepare_exec(c)) {
+    drop_all_fds(c);
     if (say_ready(c, m->spawn->wait)) _exit(1);
     send_executing(c);
     run_exec(c);
@@ -305,7 +314,7 @@ static void making_start(struct making *m, struct spawn *spawn) {
   memcpy(c->stdio, spawn->stdio, sizeof c->stdio);
   for (int i = 0; i < NS_TYPES; i++) c->namespaces[i] = -1;
   for (int i = 0; i < CGROUPS_MAX; i++) c->cgroups[i] = -1;
-  c->root = c->null_device = c->null_mount = c->masked_directory = c->proc = c->console = c->console_master = -1;
+  c->root = c->null_device = c->null_mount.fd = c->masked_directory.fd = c->proc = c->console = c->console_master = -1;
 }
 
 static void close_one(int fd) {

@@ -33,7 +33,7 @@ static bool make_raw(struct termios *before) {
   if (tcgetattr(0, before)) return false;
   raw = *before;
   cfmakeraw(&raw);
-  /* Output keeps its own processing: the container's terminal has made \r\n already, and passes through as it is. */
+  raw.c_oflag |= OPOST;
   return !tcsetattr(0, TCSANOW, &raw);
 }
 
@@ -75,10 +75,21 @@ static void drain(int master) {
   while (poll(&ready, 1, 0) > 0 && ready.revents & POLLIN && copy_some(master, 1));
 }
 
+/* Our own terminal, if there is one, makes \r\n of line ends; what is no terminal gets them as the program writes them. */
+static void plain_line_ends(int master) {
+  struct termios termios;
+  if (tcgetattr(master, &termios)) return;
+  termios.c_oflag &= ~(tcflag_t)ONLCR;
+  tcsetattr(master, TCSANOW, &termios);
+}
+
 int attend(pid_t pid, int master) {
   struct termios before;
   bool raw = master >= 0 && make_raw(&before);
-  if (master >= 0) copy_size(master);
+  if (master >= 0) {
+    copy_size(master);
+    plain_line_ends(master);
+  }
   int signals = signalfd(-1, &held, SFD_CLOEXEC), code = 0;
   struct pollfd fds[] = {{.fd = signals, .events = POLLIN}, {.fd = master, .events = POLLIN}, {.fd = master >= 0 ? 0 : -1, .events = POLLIN}};
   while (!has_ended(pid, &code)) {

@@ -3,7 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { GantryError } from "../lib/errors.ts";
-import { cannotRun, TestBench } from "./runtime.testing.ts";
+import { cannotRun, host, TestBench } from "./runtime.testing.ts";
+
+const hierarchyOf = (controller: string): (typeof host.cgroups.hierarchies)[number] => host.cgroups.hierarchies.find(({ controllers }) => controllers.includes(controller))!;
 
 describe("runtime: life of a task", { skip: cannotRun }, () => {
   let bench: TestBench;
@@ -122,8 +124,11 @@ describe("runtime: life of a task", { skip: cannotRun }, () => {
 
   test("limits are set, changed while it runs, and reported", async () => {
     const task = await bench.runtime.create(bench.request(["sleep", "100"], (spec) => (spec.linux!.resources = { memory: { limit: 64 << 20 }, pids: { limit: 50 } })));
-    const file = (controller: string, name: string): string => readFileSync(`/sys/fs/cgroup/${controller}/gantry-shim-test/${task.id}/${name}`, "utf8").trim();
-    assert.equal(file("memory", "memory.limit_in_bytes"), String(64 << 20));
+    const file = (controller: string, v1: string, v2 = v1): string => {
+      const { mountpoint, version } = hierarchyOf(controller);
+      return readFileSync(`${mountpoint}/gantry-shim-test/${task.id}/${version === 1 ? v1 : v2}`, "utf8").trim();
+    };
+    assert.equal(file("memory", "memory.limit_in_bytes", "memory.max"), String(64 << 20));
     assert.equal(file("pids", "pids.max"), "50");
     await task.update({ pids: { limit: 60 } });
     assert.equal(file("pids", "pids.max"), "60");
@@ -153,7 +158,7 @@ describe("runtime: life of a task", { skip: cannotRun }, () => {
 
   test("groups below the container's own are removed with it", async () => {
     const { code } = await bench.run(["sh", "-c", "mkdir -p /cg/a/b && echo $$ > /cg/a/b/cgroup.procs"], (spec) => {
-      spec.mounts!.push({ destination: "/cg", type: "bind", source: "/sys/fs/cgroup/pids/gantry-shim-test", options: ["bind"] });
+      spec.mounts!.push({ destination: "/cg", type: "bind", source: `${hierarchyOf("pids").mountpoint}/gantry-shim-test`, options: ["bind"] });
     });
     assert.equal(code, 0);
   });

@@ -6,6 +6,8 @@ export interface Invocation {
   flags: FlagValues;
   args: string[];
   store: ContainerStore;
+  /** --root was said. */
+  rootGiven: boolean;
   /** Words for the log and for stderr, without a newline. */
   warn: (message: string) => void;
   print: (text: string) => void;

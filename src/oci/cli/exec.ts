@@ -95,6 +95,7 @@ function id(text: string, flag: string): number {
 function addCapabilities(process: OciProcess, names: string[]): OciProcess {
   if (names.length === 0) return process;
   const add = (set: string[] = []): string[] => [...new Set([...set, ...names])];
-  const { bounding, effective, permitted, ...others } = process.capabilities ?? {};
-  return { ...process, capabilities: { ...others, bounding: add(bounding), effective: add(effective), permitted: add(permitted) } };
+  const { bounding, effective, permitted, inheritable = [], ambient = [] } = process.capabilities ?? {};
+  const raised = names.filter((name) => inheritable.includes(name));
+  return { ...process, capabilities: { bounding: add(bounding), effective: add(effective), permitted: add(permitted), inheritable, ambient: [...new Set([...ambient, ...raised])] } };
 }

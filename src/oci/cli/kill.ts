@@ -14,13 +14,12 @@ export const kill: Command = {
   arguments: [1, 2],
   run({ args, flags, store }) {
     const record = store.load(args[0]!);
-    const signal = parseSignal(args[1] ?? "SIGTERM");
-    const stopped = statusOf(record, store) === "stopped";
-    if (flags.bool("all") || (signal === SIGKILL && sharesPids(record) && !stopped)) {
-      for (const pid of processesIn(record.cgroups)) send(pid, signal);
-      return 0;
-    }
-    if (stopped) throw conflict("container not running");
+    // 0 asks whether there is a process.
+    const signal = args[1] === "0" ? 0 : parseSignal(args[1] ?? "SIGTERM");
+    const all = flags.bool("all") || (signal === SIGKILL && sharesPids(record)) ? processesIn(record.cgroups) : [];
+    for (const pid of all) send(pid, signal);
+    if (flags.bool("all") || all.length > 0) return 0;
+    if (statusOf(record, store) === "stopped") throw conflict("container not running");
     if (!send(record.pid, signal)) throw notFound("container not running");
     return 0;
   },

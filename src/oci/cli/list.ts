@@ -12,8 +12,8 @@ export const list: Command = {
     { name: "quiet", shorthand: "q", type: bool },
   ],
   arguments: [0, 0],
-  run({ flags, store, print }) {
-    const records = store.list();
+  run({ flags, store, print, rootGiven }) {
+    const records = store.list({ mustExist: rootGiven });
     const states = records.map((record) => ({ ...stateOf(record, store), owner: record.owner }) as Record<string, unknown>);
     const format = flags.string("format");
     if (flags.bool("quiet")) print(records.map(({ id }) => `${id}\n`).join(""));

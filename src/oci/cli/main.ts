@@ -56,7 +56,7 @@ async function runCommand(name: string, line: readonly string[], { flags: global
   const [least, most] = command.arguments;
   if (args.length < least || args.length > most) throw invalidParameter(`gantry-runtime ${name}: ${args.length < least ? "missing" : "too many"} arguments, usage: ${usageOf(command)}`);
   try {
-    return await command.run({ flags, args, store: new ContainerStore(global.string("root")), warn: (message) => log("warning", message), print });
+    return await command.run({ flags, args, store: new ContainerStore(global.string("root")), rootGiven: global.changed("root"), warn: (message) => log("warning", message), print });
   } catch (error) {
     return report(error, { log, code: command.failureCode ?? 1 });
   }

@@ -5,6 +5,8 @@ import { defaultMaskedPaths, defaultMounts, defaultNamespaces, defaultReadonlyPa
 import { conflict } from "../../lib/errors.ts";
 import { string } from "../../lib/flags.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
+import type { CgroupLayout } from "../cgroups/layout.ts";
+import { detectLayout } from "../cgroups/layout.ts";
 import type { Command } from "./command.ts";
 
 export const spec: Command = {
@@ -16,15 +18,15 @@ export const spec: Command = {
   run({ flags }) {
     const path = join(flags.string("bundle"), "config.json");
     if (existsSync(path)) throw conflict(`File ${path} exists. Remove it first`);
-    writeFileSync(path, `${JSON.stringify(exampleSpec(), undefined, "\t")}\n`);
+    writeFileSync(path, `${JSON.stringify(exampleSpec(detectLayout().mode), undefined, "\t")}\n`);
     return 0;
   },
 };
 
 const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
-/** A shell on a terminal with a read-only root and few rights. */
-export function exampleSpec(): OciSpec {
+/** A shell on a terminal with a read-only root and few rights. On v1, tools that read a process's groups expect the host's paths. */
+export function exampleSpec(cgroups: CgroupLayout["mode"]): OciSpec {
   return {
     ociVersion,
     process: {
@@ -42,7 +44,7 @@ export function exampleSpec(): OciSpec {
     mounts: defaultMounts.map((mount) => (mount.destination === "/sys/fs/cgroup" ? { ...mount, options: [...(mount.options ?? []), "relatime"] } : mount)),
     linux: {
       resources: { devices: [{ allow: false, access: "rwm" }] },
-      namespaces: [...defaultNamespaces, "cgroup" as const].map((type) => ({ type })),
+      namespaces: [...defaultNamespaces, ...(cgroups === "v2" ? ["cgroup" as const] : [])].map((type) => ({ type })),
       maskedPaths: [...defaultMaskedPaths],
       readonlyPaths: [...defaultReadonlyPaths],
     },

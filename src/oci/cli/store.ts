@@ -7,7 +7,7 @@
  *
  * A folder without state.json is a container that is being created, or whose creation was killed.
  */
-import { closeSync, constants, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { conflict, invalidParameter, notFound } from "../../lib/errors.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
@@ -72,7 +72,8 @@ export class ContainerStore {
   }
 
   /** Everything that has a record, by id. */
-  list(): ContainerRecord[] {
+  list({ mustExist }: { mustExist: boolean }): ContainerRecord[] {
+    if (mustExist && !existsSync(this.#root)) throw notFound(`${this.#root}: no such file or directory`);
     return this.#ids().flatMap((id) => {
       try {
         return [this.load(id)];

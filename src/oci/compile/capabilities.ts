@@ -17,6 +17,14 @@ export function capabilityMask(names: readonly string[], options: { where: strin
   return mask;
 }
 
+/** The kernel raises only what is permitted and inheritable (capabilities(7)). */
+function raisable(ambient: bigint, possible: bigint, warn: (message: string) => void): bigint {
+  capabilityNames.forEach((name, number) => {
+    if (((ambient & ~possible) >> BigInt(number)) & 1n) warn(`process.capabilities.ambient: can't raise ambient capability ${name}: it is not permitted and inheritable`);
+  });
+  return ambient & possible;
+}
+
 /** Absent sets are empty (capabilities(7)); absent altogether, the process has none. */
 export function compileCapabilities(capabilities: OciProcess["capabilities"], available: bigint, warn: (message: string) => void): NonNullable<ExecStep["capabilities"]> {
   const warned = new Set<string>();
@@ -27,5 +35,6 @@ export function compileCapabilities(capabilities: OciProcess["capabilities"], av
   };
   const set = (name: keyof NonNullable<OciProcess["capabilities"]>): bigint =>
     capabilityMask(capabilities?.[name] ?? [], { where: `process.capabilities.${name}`, available, warn: warnOnce });
-  return { bounding: set("bounding"), effective: set("effective"), permitted: set("permitted"), inheritable: set("inheritable"), ambient: set("ambient") };
+  const [bounding, effective, permitted, inheritable, ambient] = [set("bounding"), set("effective"), set("permitted"), set("inheritable"), set("ambient")];
+  return { bounding, effective, permitted, inheritable, ambient: raisable(ambient, permitted & inheritable, warn) };
 }

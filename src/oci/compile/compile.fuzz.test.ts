@@ -22,13 +22,13 @@ const host: HostFacts = {
 
 /** A configuration in which every member is there, so that every one gets changed. */
 const full = {
-  ...exampleSpec(),
+  ...exampleSpec("v2"),
   hostname: "h",
   domainname: "d",
   annotations: { a: "b" },
   hooks: { prestart: [{ path: "/x", args: ["x"], env: ["A=b"], timeout: 5 }] },
   process: {
-    ...exampleSpec().process,
+    ...exampleSpec("v2").process,
     consoleSize: { width: 1, height: 2 },
     user: { uid: 1, gid: 2, umask: 18, additionalGids: [3] },
     apparmorProfile: "p",
@@ -38,7 +38,7 @@ const full = {
     ioPriority: { class: "IOPRIO_CLASS_BE", priority: 1 },
   },
   linux: {
-    ...exampleSpec().linux,
+    ...exampleSpec("v2").linux,
     devices: [{ path: "/dev/fuse", type: "c", major: 10, minor: 229, fileMode: 438, uid: 0, gid: 0 }],
     resources: {
       devices: [...defaults.defaultDeviceRules],

@@ -30,7 +30,7 @@ export function compileProcess(process: OciProcess, context: ProcessContext): Ex
     cwd: process.cwd,
     createCwd: context.createCwd,
     args: process.args,
-    env: process.env ?? [],
+    env: lastOfEachName(process.env ?? []),
     capabilities: compileCapabilities(process.capabilities, host.capabilities, warn),
     rlimits: compileRlimits(process.rlimits ?? []),
     noNewPrivileges: process.noNewPrivileges ?? false,
@@ -44,6 +44,17 @@ export function compileProcess(process: OciProcess, context: ProcessContext): Ex
     ...(context.personality !== undefined && { personality: context.personality }),
     ...(process.execCPUAffinity && { cpuAffinity: process.execCPUAffinity }),
   };
+}
+
+/** A name given twice has its last value, at its last place. */
+function lastOfEachName(env: string[]): string[] {
+  const byName = new Map<string, string>();
+  for (const entry of env) {
+    const name = entry.slice(0, entry.indexOf("="));
+    byName.delete(name);
+    byName.set(name, entry);
+  }
+  return byName.size === env.length ? env : [...byName.values()];
 }
 
 function compileUser(user: OciProcess["user"]): ExecStep["user"] {
