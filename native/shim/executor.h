@@ -10,6 +10,12 @@
 
 #define CGROUPS_MAX 64
 
+/* A mount that hides others. */
+struct cover {
+  int fd;
+  bool attached;
+};
+
 struct context {
   const struct plan *plan;
   const struct exec_step *step;
@@ -32,8 +38,8 @@ struct context {
   /* Set while executing. */
   int root;
   int null_device;
-  int null_mount;
-  int masked_directory;
+  struct cover null_mount;
+  struct cover masked_directory;
   int proc;
   int console_master;
   int console;

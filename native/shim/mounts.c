@@ -105,15 +105,16 @@ static size_t overlay_data_size(const struct op *op) {
   return size;
 }
 
-static void overlay_data(const struct op *op, char *at) {
+/* `skip`: bytes of each path that are its start in the current directory. */
+static void overlay_data(const struct op *op, size_t skip, char *at) {
   at = append(at, "lowerdir=");
   for (uint32_t i = 0; i < op->list.count; i++) {
     if (i) *at++ = ':';
-    at = append_escaped(at, op->list.items[i]);
+    at = append_escaped(at, op->list.items[i] + skip);
   }
   if (op->upper[0]) {
-    at = append_escaped(append(at, ",upperdir="), op->upper);
-    at = append_escaped(append(at, ",workdir="), op->work);
+    at = append_escaped(append(at, ",upperdir="), op->upper + skip);
+    at = append_escaped(append(at, ",workdir="), op->work + skip);
   }
   for (uint32_t i = 0; i < op->option_count; i++) {
     at = append(append(at, ","), op->options[i].key);
@@ -122,29 +123,65 @@ static void overlay_data(const struct op *op, char *at) {
   *at = 0;
 }
 
+static size_t common_length(const char *a, const char *b, size_t most) {
+  size_t length = 0;
+  while (length < most && a[length] && a[length] == b[length]) length++;
+  return length;
+}
+
+/* How much of all paths is the same folder, with its last slash. */
+static size_t common_folder(const struct op *op) {
+  const char *first = op->list.count ? op->list.items[0] : op->upper;
+  size_t length = strlen(first);
+  for (uint32_t i = 1; i < op->list.count; i++) length = common_length(first, op->list.items[i], length);
+  if (op->upper[0]) length = common_length(first, op->work, common_length(first, op->upper, length));
+  while (length && first[length - 1] != '/') length--;
+  return length;
+}
+
+/* The options of mount(2) are one page: paths are as short as the folder that they share allows. */
+static int mount_overlay(struct context *c, const struct op *op, char *data) {
+  size_t skip = common_folder(op);
+  char *folder = strndup(op->list.count ? op->list.items[0] : op->upper, skip);
+  int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int error = 0;
+  overlay_data(op, skip, data);
+  if (!folder || before < 0 || (skip && chdir(folder)) || mount("overlay", c->mountpoint, "overlay", 0, data)) error = errno;
+  if (before >= 0 && fchdir(before) && !error) error = errno;
+  if (before >= 0) close(before);
+  free(folder);
+  return error;
+}
+
 /* Attached at the mountpoint by mount(2), then taken off again as a detached copy. */
 static int overlay_by_mount(struct context *c, const struct op *op) {
   char *data = malloc(overlay_data_size(op));
   if (!data) return fail(&c->failure, ENOMEM, "overlay", c->mountpoint);
-  overlay_data(op, data);
-  int error = mount("overlay", c->mountpoint, "overlay", 0, data);
+  int error = mount_overlay(c, op, data);
   free(data);
-  if (error) return fail_errno(&c->failure, "overlay", c->mountpoint);
+  if (error) return fail(&c->failure, error, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
   int tree = open_tree(AT_FDCWD, c->mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   if (tree < 0) fail_errno(&c->failure, "open_tree", c->mountpoint);
   umount2(c->mountpoint, MNT_DETACH);
   return tree;
 }
 
+/* Kernels before 6.7 take "lowerdir+" for an unknown option, and say so here or only when creating. */
+static int create_overlay(struct context *c, int fs, const struct op *op) {
+  if (config_layers(fs, op)) return overlay_by_mount(c, op);
+  if (config_options(c, fs, op)) return -1;
+  if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) {
+    if (errno == EINVAL) return overlay_by_mount(c, op);
+    return fail_errno(&c->failure, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
+  }
+  int mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+  return mount < 0 ? fail_errno(&c->failure, "fsmount", "overlay") : mount;
+}
+
 static int open_overlay(struct context *c, const struct op *op) {
   int fs = fsopen("overlay", FSOPEN_CLOEXEC);
   if (fs < 0) return fail_errno(&c->failure, "fsopen", "overlay");
-  int mount = -1;
-  if (config_layers(fs, op)) mount = overlay_by_mount(c, op);
-  else if (!config_options(c, fs, op)) {
-    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) fail_errno(&c->failure, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
-    else if ((mount = fsmount(fs, FSMOUNT_CLOEXEC, 0)) < 0) fail_errno(&c->failure, "fsmount", "overlay");
-  }
+  int mount = create_overlay(c, fs, op);
   close(fs);
   return mount;
 }
@@ -384,21 +421,23 @@ int run_pivot(struct context *c, const struct op *op) {
 
 /* One empty read-only tmpfs serves all masked directories. */
 static int masked_directory(struct context *c) {
-  if (c->masked_directory >= 0) return 0;
+  if (c->masked_directory.fd >= 0) return 0;
   int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
   if (fs < 0) return fail_errno(&c->failure, "fsopen", "tmpfs");
   if (config_string(fs, "source", "tmpfs") || config_string(fs, "nr_inodes", "1") || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ||
-      (c->masked_directory = fsmount(fs, FSMOUNT_CLOEXEC, NOSUID_NODEV_NOEXEC | MOUNT_ATTR_RDONLY)) < 0)
+      (c->masked_directory.fd = fsmount(fs, FSMOUNT_CLOEXEC, NOSUID_NODEV_NOEXEC | MOUNT_ATTR_RDONLY)) < 0)
     fail_errno(&c->failure, "fsmount", "tmpfs");
   close(fs);
-  return c->masked_directory < 0 ? -1 : 0;
+  return c->masked_directory.fd < 0 ? -1 : 0;
 }
 
-static int cover(struct context *c, int target, int with, const char *path) {
-  int copy = open_tree(with, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-  if (copy < 0) return fail_errno(&c->failure, "open_tree", path);
-  int error = move_mount(copy, "", target, "", ATTACH_FLAGS) ? errno : 0;
-  close(copy);
+/* Before Linux 6.15 only an attached mount can be copied: the first target gets the mount itself, the others copies of it there. */
+static int cover(struct context *c, int target, struct cover *with, const char *path) {
+  int mount = with->attached ? open_tree(with->fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH) : with->fd;
+  if (mount < 0) return fail_errno(&c->failure, "open_tree", path);
+  int error = move_mount(mount, "", target, "", ATTACH_FLAGS) ? errno : 0;
+  if (mount != with->fd) close(mount);
+  with->attached = true;
   return error ? fail(&c->failure, error, "move_mount", path) : 0;
 }
 
@@ -409,8 +448,8 @@ int run_mask_path(struct context *c, const struct op *op) {
   struct stat info;
   int error;
   if (fstat(target, &info)) error = fail_errno(&c->failure, "stat", op->target);
-  else if (S_ISDIR(info.st_mode)) error = masked_directory(c) ? -1 : cover(c, target, c->masked_directory, op->target);
-  else error = cover(c, target, c->null_mount, op->target);
+  else if (S_ISDIR(info.st_mode)) error = masked_directory(c) ? -1 : cover(c, target, &c->masked_directory, op->target);
+  else error = cover(c, target, &c->null_mount, op->target);
   close(target);
   return error;
 }
