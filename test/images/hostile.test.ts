@@ -28,7 +28,7 @@ function ground(): Ground {
   writeFileSync(join(dir, "canary/sub/file"), "untouched");
   mkdirSync(join(dir, "a/root"), { recursive: true });
   const state = (): string =>
-    (readdirSync(join(dir, "canary"), { recursive: true, encoding: "utf8" }) as string[])
+    readdirSync(join(dir, "canary"), { recursive: true, encoding: "utf8" })
       .sort()
       .concat(".")
       .map((name) => {

@@ -5,7 +5,7 @@ import { NEVER } from "../../lib/rfc3339.ts";
 import { type ApiVersion, atLeast } from "../route.ts";
 
 export function listAnswer(row: ImageRow, version: ApiVersion): object {
-  const { Descriptor, ...older } = row;
+  const { Descriptor: _, ...older } = row;
   const answer: Record<string, unknown> = { ...(atLeast(version, 48) ? row : older) };
   if (!atLeast(version, 51)) answer["Containers"] = -1;
   if (!atLeast(version, 43) && row.RepoTags.length === 0 && row.RepoDigests.length === 0) {
@@ -22,7 +22,7 @@ const configBefore50 = { AttachStderr: false, AttachStdin: false, AttachStdout: 
 /** Fields that later versions leave out when empty. */
 export function inspectAnswer(image: ImageInspect, version: ApiVersion, driver: string): object {
   if (atLeast(version, 52)) return image;
-  const { Descriptor, ...older } = image;
+  const { Descriptor: _, ...older } = image;
   const answer: Record<string, unknown> = {
     Parent: "",
     Comment: "",

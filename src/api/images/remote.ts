@@ -28,7 +28,7 @@ export async function remoteBody(source: string, signal: AbortSignal, started: (
 async function get(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
   if (url.protocol !== "http:" && url.protocol !== "https:") throw systemError(`Get ${JSON.stringify(url.href)}: unsupported protocol scheme ${JSON.stringify(url.protocol.slice(0, -1))}`);
   const client = url.protocol === "http:" ? process.getBuiltinModule("node:http") : process.getBuiltinModule("node:https");
-  return await new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     client.get(url, { signal }, resolve).once("error", (error: NodeJS.ErrnoException) => {
       const refused = error.code === "ECONNREFUSED" ? `dial tcp ${url.host}: connect: connection refused` : messageOf(error);
       reject(systemError(`Get ${JSON.stringify(url.href)}: ${refused}`, error));

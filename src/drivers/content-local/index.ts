@@ -2,8 +2,6 @@
 import type { ContentStore } from "../../core/content.ts";
 import { LocalContent } from "./store.ts";
 
-export const id = "content-local";
-
 /** `dir`: <root>/content, made when missing. Discards what a crash left of ingests. */
 export function create(dir: string): ContentStore {
   return new LocalContent(dir);

@@ -126,7 +126,7 @@ export class Overlay2 implements Snapshotter {
   async usage(key: string): Promise<SnapshotUsage> {
     const dir = this.#existing(key);
     if (existsSync(join(dir, "layer.json"))) return JSON.parse(readFileSync(join(dir, "layer.json"), "utf8")) as SnapshotUsage;
-    return await treeUsage(join(dir, "diff"));
+    return treeUsage(join(dir, "diff"));
   }
 
   async diff(key: string): Promise<SnapshotChange[]> {

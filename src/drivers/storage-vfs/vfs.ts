@@ -78,7 +78,7 @@ export class Vfs implements Snapshotter {
   async usage(key: string): Promise<SnapshotUsage> {
     const dir = this.#existing(key);
     if (existsSync(join(dir, "layer.json"))) return JSON.parse(readFileSync(join(dir, "layer.json"), "utf8")) as SnapshotUsage;
-    return await this.#ownUsage(dir);
+    return this.#ownUsage(dir);
   }
 
   async diff(key: string): Promise<SnapshotChange[]> {

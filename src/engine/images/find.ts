@@ -1,7 +1,7 @@
 /** Finds images by what users call them, with Docker's rules and words. */
 import { notFound } from "../../lib/errors.ts";
 import { type Reference, canonicalName, familiarName, parseAnyReference, parseReference, repositoryOf, truncatedId, withDefaultTag } from "../../lib/reference.ts";
-import { type ImageName, ImageStore, isDangling } from "./store.ts";
+import { type ImageName, type ImageStore, isDangling } from "./store.ts";
 
 /** A name before a short id, an id before nothing. Throws invalid-parameter or not-found. */
 export function findImage(store: ImageStore, text: string): ImageName {

@@ -111,7 +111,7 @@ export class Layers {
   async #unpackLayer(layer: Layer, below: Promise<void>): Promise<void> {
     if (!this.#snapshotter.lateParent) {
       await below;
-      return await this.#attempt(layer, { parent: layer.parent, merged: false, below });
+      return this.#attempt(layer, { parent: layer.parent, merged: false, below });
     }
     try {
       await this.#attempt(layer, { parent: undefined, merged: false, below });

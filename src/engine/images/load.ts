@@ -24,9 +24,9 @@ export async function readImageArchive(archive: ArchiveReceiver, content: Conten
   const reader = { archive, content, lease, adopted: new Set<Digest>() };
   const layout = archive.read("oci-layout", 4096);
   const index = layout === undefined ? undefined : archive.read("index.json", mostManifestBytes);
-  if (index !== undefined) return await readLayout(reader, index);
+  if (index !== undefined) return readLayout(reader, index);
   const manifest = archive.read("manifest.json", mostManifestBytes);
-  if (manifest !== undefined) return await readDockerArchive(reader, manifest);
+  if (manifest !== undefined) return readDockerArchive(reader, manifest);
   throw systemError("invalid archive: does not contain a manifest.json or an OCI layout with index.json");
 }
 
