@@ -198,6 +198,8 @@ void stream_free(struct archive_stream *stream);
 
 struct tree_usage {
   uint64_t bytes, inodes;
+  /* Sizes of what is not a folder, as ls shows them. */
+  uint64_t content;
 };
 
 /* Removes name below dir, whatever it is. A missing one is no error. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -52,6 +53,20 @@ static int copy_looks(int from, int to, const struct stat *st) {
   return utimensat(to, "", times, AT_EMPTY_PATH);
 }
 
+/* One run of data. copy_file_range(2) works within one file system only: from an overlay to what it lies on, sendfile(2) does. */
+static int copy_range(int from, int to, off_t at, off_t end) {
+  bool across = false;
+  for (off_t in = at, out = at; in < end;) {
+    ssize_t copied = across ? sendfile(to, from, &in, (size_t)(end - in)) : copy_file_range(from, &in, to, &out, (size_t)(end - in), 0);
+    if (copied == 0) break;
+    if (copied > 0) continue;
+    if (across || (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP)) return -1;
+    across = true;
+    if (lseek(to, in, SEEK_SET) < 0) return -1;
+  }
+  return 0;
+}
+
 static int copy_data(int from, int to, off_t size) {
   if (!ioctl(to, FICLONE, from)) return 0;
   for (off_t at = 0; at < size;) {
@@ -59,11 +74,7 @@ static int copy_data(int from, int to, off_t size) {
     if (data < 0) break;
     off_t hole = lseek(from, data, SEEK_HOLE);
     if (hole < 0) hole = size;
-    for (off_t in = data, out = data; in < hole;) {
-      ssize_t copied = copy_file_range(from, &in, to, &out, (size_t)(hole - in), 0);
-      if (copied < 0) return -1;
-      if (copied == 0) break;
-    }
+    if (copy_range(from, to, data, hole)) return -1;
     at = hole;
   }
   return ftruncate(to, size);

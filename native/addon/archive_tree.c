@@ -135,6 +135,7 @@ static int add_usage(int dir, struct tree_usage *usage, struct inode_set *links,
     if (fresh > 0) {
       usage->bytes += (uint64_t)st.st_blocks * 512;
       usage->inodes++;
+      if (!S_ISDIR(st.st_mode)) usage->content += (uint64_t)st.st_size;
     }
     if (!S_ISDIR(st.st_mode)) continue;
     int child = openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -156,7 +157,7 @@ int tree_usage(int dir, struct tree_usage *usage) {
   struct stat st;
   *usage = (struct tree_usage){0};
   if (fstat(dir, &st)) return -1;
-  *usage = (struct tree_usage){(uint64_t)st.st_blocks * 512, 1};
+  *usage = (struct tree_usage){(uint64_t)st.st_blocks * 512, 1, 0};
   int result = add_usage(dir, usage, &links, 0);
   free(links.inodes);
   return result;

@@ -78,16 +78,18 @@ static int run_usage(struct archive_job *job) {
 
 static napi_value usage_value(napi_env env, struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  napi_value object, bytes, inodes;
+  napi_value object, bytes, inodes, content;
   napi_create_object(env, &object);
   napi_create_double(env, (double)call->usage.bytes, &bytes);
   napi_create_double(env, (double)call->usage.inodes, &inodes);
+  napi_create_double(env, (double)call->usage.content, &content);
   napi_set_named_property(env, object, "bytes", bytes);
   napi_set_named_property(env, object, "inodes", inodes);
+  napi_set_named_property(env, object, "content", content);
   return object;
 }
 
-/* treeUsage(dirFd): a promise of { bytes, inodes }. */
+/* treeUsage(dirFd): a promise of { bytes, inodes, content }. */
 static napi_value usage(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value argument;

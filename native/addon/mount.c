@@ -1,11 +1,17 @@
-/* mount(source, target, type, flags, data) and unmount(target, flags): mount(2) and umount2(2). */
+/* mount(source, target, type, flags, data) and unmount(target, flags): mount(2) and umount2(2); mountSlowly and unmountSlowly are the
+ * same on a thread of their own, as promises, for file systems that may wait for a server. bindFd(fd, target): what is open appears at target, too. */
 #define _GNU_SOURCE
 #include "addon.h"
+#include "archive_job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define TEXT_MAX 4096
 
@@ -53,6 +59,70 @@ static napi_value do_unmount(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+struct mount_call {
+  struct archive_job job;
+  uint32_t flags;
+  char source[TEXT_MAX], target[TEXT_MAX], type[TEXT_MAX], data[TEXT_MAX];
+};
+
+static int run_mount(struct archive_job *job) {
+  struct mount_call *call = (struct mount_call *)job;
+  return mount(call->source, call->target, call->type, call->flags, call->data) ? archive_fail(&job->error, errno, "", "mount") : 0;
+}
+
+static int run_unmount(struct archive_job *job) {
+  struct mount_call *call = (struct mount_call *)job;
+  return umount2(call->target, (int)call->flags) ? archive_fail(&job->error, errno, "", "umount2") : 0;
+}
+
+static napi_value start_call(napi_env env, struct mount_call *call, bool valid, int (*run)(struct archive_job *)) {
+  if (valid) {
+    call->job.run = run;
+    return archive_job_start(env, &call->job);
+  }
+  free(call);
+  bool pending = false;
+  if (napi_is_exception_pending(env, &pending) == napi_ok && !pending) napi_throw_type_error(env, NULL, "expected texts and a number");
+  return NULL;
+}
+
+static napi_value mount_slowly(napi_env env, napi_callback_info info) {
+  napi_value arguments[5];
+  struct mount_call *call = calloc(1, sizeof *call);
+  if (!call) return addon_throw_errno(env, ENOMEM, "mount");
+  bool valid = get_arguments(env, info, 5, arguments) && get_text(env, arguments[0], call->source) && get_text(env, arguments[1], call->target) &&
+               get_text(env, arguments[2], call->type) && get_text(env, arguments[4], call->data) && napi_get_value_uint32(env, arguments[3], &call->flags) == napi_ok;
+  return start_call(env, call, valid, run_mount);
+}
+
+static napi_value unmount_slowly(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  struct mount_call *call = calloc(1, sizeof *call);
+  if (!call) return addon_throw_errno(env, ENOMEM, "umount2");
+  bool valid = get_arguments(env, info, 2, arguments) && get_text(env, arguments[0], call->target) && napi_get_value_uint32(env, arguments[1], &call->flags) == napi_ok;
+  return start_call(env, call, valid, run_unmount);
+}
+
+static napi_value bind_fd(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  char target[TEXT_MAX];
+  int32_t fd;
+  if (!get_arguments(env, info, 2, arguments) || !get_text(env, arguments[1], target)) return NULL;
+  if (napi_get_value_int32(env, arguments[0], &fd) != napi_ok) {
+    napi_throw_type_error(env, NULL, "expected a number");
+    return NULL;
+  }
+  int tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+  if (tree < 0) return addon_throw_errno(env, errno, "open_tree");
+  int result = (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+  int saved = errno;
+  close(tree);
+  return result ? addon_throw_errno(env, saved, "move_mount") : NULL;
+}
+
 int register_mount(napi_env env, napi_value exports) {
-  return addon_function(env, exports, "mount", do_mount) || addon_function(env, exports, "unmount", do_unmount) ? -1 : 0;
+  return addon_function(env, exports, "mount", do_mount) || addon_function(env, exports, "unmount", do_unmount) || addon_function(env, exports, "mountSlowly", mount_slowly) ||
+                 addon_function(env, exports, "unmountSlowly", unmount_slowly) || addon_function(env, exports, "bindFd", bind_fd)
+             ? -1
+             : 0;
 }

@@ -63,7 +63,7 @@ const native = addon as unknown as {
   archiveRun(handle: Handle, fd: number): Promise<ArchiveResult>;
   archiveClose(handle: Handle): void;
   treeRemove(dir: number, name: string): Promise<void>;
-  treeUsage(dir: number): Promise<TreeUsage>;
+  treeUsage(dir: number): Promise<TreeUsage & { content: number }>;
   syncFileSystem(fd: number): Promise<void>;
   openInRoot(root: number, path: string, flags: number): number;
   linkFile(fd: number, path: string): void;
@@ -123,7 +123,12 @@ export class ArchiveStream implements Disposable {
 
 /** Removes dir/name and all below it, on a thread of its own. A missing one is no error. */
 export const removeTree = (dir: string, name: string): Promise<void> => withDirectory(dir, (fd) => native.treeRemove(fd, name));
-export const treeUsage = (dir: string): Promise<TreeUsage> => withDirectory(dir, (fd) => native.treeUsage(fd));
+export async function treeUsage(dir: string): Promise<TreeUsage> {
+  const { bytes, inodes } = await withDirectory(dir, (fd) => native.treeUsage(fd));
+  return { bytes, inodes };
+}
+/** The sizes of all files below `dir`, as ls shows them, hard links once. */
+export const contentSize = async (dir: string): Promise<number> => (await withDirectory(dir, (fd) => native.treeUsage(fd))).content;
 /** Flushes the file system that `dir` is on (syncfs). */
 export const syncFileSystem = (dir: string): Promise<void> => withDirectory(dir, (fd) => native.syncFileSystem(fd));
 
@@ -150,6 +155,9 @@ export const linkFile = (fd: number, path: string): void => native.linkFile(fd, 
 export async function copyTree(from: string, to: string): Promise<void> {
   await withDirectory(from, (source) => withDirectory(to, (target) => native.treeCopy(source, target)));
 }
+
+/** The same between open folders. */
+export const copyOpenTree = (from: number, to: number): Promise<void> => native.treeCopy(from, to);
 
 /** Writes what is below a folder to `out` (a file or a blocking pipe) as a tar archive; the same tree gives the same bytes. With `overlay` the folder is an overlay's upper one and becomes a layer with whiteouts. */
 export const writeTree = (dir: string, out: number, overlay: boolean): Promise<void> => withDirectory(dir, (fd) => native.treeWrite(fd, out, overlay));

@@ -1,0 +1,52 @@
+/**
+ * A volume driver: keeps data that outlives containers, and gives it as a folder of this machine.
+ *
+ *   validate ─▶ create ─▶ exists ──mount(ref)──▶ in use ──unmount(ref)──▶ exists ──remove──▶ gone
+ *
+ * Vocabulary: a volume has a name, and options that its maker chose and that only the driver understands; the engine keeps
+ * both and gives them with each call. A reference names one user of a mount, as a container's id. The first reference makes
+ * the data appear at path(); when the last is gone it may be taken away. A driver that needs no mount only counts.
+ *
+ * Example:  validate(v); await create(v); const folder = await mount(v, "container"); ...; await unmount(v, "container"); await remove(v)
+ *
+ * After a crash: create and remove are atomic, a volume is there or not. What was mounted is mounted still. The engine says
+ * with restore() who uses it; then sweep() takes away what nobody does.
+ *
+ * The contract suite is in volume.contract.ts; every driver passes it.
+ */
+export interface VolumeDriver {
+  /** "local". */
+  readonly id: string;
+  readonly capabilities: { scope: "local" | "global" };
+
+  /** Throws "invalid-parameter" with Docker's words for a name or options that create would refuse. Changes nothing. */
+  validate(volume: VolumeSpec): void;
+  /** Makes an empty volume. One that exists stays as it is. */
+  create(volume: VolumeSpec): Promise<void>;
+  /** Drops a volume and its data; a missing one is no error. "system" while a reference is held. */
+  remove(volume: VolumeSpec): Promise<void>;
+  has(name: string): boolean;
+  /** Names, in no particular order. */
+  list(): string[];
+
+  /** Where its data is while it is mounted. */
+  path(name: string): string;
+  /** Adds a reference and gives path(). Idempotent for one reference. Throws "system" with what the kernel said. */
+  mount(volume: VolumeSpec, reference: string): Promise<string>;
+  /** Drops a reference. Idempotent. */
+  unmount(volume: VolumeSpec, reference: string): Promise<void>;
+  /** Adds a reference of before the daemon's restart: its mount is there. */
+  restore(volume: VolumeSpec, reference: string): void;
+  /** Takes away mounts that no reference needs. */
+  sweep(): Promise<void>;
+
+  /** Bytes of its files. */
+  usage(name: string): Promise<number>;
+  /** Ends when removed volumes' files are gone. */
+  settled(): Promise<void>;
+}
+
+export interface VolumeSpec {
+  name: string;
+  options: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,8 @@
+/** The local volume driver: folders below the data root, or what the kernel can mount on them. */
+import type { VolumeDriver } from "../../core/volume.ts";
+import { LocalVolumes } from "./local.ts";
+
+export const id = "local";
+
+/** `dir`: <root>/volumes, made when missing. */
+export const create = (dir: string): VolumeDriver => new LocalVolumes(dir);

@@ -1,0 +1,185 @@
+/**
+ * Local volumes.
+ *
+ *   <dir>/<name>/_data/     the data, or the point where the options' device is mounted
+ *   <dir>/.trash/           what was removed and is being deleted
+ */
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
+import { GantryError, messageOf, systemError } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import { contentSize } from "../../sys/archive.ts";
+import { parseMountInfo } from "../../sys/mount-table.ts";
+import { detach } from "../../sys/mounts.ts";
+import { Trash } from "../../sys/trash.ts";
+import { mountOptions } from "./mounting.ts";
+import { isName, needsMount, validateName, validateOptions } from "./options.ts";
+
+const DATA = "_data";
+const TRASH = ".trash";
+
+interface Active {
+  references: Set<string>;
+  mounted: boolean;
+}
+
+const mountpoints = (): string[] => parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8")).map(({ mountpoint }) => mountpoint);
+
+export class LocalVolumes implements VolumeDriver {
+  readonly id = "local";
+  readonly capabilities = { scope: "local" } as const;
+  readonly #dir: string;
+  /** The same without links, as the kernel shows it. */
+  readonly #real: string;
+  readonly #trash: Trash;
+  #counter = 0;
+  /** Volumes that someone uses, or that are mounted. */
+  readonly #active = new Map<string, Active>();
+  /** The last piece of work on each volume: mounts of one happen one after the other. */
+  readonly #work = new Map<string, Promise<unknown>>();
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    mkdirSync(dir, { recursive: true, mode: 0o701 });
+    this.#real = realpathSync(dir);
+    this.#trash = new Trash(join(dir, TRASH));
+    for (const name of this.#mounted()) this.#activeOf(name).mounted = true;
+  }
+
+  validate({ name, options }: VolumeSpec): void {
+    validateName(name);
+    validateOptions(options);
+  }
+
+  async create(volume: VolumeSpec): Promise<void> {
+    this.validate(volume);
+    const { name } = volume;
+    if (this.has(name)) return;
+    const made = join(this.#dir, TRASH, `new-${process.pid}-${this.#counter++}`);
+    try {
+      mkdirSync(made, { mode: 0o701 });
+      mkdirSync(join(made, DATA), { mode: 0o755 });
+      faultPoint("volume-folder");
+      renameSync(made, this.#folder(name));
+    } catch (error) {
+      throw systemError(`error while creating volume root path '${this.#folder(name)}': ${messageOf(error)}`, error);
+    }
+  }
+
+  remove({ name }: VolumeSpec): Promise<void> {
+    return this.#inTurn(name, async () => {
+      const active = this.#active.get(name);
+      if (active && active.references.size > 0) throw systemError("volume has active mounts");
+      if (active) await this.#release(name, active);
+      const foreign = mountpoints().find((path) => `${path}/`.startsWith(`${this.#real}/${name}/`));
+      if (foreign !== undefined) throw systemError(`something is mounted at ${foreign}: unmount it first, its files would be deleted`);
+      try {
+        this.#trash.discard(this.#folder(name));
+      } catch (error) {
+        throw systemError(`error removing volume path '${this.#folder(name)}': ${messageOf(error)}`, error);
+      }
+    });
+  }
+
+  has(name: string): boolean {
+    return existsSync(this.path(name));
+  }
+
+  list(): string[] {
+    return readdirSync(this.#dir).filter((name) => isName(name) && this.has(name));
+  }
+
+  path(name: string): string {
+    return join(this.#folder(name), DATA);
+  }
+
+  mount({ name, options }: VolumeSpec, reference: string): Promise<string> {
+    return this.#inTurn(name, async () => {
+      const path = this.path(name);
+      const active = this.#activeOf(name);
+      try {
+        if (needsMount(options) && !active.mounted) {
+          await mountOptions(options, path);
+          active.mounted = true;
+        }
+        active.references.add(reference);
+        return path;
+      } catch (error) {
+        throw error instanceof GantryError ? error : systemError(messageOf(error), error);
+      } finally {
+        if (active.references.size === 0) this.#active.delete(name);
+      }
+    });
+  }
+
+  unmount({ name }: VolumeSpec, reference: string): Promise<void> {
+    return this.#inTurn(name, async () => {
+      const active = this.#active.get(name);
+      if (!active?.references.delete(reference) || active.references.size > 0) return;
+      await this.#release(name, active);
+    });
+  }
+
+  restore({ name }: VolumeSpec, reference: string): void {
+    this.#activeOf(name).references.add(reference);
+  }
+
+  async sweep(): Promise<void> {
+    for (const [name, active] of [...this.#active]) {
+      await this.#inTurn(name, async () => {
+        if (active.references.size === 0) await this.#release(name, active);
+      });
+    }
+  }
+
+  async usage(name: string): Promise<number> {
+    return await contentSize(this.path(name));
+  }
+
+  settled(): Promise<void> {
+    return this.#trash.settled();
+  }
+
+  #folder(name: string): string {
+    validateName(name);
+    return join(this.#dir, name);
+  }
+
+  #activeOf(name: string): Active {
+    let active = this.#active.get(name);
+    if (!active) this.#active.set(name, (active = { references: new Set(), mounted: false }));
+    return active;
+  }
+
+  async #release(name: string, active: Active): Promise<void> {
+    this.#active.delete(name);
+    if (!active.mounted) return;
+    active.mounted = false;
+    try {
+      await detach(this.path(name));
+    } catch (error) {
+      this.#activeOf(name).mounted = true;
+      throw systemError(`failed to unmount local volume: ${messageOf(error)}`, error);
+    }
+  }
+
+  /** Names of volumes on whose data something is mounted. */
+  #mounted(): string[] {
+    const points = new Set(mountpoints());
+    return this.list().filter((name) => points.has(join(this.#real, name, DATA)));
+  }
+
+  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const result = (this.#work.get(name) ?? Promise.resolve()).then(work, work);
+    const settled = result.then(
+      () => {},
+      () => {},
+    );
+    this.#work.set(name, settled);
+    void settled.then(() => {
+      if (this.#work.get(name) === settled) this.#work.delete(name);
+    });
+    return result;
+  }
+}
