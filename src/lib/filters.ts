@@ -67,6 +67,11 @@ export class Filters {
     return this.exact(key, text) || this.values(key).some((value) => text.startsWith(value));
   }
 
+  /** One of the values is the text, or a pattern that is found in it. */
+  matches(key: string, text: string): boolean {
+    return this.exact(key, text) || this.values(key).some((value) => patternOf(value)?.test(text) ?? false);
+  }
+
   /** Every value, as "name" or "name=value", is among the labels. */
   labels(key: string, labels: Readonly<Record<string, string>>): boolean {
     return this.values(key).every((wanted) => {
@@ -85,5 +90,24 @@ export class Filters {
     const no = values.has("0") || values.has("false");
     if (yes === no) throw invalidParameter(`invalid filter '${key}=[${[...values].join(" ")}]'`);
     return yes;
+  }
+}
+
+let compiled = new Map<string, RegExp | undefined>();
+
+/** undefined for a malformed pattern: Docker ignores it. */
+function patternOf(value: string): RegExp | undefined {
+  if (!compiled.has(value)) {
+    if (compiled.size > 100) compiled = new Map();
+    compiled.set(value, compile(value));
+  }
+  return compiled.get(value);
+}
+
+function compile(value: string): RegExp | undefined {
+  try {
+    return new RegExp(value, "u");
+  } catch {
+    return undefined;
   }
 }

@@ -37,7 +37,7 @@ export function listFilter(context: ContainersContext, filters: Filters): ListFi
   if (isTask === true) tests.push(() => false);
   if (filters.values("label").length > 0) tests.push((record) => filters.labels("label", record.config.Labels ?? {}));
   if (exited.length > 0) tests.push((record) => !countsAsRunning(record) && timesOf(record).startedAt !== 0n && exited.includes(timesOf(record).exitCode));
-  if (filters.has("status")) tests.push((record) => matches(filters, "status", record.state.status));
+  if (filters.has("status")) tests.push((record) => filters.matches("status", record.state.status));
   if (filters.has("health")) tests.push((record) => filters.exact("health", record.health?.status ?? "none"));
   if (filters.has("volume")) tests.push((record) => record.mounts.some((mount) => filters.values("volume").some((value) => value === mount.destination || value === (mount.name || mount.source))));
   if (filters.has("network")) tests.push(inNetwork(context, filters.values("network")));
@@ -68,32 +68,8 @@ function identity(context: ContainersContext, filters: Filters): Test[] {
     const ids = new Set(prefixes.flatMap((prefix) => context.store.idsByPrefix(prefix)));
     tests.push((record) => ids.has(record.id));
   }
-  if (filters.values("name").length > 0) tests.push((record) => matches(filters, "name", `/${record.name}`) || matches(filters, "name", record.name));
+  if (filters.values("name").length > 0) tests.push((record) => filters.matches("name", `/${record.name}`) || filters.matches("name", record.name));
   return tests;
-}
-
-/** One of the values is the text, or a pattern that is found in it. */
-function matches(filters: Filters, key: string, text: string): boolean {
-  return filters.exact(key, text) || filters.values(key).some((value) => patternOf(value)?.test(text) ?? false);
-}
-
-let compiled = new Map<string, RegExp | undefined>();
-
-/** undefined for a malformed pattern: Docker ignores it. */
-function patternOf(value: string): RegExp | undefined {
-  if (!compiled.has(value)) {
-    if (compiled.size > 100) compiled = new Map();
-    compiled.set(value, compile(value));
-  }
-  return compiled.get(value);
-}
-
-function compile(value: string): RegExp | undefined {
-  try {
-    return new RegExp(value, "u");
-  } catch {
-    return undefined;
-  }
 }
 
 function ancestors(context: ContainersContext, filters: Filters): Test[] {
