@@ -229,6 +229,7 @@ async function responseError(response: HttpResponse, target: string): Promise<Ap
 const isReset = (thrown: unknown): boolean => thrown instanceof Error && (thrown.message === "EOF" || /ECONNRESET|EPIPE/.test((thrown as NodeJS.ErrnoException).code ?? ""));
 
 function connectionError(thrown: unknown, endpoint: Endpoint): ApiError {
+  if (thrown instanceof ApiError) return thrown;
   const { code, message } = thrown as NodeJS.ErrnoException;
   const { host } = endpoint;
   switch (code) {
