@@ -49,7 +49,9 @@ async function daemon(container: Container): Promise<Daemon> {
       waiting = socket;
     } else {
       socket.write("HTTP/1.1 204 No Content\r\n\r\n");
-      if (line.includes("/start")) container.run(streams as Socket, exit);
+      if (!line.includes("/start") || !streams) return;
+      container.run(streams, exit);
+      streams.resume();
     }
   };
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
