@@ -166,14 +166,14 @@ static int overlay_by_mount(struct context *c, const struct op *op) {
   return tree;
 }
 
-/* Kernels before 6.7 take "lowerdir+" for an unknown option, and say so here or only when creating. */
+/* Before Linux 6.5 overlay takes its options as one string and only creating looks at them: then any key is taken, and layers
+ * one by one are not known. */
+static bool takes_one_string(int fs) { return !fsconfig(fs, FSCONFIG_SET_FLAG, "gantry-probe", NULL, 0); }
+
 static int create_overlay(struct context *c, int fs, const struct op *op) {
-  if (config_layers(fs, op)) return overlay_by_mount(c, op);
+  if (takes_one_string(fs) || config_layers(fs, op)) return overlay_by_mount(c, op);
   if (config_options(c, fs, op)) return -1;
-  if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) {
-    if (errno == EINVAL) return overlay_by_mount(c, op);
-    return fail_errno(&c->failure, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
-  }
+  if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) return fail_errno(&c->failure, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
   int mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
   return mount < 0 ? fail_errno(&c->failure, "fsmount", "overlay") : mount;
 }

@@ -40,6 +40,7 @@ struct oneshot {
   pid_t pid;
   /* The terminal's master, while we stay; -1: none. */
   int master;
+  bool executing;
   bool done;
 };
 
@@ -107,7 +108,10 @@ static void take_master(struct oneshot *o, int master) {
       fail(&failure, -error, "console", o->console_socket);
       give_up_on(o, &failure);
     }
-  } else o->master = master;
+  } else {
+    plain_line_ends(master);
+    o->master = master;
+  }
 }
 
 /* ---- what the child says ---- */
@@ -119,12 +123,16 @@ static void pid_known(struct oneshot *o, pid_t pid) {
   open_gate(&o->spawn);
 }
 
+static void say_go(struct oneshot *o) {
+  uint8_t go = STATUS_GO;
+  message_send(o->spawn.status, &go, 1, NULL, 0, 0);
+}
+
 static void hook_asked(struct oneshot *o, uint32_t index) {
   struct failure failure = {.section = SECTION_CHILD, .index = index};
   if (!o->create || index >= o->plan.child.count || o->plan.child.items[index].code != OP_HOOK) return;
   if (run_hook(&failure, &o->plan.child.items[index], o->pid)) give_up_on(o, &failure);
-  uint8_t go = STATUS_GO;
-  message_send(o->spawn.status, &go, 1, NULL, 0, 0);
+  say_go(o);
 }
 
 static void read_timings(struct oneshot *o, struct reader *reader) {
@@ -150,10 +158,11 @@ static void handle(struct oneshot *o, struct reader *reader, struct message_fds 
     master = message_take_fd(fds);
     if (master >= 0) take_master(o, master);
     if (o->create) tell_made(o);
+    else if (o->spawn.wait) say_go(o);
     break;
   case STATUS_EXECUTING:
     read_timings(o, reader);
-    tell_made(o);
+    o->executing = true;
     break;
   case STATUS_FAILED:
     read_failure(reader, &failure);
@@ -167,6 +176,11 @@ static void follow(struct oneshot *o) {
     uint8_t bytes[MESSAGE_SIZE];
     struct message_fds fds;
     ssize_t length = message_receive(o->spawn.status, bytes, sizeof bytes, &fds, 0);
+    /* execve closes the child's end; a failed one says so first. */
+    if (length == 0 && o->executing) {
+      tell_made(o);
+      break;
+    }
     if (length <= 0) {
       struct failure failure = {.section = SECTION_CHILD};
       fail(&failure, length < 0 ? (int)-length : ECHILD, "init", "");
@@ -237,6 +251,7 @@ static int options(struct oneshot *o, int argc, char **argv) {
     if (!strcmp(argv[i], "--wait")) o->wait = true;
     else if (!strcmp(argv[i], "--trace")) o->trace = true;
     else if (!strcmp(argv[i], "--console-socket") && i + 1 < argc) o->console_socket = argv[++i];
+    else if (!strcmp(argv[i], "--size") && i + 1 < argc && sscanf(argv[++i], "%ux%u", &o->spawn.width, &o->spawn.height) == 2) continue;
     else return -1;
   }
   return 0;
@@ -267,6 +282,8 @@ int oneshot_main(int argc, char **argv) {
   }
   const struct exec_step *step = o.create ? &o.plan.exec : &o.exec_plan.exec;
   if (step->terminal) for (int i = 0; i < 3; i++) o.spawn.stdio[i] = -1;
+  /* Until its terminal is as it shall be. */
+  o.spawn.wait = !o.create && step->terminal;
   if (o.create ? spawn_create(&o, &failure) : spawn_further(&o, init, &failure)) give_up_on(&o, &failure);
   if (o.wait) hold_signals();
   follow(&o);

@@ -5,6 +5,7 @@
  *   exec-plan exec PID [OPTIONS]        runs a further process in the container whose init is PID
  *
  *   --console-socket PATH   with a terminal: send its master there (the name "/dev/ptmx" with the fd)
+ *   --size WIDTHxHEIGHT     of an exec's terminal
  *   --wait                  stay until the process has ended, and end with its code
  *   --trace                 measure
  *

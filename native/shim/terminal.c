@@ -75,8 +75,7 @@ static void drain(int master) {
   while (poll(&ready, 1, 0) > 0 && ready.revents & POLLIN && copy_some(master, 1));
 }
 
-/* Our own terminal, if there is one, makes \r\n of line ends; what is no terminal gets them as the program writes them. */
-static void plain_line_ends(int master) {
+void plain_line_ends(int master) {
   struct termios termios;
   if (tcgetattr(master, &termios)) return;
   termios.c_oflag &= ~(tcflag_t)ONLCR;
@@ -86,10 +85,7 @@ static void plain_line_ends(int master) {
 int attend(pid_t pid, int master) {
   struct termios before;
   bool raw = master >= 0 && make_raw(&before);
-  if (master >= 0) {
-    copy_size(master);
-    plain_line_ends(master);
-  }
+  if (master >= 0) copy_size(master);
   int signals = signalfd(-1, &held, SFD_CLOEXEC), code = 0;
   struct pollfd fds[] = {{.fd = signals, .events = POLLIN}, {.fd = master, .events = POLLIN}, {.fd = master >= 0 ? 0 : -1, .events = POLLIN}};
   while (!has_ended(pid, &code)) {

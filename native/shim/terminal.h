@@ -7,6 +7,9 @@
 /* Keeps signals for attend. Before the process can be sent any. */
 void hold_signals(void);
 
+/* No \r\n for line ends: our own terminal, if there is one, makes them; what is no terminal gets what the program writes. */
+void plain_line_ends(int master);
+
 /* Until our child `pid` has ended; its exit code (128 + n for signal n). `master`: its terminal, which is copied from stdin and
  * to stdout and closed, or -1. */
 int attend(pid_t pid, int master);

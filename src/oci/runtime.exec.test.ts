@@ -34,7 +34,7 @@ describe("runtime: exec", { skip: cannotRun }, () => {
     assert.equal(name, "tester");
     assert.ok(Number(pid) > 1 && Number(pid) < 1000);
     assert.equal(comm, "sleep");
-    assert.ok(groups.length > 5 && groups.every((line) => line.endsWith(":/")), groups.join());
+    assert.ok(groups.length > 0 && groups.every((line) => line.endsWith(":/")), groups.join());
     assert.equal(stderr, "err\n");
   });
 

@@ -160,7 +160,7 @@ describe("runtime: faults", { skip: cannotRun }, () => {
 
   test("the launcher keeps fds over daemons", async () => {
     const first = bench.newRuntime();
-    const fd = openSync("/etc/hostname", "r");
+    const fd = openSync(join(bench.rootfs, "etc/passwd"), "r");
     const { ino } = fstatSync(fd);
     await first.launcher.put("listener", [fd, fd]);
     closeSync(fd);
@@ -191,11 +191,12 @@ describe("runtime: faults", { skip: cannotRun }, () => {
       const file = join(bench.folder, "request.json");
       writeFileSync(file, JSON.stringify(request));
       const child = spawn(process.execPath, ["--input-type=module", "-e", script, file], { stdio: ["pipe", "pipe", "inherit"] });
-      await new Promise((resolve) => child.stdout.once("data", resolve));
+      const exited = new Promise((resolve) => child.once("exit", resolve));
+      await Promise.race([exited, new Promise((resolve) => child.stdout.once("data", resolve))]);
       child.stdin.write("go\n");
       await sleep(round * 0.7);
       child.kill("SIGKILL");
-      await new Promise((resolve) => child.once("exit", resolve));
+      await exited;
       await sleep(50);
       const recovered = await bench.runtime.recover(request.id);
       if (recovered.kind === "running") {

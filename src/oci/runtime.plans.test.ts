@@ -62,7 +62,8 @@ describe("runtime: plans", { skip: cannotRun }, () => {
     assert.match(stdout, /^bin\ndev\netc\n/);
   });
 
-  test("an id-mapped bind shows other owners", async () => {
+  const [major = 0, minor = 0] = host.kernelRelease.split(".").map(Number);
+  test("an id-mapped bind shows other owners", { skip: major > 6 || (major === 6 && minor >= 3) ? false : "tmpfs takes id maps from Linux 6.3 on" }, async () => {
     const source = join(bench.folder, "idmapped");
     mkdirSync(source);
     writeFileSync(join(source, "f"), "");
@@ -96,7 +97,7 @@ describe("runtime: plans", { skip: cannotRun }, () => {
       assert.equal(text.split("\n").length, before + 1);
       assert.match(text, new RegExp(` ${shared}/inside .* - tmpfs made `));
     } finally {
-      execFileSync("umount", ["-R", shared]);
+      execFileSync("umount", ["-l", shared]);
     }
   });
 
