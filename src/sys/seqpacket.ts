@@ -54,7 +54,7 @@ export class Seqpacket {
       try {
         if (native.seqpacketSend(this.#connection, bytes, fds)) return Promise.resolve();
       } catch (error) {
-        return Promise.reject(error as Error);
+        return Promise.reject(error);
       }
     }
     return new Promise((resolve, reject) => this.#waiting.push({ bytes, fds, resolve, reject }));

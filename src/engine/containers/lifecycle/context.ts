@@ -24,6 +24,8 @@ export interface LifecycleContext {
   /** Removes a container that has ended: for auto-remove. */
   remove(record: ContainerRecord): Promise<void>;
   live(id: string): LiveContainer;
+  /** Starts a container whose restart is due; its lock is held. */
+  relaunch(record: ContainerRecord): Promise<void>;
   /** The log file of a container. */
   logPath(record: ContainerRecord): string;
   /** A file of a running container, found inside its root; undefined when there is none. */

@@ -5,7 +5,7 @@ import { messageOf } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { LifecycleContext } from "./context.ts";
 import { shouldRestart } from "./restart-policy.ts";
-import { scheduleRestart } from "./restart.ts";
+import { scheduleRestart } from "./restart-timer.ts";
 import { emit, hasTask } from "./state.ts";
 
 /** Has the exit handled whenever it comes. */

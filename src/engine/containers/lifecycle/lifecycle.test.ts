@@ -18,7 +18,7 @@ import { LiveContainer } from "./live.ts";
 import { pause, unpause } from "./pause.ts";
 import { recoverAll, startByPolicy } from "./recover.ts";
 import { restart } from "./restart.ts";
-import { start } from "./start.ts";
+import { launch, start } from "./start.ts";
 import { kill, stop } from "./stop.ts";
 import { wait } from "./wait.ts";
 
@@ -118,6 +118,7 @@ function world() {
       lives.set(id, live);
       return live;
     },
+    relaunch: (record) => launch(context, record),
     logPath: () => "/nowhere",
     readFile: async () => Buffer.from("alice:x:1:1::/:/bin/sh\n"),
     defaultStopTimeout: 10,

@@ -31,7 +31,7 @@ export async function startByPolicy(context: LifecycleContext): Promise<void> {
 }
 
 async function recoverOne(context: LifecycleContext, record: ContainerRecord): Promise<void> {
-  if (record.state.status === "removing") return void (await context.remove(record));
+  if (record.state.status === "removing") return context.remove(record);
   const recovered = await context.runtime.recover(record.id);
   if (recovered.kind === "running") return adopt(context, record, recovered.task);
   if (!hasTask(record)) return;

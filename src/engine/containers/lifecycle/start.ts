@@ -9,7 +9,7 @@ import { monitorHealth } from "../health/monitor.ts";
 import type { LifecycleContext, Sandbox } from "./context.ts";
 import { watchTask } from "./exit.ts";
 import { logRequest } from "./log-request.ts";
-import { cancelRestart } from "./restart.ts";
+import { cancelRestart } from "./restart-timer.ts";
 import { emit, lastRun, now } from "./state.ts";
 
 /** Starts a container by hand. "not-modified" when it runs already. */

@@ -4,7 +4,7 @@ import { codeOf, conflict, GantryError, messageOf, notModified, systemError } fr
 import { parseSignal, SIGKILL, SIGTERM } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
 import type { WaitResult } from "./live.ts";
-import { cancelRestart } from "./restart.ts";
+import { cancelRestart } from "./restart-timer.ts";
 import { emit, hasTask, isRunning } from "./state.ts";
 
 export interface StopOptions {

@@ -7,13 +7,14 @@ import type { ContainerTasks } from "../context.ts";
 import { ExecService } from "../exec/exec.ts";
 import type { LifecycleContext } from "./context.ts";
 import { LiveContainer } from "./live.ts";
-import { cancelRestart } from "./restart.ts";
+import { cancelRestart } from "./restart-timer.ts";
 import { lastRun, taskOf } from "./state.ts";
 import { explainStart } from "./explain.ts";
+import { launch } from "./start.ts";
 import { killAndWait } from "./stop.ts";
 
 /** What the rest of the engine gives; the lifecycle makes the rest of its context itself. */
-export type LifecycleOptions = Omit<LifecycleContext, "live" | "logPath"> & {
+export type LifecycleOptions = Omit<LifecycleContext, "live" | "logPath" | "relaunch"> & {
   /** <data-root>/containers: a folder for each container, with its log and the files bound into it. */
   containersRoot: string;
 };
@@ -40,6 +41,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       if (!live) lives.set(id, (live = new LiveContainer()));
       return live;
     },
+    relaunch: (record) => launch(context, record),
     logPath: ({ id }) => join(containersRoot, id, `${id}-json.log`),
   };
   const execs = new ExecService(context);
