@@ -86,6 +86,18 @@ const escapes: Record<string, (out: string) => RawEntry[]> = {
   "a whiteout of ..": () => [{ name: "d/", type: "5" }, { name: `d/.wh./../../${up}/file` }],
 };
 
+/** The same archive, its names written in other ways. */
+const spellings: Record<string, (entry: RawEntry) => RawEntry> = {
+  plain: (entry) => entry,
+  "with ./": (entry) => ({ ...entry, name: `./${String(entry.name)}` }),
+  "with doubled slashes": (entry) => ({ ...entry, name: String(entry.name).replaceAll("/", "//"), ...(entry.type === "1" ? { link: String(entry.link).replaceAll("/", "//./") } : {}) }),
+  "in PAX records": (entry) => ({ ...entry, name: "harmless", link: "harmless", pax: { ...entry.pax, path: String(entry.name), ...(entry.link === undefined ? {} : { linkpath: String(entry.link) }) } }),
+  "in the ustar prefix": (entry) => {
+    const cut = String(entry.name).lastIndexOf("/");
+    return cut < 1 ? entry : { ...entry, name: String(entry.name).slice(cut + 1), patch: [[345, String(entry.name).slice(0, cut)]] };
+  },
+};
+
 const flagSets = { overlay: extract.owner | extract.xattrs | extract.devices | extract.whiteoutOverlay, apply: extract.owner | extract.whiteoutApply, literal: 0 };
 
 async function untar(root: string, bytes: Buffer, flags: number): Promise<void> {
@@ -104,11 +116,13 @@ for (const [what, make] of Object.entries(escapes)) {
       naive(control.root, make(join(control.dir, "canary")));
       assert.notEqual(control.state(), before, "the control must be broken");
     }
-    for (const flags of Object.values(flagSets)) {
-      using target = ground();
-      const before = target.state();
-      await untar(target.root, tarOf(...make(join(target.dir, "canary"))), flags).catch(() => undefined);
-      assert.equal(target.state(), before);
+    for (const [how, spell] of Object.entries(spellings)) {
+      for (const flags of Object.values(flagSets)) {
+        using target = ground();
+        const before = target.state();
+        await untar(target.root, tarOf(...make(join(target.dir, "canary")).map(spell)), flags).catch(() => undefined);
+        assert.equal(target.state(), before, how);
+      }
     }
     using around = ground();
     await using bench = openBench({ dir: around.root });

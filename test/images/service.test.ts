@@ -86,6 +86,12 @@ test("a name, an id, its beginning and a digest find the same image; what is mis
   assert.equal(bench.images.idOf("nothing here"), undefined);
 });
 
+test("a document whose times are none is listed all the same", async () => {
+  await using bench = openBench();
+  await load(bench, layoutOf("docker.io/library/x:1", [{ bytes: base }], {}, { created: "yesterday", history: [{ created: "" }] }));
+  assert.deepEqual([(await listAll(bench))[0]?.Created, (await bench.images.history("x:1"))[0]?.Created], [0, 0]);
+});
+
 test("what load, tag and rmi do is told as events, with the image's labels", async () => {
   await using bench = openBench();
   await load(bench, layoutOf("docker.io/library/x:1", [{ bytes: base }], { Labels: { k: "v" } }));

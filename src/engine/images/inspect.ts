@@ -81,6 +81,12 @@ export function withoutEmpty<T extends object>(value: { [K in keyof T]: T[K] | u
   return Object.fromEntries(Object.entries(value).filter(([key, field]) => kept.includes(key) || key === "Healthcheck" || !isEmpty(field))) as T;
 }
 
+/** Of a time in an image's document; 0 for none, also for one that is no time. */
+export function unixSeconds(text: string | undefined): number {
+  const milliseconds = Date.parse(text ?? "");
+  return Number.isNaN(milliseconds) ? 0 : Math.floor(milliseconds / 1000);
+}
+
 /** One row, in the words of the Engine API. */
 export interface HistoryRow {
   Comment: string;
@@ -104,7 +110,7 @@ export async function imageHistory(context: ImageContext, text: string, platform
     if (name === undefined && entry.empty_layer !== true) throw systemError("unable to find the size of the layer");
     rows.unshift({
       Comment: entry.comment ?? "",
-      Created: entry.created === undefined ? 0 : Math.floor(Date.parse(entry.created) / 1000),
+      Created: unixSeconds(entry.created),
       CreatedBy: entry.created_by ?? "",
       Id: "<missing>",
       Size: name === undefined ? 0 : await context.layers.layerBytes(name),

@@ -3,6 +3,7 @@ import type { Digest } from "../../lib/digest.ts";
 import type { Filters } from "../../lib/filters.ts";
 import type { ImageContext } from "./context.ts";
 import { imageFilter } from "./filters.ts";
+import { unixSeconds } from "./inspect.ts";
 import { type ImageSummary, type ManifestSummary, printable, summarize, tagsAndDigests } from "./summary.ts";
 import type { ImageName } from "./store.ts";
 
@@ -56,7 +57,7 @@ function rowOf(names: readonly ImageName[], { target }: ImageName, summary: Imag
   const document = summary.best?.image.document;
   return {
     Containers: document ? summary.containers : -1,
-    Created: document?.created === undefined ? 0 : Math.floor(Date.parse(document.created) / 1000),
+    Created: unixSeconds(document?.created),
     Id: target.digest,
     Labels: document ? { ...document.config.Labels } : null,
     ParentId: "",
