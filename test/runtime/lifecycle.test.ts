@@ -72,6 +72,10 @@ test("exec runs beside the container's program, with its own user, directory, en
   assert.deepEqual(exec(id, "no-such"), [255, 'exec failed: unable to start container process: exec: "no-such": executable file not found in $PATH\n']);
   assert.deepEqual(exec("--cwd", "/none", id, "ls"), [255, 'exec failed: unable to start container process: chdir to cwd ("/none") set in config.json failed: no such file or directory\n']);
   assert.match(exec("-t", id, "tty")[1], /\/dev\/pts\/0/);
+  writeFileSync(join(bundle.rootfs, "bin/script"), "#!/no/interpreter\n", { mode: 0o755 });
+  assert.deepEqual(exec(id, "/bin/script"), [255, 'exec failed: unable to start container process: exec: "/bin/script": stat /bin/script: no such file or directory\n']);
+  writeFileSync(join(bundle.folder, "sized.json"), JSON.stringify(processOf(["stty", "size"], { terminal: true, consoleSize: { width: 91, height: 17 } })));
+  assert.deepEqual(exec("--process", join(bundle.folder, "sized.json"), id), [0, "17 91\n"]);
   writeFileSync(join(bundle.folder, "process.json"), JSON.stringify(processOf(["sh", "-c", "exit 4"])));
   assert.equal(exec("--process", join(bundle.folder, "process.json"), id)[0], 4);
 });

@@ -50,7 +50,7 @@ export const exec: Command = {
     if (process.terminal && detach && consoleSocket === "") throw invalidParameter("a process with a terminal needs --console-socket when it is detached");
     if (consoleSocket !== "" && !(process.terminal && detach)) throw invalidParameter("--console-socket is for a detached process with a terminal");
     const plan = compileExec(process, record.spec, { id: record.id, host: detectHost(), noNewKeyring: record.noNewKeyring, warn });
-    const made = await runExec({ ...plan, cgroups: record.cgroups }, record.pid, { consoleSocket, wait: !detach });
+    const made = await runExec({ ...plan, cgroups: record.cgroups }, record.pid, { consoleSocket, wait: !detach, ...(process.consoleSize && { size: process.consoleSize }) });
     writePidFile(flags.string("pid-file"), made.pid);
     return detach ? 0 : made.exited;
   },

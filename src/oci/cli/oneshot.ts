@@ -10,17 +10,21 @@ import type { Duplex, Readable } from "node:stream";
 import { GantryError, systemError } from "../../lib/errors.ts";
 import { nativeDir } from "../../sys/addon.ts";
 import { encodeExecPlan, encodePlan } from "../plan/encode.ts";
-import type { ExecPlan, Plan } from "../plan/types.ts";
-import { ShimError } from "../shim/client.ts";
+import type { ChildOp, ExecPlan, HostOp, ParentOp, Plan, TeardownOp } from "../plan/types.ts";
+import { ShimError, errnoName } from "../shim/client.ts";
 import { startError } from "../shim/failure.ts";
-import type { ShimFailure } from "../shim/protocol.ts";
+import type { Section, ShimFailure } from "../shim/protocol.ts";
 import { decodeReply } from "../shim/protocol.ts";
+
+type PlanOp = HostOp | ParentOp | ChildOp | TeardownOp;
 
 export interface OneshotOptions {
   /** Where a terminal's master is sent. */
   consoleSocket: string;
   /** gantry-shim stays until the process has ended. */
   wait: boolean;
+  /** Of an exec's terminal. */
+  size?: { width: number; height: number };
 }
 
 export interface Made {
@@ -30,20 +34,20 @@ export interface Made {
 }
 
 export async function runCreate(plan: Plan, folder: string, options: OneshotOptions): Promise<Made> {
-  return run(["create", folder], encodePlan(plan), { ...options, phase: "create", opName: (failure) => opNameOf(plan, failure) });
+  return run(["create", folder], encodePlan(plan), { ...options, phase: "create", op: (failure) => opOf(plan, failure) });
 }
 
 export async function runExec(plan: ExecPlan, init: number, options: OneshotOptions): Promise<Made> {
-  return run(["exec", String(init)], encodeExecPlan(plan), { ...options, phase: "exec", opName: () => undefined });
+  return run(["exec", String(init)], encodeExecPlan(plan), { ...options, phase: "exec", op: () => undefined });
 }
 
 interface RunOptions extends OneshotOptions {
   phase: "create" | "exec";
-  opName: (failure: ShimFailure) => string | undefined;
+  op: (failure: ShimFailure) => PlanOp | undefined;
 }
 
-async function run(args: string[], plan: Buffer, { consoleSocket, wait, phase, opName }: RunOptions): Promise<Made> {
-  const line = ["exec-plan", ...args, ...(consoleSocket === "" ? [] : ["--console-socket", consoleSocket]), ...(wait ? ["--wait"] : [])];
+async function run(args: string[], plan: Buffer, { consoleSocket, wait, size, phase, op }: RunOptions): Promise<Made> {
+  const line = ["exec-plan", ...args, ...(consoleSocket === "" ? [] : ["--console-socket", consoleSocket]), ...(wait ? ["--wait"] : []), ...(size ? ["--size", `${size.width}x${size.height}`] : [])];
   const child = spawn(join(nativeDir, "gantry-shim"), line, { stdio: ["inherit", "inherit", "inherit", "pipe", "pipe"], env: {} });
   const exited = exitOf(child);
   if (wait) forwardSignals(child);
@@ -55,15 +59,24 @@ async function run(args: string[], plan: Buffer, { consoleSocket, wait, phase, o
   const bytes = await readAll(replyPipe);
   if (bytes.length === 0) throw systemError(`gantry-shim ended with code ${await exited} and without an answer`);
   const reply = decodeReply(bytes);
-  if (reply.type === "failed") throw failureOf(reply.failure, { phase, opName });
+  if (reply.type === "failed") throw failureOf(reply.failure, { phase, op });
   if (reply.type !== "created" && reply.type !== "execStarted") throw systemError(`gantry-shim answered ${reply.type}`);
   return { pid: reply.pid, exited };
 }
 
 /** Whoever calls an OCI runtime puts "OCI runtime create failed: " before what it says. */
-function failureOf(failure: ShimFailure, { phase, opName }: Pick<RunOptions, "phase" | "opName">): GantryError {
-  const error = startError(new ShimError(failure), phase, opName);
-  return new GantryError(error.code, error.message.replace(/^OCI runtime \w+ failed: /, ""), { cause: error.cause });
+function failureOf(failure: ShimFailure, { phase, op: opOf }: Pick<RunOptions, "phase" | "op">): GantryError {
+  const op = opOf(failure);
+  const error = startError(new ShimError(failure), phase, () => op?.op);
+  return new GantryError(error.code, specialMessage(failure, op) ?? error.message.replace(/^OCI runtime \w+ failed: /, ""), { cause: error.cause });
+}
+
+/** Where runc's words say more than the step and its errno. */
+function specialMessage({ errno, step, subject }: ShimFailure, op: PlanOp | undefined): string | undefined {
+  const name = errnoName(errno);
+  if (op?.op === "hook") return `error running ${op.stage} hook ${JSON.stringify(subject)}: ${name === "ETIMEDOUT" ? "it took too long" : "it failed"}`;
+  if (op?.op === "mount" && op.noLinks && step === "target" && (name === "ELOOP" || name === "ENOTDIR")) return `filesystem ${JSON.stringify(op.fstype)} must be mounted on ordinary directory`;
+  return undefined;
 }
 
 function exitOf(child: ChildProcess): Promise<number> {
@@ -92,8 +105,8 @@ async function readAll(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The plan's own word for the op that failed. */
-function opNameOf(plan: Plan, { section, index }: ShimFailure): string | undefined {
-  const ops = { host: plan.host, parent: plan.parent, child: plan.child, teardown: plan.teardown }[section as "host"];
-  return ops?.[index]?.op;
+/** The op that failed. */
+function opOf(plan: Plan, { section, index }: ShimFailure): PlanOp | undefined {
+  const ops: Partial<Record<Section, PlanOp[]>> = { host: plan.host, parent: plan.parent, child: plan.child, teardown: plan.teardown };
+  return ops[section]?.[index];
 }

@@ -43,7 +43,7 @@ const full = {
     resources: {
       devices: [...defaults.defaultDeviceRules],
       memory: { limit: 1, swap: 2, reservation: 1 },
-      cpu: { shares: 1, quota: 1, period: 1, cpus: "0", mems: "0" },
+      cpu: { shares: 1, quota: 1, period: 1, mems: "0" },
       pids: { limit: 1 },
       blockIO: { weight: 10, weightDevice: [{ major: 1, minor: 1, weight: 10 }], throttleReadBpsDevice: [{ major: 1, minor: 1, rate: 1 }] },
       hugepageLimits: [{ pageSize: "2MB", limit: 1 }],

@@ -198,7 +198,7 @@ test("hooks run before the root is changed, with the container's state", () => {
   const plan = planOf(spec({ hooks: { createRuntime: [{ path: "/bin/hook", args: ["hook", "a"], env: ["A=b"], timeout: 5 }], startContainer: [{ path: "/in" }] }, annotations: { a: "b" } }));
   assert.deepEqual(child(plan, "hook").map(({ state, ...hook }) => [hook, JSON.parse(state!)]), [
     [{ op: "hook", path: "/bin/hook", args: ["hook", "a"], env: ["A=b"], timeoutSeconds: 5, stage: "createRuntime" }, { ociVersion: "1.2.0", id: "c", status: "creating", pid: 0, bundle: "/bundle", annotations: { a: "b" } }],
-    [{ op: "hook", path: "/in", args: ["/in"], env: [], timeoutSeconds: 0, stage: "startContainer" }, { ociVersion: "1.2.0", id: "c", status: "created", pid: 0, bundle: "/bundle", annotations: { a: "b" } }],
+    [{ op: "hook", path: "/in", args: ["/in"], env: ["PATH=/bin"], timeoutSeconds: 0, stage: "startContainer" }, { ociVersion: "1.2.0", id: "c", status: "created", pid: 0, bundle: "/bundle", annotations: { a: "b" } }],
   ]);
   const outer = spec({ hooks: { poststart: [{ path: "/a" }], poststop: [{ path: "/b" }] } });
   assert.deepEqual(child(planOf(outer), "hook").map(({ stage }) => stage), ["poststart"]);
@@ -233,6 +233,7 @@ test("what is unknown or unfinished is refused with its field, before anything i
     [process({ selinuxLabel: "x" }), /process\.selinuxLabel/],
     [process({ oomScoreAdj: 5000 }), /process\.oomScoreAdj 5000/],
     [process({ scheduler: { policy: "SCHED_X" } }), /process\.scheduler\.policy/],
+    [spec({ process: { ...base.process!, scheduler: { policy: "SCHED_BATCH" } } }, { resources: { cpu: { cpus: "0" } } }), /process\.scheduler: a process scheduler can't be used together with AllowedCPUs/],
     [process({ ioPriority: { class: "constructor" } }), /process\.ioPriority\.class/],
     [mount({ type: "bind" }), /mounts\[0\] \(\/m\)\.source is missing/],
     [mount({}), /mounts\[0\] \(\/m\)\.type is missing/],

@@ -121,15 +121,17 @@ function childOps(input: ChildInput): ChildOp[] {
     gidMappings: linux.gidMappings,
     warn: options.warn ?? (() => {}),
   };
+  const filled = mountOps(mounts, context);
   return [
     { op: "joinCgroups", paths: groups.map(({ path }) => path) },
     ...timeOps(linux),
     { op: "rootPropagation", propagation: propagation?.type ?? "slave", recursive: propagation?.recursive ?? true },
     ...root.ops,
-    ...mountOps(mounts, context),
+    ...filled.ops,
     ...deviceOps(linux.devices ?? [], mounts, options.host),
     ...consoleOps(spec, options),
     ...hookOps(spec, ["prestart", "createRuntime", "createContainer", "startContainer", ...(options.outerHooks ? [] : ["poststart" as const])], options),
+    ...filled.late,
     { op: "pivotRoot", mode: options.noPivot ? "moveMount" : "pivot" },
     ...(propagation ? [{ op: "rootfsPropagation" as const, propagation: propagation.type, recursive: propagation.recursive }] : []),
     ...identityOps(input),

@@ -9,7 +9,7 @@ const statuses: Record<Stage, string> = { prestart: "creating", createRuntime: "
 
 export function hookOps(spec: OciSpec, stages: readonly Stage[], { id, bundle }: { id: string; bundle?: string }): HookOp[] {
   return stages.flatMap((stage) =>
-    (spec.hooks?.[stage] ?? []).map(({ path, args = [path], env = [], timeout = 0 }): HookOp => {
+    (spec.hooks?.[stage] ?? []).map(({ path, args = [path], env = stage === "startContainer" ? (spec.process?.env ?? []) : [], timeout = 0 }): HookOp => {
       const state = { ociVersion: spec.ociVersion, id, status: statuses[stage], pid: 0, bundle: bundle ?? "", annotations: spec.annotations ?? {} };
       return { op: "hook", path, args, env, timeoutSeconds: timeout, stage, state: JSON.stringify(state) };
     }),

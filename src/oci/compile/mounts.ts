@@ -24,13 +24,12 @@ export interface MountContext {
 /** File systems whose superblock is shared or generated: read-only concerns the mount alone. */
 const readonlyByMountOnly = new Set(["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs", "devtmpfs", "securityfs", "debugfs", "tracefs"]);
 
-export function mountOps(mounts: readonly OciMount[], context: MountContext): ChildOp[] {
+/** `late` has to follow everything that is put into mounts: a tmpfs is read-only only when it is filled. */
+export function mountOps(mounts: readonly OciMount[], context: MountContext): { ops: ChildOp[]; late: ChildOp[] } {
   const late: ChildOp[] = [];
-  const ops = mounts.map((mount, index) => mountOp(mount, index, context, late));
-  return [...ops, ...late];
+  return { ops: mounts.map((mount, index) => mountOp(mount, index, context, late)), late };
 }
 
-/** `late` gets what has to follow all mounts: a tmpfs is read-only only when nothing more is put into it. */
 function mountOp(mount: OciMount, index: number, context: MountContext, late: ChildOp[]): ChildOp {
   const where = `mounts[${index}] (${mount.destination})`;
   const target = posix.resolve("/", mount.destination);

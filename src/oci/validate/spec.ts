@@ -55,6 +55,9 @@ const checks: Record<string, Check> = {
     if (!own.has("time") || linux.namespaces?.find(({ type }) => type === "time")?.path) throw invalidParameter("linux.timeOffsets need a new time namespace");
     for (const clock of Object.keys(linux.timeOffsets)) if (clock !== "monotonic" && clock !== "boottime") throw invalidParameter(`linux.timeOffsets: unknown clock ${JSON.stringify(clock)}`);
   },
+  scheduler: ({ spec, linux }) => {
+    if (spec.process?.scheduler && linux.resources?.cpu?.cpus) throw invalidParameter("process.scheduler: a process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus)");
+  },
   labels: ({ linux, host }) => {
     if (linux.mountLabel && !host.selinux) throw invalidParameter("linux.mountLabel is given, but SELinux is not enabled on this machine");
   },
