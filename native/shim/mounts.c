@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 #include "copy.h"
-#include "executor.h"
+#include "mounting.h"
 #include "idmap.h"
 #include "root.h"
 
@@ -13,9 +13,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define ATTACH_FLAGS (MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
-#define NOSUID_NODEV_NOEXEC (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 static uint64_t propagation_flag(uint8_t type) {
   static const uint64_t flags[] = {0, MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE};
@@ -64,9 +61,9 @@ int run_root_propagation(struct context *c, const struct op *op) {
 
 /* ---- the root ---- */
 
-static int config_string(int fs, const char *key, const char *value) { return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0); }
+int config_string(int fs, const char *key, const char *value) { return fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0); }
 
-static int config_options(struct context *c, int fs, const struct op *op) {
+int config_options(struct context *c, int fs, const struct op *op) {
   for (uint32_t i = 0; i < op->option_count; i++) {
     const struct option *option = &op->options[i];
     int error = option->value ? config_string(fs, option->key, option->value) : fsconfig(fs, FSCONFIG_SET_FLAG, option->key, NULL, 0);
@@ -74,119 +71,7 @@ static int config_options(struct context *c, int fs, const struct op *op) {
   }
   return 0;
 }
-
-/* 1 when this kernel or the lengths of the paths want the old call. */
-static int config_layers(int fs, const struct op *op) {
-  for (uint32_t i = 0; i < op->list.count; i++)
-    if (config_string(fs, "lowerdir+", op->list.items[i])) return 1;
-  if (!op->upper[0]) return 0;
-  return config_string(fs, "upperdir", op->upper) || config_string(fs, "workdir", op->work) ? 1 : 0;
-}
-
-static char *append(char *at, const char *text) {
-  size_t length = strlen(text);
-  memcpy(at, text, length);
-  return at + length;
-}
-
-/* In the one string of options that mount(2) takes, ":" and "," and "\" of a path are escaped. */
-static char *append_escaped(char *at, const char *path) {
-  for (; *path; path++) {
-    if (*path == ':' || *path == ',' || *path == '\\') *at++ = '\\';
-    *at++ = *path;
-  }
-  return at;
-}
-
-static size_t overlay_data_size(const struct op *op) {
-  size_t size = 64 + 2 * (strlen(op->upper) + strlen(op->work));
-  for (uint32_t i = 0; i < op->list.count; i++) size += 2 * strlen(op->list.items[i]) + 1;
-  for (uint32_t i = 0; i < op->option_count; i++) size += strlen(op->options[i].key) + 2 + (op->options[i].value ? strlen(op->options[i].value) : 0);
-  return size;
-}
-
-/* `skip`: bytes of each path that are its start in the current directory. */
-static void overlay_data(const struct op *op, size_t skip, char *at) {
-  at = append(at, "lowerdir=");
-  for (uint32_t i = 0; i < op->list.count; i++) {
-    if (i) *at++ = ':';
-    at = append_escaped(at, op->list.items[i] + skip);
-  }
-  if (op->upper[0]) {
-    at = append_escaped(append(at, ",upperdir="), op->upper + skip);
-    at = append_escaped(append(at, ",workdir="), op->work + skip);
-  }
-  for (uint32_t i = 0; i < op->option_count; i++) {
-    at = append(append(at, ","), op->options[i].key);
-    if (op->options[i].value) at = append(append(at, "="), op->options[i].value);
-  }
-  *at = 0;
-}
-
-static size_t common_length(const char *a, const char *b, size_t most) {
-  size_t length = 0;
-  while (length < most && a[length] && a[length] == b[length]) length++;
-  return length;
-}
-
-/* How much of all paths is the same folder, with its last slash. */
-static size_t common_folder(const struct op *op) {
-  const char *first = op->list.count ? op->list.items[0] : op->upper;
-  size_t length = strlen(first);
-  for (uint32_t i = 1; i < op->list.count; i++) length = common_length(first, op->list.items[i], length);
-  if (op->upper[0]) length = common_length(first, op->work, common_length(first, op->upper, length));
-  while (length && first[length - 1] != '/') length--;
-  return length;
-}
-
-/* The options of mount(2) are one page: paths are as short as the folder that they share allows. */
-static int mount_overlay(struct context *c, const struct op *op, char *data) {
-  size_t skip = common_folder(op);
-  char *folder = strndup(op->list.count ? op->list.items[0] : op->upper, skip);
-  int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int error = 0;
-  overlay_data(op, skip, data);
-  if (!folder || before < 0 || (skip && chdir(folder)) || mount("overlay", c->mountpoint, "overlay", 0, data)) error = errno;
-  if (before >= 0 && fchdir(before) && !error) error = errno;
-  if (before >= 0) close(before);
-  free(folder);
-  return error;
-}
-
-/* Attached at the mountpoint by mount(2), then taken off again as a detached copy. */
-static int overlay_by_mount(struct context *c, const struct op *op) {
-  char *data = malloc(overlay_data_size(op));
-  if (!data) return fail(&c->failure, ENOMEM, "overlay", c->mountpoint);
-  int error = mount_overlay(c, op, data);
-  free(data);
-  if (error) return fail(&c->failure, error, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
-  int tree = open_tree(AT_FDCWD, c->mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-  if (tree < 0) fail_errno(&c->failure, "open_tree", c->mountpoint);
-  umount2(c->mountpoint, MNT_DETACH);
-  return tree;
-}
-
-/* Before Linux 6.5 overlay takes its options as one string and only creating looks at them: then any key is taken, and layers
- * one by one are not known. */
-static bool takes_one_string(int fs) { return !fsconfig(fs, FSCONFIG_SET_FLAG, "gantry-probe", NULL, 0); }
-
-static int create_overlay(struct context *c, int fs, const struct op *op) {
-  if (takes_one_string(fs) || config_layers(fs, op)) return overlay_by_mount(c, op);
-  if (config_options(c, fs, op)) return -1;
-  if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) return fail_errno(&c->failure, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
-  int mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-  return mount < 0 ? fail_errno(&c->failure, "fsmount", "overlay") : mount;
-}
-
-static int open_overlay(struct context *c, const struct op *op) {
-  int fs = fsopen("overlay", FSOPEN_CLOEXEC);
-  if (fs < 0) return fail_errno(&c->failure, "fsopen", "overlay");
-  int mount = create_overlay(c, fs, op);
-  close(fs);
-  return mount;
-}
-
-static int open_bind(struct context *c, const char *source, bool recursive) {
+int open_bind(struct context *c, const char *source, bool recursive) {
   int tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
   return tree < 0 ? fail_errno(&c->failure, "open_tree", source) : tree;
 }
@@ -298,8 +183,7 @@ int run_bind(struct context *c, struct op *op) {
   return error ? -1 : 0;
 }
 
-/* `path` is the root of a mount. */
-static int change_mount_at(struct context *c, const char *path, const struct attributes *attributes) {
+int change_mount_at(struct context *c, const char *path, const struct attributes *attributes) {
   int at = root_open(c->root, path, O_PATH);
   if (at < 0) return fail(&c->failure, -at, "target", path);
   int error = set_attributes(c, at, attributes, path);
@@ -317,74 +201,6 @@ int run_readonly_root(struct context *c) {
 int run_rootfs_propagation(struct context *c, const struct op *op) {
   return set_propagation(AT_FDCWD, "/", op->propagations) ? fail_errno(&c->failure, "propagation", "/") : 0;
 }
-
-/* ---- cgroup file systems ---- */
-
-static int new_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
-  bool unified = !hierarchy->controllers[0];
-  int fs = fsopen(unified ? "cgroup2" : "cgroup", FSOPEN_CLOEXEC);
-  if (fs < 0) return fail_errno(&c->failure, "fsopen", "cgroup");
-  int error = config_string(fs, "source", "cgroup");
-  char names[256];
-  snprintf(names, sizeof names, "%s", hierarchy->controllers);
-  char *rest = names;
-  for (char *name; !error && (name = strsep(&rest, ",")) && *name;) {
-    if (!strncmp(name, "name=", 5)) error = fsconfig(fs, FSCONFIG_SET_FLAG, "none", NULL, 0) || config_string(fs, "name", name + 5);
-    else error = fsconfig(fs, FSCONFIG_SET_FLAG, name, NULL, 0);
-  }
-  int mount = -1;
-  if (error || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) fail_errno(&c->failure, "cgroup", hierarchy->name);
-  else if ((mount = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)op->attributes.set)) < 0) fail_errno(&c->failure, "fsmount", hierarchy->name);
-  close(fs);
-  return mount;
-}
-
-static int open_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
-  if (!hierarchy->host_path[0]) return new_hierarchy(c, hierarchy, op);
-  int tree = open_bind(c, hierarchy->host_path, false);
-  if (tree >= 0 && set_attributes(c, tree, &op->attributes, hierarchy->name)) {
-    close(tree);
-    return -1;
-  }
-  return tree;
-}
-
-static int mount_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
-  char path[4096];
-  snprintf(path, sizeof path, op->unified ? "%s" : "%s/%s", op->target, hierarchy->name);
-  int mount = open_hierarchy(c, hierarchy, op);
-  if (mount < 0) return -1;
-  int error = attach_mount(c, mount, path, CREATE_DIR, 0755);
-  close(mount);
-  return error;
-}
-
-static int link_hierarchy(struct context *c, const struct hierarchy *hierarchy, const struct op *op) {
-  for (uint32_t i = 0; i < hierarchy->links.count; i++) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", op->target, hierarchy->links.items[i]);
-    struct op link = {.target = path, .to = hierarchy->name};
-    if (run_symlink(c, &link)) return -1;
-  }
-  return 0;
-}
-
-static int cgroup_tmpfs(struct context *c, const struct op *op) {
-  struct option mode = {"mode", "755"};
-  struct op tmpfs = {.fstype = "tmpfs", .source = "tmpfs", .target = op->target, .options = &mode, .option_count = 1, .create = CREATE_DIR, .mode = 0755};
-  tmpfs.attributes.set = NOSUID_NODEV_NOEXEC;
-  return run_mount(c, &tmpfs);
-}
-
-int run_cgroup_mount(struct context *c, const struct op *op) {
-  if (!op->unified && cgroup_tmpfs(c, op)) return -1;
-  for (uint32_t i = 0; i < op->hierarchy_count; i++)
-    if (mount_hierarchy(c, &op->hierarchies[i], op) || (!op->unified && link_hierarchy(c, &op->hierarchies[i], op))) return -1;
-  if (op->unified || !op->readonly) return 0;
-  struct attributes readonly = {.set = MOUNT_ATTR_RDONLY};
-  return change_mount_at(c, op->target, &readonly);
-}
-
 /* ---- making it the root ---- */
 
 static int pivot(struct context *c) {
@@ -415,60 +231,4 @@ int run_pivot(struct context *c, const struct op *op) {
   int error = op->pivot == PIVOT_ROOT ? pivot(c) : op->pivot == PIVOT_MOVE ? move(c) : change_root(c);
   if (error) return error;
   return chdir("/") ? fail_errno(&c->failure, "chdir", "/") : 0;
-}
-
-/* ---- masks ---- */
-
-/* One empty read-only tmpfs serves all masked directories. */
-static int masked_directory(struct context *c) {
-  if (c->masked_directory.fd >= 0) return 0;
-  int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
-  if (fs < 0) return fail_errno(&c->failure, "fsopen", "tmpfs");
-  if (config_string(fs, "source", "tmpfs") || config_string(fs, "nr_inodes", "1") || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ||
-      (c->masked_directory.fd = fsmount(fs, FSMOUNT_CLOEXEC, NOSUID_NODEV_NOEXEC | MOUNT_ATTR_RDONLY)) < 0)
-    fail_errno(&c->failure, "fsmount", "tmpfs");
-  close(fs);
-  return c->masked_directory.fd < 0 ? -1 : 0;
-}
-
-/* Before Linux 6.15 only an attached mount can be copied: the first target gets the mount itself, the others copies of it there. */
-static int cover(struct context *c, int target, struct cover *with, const char *path) {
-  int mount = with->attached ? open_tree(with->fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH) : with->fd;
-  if (mount < 0) return fail_errno(&c->failure, "open_tree", path);
-  int error = move_mount(mount, "", target, "", ATTACH_FLAGS) ? errno : 0;
-  if (mount != with->fd) close(mount);
-  with->attached = true;
-  return error ? fail(&c->failure, error, "move_mount", path) : 0;
-}
-
-int run_mask_path(struct context *c, const struct op *op) {
-  int target = root_open(c->root, op->target, O_PATH);
-  if (target == -ENOENT || target == -ENOTDIR) return 0;
-  if (target < 0) return fail(&c->failure, -target, "target", op->target);
-  struct stat info;
-  int error;
-  if (fstat(target, &info)) error = fail_errno(&c->failure, "stat", op->target);
-  else if (S_ISDIR(info.st_mode)) error = masked_directory(c) ? -1 : cover(c, target, &c->masked_directory, op->target);
-  else error = cover(c, target, &c->null_mount, op->target);
-  close(target);
-  return error;
-}
-
-static int make_readonly(struct context *c, int target, const char *path) {
-  int copy = open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-  if (copy < 0) return fail_errno(&c->failure, "open_tree", path);
-  struct attributes readonly = {.set = MOUNT_ATTR_RDONLY};
-  int error = set_attributes(c, copy, &readonly, path);
-  if (!error && move_mount(copy, "", target, "", ATTACH_FLAGS)) error = fail_errno(&c->failure, "move_mount", path);
-  close(copy);
-  return error;
-}
-
-int run_readonly_path(struct context *c, const struct op *op) {
-  int target = root_open(c->root, op->target, O_PATH);
-  if (target == -ENOENT || target == -ENOTDIR) return 0;
-  if (target < 0) return fail(&c->failure, -target, "target", op->target);
-  int error = make_readonly(c, target, op->target);
-  close(target);
-  return error;
 }
