@@ -44,7 +44,8 @@ function kindsOf(call: Call): readonly Kind[] {
 
 async function usageOf(service: DiskUsageService, call: Call, kind: Kind): Promise<Usage<object>> {
   if (kind === "container") return service.containers(call.version[1]);
-  if (kind !== "image") return none;
+  if (kind === "volume") return service.volumes();
+  if (kind === "build-cache") return none;
   const usage = await service.images();
   return { ...usage, items: usage.items.map((row) => listAnswer(row, call.version)) };
 }

@@ -10,6 +10,7 @@ import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { ApiServer } from "../../api/server.ts";
 import { Connections, limitsFor } from "../../api/connections.ts";
+import { buildRoutes } from "../../api/build/routes.ts";
 import { eventRoutes } from "../../api/events/routes.ts";
 import { pluginRoutes } from "../../api/plugins/routes.ts";
 import { swarmRoutes } from "../../api/swarm/routes.ts";
@@ -140,7 +141,7 @@ export class Daemon {
   }
 
   #createApi(engine: Engine): ApiServer {
-    const routes = [...systemRoutes(this.#createSystem(engine)), ...eventRoutes(engine.events), ...swarmRoutes(), ...pluginRoutes(), ...engine.routes];
+    const routes = [...systemRoutes(this.#createSystem(engine)), ...eventRoutes(engine.events), ...swarmRoutes(), ...pluginRoutes(), ...buildRoutes(engine.events), ...engine.routes];
     return new ApiServer({
       routes: [...routes, ...unsupportedRoutes(routes, (ref) => engine.requireContainer(ref))],
       connections: new Connections(limitsFor(maxOpenFiles())),

@@ -180,7 +180,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
     ...statsRoutes(context),
     ...execRoutes(execs),
     ...imageRoutes(images),
-    diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers))),
+    diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), { sized: async () => [] })),
     ...networkRoutes({ networks, events: containers.events, container: (id) => store.get(id) }),
   ];
 }

@@ -20,13 +20,24 @@ export interface ContainerRow {
   ImageManifestDescriptor?: object | undefined;
 }
 
+export interface VolumeRow {
+  /** Bytes, -1 when unknown, and how many containers use it. */
+  UsageData: { RefCount: number; Size: number };
+}
+
+export interface VolumeSizes {
+  sized(): Promise<VolumeRow[]>;
+}
+
 export class DiskUsageService {
   readonly #images: Pick<ImageService, "list" | "usage">;
   readonly #containers: Pick<ContainerLists, "list">;
+  readonly #volumes: VolumeSizes;
 
-  constructor(images: Pick<ImageService, "list" | "usage">, containers: Pick<ContainerLists, "list">) {
+  constructor(images: Pick<ImageService, "list" | "usage">, containers: Pick<ContainerLists, "list">, volumes: VolumeSizes) {
     this.#images = images;
     this.#containers = containers;
+    this.#volumes = volumes;
   }
 
   async images(): Promise<Usage<ImageRow>> {
@@ -35,6 +46,19 @@ export class DiskUsageService {
     for (const image of items) {
       if (image.Containers > 0) usage.activeCount++;
       else if (image.Containers === 0 && image.SharedSize !== -1) usage.reclaimable += image.Size - image.SharedSize;
+    }
+    return usage;
+  }
+
+  async volumes(): Promise<Usage<VolumeRow>> {
+    const items = await this.#volumes.sized();
+    const usage: Usage<VolumeRow> = { activeCount: items.length, totalCount: items.length, totalSize: 0, reclaimable: 0, items };
+    for (const { UsageData } of items) {
+      if (UsageData.Size === -1) continue;
+      usage.totalSize += UsageData.Size;
+      if (UsageData.RefCount > 0) continue;
+      usage.reclaimable += UsageData.Size;
+      usage.activeCount--;
     }
     return usage;
   }
