@@ -168,8 +168,8 @@ describe("runtime: faults", { skip: cannotRun }, () => {
     const second = bench.newRuntime();
     const fds = await second.launcher.get("listener");
     assert.equal(fds?.length, 2);
-    assert.equal(fstatSync(fds![0]!).ino, ino);
-    fds!.forEach((each) => closeSync(each));
+    assert.equal(fstatSync(fds[0]!).ino, ino);
+    fds.forEach((each) => closeSync(each));
     await second.launcher.drop("listener");
     assert.equal(await second.launcher.get("listener"), undefined);
     await second.close();

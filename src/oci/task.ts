@@ -196,7 +196,7 @@ export class ShimTask implements Task {
       for (const write of updateWrites(this.#groups, resources, { files: this.#options.host.cgroups.files, read })) applyWrite(write);
       return Promise.resolve();
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

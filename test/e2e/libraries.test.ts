@@ -36,7 +36,7 @@ test("dockerode", async (t) => {
 
   await t.test("import, list, tag, remove", async () => {
     const stream = await docker.importImage(Readable.from([busyboxImage()]), { fromSrc: "-", repo: "ode", tag: "one" });
-    await new Promise((resolve, reject) => docker.modem.followProgress(stream, (error: unknown) => (error === null ? resolve(undefined) : reject(error as Error))));
+    await new Promise((resolve, reject) => docker.modem.followProgress(stream, (error: Error | null) => (error === null ? resolve(undefined) : reject(error))));
     await docker.getImage("ode:one").tag({ repo: "ode", tag: "two" });
     const tags = (await docker.listImages()).flatMap((image: Json) => image.RepoTags ?? []);
     assert.ok(tags.includes("ode:one") && tags.includes("ode:two"));

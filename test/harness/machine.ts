@@ -33,7 +33,7 @@ export class Machine implements AsyncDisposable {
       rmSync(folder, { recursive: true, force: true });
       throw new Error(`the test machine ended at once (${code ?? signal}); it needs root, unshare and ip`);
     });
-    await Promise.race([once(holder.stdout!, "data"), failed]);
+    await Promise.race([once(holder.stdout, "data"), failed]);
     failed.catch(() => {});
     const pid = Number(readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, "utf8").trim().split(" ")[0]);
     return new Machine(folder, holder, pid);

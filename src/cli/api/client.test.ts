@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { after, test } from "node:test";
-import { ApiClient, ApiError, compareVersions, path, readAll } from "./client.ts";
+import { ApiClient, type ApiError, compareVersions, path, readAll } from "./client.ts";
 import { normaliseHost, openEndpoint } from "./endpoint.ts";
 
 const net = process.getBuiltinModule("node:net");

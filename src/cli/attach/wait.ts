@@ -38,6 +38,6 @@ export async function waitForExit(client: ApiClient, id: string, removed: boolea
     const response = await client.stream("POST", path`/containers/${id}/wait`, { query: { condition: removed ? "removed" : "next-exit" } });
     return new Exit(readAll(response.body));
   } catch (thrown) {
-    return new Exit(Promise.reject(thrown as Error));
+    return new Exit(Promise.reject(thrown));
   }
 }

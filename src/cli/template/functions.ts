@@ -100,6 +100,7 @@ function indexOne(value: unknown, key: unknown): unknown {
 }
 
 function equal(first: unknown, second: unknown): boolean {
+  // oxlint-disable-next-line eqeqeq -- bigints and numbers
   if (isNumber(first) && isNumber(second)) return numeric(first) == numeric(second);
   const nil = (value: unknown): boolean => value === undefined || value === null || value instanceof Nil;
   if (nil(first) || nil(second)) return nil(first) && nil(second);
@@ -110,6 +111,7 @@ function equal(first: unknown, second: unknown): boolean {
 }
 
 function less(name: string, first: unknown, second: unknown): boolean {
+  // oxlint-disable-next-line eqeqeq -- bigints and numbers
   if (isNumber(first) && isNumber(second)) return numeric(first) < numeric(second);
   if (typeof first === "string" && typeof second === "string") return Buffer.compare(Buffer.from(first), Buffer.from(second)) < 0;
   throw new Error(`error calling ${name}: ${typeof first === typeof second ? "invalid type for comparison" : "incompatible types for comparison"}`);

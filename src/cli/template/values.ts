@@ -86,6 +86,7 @@ export function isTrue(value: unknown): boolean {
   if (value === undefined || value === null || value instanceof Nil) return false;
   if (value instanceof TemplateObject) return true;
   if (Array.isArray(value) || typeof value === "string") return value.length > 0;
+  // oxlint-disable-next-line eqeqeq -- a bigint or a number
   if (isNumber(value)) return numeric(value) != 0;
   if (typeof value === "boolean") return value;
   return Object.keys(value).length > 0;

@@ -14,7 +14,7 @@ export const list: Command = {
   arguments: [0, 0],
   run({ flags, store, print, rootGiven }) {
     const records = store.list({ mustExist: rootGiven });
-    const states = records.map((record) => ({ ...stateOf(record, store), owner: record.owner }) as Record<string, unknown>);
+    const states = records.map((record) => ({ ...stateOf(record, store), owner: record.owner }));
     const format = flags.string("format");
     if (flags.bool("quiet")) print(records.map(({ id }) => `${id}\n`).join(""));
     else if (format === "json") print(`${JSON.stringify(states.length > 0 ? states : null)}\n`);

@@ -88,7 +88,7 @@ export class Launcher {
       this.#pending.set(serial, { resolve, reject });
       socket.send(w.bytes(), fds).catch((error: unknown) => {
         this.#pending.delete(serial);
-        reject(error as Error);
+        reject(error);
       });
     });
   }

@@ -8,7 +8,7 @@ export function run(session: Session): void {
   const [name = "", target = `${name}.dockercontext`] = session.args;
   if (name !== "default") validateContextName(name);
   const meta = session.contexts.get(name);
-  const tls = Object.entries(readTls(session, name)).map(([part, data]) => ({ name: `tls/docker/${part}.pem`, data: data as Buffer }));
+  const tls = Object.entries(readTls(session, name)).map(([part, data]) => ({ name: `tls/docker/${part}.pem`, data: data }));
   const archive = packTar([{ name: "meta.json", data: Buffer.from(JSON.stringify(meta)) }, ...tls]);
   if (target === "-") {
     if (session.out.isTerminal) throw new Error("cowardly refusing to export to a terminal, specify a file path");

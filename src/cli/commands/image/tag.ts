@@ -1,6 +1,5 @@
 import { messageOf } from "../../../lib/errors.ts";
 import { parseReference, repositoryOf } from "../../../lib/reference.ts";
-import type { Reference } from "../../../lib/reference.ts";
 import { path } from "../../api/client.ts";
 import { parseImageName } from "../../parse/reference.ts";
 import type { Session } from "../../session.ts";
@@ -8,7 +7,7 @@ import type { Session } from "../../session.ts";
 export async function run(session: Session): Promise<void> {
   const [source = "", target = ""] = session.args;
   checked(source, parseImageName);
-  const reference = checked(target, parseReference) as Reference;
+  const reference = checked(target, parseReference);
   if (reference.digest) throw new Error("refusing to create a tag with a digest reference");
   await session.client.text("POST", path`/images/${source}/tag`, { query: { repo: repositoryOf(reference), tag: reference.tag ?? "latest" } });
 }

@@ -12,7 +12,7 @@ export async function run(session: Session): Promise<void> {
   const { flags } = session;
   const volumes = flags.bool("volumes");
   const all = flags.bool("all");
-  if (volumes && flags.list("filter").some((filter) => /^until=/.test(filter))) throw new Error('ERROR: The "until" filter is not supported with "--volumes"');
+  if (volumes && flags.list("filter").some((filter) => filter.startsWith("until="))) throw new Error('ERROR: The "until" filter is not supported with "--volumes"');
   if (!flags.bool("force")) confirm(warning(session, { volumes, all }));
   const steps = [
     () => pruneContainers(session),
