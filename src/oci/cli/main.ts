@@ -3,21 +3,24 @@ import { appendFileSync } from "node:fs";
 import { invalidParameter, messageOf, notImplemented } from "../../lib/errors.ts";
 import type { FlagSpec, FlagValues } from "../../lib/flags.ts";
 import { bool, parseFlags, string } from "../../lib/flags.ts";
+import { lookup } from "../../lib/lookup.ts";
 import { ociVersion } from "../../core/oci-defaults.ts";
 import type { Command } from "./command.ts";
-import { create } from "./create.ts";
-import { deleteCommand } from "./delete.ts";
-import { exec } from "./exec.ts";
-import { kill } from "./kill.ts";
-import { list } from "./list.ts";
-import { plan } from "./plan.ts";
-import { run } from "./run.ts";
-import { spec } from "./spec.ts";
-import { start } from "./start.ts";
-import { state } from "./state.ts";
 import { ContainerStore } from "./store.ts";
 
-const commands: Command[] = [create, start, state, kill, deleteCommand, run, exec, list, spec, plan];
+/** Loaded when called: what a command needs of Node costs more than what most commands do. */
+const commands: Record<string, () => Promise<Command>> = {
+  create: async () => (await import("./create.ts")).create,
+  start: async () => (await import("./start.ts")).start,
+  state: async () => (await import("./state.ts")).state,
+  kill: async () => (await import("./kill.ts")).kill,
+  delete: async () => (await import("./delete.ts")).deleteCommand,
+  run: async () => (await import("./run.ts")).run,
+  exec: async () => (await import("./exec.ts")).exec,
+  list: async () => (await import("./list.ts")).list,
+  spec: async () => (await import("./spec.ts")).spec,
+  plan: async () => (await import("./plan.ts")).plan,
+};
 
 /** Subcommands of runc that are not done. */
 const unfinished = new Set(["checkpoint", "events", "features", "pause", "ps", "restore", "resume", "update"]);
@@ -40,7 +43,7 @@ export async function main(line: readonly string[], version: string): Promise<nu
     log = openLog(flags);
     if (flags.bool("version")) return print(`gantry-runtime version ${version}\nspec: ${ociVersion}\n`);
     const [name, ...rest] = args;
-    if (name === undefined || name === "help" || flags.bool("help")) return print(help());
+    if (name === undefined || name === "help" || flags.bool("help")) return print(await help());
     refuseGlobals(flags);
     return await runCommand(name, rest, { flags, log });
   } catch (error) {
@@ -49,7 +52,7 @@ export async function main(line: readonly string[], version: string): Promise<nu
 }
 
 async function runCommand(name: string, line: readonly string[], { flags: global, log }: { flags: FlagValues; log: Log }): Promise<number> {
-  const command = commands.find((candidate) => candidate.name === name);
+  const command = await lookup(commands, name)?.();
   if (command === undefined) throw unfinished.has(name) ? notImplemented(`gantry-runtime ${name} is not supported yet`) : invalidParameter(`unknown command "${name}" for gantry-runtime`);
   const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], line, { interspersed: false });
   if (flags.bool("help")) return print(commandHelp(command));
@@ -100,14 +103,15 @@ function print(text: string): number {
 const usageOf = (command: Command): string => `gantry-runtime ${command.name} [flags] ${command.usage}`.trimEnd();
 const flagText = ({ name, shorthand, type }: FlagSpec): string => `  ${shorthand === undefined ? "" : `-${shorthand}, `}--${name}${type.word === "" ? "" : ` ${type.word}`}\n`;
 
-function help(): string {
-  const width = Math.max(...commands.map(({ name }) => name.length)) + 3;
+async function help(): Promise<string> {
+  const all = await Promise.all(Object.values(commands).map((load) => load()));
+  const width = Math.max(...all.map(({ name }) => name.length)) + 3;
   return `Usage: gantry-runtime [global flags] COMMAND [flags] [arguments]
 
 Runs containers from OCI bundles.
 
 Commands:
-${commands.map(({ name, about }) => `  ${name.padEnd(width)}${about}\n`).join("")}
+${all.map(({ name, about }) => `  ${name.padEnd(width)}${about}\n`).join("")}
 Global flags:
 ${globals.map(flagText).join("")}`;
 }

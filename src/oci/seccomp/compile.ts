@@ -8,7 +8,6 @@
  * The kernel evaluates a filter once per number when it is loaded and caches what is always allowed, so the depth of the
  * search, not the order of calls, is what loading costs.
  */
-import { createHash } from "node:crypto";
 import { invalidParameter, notImplemented } from "../../lib/errors.ts";
 import { lookup } from "../../lib/lookup.ts";
 import type { OciSeccomp } from "../../lib/oci-spec.ts";
@@ -34,26 +33,21 @@ const x86_64Audit = 0xc000_003e;
 /** include/uapi/linux/seccomp.h; TSYNC means nothing for a single-threaded process before its exec. */
 const filterFlags: Record<string, number> = { SECCOMP_FILTER_FLAG_TSYNC: 0, SECCOMP_FILTER_FLAG_LOG: 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32 };
 
-/** By the section's identity first, which costs nothing, then by what it says. */
+/** By the section's identity first, which costs nothing, then by its text. */
 const byIdentity = new WeakMap<OciSeccomp, CompiledSeccomp>();
-const byHash = new Map<string, CompiledSeccomp>();
+const byText = new Map<string, CompiledSeccomp>();
 const cachedProfiles = 64;
 
 export function compileSeccomp(seccomp: OciSeccomp, host: Architecture): CompiledSeccomp {
   const cached = byIdentity.get(seccomp);
   if (cached !== undefined) return cached;
-  const hash = profileHash(seccomp, host);
-  const compiled = byHash.get(hash) ?? compileUncached(seccomp, host);
-  byHash.delete(hash);
-  byHash.set(hash, compiled);
-  if (byHash.size > cachedProfiles) byHash.delete(byHash.keys().next().value!);
+  const text = host + JSON.stringify(seccomp, (_, value: unknown) => (typeof value === "bigint" ? `${value}n` : value));
+  const compiled = byText.get(text) ?? compileUncached(seccomp, host);
+  byText.delete(text);
+  byText.set(text, compiled);
+  if (byText.size > cachedProfiles) byText.delete(byText.keys().next().value!);
   byIdentity.set(seccomp, compiled);
   return compiled;
-}
-
-function profileHash(seccomp: OciSeccomp, host: Architecture): string {
-  const text = JSON.stringify(seccomp, (_, value: unknown) => (typeof value === "bigint" ? `${value}n` : value));
-  return createHash("sha256").update(host).update(text).digest("base64");
 }
 
 function compileUncached(seccomp: OciSeccomp, host: Architecture): CompiledSeccomp {

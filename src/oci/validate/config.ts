@@ -14,7 +14,7 @@ export function parseConfig(json: string): OciSpec {
 
 /** The file of `gantry-runtime exec --process`. */
 export function parseProcess(json: string): OciProcess {
-  return process(decode(json), "process");
+  return processShape(decode(json), "process");
 }
 
 function decode(json: string): unknown {
@@ -51,7 +51,7 @@ const processFields = object({
   execCPUAffinity: optional(object({ initial: optional(text), final: optional(text) })),
 });
 /** Zero values where Go's decoder leaves them; empty args are refused when they are about to be run. */
-const process: Shape<OciProcess> = (value, where) => ({ user: { uid: 0, gid: 0 }, args: [], ...processFields(value, where) });
+const processShape: Shape<OciProcess> = (value, where) => ({ user: { uid: 0, gid: 0 }, args: [], ...processFields(value, where) });
 
 const idMapping = object({ containerID: uint32, hostID: uint32, size: uint32 });
 const idMappings = list(idMapping);
@@ -122,7 +122,7 @@ const linux = object({
 
 const config: Shape<OciSpec> = object({
   ociVersion: text,
-  process: optional(process),
+  process: optional(processShape),
   root: optional(object({ path: text, readonly: optional(flag) })),
   hostname: optional(text),
   domainname: optional(text),
