@@ -21,9 +21,9 @@ target() {
   builds="${builds:-} $!"
 }
 
-target fuzz_plan wire plan
+target fuzz_plan wire plan plan_exec
 target fuzz_launcher wire message loop files
-target fuzz_shim wire plan message loop streams logfile failure processes requests
+target fuzz_shim wire plan plan_exec message loop streams logfile failure processes requests
 target fuzz_log logfile failure wire
 target fuzz_identity identity root wire failure
 target fuzz_tar ../addon/archive_tar ../addon/archive_tar_pax ../addon/archive_extract_path

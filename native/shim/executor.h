@@ -90,7 +90,11 @@ int open_sources(struct context *c);
 int prepare_exec(struct context *c);
 int run_exec(struct context *c);
 
-/* spawn.c: asks the shim to run the hook op `index` in the host's namespaces, and waits for it. */
+/* status.c: a failure and the moment before execve; say_ready returns 0 when the program may run, -1 when nobody wants it any more. */
+void send_failure(struct context *c);
+void send_executing(struct context *c);
+int say_ready(struct context *c, bool wait);
+/* Asks the shim to run the hook op `index` in the host's namespaces, and waits for it. */
 int ask_hook(struct context *c, uint32_t index);
 
 /* hook.c: runs a hook with the state on its stdin. */

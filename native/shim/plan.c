@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "plan.h"
+#include "decoder.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -9,11 +9,6 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
-struct decoder {
-  struct reader reader;
-  struct arena *arena;
-};
-
 uint64_t namespace_flag(uint8_t type) {
   static const uint64_t flags[NS_TYPES] = {
       [NS_PID] = CLONE_NEWPID,   [NS_NETWORK] = CLONE_NEWNET, [NS_MOUNT] = CLONE_NEWNS,      [NS_IPC] = CLONE_NEWIPC,
@@ -22,8 +17,7 @@ uint64_t namespace_flag(uint8_t type) {
   return type < NS_TYPES ? flags[type] : 0;
 }
 
-/* Room for a list whose items take at least `least` bytes each on the wire; sets *count. NULL and bad when it cannot be. */
-static void *decode_list(struct decoder *d, uint32_t *count, size_t item, size_t least) {
+void *decode_list(struct decoder *d, uint32_t *count, size_t item, size_t least) {
   *count = read_u32(&d->reader);
   size_t left = (size_t)(d->reader.end - d->reader.at);
   if (d->reader.bad || *count > left / least) goto bad;
@@ -35,7 +29,7 @@ bad:
   return NULL;
 }
 
-static struct strings decode_strings(struct decoder *d) {
+struct strings decode_strings(struct decoder *d) {
   struct strings strings;
   strings.items = decode_list(d, &strings.count, sizeof *strings.items, 5);
   for (uint32_t i = 0; i < strings.count; i++) strings.items[i] = read_string(&d->reader);
@@ -296,89 +290,6 @@ static void decode_namespaces(struct decoder *d, void *into) {
     if (seen & 1u << namespace->type) d->reader.bad = true;
     seen |= 1u << namespace->type;
   }
-}
-
-static void decode_user(struct decoder *d, struct exec_step *step) {
-  struct reader *r = &d->reader;
-  step->uid = read_u32(r);
-  step->gid = read_u32(r);
-  step->gids = decode_list(d, &step->gid_count, sizeof *step->gids, 4);
-  for (uint32_t i = 0; i < step->gid_count; i++) step->gids[i] = read_u32(r);
-  step->umask = read_u32(r);
-  step->user_spec = read_string(r);
-  step->group_specs = decode_strings(d);
-}
-
-static void decode_limits(struct decoder *d, struct exec_step *step) {
-  struct reader *r = &d->reader;
-  step->has_capabilities = read_bool(r);
-  if (step->has_capabilities) {
-    step->bounding = read_u64(r);
-    step->effective = read_u64(r);
-    step->permitted = read_u64(r);
-    step->inheritable = read_u64(r);
-    step->ambient = read_u64(r);
-  }
-  step->rlimits = decode_list(d, &step->rlimit_count, sizeof *step->rlimits, 20);
-  for (uint32_t i = 0; i < step->rlimit_count; i++) {
-    step->rlimits[i].resource = read_u32(r);
-    step->rlimits[i].soft = read_u64(r);
-    step->rlimits[i].hard = read_u64(r);
-  }
-  step->no_new_privileges = read_bool(r);
-  step->has_oom_score = read_bool(r);
-  if (step->has_oom_score) step->oom_score = (int32_t)read_u32(r);
-}
-
-static void decode_seccomp(struct decoder *d, struct exec_step *step) {
-  struct reader *r = &d->reader;
-  step->has_seccomp = read_bool(r);
-  if (!step->has_seccomp) return;
-  step->seccomp = read_blob(r);
-  /* struct sock_filter has 8 bytes; BPF_MAXINSNS of them at most. */
-  if (step->seccomp.length % 8 || step->seccomp.length > 4096 * 8 || !step->seccomp.length) r->bad = true;
-  step->seccomp_flags = read_u32(r);
-  step->listener_path = read_string(r);
-  step->listener_metadata = read_string(r);
-}
-
-static void decode_scheduling(struct decoder *d, struct exec_step *step) {
-  struct reader *r = &d->reader;
-  step->has_io_priority = read_bool(r);
-  if (step->has_io_priority) step->io_priority = read_u32(r);
-  step->has_scheduler = read_bool(r);
-  if (step->has_scheduler) {
-    step->scheduler.policy = read_u32(r);
-    step->scheduler.flags = read_u64(r);
-    step->scheduler.nice = (int32_t)read_u32(r);
-    step->scheduler.priority = read_u32(r);
-    step->scheduler.runtime = read_u64(r);
-    step->scheduler.deadline = read_u64(r);
-    step->scheduler.period = read_u64(r);
-  }
-  step->has_personality = read_bool(r);
-  if (step->has_personality) step->personality = read_u32(r);
-  step->affinity_initial = read_string(r);
-  step->affinity_final = read_string(r);
-}
-
-static void decode_exec(struct decoder *d, void *into) {
-  struct exec_step *step = into;
-  struct reader *r = &d->reader;
-  step->terminal = read_bool(r);
-  decode_user(d, step);
-  step->cwd = read_string(r);
-  step->create_cwd = read_bool(r);
-  step->args = decode_strings(d);
-  step->env = decode_strings(d);
-  decode_limits(d, step);
-  step->listener_path = step->listener_metadata = "";
-  decode_seccomp(d, step);
-  step->apparmor = read_string(r);
-  step->selinux = read_string(r);
-  step->keyring = read_string(r);
-  decode_scheduling(d, step);
-  if (!step->args.count) r->bad = true;
 }
 
 /* Checks magic and version, and opens an arena that is enough for anything that the bytes can say: the largest item that the
