@@ -6,6 +6,7 @@ import type { Task } from "../../../core/runtime.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { unframe } from "../../../lib/multiplex.ts";
 import type { LifecycleContext } from "../lifecycle/context.ts";
+import { persist } from "../lifecycle/persist.ts";
 import { emit, now } from "../lifecycle/state.ts";
 import { afterProbe, healthCheckOf, initialHealth, probeDelay, type HealthCheck } from "./health-state.ts";
 
@@ -48,7 +49,7 @@ export function monitorHealth(context: LifecycleContext, record: ContainerRecord
 function apply(context: LifecycleContext, record: ContainerRecord, health: NonNullable<ContainerRecord["health"]>): void {
   const changed = record.health?.status !== health.status;
   record.health = health;
-  context.store.save(record);
+  persist(context, record);
   if (changed) emit(context, record, `health_status: ${health.status}`);
 }
 

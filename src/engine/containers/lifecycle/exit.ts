@@ -4,6 +4,7 @@ import type { ExitStatus, Task } from "../../../core/runtime.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { LifecycleContext } from "./context.ts";
+import { persist } from "./persist.ts";
 import { shouldRestart } from "./restart-policy.ts";
 import { scheduleRestart } from "./restart-timer.ts";
 import { emit, hasTask } from "./state.ts";
@@ -47,7 +48,7 @@ export function recordExit(context: LifecycleContext, record: ContainerRecord, s
   record.state = restart ? { status: "restarting", ...ended } : { status: "exited", ...ended };
   delete record.network;
   live.execs.clear();
-  context.store.save(record);
+  persist(context, record);
   if (status.oomKilled) emit(context, record, "oom");
   if (live.stopEvent) {
     live.stopEvent = false;

@@ -280,6 +280,32 @@ test("an attachment made before the start is connected before the program runs",
   assert.equal(w.tasks[0]?.startedAt, 1n);
 });
 
+test("a disk that is full: a start is undone, an exit is known and saved later", async (t) => {
+  const w = world();
+  const record = w.add("a");
+  const full = t.mock.method(w.store, "save", () => {
+    throw new Error("database or disk is full");
+  });
+  await assert.rejects(start(w.context, "a"), { message: "database or disk is full" });
+  assert.deepEqual([stateOf(record)[0], w.tasks[0]?.released, w.connected.size], ["created", true, 0]);
+  full.mock.restore();
+  await start(w.context, "a");
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let fails = 1;
+  const save = w.store.save.bind(w.store);
+  t.mock.method(w.store, "save", (changed: ContainerRecord) => {
+    if (fails-- > 0) throw new Error("database or disk is full");
+    save(changed);
+  });
+  const waiting = wait(w.context, "a", "not-running", never);
+  w.tasks[1]?.end(3);
+  assert.deepEqual(await waiting, { exitCode: 3, error: "" });
+  assert.equal(fails, 0);
+  t.mock.timers.tick(2000);
+  assert.equal(fails, -1);
+  assert.ok(w.warnings.some((warning) => warning.includes("tried again")));
+});
+
 test("wait ends when its client goes away", async () => {
   const w = world();
   w.add("a");

@@ -1,6 +1,7 @@
 /** Freezing and thawing. */
 import { conflict, systemError } from "../../../lib/errors.ts";
 import type { LifecycleContext } from "./context.ts";
+import { persist } from "./persist.ts";
 import { emit, requireTask, taskOf } from "./state.ts";
 
 export async function pause(context: LifecycleContext, ref: string): Promise<void> {
@@ -12,7 +13,7 @@ export async function pause(context: LifecycleContext, ref: string): Promise<voi
     if (record.state.status !== "running") return;
     await taskOf(context, record).pause();
     record.state = { ...record.state, status: "paused" };
-    context.store.save(record);
+    persist(context, record);
     emit(context, record, "pause");
   });
 }
@@ -24,7 +25,7 @@ export async function unpause(context: LifecycleContext, ref: string): Promise<v
     if (record.state.status !== "paused") throw systemError(`Container ${id} is not paused`);
     await taskOf(context, record).resume();
     record.state = { ...record.state, status: "running" };
-    context.store.save(record);
+    persist(context, record);
     emit(context, record, "unpause");
   });
 }

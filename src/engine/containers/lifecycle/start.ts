@@ -9,6 +9,7 @@ import { monitorHealth } from "../health/monitor.ts";
 import type { LifecycleContext, Sandbox } from "./context.ts";
 import { watchTask } from "./exit.ts";
 import { logRequest } from "./log-request.ts";
+import { persist } from "./persist.ts";
 import { cancelRestart } from "./restart-timer.ts";
 import { emit, lastRun, now } from "./state.ts";
 
@@ -87,12 +88,18 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
     await abandon(context, record, task);
     throw recordFailure(context, record, error);
   }
+  const before = record.state;
+  record.state = { status: "running", pid: task.pid, startedAt: task.startedAt ?? now(), previous: lastRun(record) };
+  try {
+    context.store.save(record);
+  } catch (error) {
+    record.state = before;
+    await abandon(context, record, task);
+    throw recordFailure(context, record, error);
+  }
   live.trace = trace;
   live.task = task;
-  const previous = lastRun(record);
-  record.state = { status: "running", pid: task.pid, startedAt: task.startedAt ?? now(), previous };
   monitorHealth(context, record, task, true);
-  context.store.save(record);
   faultPoint("start-saved");
   emit(context, record, "start");
   watchTask(context, record, task);
@@ -136,7 +143,7 @@ function recordFailure(context: LifecycleContext, record: ContainerRecord, error
   const ended = { exitCode, oomKilled: false, error: messageOf(error), startedAt, finishedAt };
   record.state = status === "created" ? { status, ...ended } : { status: "exited", ...ended };
   delete record.network;
-  context.store.save(record);
+  persist(context, record);
   context.live(record.id).tellStop({ exitCode, error: messageOf(error) });
   context.live(record.id).tellExit({ exitCode, error: messageOf(error) });
   return error instanceof GantryError ? error : new GantryError("system", messageOf(error), { cause: error });

@@ -4,6 +4,7 @@ import { codeOf, conflict, GantryError, messageOf, notModified, systemError } fr
 import { parseSignal, SIGKILL, SIGTERM } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
 import type { WaitResult } from "./live.ts";
+import { persist } from "./persist.ts";
 import { cancelRestart } from "./restart-timer.ts";
 import { emit, hasTask, isRunning } from "./state.ts";
 
@@ -99,7 +100,7 @@ async function deliver(context: LifecycleContext, record: ContainerRecord, signa
 function markStopped(context: LifecycleContext, record: ContainerRecord): void {
   if (record.stoppedByUser) return;
   record.stoppedByUser = true;
-  context.store.save(record);
+  persist(context, record);
 }
 
 /** Ends the waiting of a container that its policy would start again. True when it was such a one. */
