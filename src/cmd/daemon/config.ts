@@ -40,6 +40,8 @@ export interface DaemonConfig {
   idleExitSeconds: number;
 }
 
+const LOG_DRIVERS = ["json-file", "local", "none"];
+
 export interface TlsConfig {
   ca: string;
   cert: string;
@@ -269,7 +271,7 @@ function containersOf(values: FlagValues): ContainerDefaults {
 
 function logDriverOf(values: FlagValues): ContainerDefaults["log"] {
   const driver = values.string("log-driver");
-  if (driver !== "json-file" && driver !== "none") throw invalidParameter(`the log driver ${JSON.stringify(driver)} is not supported yet: there are json-file and none`);
+  if (!LOG_DRIVERS.includes(driver)) throw invalidParameter(`the log driver ${JSON.stringify(driver)} is not supported yet: there are ${LOG_DRIVERS.join(", ")}`);
   const options = Object.fromEntries(values.list("log-opt").map(splitOnce));
   validateLogConfig({ Type: driver, Config: options }, { Type: driver, Config: {} });
   return { driver, options };

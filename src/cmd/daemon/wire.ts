@@ -12,17 +12,20 @@ import { imageRoutes } from "../../api/images/routes.ts";
 import { networkRoutes } from "../../api/networks/routes.ts";
 import type { Route } from "../../api/route.ts";
 import { diskUsageRoute } from "../../api/system/disk-usage.ts";
+import { volumeRoutes } from "../../api/volumes/routes.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
 import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
 import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
 import * as vfs from "../../drivers/storage-vfs/index.ts";
+import * as volumeLocal from "../../drivers/volume-local/index.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
 import { ContainerLists } from "../../engine/containers/list.ts";
 import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecycle/tasks.ts";
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
+import { restoreVolumes, volumesOf } from "../../engine/containers/mounts/volumes.ts";
 import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
 import { releaseSpec, specForPlan, specForStart } from "../../engine/containers/spec/for-start.ts";
 import { execProcessOf } from "../../engine/containers/spec/process.ts";
@@ -32,15 +35,19 @@ import { createImageService, imageMigrations, type ImageService } from "../../en
 import type { Networks } from "../../engine/networks/networks.ts";
 import { networkMigrations } from "../../engine/networks/store.ts";
 import { DiskUsageService } from "../../engine/system/disk-usage.ts";
+import { VolumeService } from "../../engine/volumes/service.ts";
+import { volumeMigrations } from "../../engine/volumes/store.ts";
 import { codeOf, invalidParameter } from "../../lib/errors.ts";
 import { requirePrefix } from "../../lib/ip.ts";
 import { hostPlatform } from "../../lib/platform.ts";
 import { detectHost } from "../../oci/host.ts";
 import { detectKernelSupport } from "../../oci/kernel-support.ts";
+import { openRootfs } from "../../oci/rootfs-view.ts";
 import { ShimRuntime } from "../../oci/runtime.ts";
 import { openDatabase } from "../../sys/database.ts";
 import { readInRoot } from "../../sys/inroot.ts";
 import { SharedMemory } from "../../sys/shared-memory.ts";
+import { SubpathBinds } from "../../sys/subpath-binds.ts";
 import { openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { containerSettings } from "./container-settings.ts";
@@ -54,7 +61,7 @@ const snapshotters = [overlay2, vfs];
 export async function openEngine(config: DaemonConfig, log: Logger): Promise<Engine> {
   const warn = (message: string): void => log.warn(message);
   const events = new EventBus(warn);
-  const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations]);
+  const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations, ...volumeMigrations]);
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
   const snapshotter = openSnapshotter(config);
@@ -81,6 +88,9 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     containerFolder: (id) => join(containersRoot, id),
     warn,
   });
+  const volumes = new VolumeService({ database, drivers: [volumeLocal.create(join(config.dataRoot, "volumes"))], events, warn });
+  for (const record of store.list()) for (const { name } of volumesOf(record)) volumes.hold(name, record.id);
+  const subpaths = new SubpathBinds(join(config.dataRoot, "volume-parts"));
   const kernel = detectKernelSupport(host);
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
   const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion });
@@ -92,16 +102,15 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     containersRoot,
     networks: {
       ...networks,
-      disconnect: (record) => {
-        releaseSpec(containers, record);
-        return networks.disconnect(record);
+      disconnect: async (record) => {
+        await Promise.all([releaseSpec(containers, record), networks.disconnect(record)]);
       },
     },
     rootfs: (record) => images.layers.mounts(record.id),
     buildSpec: (record, sandbox) => specForStart(containers, record, sandbox),
     planSpec: (record, sandbox) => specForPlan(containers, record, sandbox),
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
-    remove: (record) => discard(containers, record),
+    remove: (record) => discard(containers, record, { volumes: record.hostConfig.AutoRemove || (record.state.status === "removing" && record.state.volumes === true) }),
     readFile: (record, path, maxBytes) => (record.state.status === "running" || record.state.status === "paused" ? readInRoot(`/proc/${record.state.pid}/root`, path, maxBytes) : Promise.resolve(undefined)),
     defaultStopTimeout: config.containers.stopTimeoutSeconds,
     warn,
@@ -113,6 +122,9 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     layers: images.layers,
     tasks: lifecycle.tasks,
     sharedMemory,
+    volumes,
+    subpaths,
+    openRootfs,
     kernel,
     host: specHost(host, config.containers.seccompProfile),
     settings,
@@ -124,8 +136,12 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     warn,
   };
   await recoverAll(lifecycle.context);
-  sharedMemory.sweep((id) => lifecycle.context.live(id).task !== undefined);
-  await networks.collect((id) => lifecycle.context.live(id).task !== undefined);
+  const hasTask = (id: string): boolean => lifecycle.context.live(id).task !== undefined;
+  sharedMemory.sweep(hasTask);
+  subpaths.sweep(hasTask);
+  for (const record of store.list()) if (hasTask(record.id)) restoreVolumes(containers, record);
+  await volumes.recover((id) => store.get(id) !== undefined);
+  await networks.collect(hasTask);
   // Before the API answers: a container in the making has a layer before it is known.
   await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });
   return {
@@ -145,6 +161,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
       await runtime.close();
       await lifecycle.settled();
       await snapshotter.settled();
+      await volumes.settled();
       database.close();
     },
   };
@@ -181,6 +198,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
     ...execRoutes(execs),
     ...imageRoutes(images),
     diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), { sized: async () => [] })),
+    ...volumeRoutes(containers),
     ...networkRoutes({ networks, events: containers.events, container: (id) => store.get(id) }),
   ];
 }
