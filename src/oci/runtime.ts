@@ -4,6 +4,7 @@
  */
 import { closeSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RecoveredTask, Runtime, TaskRequest } from "../core/runtime.ts";
 import { messageOf } from "../lib/errors.ts";
 import { connectSeqpacket, sealedMemory, socketPair } from "../sys/seqpacket.ts";
@@ -152,7 +153,7 @@ export class ShimRuntime implements Runtime {
     }
     const spec = readSpec(folder) ?? { ociVersion: "1.0.2" };
     const task = new ShimTask(fd, { ...this.#taskOptions(id, folder, spec), netnsFd: undefined, pid: 0, startedAt: undefined });
-    const reply = await task.connection.request(encodeStatus).catch(() => undefined);
+    const reply = await settledStatus(task).catch(() => undefined);
     // It ended between our looking and our asking: the record says how.
     if (reply?.type !== "status") {
       task.close();
@@ -164,6 +165,15 @@ export class ShimRuntime implements Runtime {
     if (status.state === "exited") task.exitedWith(status.exit);
     this.#tasks.add(task);
     return task;
+  }
+}
+
+/** A shim in the middle of a start, whose daemon died, is done within moments. */
+async function settledStatus(task: ShimTask): Promise<ShimReply> {
+  for (let tries = 0; ; tries++) {
+    const reply = await task.connection.request(encodeStatus);
+    if (reply.type !== "status" || reply.status.state !== "starting" || tries === 500) return reply;
+    await sleep(10);
   }
 }
 
