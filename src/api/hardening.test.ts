@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { waitFor } from "./testing/raw-client.ts";
 
 const ATTACKERS = 10_000;
@@ -22,7 +22,7 @@ interface Victim extends Disposable {
 }
 
 async function victim(): Promise<Victim> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "testing/flooded-server.ts"), String(HEAD_MILLISECONDS)], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.resolve("./testing/flooded-server.ts")), String(HEAD_MILLISECONDS)], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(child.stdout, "data")) as [Buffer];
   const port = Number(line.toString());
   const pid = child.pid as number;
