@@ -94,25 +94,33 @@ function apply({ allowAll, exceptions }: Reduced, rule: DeviceRule): void {
     exceptions.set(key, ordered(own + rule.access));
     return;
   }
-  for (const wider of widerKeys(rule)) {
-    const cut = [...(exceptions.get(wider) ?? "")].some((letter) => rule.access.includes(letter));
-    if (cut) throw invalidParameter(`device rule ${rule.allow ? "allow" : "deny"} ${key} ${rule.access} contradicts the wider rule for ${wider}, which cgroup v1 cannot express`);
+  for (const [other, access] of exceptions) {
+    const shared = [...access].some((letter) => rule.access.includes(letter));
+    if (!shared || !overlaps(rule, other)) continue;
+    if (!contains(rule, other)) throw invalidParameter(`device rule ${rule.allow ? "allow" : "deny"} ${key} ${rule.access} contradicts the rule for ${other}, which cgroup v1 cannot express`);
+    exceptions.set(other, [...access].filter((letter) => !rule.access.includes(letter)).join(""));
   }
-  for (const narrower of narrowerKeys(rule, exceptions)) exceptions.set(narrower, [...exceptions.get(narrower)!].filter((letter) => !rule.access.includes(letter)).join(""));
 }
 
 const star = (number: number): string => (number === -1 ? "*" : String(number));
 const keyOf = (rule: DeviceRule): string => `${rule.type} ${star(rule.major)}:${star(rule.minor)}`;
 
-function widerKeys({ type, major, minor }: DeviceRule): string[] {
-  const keys = [`${type} *:*`, `${type} ${star(major)}:*`, `${type} *:${star(minor)}`];
-  return [...new Set(keys)].filter((key) => key !== `${type} ${star(major)}:${star(minor)}`);
+/** A key's type, major and minor. */
+function partsOf(key: string): [type: string, major: string, minor: string] {
+  const [type = "", numbers = ""] = key.split(" ");
+  const [major = "", minor = ""] = numbers.split(":");
+  return [type, major, minor];
 }
 
-function narrowerKeys({ type, major, minor }: DeviceRule, exceptions: Map<string, string>): string[] {
-  return [...exceptions.keys()].filter((key) => {
-    const [keyType, numbers = ""] = key.split(" ");
-    const [keyMajor, keyMinor] = numbers.split(":");
-    return keyType === type && (major === -1 || keyMajor === String(major)) && (minor === -1 || keyMinor === String(minor));
-  });
+/** Every device of `key` is one of the rule's. */
+function contains(rule: DeviceRule, key: string): boolean {
+  const [type, major, minor] = partsOf(key);
+  return type === rule.type && (rule.major === -1 || major === String(rule.major)) && (rule.minor === -1 || minor === String(rule.minor));
+}
+
+/** Some device is both of `key` and of the rule. */
+function overlaps(rule: DeviceRule, key: string): boolean {
+  const [type, major, minor] = partsOf(key);
+  const meets = (own: number, other: string): boolean => own === -1 || other === "*" || other === String(own);
+  return type === rule.type && meets(rule.major, major) && meets(rule.minor, minor);
 }
