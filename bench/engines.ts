@@ -7,6 +7,9 @@ import { Engine, type EngineOptions } from "../test/harness/engine.ts";
 import { Machine } from "../test/harness/machine.ts";
 import { busyboxImage } from "../test/harness/images.ts";
 
+export const ours: EngineOptions = { ownNode: true };
+export const peer: EngineOptions = { program: "dockerd" };
+
 export class Engines {
   readonly peerName: string;
   /** Peers that were looked for and not found, with the remedy. */
@@ -39,7 +42,7 @@ export class Engines {
 
   #get(which: "ours" | "peer"): Promise<Engine> {
     let engine = this.#engines.get(which);
-    if (engine === undefined) this.#engines.set(which, (engine = start(which === "peer" ? { program: "dockerd" } : {})));
+    if (engine === undefined) this.#engines.set(which, (engine = start(which === "peer" ? peer : ours)));
     return engine;
   }
 

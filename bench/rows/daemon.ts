@@ -2,7 +2,7 @@
 import { Engine, type EngineOptions } from "../../test/harness/engine.ts";
 import { busyboxImage } from "../../test/harness/images.ts";
 import { Machine } from "../../test/harness/machine.ts";
-import { cycle, type Engines } from "../engines.ts";
+import { cycle, type Engines, ours, peer } from "../engines.ts";
 import { compare, inTurn, type Line, milliseconds, percentile, rest, stat, together } from "../measure.ts";
 import { memoryMB } from "./fleet.ts";
 
@@ -10,8 +10,8 @@ export async function run(engines: Engines): Promise<Line[]> {
   const lines = await coldStarts(engines);
   const both = await engines.both();
   for (const [letter, path, most] of [["a", "/info", 0.3], ["b", "/version", 0.1], ["c", "/_ping", 1.5]] as const) {
-    const [ours, theirs] = await inTurn(300, both.map((engine) => () => engine.api.send("GET", path)));
-    lines.push(compare({ id: `18${letter}`, what: `GET ${path}`, unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }), target: { most } }));
+    const [stats, theirs] = await inTurn(300, both.map((engine) => () => engine.api.send("GET", path)));
+    lines.push(compare({ id: `18${letter}`, what: `GET ${path}`, unit: "ms", ours: stats!, peer: engines.peerName, ...(theirs && { theirs }), target: { most } }));
   }
   const busy = await busyPings(both[0]);
   const limit = 5;
@@ -20,7 +20,7 @@ export async function run(engines: Engines): Promise<Line[]> {
 }
 
 async function coldStarts(engines: Engines): Promise<Line[]> {
-  const kinds: EngineOptions[] = [{}, ...((await engines.peer()) === undefined ? [] : [{ program: "dockerd" as const }])];
+  const kinds: EngineOptions[] = [ours, ...((await engines.peer()) === undefined ? [] : [peer])];
   const times: number[][] = kinds.map(() => []);
   const memory: number[][] = kinds.map(() => []);
   for (let round = 0; round < 8; round++) {
@@ -35,11 +35,11 @@ async function coldStarts(engines: Engines): Promise<Line[]> {
       await engine.stop();
     }
   }
-  const [ours, theirs] = times.map(stat);
-  const [oursIdle, theirsIdle] = memory.map(stat);
+  const [time, theirs] = times.map(stat);
+  const [idle, theirsIdle] = memory.map(stat);
   return [
-    compare({ id: "15a", what: "daemon: cold start to the first answer, empty root", unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }), target: { most: 0.25 } }),
-    compare({ id: "15b", what: "daemon: idle memory (PSS, all its processes)", unit: "MB", ours: oursIdle!, peer: engines.peerName, ...(theirsIdle && { theirs: theirsIdle }), target: { most: 0.5 } }),
+    compare({ id: "15a", what: "daemon: cold start to the first answer, empty root", unit: "ms", ours: time!, peer: engines.peerName, ...(theirs && { theirs }), target: { most: 0.25 } }),
+    compare({ id: "15b", what: "daemon: idle memory (PSS, all its processes)", unit: "MB", ours: idle!, peer: engines.peerName, ...(theirsIdle && { theirs: theirsIdle }), target: { most: 0.5 } }),
   ];
 }
 

@@ -1,7 +1,7 @@
 /** Starts and stops daemons in a test machine: gantryd, or dockerd to check a test or to measure against. */
 import { type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Api } from "./api.ts";
@@ -13,6 +13,8 @@ export const project = join(import.meta.dirname, "..", "..");
 export interface EngineOptions {
   flags?: string[];
   env?: Record<string, string>;
+  /** Runs gantryd with a copy of Node, so that its memory is not shared with the Node of the measuring program. */
+  ownNode?: boolean;
   /** "gantryd" unless told; GANTRY_TEST_ENGINE=dockerd checks the tests themselves. */
   program?: "gantryd" | "dockerd";
 }
@@ -60,7 +62,15 @@ export class Engine {
 
   #argv(): string[] {
     const roots = ["-H", `unix://${this.socket}`, "--data-root", this.dataRoot, "--exec-root", this.execRoot, "--pidfile", this.pidfile, ...(this.#options.flags ?? [])];
-    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [join(project, "build/node"), join(project, "dist/gantryd.js"), ...roots];
+    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [this.#node(), join(project, "dist/gantryd.js"), ...roots];
+  }
+
+  #node(): string {
+    const node = join(project, "build/node");
+    const copy = join(this.machine.folder, "node");
+    if (this.#options.ownNode !== true) return node;
+    if (!existsSync(copy)) copyFileSync(node, copy);
+    return copy;
   }
 
   async answers(): Promise<boolean> {

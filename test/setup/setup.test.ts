@@ -8,9 +8,13 @@ import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { collect, type Outcome } from "../harness/cli.ts";
 import { project } from "../harness/engine.ts";
+import { Machine } from "../harness/machine.ts";
 
 /** A slow network counts too. */
 const setUpMs = 240_000;
+
+/** Whoever runs the tests may have a daemon of their own. */
+const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...withoutDocker } = process.env;
 
 let folder: string;
 let clone: string;
@@ -63,6 +67,18 @@ test("a commit or checkout makes the next call look again; changed sources are b
   const { code, stderr } = await collect(start(["bin/gantry", "--version"]), setUpMs);
   assert.equal(code, 0, stderr);
   assert.match(stderr, /^gantry: set-up: bundle +\d+ s\n$/);
+});
+
+test("run hello-world on a machine without a daemon: starts one and prints the greeting; the daemon stays", async () => {
+  await using machine = await Machine.create();
+  const hello = (): Promise<Outcome> => collect(machine.spawn([join(clone, "bin/gantry"), "run", "--rm", "hello-world"], { stdio: ["ignore", "pipe", "pipe"], env: withoutDocker }));
+  const first = await hello();
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stdout, /Hello from Gantry/);
+  const pid = machine.run("cat", "/run/gantry/gantryd.pid");
+  const second = await hello();
+  assert.equal(second.stdout, first.stdout);
+  assert.equal(machine.run("cat", "/run/gantry/gantryd.pid"), pid);
 });
 
 test("without a compiler: one message with the remedy", async () => {
