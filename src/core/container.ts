@@ -64,6 +64,15 @@ export interface MountPoint {
   bind?: BindMount;
   /** Only of a tmpfs: mount options with commas. */
   options?: string;
+  /** Only of a volume. */
+  volume?: VolumeMount;
+}
+
+export interface VolumeMount {
+  /** Nobody named it: it goes with the container when that is asked for. */
+  anonymous: boolean;
+  /** What of the volume is mounted; "" for the whole. */
+  subpath: string;
 }
 
 export interface BindMount {
@@ -117,5 +126,5 @@ export type ContainerState =
   | ({ status: "paused" } & Run & { previous?: Ended })
   | ({ status: "restarting" } & Ended)
   | ({ status: "exited" } & Ended)
-  | ({ status: "removing" } & Partial<Ended>)
+  | ({ status: "removing"; /** Its anonymous volumes go, too. */ volumes?: boolean } & Partial<Ended>)
   | ({ status: "dead" } & Partial<Ended>);

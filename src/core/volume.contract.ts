@@ -77,7 +77,8 @@ export function volumeDriverContract(name: string, open: (dir: string) => Volume
     const before = device();
     await Promise.all([driver.mount(spec, "one"), driver.mount(spec, "two"), driver.mount(spec, "two")]);
     assert.notEqual(device(), before);
-    await driver.unmount(spec, "two");
+    assert.equal(await driver.unmount(spec, "two"), true);
+    assert.equal(await driver.unmount(spec, "two"), false);
     await driver.unmount(spec, "nobody");
     assert.notEqual(device(), before, "one is left");
     await driver.unmount(spec, "one");

@@ -33,8 +33,8 @@ export interface VolumeDriver {
   path(name: string): string;
   /** Adds a reference and gives path(). Idempotent for one reference. Throws "system" with what the kernel said. */
   mount(volume: VolumeSpec, reference: string): Promise<string>;
-  /** Drops a reference. Idempotent. */
-  unmount(volume: VolumeSpec, reference: string): Promise<void>;
+  /** Drops a reference. False when it was not held. */
+  unmount(volume: VolumeSpec, reference: string): Promise<boolean>;
   /** Adds a reference of before the daemon's restart: its mount is there. */
   restore(volume: VolumeSpec, reference: string): void;
   /** Takes away mounts that no reference needs. */

@@ -113,11 +113,12 @@ export class LocalVolumes implements VolumeDriver {
     });
   }
 
-  unmount({ name }: VolumeSpec, reference: string): Promise<void> {
+  unmount({ name }: VolumeSpec, reference: string): Promise<boolean> {
     return this.#inTurn(name, async () => {
       const active = this.#active.get(name);
-      if (!active?.references.delete(reference) || active.references.size > 0) return;
-      await this.#release(name, active);
+      if (!active?.references.delete(reference)) return false;
+      if (active.references.size === 0) await this.#release(name, active);
+      return true;
     });
   }
 

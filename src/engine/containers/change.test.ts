@@ -40,11 +40,11 @@ test("rename", async () => {
 test("remove: running ones only by force", async () => {
   const { context, record } = await one();
   context.store.save(running(record, 1n));
-  await assert.rejects(removeContainer(context, "one", { force: false, link: false }), { code: "conflict", message: 'cannot remove container "one": container is running: stop the container before removing or force remove' });
+  await assert.rejects(removeContainer(context, "one", { force: false, link: false, volumes: false }), { code: "conflict", message: 'cannot remove container "one": container is running: stop the container before removing or force remove' });
   record.state = { status: "paused", pid: 1, startedAt: 1n };
-  await assert.rejects(removeContainer(context, "one", { force: false, link: false }), { message: 'cannot remove container "one": container is paused and must be unpaused first' });
-  await assert.rejects(removeContainer(context, "one", { force: false, link: true }), { code: "system", message: "Conflict, cannot remove the default link name of the container" });
-  await removeContainer(context, "one", { force: true, link: false });
+  await assert.rejects(removeContainer(context, "one", { force: false, link: false, volumes: false }), { message: 'cannot remove container "one": container is paused and must be unpaused first' });
+  await assert.rejects(removeContainer(context, "one", { force: false, link: true, volumes: false }), { code: "system", message: "Conflict, cannot remove the default link name of the container" });
+  await removeContainer(context, "one", { force: true, link: false, volumes: false });
   assert.deepEqual([context.killed, context.removedLayers, context.store.size], [[record.id], [record.id], 0]);
   assert.deepEqual(actions(context), ["destroy"]);
 });
@@ -53,9 +53,9 @@ test("remove: two at once, one that fails, one that a crash cut off", async () =
   const { context, record } = await one();
   let finish = (): void => {};
   context.layers.remove = () => new Promise((resolve) => (finish = resolve));
-  const first = removeContainer(context, "one", { force: false, link: false });
+  const first = removeContainer(context, "one", { force: false, link: false, volumes: false });
   await new Promise((resolve) => setImmediate(resolve));
-  await assert.rejects(removeContainer(context, "one", { force: true, link: false }), { code: "conflict", message: "removal of container one is already in progress" });
+  await assert.rejects(removeContainer(context, "one", { force: true, link: false, volumes: false }), { code: "conflict", message: "removal of container one is already in progress" });
   finish();
   await first;
 
@@ -63,10 +63,10 @@ test("remove: two at once, one that fails, one that a crash cut off", async () =
   failing.context.layers.remove = async () => {
     throw new Error("busy");
   };
-  await assert.rejects(removeContainer(failing.context, "one", { force: false, link: false }), { message: 'cannot remove container "one": busy' });
+  await assert.rejects(removeContainer(failing.context, "one", { force: false, link: false, volumes: false }), { message: 'cannot remove container "one": busy' });
   assert.equal(failing.record.state.status, "dead");
   failing.context.layers.remove = async () => {};
-  await removeContainer(failing.context, "one", { force: false, link: false });
+  await removeContainer(failing.context, "one", { force: false, link: false, volumes: false });
 
   const crashed = await one();
   crashed.record.state = { status: "removing" };

@@ -4,10 +4,12 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { ImageForRun } from "../../core/image.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
+import type { OpenRootfs } from "../../core/rootfs.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import type { OciResources } from "../../lib/oci-spec.ts";
 import type { Platform } from "../../lib/platform.ts";
+import type { VolumeService } from "../volumes/service.ts";
 import type { SpecHost, SpecSettings } from "./spec/host.ts";
 import type { ContainerStore } from "./store.ts";
 
@@ -18,6 +20,9 @@ export interface ContainersContext {
   layers: ContainerLayers;
   tasks: ContainerTasks;
   sharedMemory: SharedMemoryPort;
+  volumes: VolumeService;
+  subpaths: SubpathPort;
+  openRootfs: OpenRootfs;
   kernel: KernelSupport;
   host: SpecHost;
   settings: ContainerSettings;
@@ -75,6 +80,14 @@ export interface SharedMemoryPort {
   pathOf(id: string): string;
   /** A new, empty one. */
   make(id: string, bytes: number): string;
+  /** Idempotent. Containers that use it keep it. */
+  release(id: string): void;
+}
+
+/** Parts of volumes, safe from what runs in containers that have the whole. */
+export interface SubpathPort {
+  /** A place where `subpath` of `folder` appears, links resolved inside the folder. Throws the errno's error. */
+  make(id: string, folder: string, subpath: string): string;
   /** Idempotent. Containers that use it keep it. */
   release(id: string): void;
 }

@@ -77,11 +77,32 @@ test("shared namespaces are kept by id, and end the separation by labels", async
 
 test("what this version has not is refused by name", async () => {
   await refused(request({}, { PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } }), "not-implemented", "publishing ports is not implemented yet: HostConfig.PortBindings asks for 80/tcp; use the network mode host, or the container's own address");
-  await refused(request({}, { Binds: ["data:/data"] }), "not-implemented", 'volume "data" at /data: volumes are not implemented yet; use a bind of a host path or a tmpfs there');
-  const withVolume = { Cmd: ["sh"], Volumes: { "/data/": {} } };
-  await refused(request(), "not-implemented", "anonymous volume at /data/: volumes are not implemented yet; mount a tmpfs (--tmpfs /data) or a host path (-v /HOST/PATH:/data) over it", fakeContext(withVolume));
-  await create(request({}, { Tmpfs: { "/data": "" } }), fakeContext(withVolume));
   await create(request({}, { NetworkMode: "host", PortBindings: { "80/tcp": [{ HostIp: "", HostPort: "8080" }] } }));
+});
+
+test("volumes are made, held and filled", async () => {
+  const context = fakeContext({ Cmd: ["sh"], Volumes: { "/image/data/": {}, "/none": {} } });
+  const { record } = await create(request({}, { Binds: ["named:/image/named", "other:/image/other:nocopy"] }), context);
+  const [data, named, other, none] = record.mounts;
+  assert.match(data!.name!, /^[0-9a-f]{64}$/);
+  assert.deepEqual([data!.driver, data!.source, data!.mode, data!.volume], ["local", `/volumes/${data!.name}`, "", { anonymous: true, subpath: "" }]);
+  assert.deepEqual([named!.name, named!.source, named!.mode, other!.name, none!.destination], ["named", "/volumes/named", "z", "other", "/none"]);
+  assert.deepEqual(context.filled.sort(), [`/image/data /volumes/${data!.name}`, "/image/named /volumes/named"]);
+  assert.deepEqual(context.volumes.usersOf("named"), [record.id]);
+  assert.deepEqual(context.emitted.map(({ type, action }) => `${type} ${action}`), [...Array<string>(4).fill("volume create"), "container create"]);
+  await create({ ...request({}, { Binds: ["named:/image/named"] }), name: "second" }, context);
+  assert.equal(context.volumes.usersOf("named").length, 2);
+});
+
+test("a creation that fails leaves neither volumes nor references", async () => {
+  const context = fakeContext({ Cmd: ["sh"], Volumes: { "/image-file": {} } });
+  await context.volumes.create({ name: "kept", driver: "", labels: null, options: null });
+  await refused(request({}, { Binds: ["kept:/a", "fresh:/b"] }), "system", "cannot mount volume over existing file, file exists /image-file", context);
+  assert.deepEqual([context.volumes.find(() => true).map(({ name }) => name), context.volumes.usersOf("kept")], [["kept"], []]);
+  const broken = { Type: "volume", Source: "broken", Target: "/image/x", ReadOnly: false, Consistency: "", BindOptions: null, ImageOptions: null, TmpfsOptions: null, ClusterOptions: null };
+  const options = { NoCopy: false, Labels: null, Subpath: "", DriverConfig: { Name: "local", Options: { type: "broken" } } };
+  await refused(request({}, { Mounts: [{ ...broken, VolumeOptions: options }], Binds: ["fresh:/b"] }), "system", "failed to populate volume: error while mounting volume '/volumes/broken': no such device", fakeContext());
+  assert.equal(context.removedLayers.length, 1);
 });
 
 test("endpoint settings are checked against the network", async () => {

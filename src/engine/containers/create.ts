@@ -14,7 +14,9 @@ import type { ContainersContext } from "./context.ts";
 import { checkLinks } from "./links.ts";
 import { emit, now } from "./lifecycle/state.ts";
 import { mergeImage, requireCommand } from "./merge-image.ts";
-import { refuseAnonymousVolumes, resolveMountPoints } from "./mounts/points.ts";
+import { resolveMountPoints } from "./mounts/points.ts";
+import type { MountPlan } from "./mounts/points.ts";
+import { withVolumes } from "./mounts/volumes.ts";
 import { checkName, inventName } from "./names.ts";
 import { refuseAtCreate } from "./unsupported.ts";
 import { validateConfig, validateHostname } from "./validate/config.ts";
@@ -42,8 +44,8 @@ export interface Created {
 }
 
 export async function createContainer(context: ContainersContext, options: CreateOptions): Promise<Created> {
-  const { record, image, warnings } = await prepare(context, options);
-  await store(context, record, image);
+  const { record, image, volumes, warnings } = await prepare(context, options);
+  await store(context, record, { image, volumes });
   emit(context, record, "create");
   return { id: record.id, warnings };
 }
@@ -55,7 +57,7 @@ export async function planContainer(context: ContainersContext, options: CreateO
 }
 
 /** Everything that is decided before anything is made. */
-async function prepare(context: ContainersContext, options: CreateOptions): Promise<{ record: ContainerRecord; image: ImageForRun | undefined; warnings: string[] }> {
+async function prepare(context: ContainersContext, options: CreateOptions): Promise<{ record: ContainerRecord; image: ImageForRun | undefined; volumes: MountPlan["volumes"]; warnings: string[] }> {
   const { config, hostConfig, networkingConfig } = options;
   hostConfig.RestartPolicy.Name ||= "no";
   const warnings = validate(context, options);
@@ -71,15 +73,16 @@ async function prepare(context: ContainersContext, options: CreateOptions): Prom
   const record = newRecord(context, options, image);
   parseSecurityOptions(hostConfig.SecurityOpt);
   checkLinks(hostConfig, (ref) => context.store.find(ref));
-  record.mounts = await resolveMountPoints(hostConfig, {
+  const { points, volumes } = await resolveMountPoints(hostConfig, config.Volumes, {
+    checkVolume: (request) => context.volumes.validate(request),
     findContainer: (ref) => context.store.find(ref),
     resolveImage: async (ref) => context.images.resolve(ref),
     dataRoot: context.settings.dataRoot,
     readOnlyNonRecursive: options.readOnlyNonRecursive ?? false,
   });
-  refuseAnonymousVolumes(config.Volumes, record.mounts, hostConfig.Tmpfs);
+  record.mounts = points;
   refuseAtCreate(config, hostConfig);
-  return { record, image, warnings };
+  return { record, image, volumes, warnings };
 }
 
 /** In Docker's order. */
@@ -139,12 +142,12 @@ function newId(): string {
   }
 }
 
-async function store(context: ContainersContext, record: ContainerRecord, image: ImageForRun | undefined): Promise<void> {
+async function store(context: ContainersContext, record: ContainerRecord, { image, volumes }: { image: ImageForRun | undefined; volumes: MountPlan["volumes"] }): Promise<void> {
   await context.layers.create(record.id, image);
   try {
     faultPoint("create-layer");
     checkWorkingDir(record.config.WorkingDir, context.layers.mounts(record.id));
-    context.store.add(record);
+    await withVolumes(context, record, { wanted: volumes, rest: () => context.store.add(record) });
   } catch (error) {
     await context.layers.remove(record.id);
     throw error;

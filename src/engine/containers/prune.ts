@@ -40,7 +40,7 @@ async function prune(context: ContainersContext, { filters, until, signal }: Pru
     if (countsAsRunning(record) || (until !== undefined && record.createdAt > until) || !filters.labels("label", labels) || isExcepted) continue;
     try {
       const { writable } = await context.layers.size(record);
-      await removeContainer(context, record.id, { force: false, link: false });
+      await removeContainer(context, record.id, { force: false, link: false, volumes: false });
       report.deleted.push(record.id);
       report.reclaimedBytes += writable;
     } catch (error) {

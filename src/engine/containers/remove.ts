@@ -7,6 +7,7 @@ import { codeOf, conflict, GantryError, messageOf, notImplemented, systemError }
 import { faultPoint } from "../../lib/fault.ts";
 import type { ContainersContext } from "./context.ts";
 import { emit } from "./lifecycle/state.ts";
+import { releaseVolumes } from "./mounts/volumes.ts";
 import { countsAsRunning, timesOf } from "./view/state.ts";
 
 export interface RemoveOptions {
@@ -14,10 +15,12 @@ export interface RemoveOptions {
   force: boolean;
   /** Remove a link's name, not a container. */
   link: boolean;
+  /** Its anonymous volumes go, too. */
+  volumes: boolean;
 }
 
 /** By a user's wish. Throws Docker's refusals. */
-export async function removeContainer(context: ContainersContext, ref: string, { force, link }: RemoveOptions): Promise<void> {
+export async function removeContainer(context: ContainersContext, ref: string, { force, link, volumes }: RemoveOptions): Promise<void> {
   const found = context.store.find(ref);
   if (found.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
   if (link) throw linkRefusal(ref);
@@ -29,7 +32,7 @@ export async function removeContainer(context: ContainersContext, ref: string, {
     if (record.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
     try {
       requireStopped(record);
-      await discard(context, record);
+      await discard(context, record, { volumes });
     } catch (error) {
       throw prefixed(error);
     }
@@ -55,15 +58,17 @@ function requireStopped(record: ContainerRecord): void {
 }
 
 /** Removes a container that does not run. The caller holds its lock. When it fails the container is "dead" and can be removed again. */
-export async function discard(context: ContainersContext, record: ContainerRecord): Promise<void> {
+export async function discard(context: ContainersContext, record: ContainerRecord, { volumes }: Pick<RemoveOptions, "volumes">): Promise<void> {
   const last = timesOf(record);
-  record.state = { status: "removing", ...last };
+  record.state = { status: "removing", ...last, volumes };
   context.store.save(record);
   faultPoint("remove-marked");
   try {
     await context.layers.remove(record.id);
     faultPoint("remove-layer");
     await context.tasks.forget(record);
+    await releaseVolumes(context, record, { anonymous: volumes });
+    faultPoint("remove-volumes");
   } catch (error) {
     record.state = { status: "dead", ...last, error: messageOf(error) };
     context.store.save(record);
@@ -76,7 +81,8 @@ export async function discard(context: ContainersContext, record: ContainerRecor
 /** For the daemon's start: finishes removals that a crash cut off. */
 export async function removeLeftovers(context: ContainersContext): Promise<void> {
   for (const record of [...context.store.list()]) {
-    if (record.state.status !== "removing") continue;
-    await context.store.withContainer(record.id, () => discard(context, record)).catch((error: unknown) => context.warn(`removing what is left of container ${record.id}: ${messageOf(error)}`));
+    const { state } = record;
+    if (state.status !== "removing") continue;
+    await context.store.withContainer(record.id, () => discard(context, record, { volumes: state.volumes ?? false })).catch((error: unknown) => context.warn(`removing what is left of container ${record.id}: ${messageOf(error)}`));
   }
 }

@@ -8,8 +8,11 @@ import { resolveMountPoints } from "./points.ts";
 
 const other = { mounts: [{ type: "bind", source: "/src", destination: "/from", mode: "ro", rw: true, propagation: "rprivate", bind: { readOnly: false, nonRecursive: false, readOnlyNonRecursive: false, readOnlyForceRecursive: false, createSource: true } }] } as unknown as ContainerRecord;
 
-const points = (hostConfig: Partial<HostConfig>, readOnlyNonRecursive = false) =>
-  resolveMountPoints({ ...emptyHostConfig(), ...hostConfig }, {
+const plan = (hostConfig: Partial<HostConfig>, { implied = null, readOnlyNonRecursive = false }: { implied?: Record<string, unknown> | null; readOnlyNonRecursive?: boolean } = {}) =>
+  resolveMountPoints({ ...emptyHostConfig(), ...hostConfig }, implied, {
+    checkVolume: ({ driver }) => {
+      if (driver === "nosuch") throw notFound("no such driver");
+    },
     findContainer: (ref) => {
       if (ref === "other") return other;
       throw notFound(`No such container: ${ref}`);
@@ -20,6 +23,7 @@ const points = (hostConfig: Partial<HostConfig>, readOnlyNonRecursive = false) =
     dataRoot: "/var/lib/gantry",
     readOnlyNonRecursive,
   });
+const points = async (hostConfig: Partial<HostConfig>, readOnlyNonRecursive = false) => (await plan(hostConfig, { readOnlyNonRecursive })).points;
 const mount = (fields: object) => [{ Type: "", Source: "", Target: "", ReadOnly: false, Consistency: "", BindOptions: null, VolumeOptions: null, ImageOptions: null, TmpfsOptions: null, ClusterOptions: null, ...fields }];
 
 test("binds, mounts and other containers' binds, by destination", async () => {
@@ -52,8 +56,45 @@ test("older API versions leave what is below a read-only bind writable", async (
   assert.equal((await points({ Binds: ["/a:/x"] }, true))[0]?.bind?.readOnlyNonRecursive, false);
 });
 
-test("volume names are judged before volumes are refused", async () => {
-  await assert.rejects(points({ Binds: ["a:/x"] }), { code: "invalid-parameter", message: "create a: volume name is too short, names should be at least two alphanumeric characters" });
-  await assert.rejects(points({ Binds: ["vol:/x"], VolumeDriver: "nosuch" }), { code: "not-found", message: 'create vol: error looking up volume plugin nosuch: plugin "nosuch" not found' });
-  await assert.rejects(points({ Binds: ["vol:/x"] }), { code: "not-implemented" });
+test("volumes are wanted by name, with what is asked of a new one", async () => {
+  const options = { NoCopy: true, Labels: { a: "b" }, Subpath: "sub", DriverConfig: { Name: "local", Options: { type: "tmpfs" } } };
+  const { points: found, volumes } = await plan({ Binds: ["vol:/x", "two:/y:ro,nocopy"], Mounts: [...mount({ Type: "volume", Source: "three", Target: "/z", ReadOnly: true, VolumeOptions: options }), ...mount({ Type: "volume", Target: "/anonymous" })] });
+  assert.deepEqual(found.map(({ type, name, destination, mode, rw, volume }) => [type, name, destination, mode, rw, volume]), [
+    ["volume", undefined, "/anonymous", "z", true, { anonymous: true, subpath: "" }],
+    ["volume", "vol", "/x", "z", true, { anonymous: false, subpath: "" }],
+    ["volume", "two", "/y", "ro,nocopy", false, { anonymous: false, subpath: "" }],
+    ["volume", "three", "/z", "z", false, { anonymous: false, subpath: "sub" }],
+  ]);
+  assert.deepEqual(found.map((point) => volumes.get(point)), [
+    { name: "", driver: "", labels: null, options: null, copy: true, implied: false },
+    { name: "vol", driver: "", labels: null, options: null, copy: true, implied: false },
+    { name: "two", driver: "", labels: null, options: null, copy: false, implied: false },
+    { name: "three", driver: "local", labels: { a: "b" }, options: { type: "tmpfs" }, copy: false, implied: false },
+  ]);
+  await assert.rejects(points({ Binds: ["vol:/x"], VolumeDriver: "nosuch" }), { code: "not-found" });
+});
+
+test("volumes of the image and the configuration, where nothing else is asked for", async () => {
+  const { points: found, volumes } = await plan({ Binds: ["/a:/bind"], Tmpfs: { "/tmpfs": "" }, VolumesFrom: ["other"] }, { implied: { "/bind": {}, "/tmpfs/": {}, "/from": {}, "/own/": {}, "/own": {}, "/../etc": {}, relative: {} } });
+  assert.deepEqual(found.map(({ type, destination, mode }) => [type, destination, mode]), [
+    ["volume", "/etc", ""],
+    ["volume", "/own", ""],
+    ["bind", "/bind", ""],
+    ["bind", "/from", ""],
+    ["volume", "relative", ""],
+  ].sort(([, a], [, b]) => (a! < b! ? -1 : 1)));
+  assert.equal(volumes.size, 3);
+  assert.ok([...volumes.values()].every(({ implied, name }) => implied && name === ""));
+});
+
+test("another container's volumes are the same volumes", async () => {
+  const point = { type: "volume", name: "v", driver: "local", source: "/volumes/v", destination: "/v", mode: "z", rw: true, propagation: "", volume: { anonymous: true, subpath: "" } };
+  (other.mounts as unknown[]).push(point);
+  try {
+    const { points: found, volumes } = await plan({ VolumesFrom: ["other:ro"] });
+    assert.deepEqual(found.find(({ name }) => name === "v"), { ...point, mode: "", rw: false });
+    assert.equal(volumes.size, 0);
+  } finally {
+    other.mounts.pop();
+  }
 });

@@ -1,13 +1,16 @@
 /** The mount points of a container from everything that asks for one: other containers, binds, mounts. */
 import type { HostConfig, Mount } from "../../../core/container-config.ts";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
-import { codeOf, invalidParameter, messageOf, notFound, notImplemented, type GantryError } from "../../../lib/errors.ts";
+import { codeOf, invalidParameter, messageOf, notImplemented, type GantryError } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
+import type { VolumeRequest } from "../../volumes/service.ts";
 import { cleanPath } from "../validate/config.ts";
 import { parseBind, parseVolumesFrom, tmpfsOptions } from "./spec.ts";
 
 export interface MountSources {
   findContainer(ref: string): ContainerRecord;
+  /** Throws Docker's refusals of a volume that cannot be. */
+  checkVolume(request: VolumeRequest): void;
   /** Throws Docker's not-found. */
   resolveImage(ref: string): Promise<unknown>;
   /** Folders of the engine: what is bound from or above them must not keep the engine's own mounts busy. */
@@ -16,26 +19,60 @@ export interface MountSources {
   readOnlyNonRecursive: boolean;
 }
 
-/** In the order of destinations. Throws Docker's errors for duplicates, and what this version has not (volumes). */
-export async function resolveMountPoints(hostConfig: HostConfig, sources: MountSources): Promise<MountPoint[]> {
+/** A volume to find or to make for a mount point that asks for it. */
+export interface WantedVolume extends VolumeRequest {
+  /** Fill it, when it is empty, with what the image has at the destination. */
+  copy: boolean;
+  /** Of the image or the container's configuration: nothing but a folder may be there. */
+  implied: boolean;
+}
+
+export interface MountPlan {
+  /** In the order of destinations. Those in `volumes` have no name and source yet, unless the user gave a name. */
+  points: MountPoint[];
+  volumes: Map<MountPoint, WantedVolume>;
+}
+
+/** Decides everything and makes nothing. `implied`: the destinations of Config.Volumes, for which nothing else asks. Throws Docker's errors. */
+export async function resolveMountPoints(hostConfig: HostConfig, implied: Record<string, unknown> | null, sources: MountSources): Promise<MountPlan> {
   const points = new Map<string, MountPoint>();
+  const volumes = new Map<MountPoint, WantedVolume>();
+  const context = { ...sources, volumes };
   for (const spec of hostConfig.VolumesFrom ?? []) for (const point of pointsFrom(spec, sources)) points.set(point.destination, point);
   const taken = new Set<string>();
   for (const bind of hostConfig.Binds ?? []) {
     const { mount, mode } = parseBind(bind, hostConfig.VolumeDriver);
-    const point = { ...(await pointOf(mount, sources)), mode };
+    const point = await pointOf(mount, context);
+    point.mode = mode || point.mode;
     if (taken.has(point.destination) || Object.hasOwn(hostConfig.Tmpfs ?? {}, point.destination)) throw duplicate(point.destination);
     if (point.bind) point.bind.createSource = true;
     taken.add(point.destination);
     points.set(point.destination, point);
   }
   for (const mount of hostConfig.Mounts ?? []) {
-    const point = await pointOf(mount, sources);
+    const point = await pointOf(mount, context);
     if (taken.has(point.destination)) throw duplicate(mount.Target);
     taken.add(point.destination);
     points.set(point.destination, point);
   }
-  return [...points.values()].sort((a, b) => (a.destination < b.destination ? -1 : 1));
+  for (const point of impliedPoints(hostConfig, implied, context)) if (!points.has(point.destination)) points.set(point.destination, point);
+  const ordered = [...points.values()].sort((a, b) => (a.destination < b.destination ? -1 : 1));
+  return { points: ordered, volumes: new Map([...volumes].filter(([point]) => points.get(point.destination) === point)) };
+}
+
+type ResolveContext = MountSources & Pick<MountPlan, "volumes">;
+
+function impliedPoints(hostConfig: HostConfig, implied: Record<string, unknown> | null, { checkVolume, volumes }: ResolveContext): MountPoint[] {
+  const destinations = Object.keys(implied ?? {}).map(cleanPath);
+  return destinations
+    .filter((destination) => !Object.hasOwn(hostConfig.Tmpfs ?? {}, destination))
+    .map((destination) => {
+      const request = { name: "", driver: hostConfig.VolumeDriver, labels: null, options: null };
+      checkVolume(request);
+      const point: MountPoint = { type: "volume", destination, source: "", mode: "", rw: true, propagation: "", volume: { anonymous: true, subpath: "" } };
+      volumes.set(point, { ...request, copy: true, implied: true });
+      return point;
+    });
 }
 
 const duplicate = (target: string): GantryError => invalidParameter(`Duplicate mount point: ${target}`);
@@ -51,7 +88,7 @@ function pointsFrom(spec: string, sources: MountSources): MountPoint[] {
   return other.mounts.map((point) => ({ ...structuredClone(point), mode: "", rw: point.rw && !readonly }));
 }
 
-async function pointOf(mount: Mount, sources: MountSources): Promise<MountPoint> {
+async function pointOf(mount: Mount, sources: ResolveContext): Promise<MountPoint> {
   const common = { destination: cleanPath(mount.Target), mode: "", rw: !mount.ReadOnly, source: "", propagation: "" };
   switch (mount.Type) {
     case "bind":
@@ -59,7 +96,7 @@ async function pointOf(mount: Mount, sources: MountSources): Promise<MountPoint>
     case "tmpfs":
       return { ...common, type: "tmpfs", options: tmpfsOptions(mount) };
     case "volume":
-      throw volumeRefusal(mount);
+      return volumePoint(mount, common, sources);
     default:
       await sources.resolveImage(mount.Source);
       throw notImplemented(`mount of image ${quote(mount.Source)} at ${mount.Target}: image mounts are not implemented yet`);
@@ -86,26 +123,11 @@ function propagationOf(mount: Mount, dataRoot: string): string {
   throw invalidParameter(`invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the daemon root, daemon root: ${quote(dataRoot)}, bind mount source: ${quote(mount.Source)}, propagation: ${quote(asked)}`);
 }
 
-const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
-
-/** Docker's own complaint about the name or driver where it has one; otherwise that volumes are missing. */
-export function volumeRefusal(mount: Mount): GantryError {
-  const name = mount.Source;
-  const driver = mount.VolumeOptions?.DriverConfig?.Name ?? "";
-  const shown = name === "" ? "anonymous volume" : `volume ${quote(name)}`;
-  if (driver !== "" && driver !== "local") return notFound(`create ${name}: error looking up volume plugin ${driver}: plugin ${quote(driver)} not found`);
-  if (name.length === 1) return invalidParameter(`create ${name}: volume name is too short, names should be at least two alphanumeric characters`);
-  if (name !== "" && !VOLUME_NAME.test(name)) {
-    return invalidParameter(`create ${name}: ${quote(name)} includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`);
-  }
-  return notImplemented(`${shown} at ${mount.Target}: volumes are not implemented yet; use a bind of a host path or a tmpfs there`);
-}
-
-/** Refuses the volumes of Config.Volumes, usually from the image, that nothing else is mounted over. */
-export function refuseAnonymousVolumes(volumes: Record<string, unknown> | null, points: readonly MountPoint[], tmpfs: Record<string, string> | null): void {
-  for (const path of Object.keys(volumes ?? {})) {
-    const destination = cleanPath(path);
-    if (points.some((point) => point.destination === destination) || Object.hasOwn(tmpfs ?? {}, destination)) continue;
-    throw notImplemented(`anonymous volume at ${path}: volumes are not implemented yet; mount a tmpfs (--tmpfs ${destination}) or a host path (-v /HOST/PATH:${destination}) over it`);
-  }
+function volumePoint(mount: Mount, common: Omit<MountPoint, "type">, { checkVolume, volumes }: ResolveContext): MountPoint {
+  const { Source: name, VolumeOptions: options } = mount;
+  const request = { name, driver: options?.DriverConfig?.Name ?? "", labels: options?.Labels ?? null, options: options?.DriverConfig?.Options ?? null };
+  checkVolume(request);
+  const point: MountPoint = { ...common, type: "volume", ...(name !== "" && { name }), mode: "z", volume: { anonymous: name === "", subpath: options?.Subpath ?? "" } };
+  volumes.set(point, { ...request, copy: !(options?.NoCopy ?? false), implied: false });
+  return point;
 }

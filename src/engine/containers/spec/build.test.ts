@@ -141,17 +141,17 @@ test("security options, init, sysctls, annotations, groups", async () => {
 test("shared memory: own, of the host, offered, of another container", async () => {
   const context = fakeContext();
   const make = async (name: string, IpcMode: string): Promise<ContainerRecord> => context.store.find((await createContainer(context, { ...request({}, { IpcMode }), name })).id);
-  const shm = (record: ContainerRecord) => mountAt(specForStart(context, record, {}), "/dev/shm");
+  const shm = async (record: ContainerRecord) => mountAt(await specForStart(context, record, {}), "/dev/shm");
   const offering = await make("offering", "shareable");
-  assert.deepEqual(shm(offering), { destination: "/dev/shm", type: "bind", source: `/run/shm/${offering.id}`, options: ["rbind", "rprivate"] });
-  assert.equal(shm(await make("host", "host"))?.source, "/dev/shm");
-  assert.equal(shm(await make("none", "none")), undefined);
+  assert.deepEqual(await shm(offering), { destination: "/dev/shm", type: "bind", source: `/run/shm/${offering.id}`, options: ["rbind", "rprivate"] });
+  assert.equal((await shm(await make("host", "host")))?.source, "/dev/shm");
+  assert.equal(await shm(await make("none", "none")), undefined);
   const joining = await make("joining", "container:offering");
-  assert.throws(() => shm(joining), { code: "conflict", message: `failed to join IPC namespace: container ${offering.id} is not running` });
+  await assert.rejects(shm(joining), { code: "conflict", message: `failed to join IPC namespace: container ${offering.id} is not running` });
   running(offering, 1n, 7);
-  assert.equal(shm(joining)?.source, `/run/shm/${offering.id}`);
-  assert.deepEqual(types(specForStart(context, joining, {})), ["mount", "network", "uts", "pid", "ipc=/proc/7/ns/ipc", "cgroup"]);
+  assert.equal((await shm(joining))?.source, `/run/shm/${offering.id}`);
+  assert.deepEqual(types(await specForStart(context, joining, {})), ["mount", "network", "uts", "pid", "ipc=/proc/7/ns/ipc", "cgroup"]);
   const own = running(await make("own", "private"), 1n);
   const refused = await make("refused", "container:own");
-  assert.throws(() => shm(refused), { code: "invalid-parameter", message: `failed to join IPC namespace: container ${own.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)` });
+  await assert.rejects(shm(refused), { code: "invalid-parameter", message: `failed to join IPC namespace: container ${own.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)` });
 });

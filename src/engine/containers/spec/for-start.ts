@@ -5,17 +5,19 @@ import type { OciSpec } from "../../../lib/oci-spec.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerOf } from "../modes.ts";
 import { makeBindSources } from "../mounts/sources.ts";
+import { mountVolumes, unmountVolumes } from "../mounts/volumes.ts";
 import { refuseAtStart } from "../unsupported.ts";
 import { countsAsRunning } from "../view/state.ts";
 import { buildSpec } from "./build.ts";
 import type { SpecSandbox } from "./host.ts";
 
 /** Throws Docker's errors. */
-export function specForStart(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): OciSpec {
+export async function specForStart(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): Promise<OciSpec> {
   refuseAtStart(record, context.kernel);
   makeBindSources(record.mounts);
+  const volumes = await mountVolumes(context, record);
   const sharedMemory = sharedMemoryFor(context, record);
-  return buildSpec({ record, sandbox, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+  return buildSpec({ record, sandbox, volumes, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
 }
 
 /** The same for a container that is not started: nothing is made. */
@@ -23,13 +25,18 @@ export function specForPlan(context: ContainersContext, record: ContainerRecord,
   refuseAtStart(record, context.kernel);
   const { IpcMode: mode } = record.hostConfig;
   const sharedMemory = mode === "shareable" ? undefined : sharedMemoryFor(context, record);
-  return buildSpec({ record, sandbox, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+  const volumes = new Map(volumesToBe(record));
+  return buildSpec({ record, sandbox, volumes, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
 }
 
 /** Gives back what specForStart took for a run. Idempotent. */
-export function releaseSpec(context: ContainersContext, record: ContainerRecord): void {
+export async function releaseSpec(context: ContainersContext, record: ContainerRecord): Promise<void> {
   if (record.hostConfig.IpcMode === "shareable") context.sharedMemory.release(record.id);
+  await unmountVolumes(context, record);
 }
+
+/** Volumes that may not be made yet, in words. */
+const volumesToBe = ({ mounts }: ContainerRecord): [string, string][] => mounts.filter(({ type }) => type === "volume").map(({ destination, name }) => [destination, name === undefined ? "a new volume" : `volume ${name}`]);
 
 /** What to bind over /dev/shm: of the host, of the container whose IPC namespace it joins, or a new one for others to join. That a container to join does not run is told with its namespace. */
 function sharedMemoryFor({ store, sharedMemory }: ContainersContext, { id, hostConfig, mounts }: ContainerRecord): string | undefined {

@@ -45,6 +45,8 @@ export interface SpecInput {
   settings: SpecSettings;
   /** A folder of the host to bind over /dev/shm; otherwise it is the container's own. */
   sharedMemory?: string;
+  /** Where the data of its volumes is now, by destination. */
+  volumes?: ReadonlyMap<string, string>;
   /** The init process of another container that runs. Throws Docker's error. */
   pidOf(ref: string, namespace: "IPC" | "PID"): number;
 }

@@ -54,7 +54,8 @@ const tmpfs = (destination: string, options: string): OciMount => ({ destination
 
 function bind(point: MountPoint, input: SpecInput, propagation: RootPropagation): OciMount {
   propagation.require(point, input);
-  return { destination: point.destination, type: "bind", source: point.source, options: [point.bind?.nonRecursive ? "bind" : "rbind", ...readOnly(point), ...(point.propagation === "" ? [] : [point.propagation])] };
+  const source = input.volumes?.get(point.destination) ?? point.source;
+  return { destination: point.destination, type: "bind", source, options: [point.bind?.nonRecursive ? "bind" : "rbind", ...readOnly(point), ...(point.propagation === "" ? [] : [point.propagation])] };
 }
 
 function readOnly({ rw, bind: options }: MountPoint): string[] {

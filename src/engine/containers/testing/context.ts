@@ -6,11 +6,14 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import type { EngineEvent } from "../../../core/events.ts";
 import type { ImageForRun } from "../../../core/image.ts";
 import type { KernelSupport } from "../../../core/kernel-support.ts";
-import { notFound } from "../../../lib/errors.ts";
+import { invalidParameter, notFound } from "../../../lib/errors.ts";
 import { requirePrefix } from "../../../lib/ip.ts";
 import type { ImageSettings } from "../../../lib/oci-image.ts";
 import type { ContainersContext } from "../context.ts";
 import type { SpecHost } from "../spec/host.ts";
+import type { VolumeDriver } from "../../../core/volume.ts";
+import { VolumeService } from "../../volumes/service.ts";
+import { volumeMigrations } from "../../volumes/store.ts";
 import { containerMigrations, ContainerStore } from "../store.ts";
 
 export const fullKernel: KernelSupport = {
@@ -59,17 +62,21 @@ export interface FakeContext extends ContainersContext {
   images: ContainersContext["images"] & { known: Map<string, ImageForRun> };
   killed: string[];
   removedLayers: string[];
+  /** "/path/in/the/image /folder/of/the/volume". */
+  filled: string[];
 }
 
 /** Has the image "image" with `settings`. */
 export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: KernelSupport = fullKernel): FakeContext {
-  const store = new ContainerStore(openDatabase(":memory:", containerMigrations));
+  const database = openDatabase(":memory:", [...containerMigrations, ...volumeMigrations]);
+  const store = new ContainerStore(database);
   const emitted: EngineEvent[] = [];
   const known = new Map([["image", imageOf("1", settings)]]);
   const context: FakeContext = {
     emitted,
     killed: [],
     removedLayers: [],
+    filled: [],
     store,
     events: { emit: (event) => emitted.push(event) },
     images: {
@@ -100,6 +107,9 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       explain: async ({ name }) => `plan of ${name}`,
     },
     sharedMemory: { pathOf: (id) => `/run/shm/${id}`, make: (id) => `/run/shm/${id}`, release: () => {} },
+    volumes: new VolumeService({ database, drivers: [fakeVolumeDriver()], events: { emit: (event) => emitted.push(event) }, warn: () => {} }),
+    subpaths: { make: (id, folder, subpath) => `/parts/${id}${folder}/${subpath}`, release: () => {} },
+    openRootfs: () => ({ kindOf: (path) => (path.startsWith("/image-file") ? "other" : path.startsWith("/image") ? "folder" : undefined), copyOut: async (path, { folder }) => (context.filled.push(`${path} ${folder}`), true), [Symbol.dispose]: () => {} }),
     kernel,
     host: fakeHost,
     settings: {
@@ -126,6 +136,35 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
 export function imageOf(digit: string, settings: ImageSettings): ImageForRun {
   const id = `sha256:${digit.repeat(64)}` as const;
   return { id, ref: "image:latest", platform: { os: "linux", architecture: "amd64" }, config: settings, chainId: undefined, size: 1000, manifest: { mediaType: "application/vnd.oci.image.manifest.v1+json", digest: id, size: 100 } };
+}
+
+/** Volumes that are only names. */
+export function fakeVolumeDriver(): VolumeDriver {
+  const names = new Set<string>();
+  const references = new Set<string>();
+  const path = (name: string): string => `/volumes/${name}`;
+  return {
+    id: "local",
+    capabilities: { scope: "local" },
+    validate: ({ name }) => {
+      if (!/^[a-z0-9][a-z0-9-]+$/.test(name)) throw invalidParameter(`${name} is no name`);
+    },
+    create: async ({ name }) => void names.add(name),
+    remove: async ({ name }) => void names.delete(name),
+    has: (name) => names.has(name),
+    list: () => [...names],
+    path,
+    mount: async ({ name, options }, reference) => {
+      if (options["type"] === "broken") throw new Error("no such device");
+      references.add(`${name} ${reference}`);
+      return path(name);
+    },
+    unmount: async ({ name }, reference) => references.delete(`${name} ${reference}`),
+    restore: ({ name }, reference) => void references.add(`${name} ${reference}`),
+    sweep: async () => {},
+    usage: async () => 7,
+    settled: async () => {},
+  };
 }
 
 /** What a request asks for, with Docker's zero values for the rest. */

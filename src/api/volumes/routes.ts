@@ -1,0 +1,57 @@
+/** /volumes. */
+import type { EventSink } from "../../core/events.ts";
+import { pruneVolumes } from "../../engine/volumes/prune.ts";
+import type { VolumeService } from "../../engine/volumes/service.ts";
+import { unavailable } from "../../lib/errors.ts";
+import { parseFilters } from "../../lib/filters.ts";
+import { field, map, nullable, string, struct } from "../../lib/schema.ts";
+import { atLeast, boolQuery, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
+import { readBody } from "../wire/body.ts";
+
+export interface VolumeRoutesOptions {
+  volumes: VolumeService;
+  events: EventSink;
+  warn(message: string): void;
+}
+
+const createSchema = struct("volume.CreateRequest", {
+  ClusterVolumeSpec: field(nullable(struct("volume.ClusterVolumeSpec", {}))),
+  Driver: field(string),
+  DriverOpts: field(map(string)),
+  Labels: field(map(string)),
+  Name: field(string),
+});
+
+const NO_SWARM = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
+export function volumeRoutes({ volumes, events, warn }: VolumeRoutesOptions): Route[] {
+  const create = async (call: Call): Promise<void> => {
+    const { Name, Driver, Labels, DriverOpts, ClusterVolumeSpec } = await readBody(call, createSchema);
+    if (ClusterVolumeSpec !== null && atLeast(call.version, 42)) throw unavailable(NO_SWARM);
+    const { volume } = await volumes.create({ name: Name, driver: Driver, labels: Labels, options: DriverOpts });
+    sendJson(call, 201, volume);
+  };
+  const remove = async (call: Call): Promise<void> => {
+    await volumes.remove(nameOf(call), { force: boolQuery(call.query, "force") });
+    sendEmpty(call, 204);
+  };
+  const prune = async (call: Call): Promise<void> => {
+    const filters = parseFilters(call.query.get("filters"));
+    const report = await pruneVolumes(volumes, { filters, all: !atLeast(call.version, 42), signal: call.signal }, { events, warn });
+    sendJson(call, 200, { VolumesDeleted: report.deleted, SpaceReclaimed: report.reclaimedBytes });
+  };
+  return [
+    { method: "GET", path: "/volumes", handler: (call) => sendJson(call, 200, { Volumes: volumes.list(parseFilters(call.query.get("filters"))), Warnings: null }) },
+    { method: "POST", path: "/volumes/create", handler: create },
+    { method: "POST", path: "/volumes/prune", since: [1, 25], handler: prune },
+    { method: "GET", path: "/volumes/{name...}", handler: (call) => sendJson(call, 200, volumes.inspect(nameOf(call))) },
+    { method: "PUT", path: "/volumes/{name...}", since: [1, 42], handler: update },
+    { method: "DELETE", path: "/volumes/{name...}", handler: remove },
+  ];
+}
+
+const nameOf = (call: Call): string => call.params["name"] as string;
+
+function update(): never {
+  throw unavailable("volume update only valid for cluster volumes, but swarm is unavailable");
+}

@@ -1,0 +1,305 @@
+/** Volumes: making, showing, removing them, and who uses them. */
+import { randomBytes } from "node:crypto";
+import type { DatabaseSync } from "node:sqlite";
+import type { EventSink } from "../../core/events.ts";
+import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
+import { codeOf, conflict, GantryError, messageOf, notFound } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import type { Filters } from "../../lib/filters.ts";
+import { quote } from "../../lib/strconv.ts";
+import { type Strings, type VolumeRow, VolumeStore } from "./store.ts";
+import { ANONYMOUS, type SizedVolume, shownVolume, type Volume } from "./volume.ts";
+
+export interface VolumeServiceOptions {
+  database: DatabaseSync;
+  drivers: readonly VolumeDriver[];
+  events: EventSink;
+  warn(message: string): void;
+}
+
+export interface VolumeRequest {
+  /** "" for a name of the engine's choice. */
+  name: string;
+  /** "": that of the volume when it exists, otherwise local. */
+  driver: string;
+  labels: Strings | null;
+  options: Strings | null;
+}
+
+const DEFAULT_DRIVER = "local";
+const LIST_FILTERS = ["dangling", "driver", "label", "name"];
+
+export class VolumeService {
+  readonly #store: VolumeStore;
+  readonly #drivers: ReadonlyMap<string, VolumeDriver>;
+  readonly #events: EventSink;
+  readonly #warn: (message: string) => void;
+  /** Containers by volume. */
+  readonly #users = new Map<string, Set<string>>();
+  readonly #work = new Map<string, Promise<unknown>>();
+
+  constructor({ database, drivers, events, warn }: VolumeServiceOptions) {
+    this.#store = new VolumeStore(database);
+    this.#drivers = new Map(drivers.map((driver) => [driver.id, driver]));
+    this.#events = events;
+    this.#warn = warn;
+  }
+
+  /** After a start, when hold() and restore() have said what is used: drops what a crash left half made or half removed, and takes up what lies in the drivers' folders. */
+  async recover(isContainer: (id: string) => boolean): Promise<void> {
+    for (const row of this.#store.list()) {
+      if (!this.#driverOf(row).has(row.name)) this.#store.remove(row.name);
+      else if (row.maker !== undefined && isContainer(row.maker)) this.#store.settle(row.maker);
+      else if (row.maker !== undefined && !this.isUsed(row.name)) await this.remove(row.name).catch((error: unknown) => this.#warn(`volume ${row.name} of a container that was never made: ${messageOf(error)}`));
+    }
+    for (const driver of this.#drivers.values()) {
+      await driver.sweep().catch((error: unknown) => this.#warn(`volumes of the driver ${driver.id}: ${messageOf(error)}`));
+      for (const name of driver.list()) if (!this.#store.get(name)) this.#store.add({ name, driver: driver.id, labels: null, options: null, created: now(), maker: undefined });
+    }
+  }
+
+  get drivers(): string[] {
+    return [...this.#drivers.keys()];
+  }
+
+  /** Throws Docker's not-found. */
+  inspect(name: string): Volume {
+    return this.#show(this.#existing(name));
+  }
+
+  list(filters: Filters): Volume[] {
+    filters.validate(LIST_FILTERS);
+    const dangling = filters.boolean("dangling");
+    return this.find(
+      (row) => filters.exact("driver", row.driver) && filters.matches("name", row.name) && filters.labels("label", row.labels ?? {}) && (dangling === undefined || this.isUsed(row.name) !== dangling),
+    ).map((row) => this.#show(row));
+  }
+
+  find(wanted: (row: VolumeRow) => boolean): VolumeRow[] {
+    return this.#store.list().filter((row) => wanted(row) && this.#driverOf(row).has(row.name));
+  }
+
+  /** Throws what create would refuse without looking at other volumes. */
+  validate({ name, driver, options }: Pick<VolumeRequest, "name" | "driver" | "options">): void {
+    explained("create", name, () => {
+      const chosen = this.#driver(driver || this.#store.get(name)?.driver || DEFAULT_DRIVER);
+      if (name !== "" && !this.#store.get(name)) chosen.validate({ name, options: options ?? {} });
+    });
+  }
+
+  /** The volume of that name as it is, or a new one. `maker`: the container in the making that uses it from now on. */
+  async create(request: VolumeRequest, maker?: string): Promise<{ volume: Volume; isNew: boolean }> {
+    const isAnonymous = request.name === "";
+    const name = isAnonymous ? randomBytes(32).toString("hex") : request.name;
+    const labels = isAnonymous ? { ...request.labels, [ANONYMOUS]: "" } : request.labels;
+    return await this.#inTurn(name, () =>
+      explainedLater("create", name, async () => {
+        const known = this.#known(name, request.driver);
+        const row = known ?? (await this.#make({ ...request, name, labels }, maker));
+        if (maker !== undefined) this.hold(name, maker);
+        if (!known) this.#emit(row, "create");
+        return { volume: this.#show(row), isNew: !known };
+      }),
+    );
+  }
+
+  /** Throws "conflict" with the containers that use it. `force`: a missing one is no error, and one that its driver cannot remove is forgotten. */
+  async remove(name: string, { force = false }: { force?: boolean } = {}): Promise<void> {
+    await this.#inTurn(name, async () => {
+      let row: VolumeRow;
+      try {
+        row = this.#existing(name);
+      } catch (error) {
+        if (force && codeOf(error) === "not-found") return;
+        throw error;
+      }
+      await explainedLater("remove", name, async () => {
+        const users = this.usersOf(name);
+        if (users.length > 0) throw conflict(`volume is in use - [${users.join(", ")}]`);
+        await this.#drop(row, force);
+      });
+      this.#emit(row, "destroy");
+    });
+  }
+
+  usersOf(name: string): string[] {
+    return [...(this.#users.get(name) ?? [])];
+  }
+
+  isUsed(name: string): boolean {
+    return this.#users.has(name);
+  }
+
+  /** A container has it among its mounts: it is not removed. */
+  hold(name: string, container: string): void {
+    const users = this.#users.get(name) ?? new Set<string>();
+    this.#users.set(name, users.add(container));
+  }
+
+  release(name: string, container: string): void {
+    const users = this.#users.get(name);
+    users?.delete(container);
+    if (users?.size === 0) this.#users.delete(name);
+  }
+
+  /** The container is made. */
+  settle(maker: string): void {
+    this.#store.settle(maker);
+  }
+
+  /** Makes its data appear; the folder where it is. Throws Docker's not-found, or "system" with what the kernel said. */
+  async mount(name: string, reference: string): Promise<string> {
+    const row = this.#existing(name);
+    try {
+      return await this.#driverOf(row).mount(specOf(row), reference);
+    } catch (error) {
+      throw new GantryError(codeOf(error), `error while mounting volume '${this.#driverOf(row).path(name)}': ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /** False when it was not mounted by this reference, also for a volume that is gone. */
+  async unmount(name: string, reference: string): Promise<boolean> {
+    const row = this.#store.get(name);
+    return row !== undefined && (await this.#driverOf(row).unmount(specOf(row), reference));
+  }
+
+  /** Runs `work` while nobody else makes, fills or removes the volume. */
+  alone<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(name, work);
+  }
+
+  /** Of before the daemon's restart. */
+  restore(name: string, reference: string): void {
+    const row = this.#store.get(name);
+    if (row) this.#driverOf(row).restore(specOf(row), reference);
+  }
+
+  async sizeOf(name: string): Promise<number> {
+    const row = this.#existing(name);
+    return await this.#driverOf(row).usage(name);
+  }
+
+  /** Local volumes but those with options, whose data is elsewhere. */
+  async sized(): Promise<SizedVolume[]> {
+    return await Promise.all(
+      this.find(isPlain).map(async (row) => {
+        const size = await this.sizeOf(row.name).catch((error: unknown) => {
+          this.#warn(`the size of volume ${row.name}: ${messageOf(error)}`);
+          return -1;
+        });
+        return { ...this.#show(row), UsageData: { RefCount: this.usersOf(row.name).length, Size: size } };
+      }),
+    );
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all([...this.#drivers.values()].map((driver) => driver.settled()));
+  }
+
+  /** Undefined when it must be made. */
+  #known(name: string, driver: string): VolumeRow | undefined {
+    const row = this.#store.get(name);
+    if (!row) return undefined;
+    const wanted = driver === "" ? row.driver : this.#driver(driver).id;
+    if (this.#driverOf(row).has(name)) {
+      if (wanted !== row.driver) throw conflict(`driver '${row.driver}' already has volume '${name}': volume name must be unique`);
+      return row;
+    }
+    if (this.isUsed(name)) {
+      throw conflict(
+        `found references to volume '${name}' in driver '${row.driver}' but the volume was not found in the driver -- you may need to remove containers referencing this volume or force remove the volume to re-create it: volume name must be unique`,
+      );
+    }
+    this.#store.remove(name);
+    return undefined;
+  }
+
+  async #make({ name, driver: id, labels, options }: VolumeRequest, maker: string | undefined): Promise<VolumeRow> {
+    const driver = this.#driver(id || DEFAULT_DRIVER);
+    const row: VolumeRow = { name, driver: driver.id, labels, options, created: now(), maker };
+    driver.validate(specOf(row));
+    this.#store.add(row);
+    faultPoint("volume-recorded");
+    try {
+      await driver.create(specOf(row));
+    } catch (error) {
+      this.#store.remove(name);
+      throw error;
+    }
+    faultPoint("volume-made");
+    return row;
+  }
+
+  async #drop(row: VolumeRow, force: boolean): Promise<void> {
+    try {
+      await this.#driverOf(row).remove(specOf(row));
+      faultPoint("volume-dropped");
+    } catch (error) {
+      if (force) this.#store.remove(row.name);
+      throw error;
+    }
+    this.#store.remove(row.name);
+  }
+
+  #existing(name: string): VolumeRow {
+    const row = this.#store.get(name);
+    if (row && this.#driverOf(row).has(name)) return row;
+    if (row && !this.isUsed(name)) this.#store.remove(name);
+    throw notFound(`get ${name}: no such volume`);
+  }
+
+  #driver(id: string): VolumeDriver {
+    const driver = this.#drivers.get(id);
+    if (!driver) throw notFound(`error looking up volume plugin ${id}: plugin ${quote(id)} not found`);
+    return driver;
+  }
+
+  #driverOf(row: VolumeRow): VolumeDriver {
+    return this.#driver(row.driver);
+  }
+
+  #show(row: VolumeRow): Volume {
+    const driver = this.#driverOf(row);
+    return shownVolume(row, { mountpoint: driver.path(row.name), scope: driver.capabilities.scope });
+  }
+
+  #emit({ name, driver }: VolumeRow, action: string): void {
+    this.#events.emit({ type: "volume", action, actor: { id: name, attributes: { driver } } });
+  }
+
+  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const result = (this.#work.get(name) ?? Promise.resolve()).then(work, work);
+    const settled = result.then(
+      () => {},
+      () => {},
+    );
+    this.#work.set(name, settled);
+    void settled.then(() => {
+      if (this.#work.get(name) === settled) this.#work.delete(name);
+    });
+    return result;
+  }
+}
+
+export const isPlain = (row: VolumeRow): boolean => row.driver === DEFAULT_DRIVER && Object.keys(row.options ?? {}).length === 0;
+
+const specOf = (row: VolumeRow): VolumeSpec => ({ name: row.name, options: row.options ?? {} });
+const now = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
+
+const explain = (action: string, name: string, error: unknown): GantryError => new GantryError(codeOf(error), `${name === "" ? action : `${action} ${name}`}: ${messageOf(error)}`, { cause: error });
+
+function explained<T>(action: string, name: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw explain(action, name, error);
+  }
+}
+
+async function explainedLater<T>(action: string, name: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw explain(action, name, error);
+  }
+}

@@ -1,0 +1,67 @@
+/** Looking into a root file system by fd: an overlay that is mounted nowhere, or a folder. */
+import { closeSync, constants, fstatSync, readdirSync } from "node:fs";
+import type { CopyTarget, OpenRootfs, RootfsView } from "../core/rootfs.ts";
+import type { RootfsMount } from "../core/runtime.ts";
+import { copyOpenTree, openDirectory, openInRoot, openOverlay } from "../sys/archive.ts";
+
+/** Not in the standard library's constants. */
+const O_PATH = 0o10000000;
+
+export const openRootfs: OpenRootfs = (mounts) => new OpenedRootfs(openRoot(mounts));
+
+/** Read-only: the own layer is the topmost lower one, so that a container that runs is not disturbed. */
+function openRoot(mounts: readonly RootfsMount[]): number {
+  const mount = mounts.at(-1);
+  if (!mount) throw new Error("a root file system has no mounts");
+  if (mount.type === "bind") return openDirectory(mount.source);
+  const lower = [mount.upper, ...mount.lower];
+  return lower.length === 1 ? openDirectory(mount.upper) : openOverlay({ lower, options: mount.options });
+}
+
+class OpenedRootfs implements RootfsView {
+  readonly #root: number;
+
+  constructor(root: number) {
+    this.#root = root;
+  }
+
+  kindOf(path: string): "folder" | "other" | undefined {
+    const fd = openOrNothing(this.#root, path, O_PATH);
+    if (fd === undefined) return undefined;
+    try {
+      return fstatSync(fd).isDirectory() ? "folder" : "other";
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  async copyOut(path: string, { folder, subpath }: CopyTarget): Promise<boolean> {
+    using opened = new DisposableStack();
+    const open = (root: number, below: string): number | undefined => {
+      const fd = openOrNothing(root, below, constants.O_RDONLY | constants.O_DIRECTORY);
+      if (fd !== undefined) opened.defer(() => closeSync(fd));
+      return fd;
+    };
+    const from = open(this.#root, path);
+    if (from === undefined) return false;
+    const base = openDirectory(folder);
+    opened.defer(() => closeSync(base));
+    const to = open(base, subpath === "" ? "." : subpath);
+    if (to === undefined || readdirSync(`/proc/self/fd/${to}`).length > 0) return false;
+    await copyOpenTree(from, to);
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#root);
+  }
+}
+
+function openOrNothing(root: number, path: string, flags: number): number | undefined {
+  try {
+    return openInRoot(root, path, flags);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}
