@@ -17,7 +17,8 @@ export function lockRoot(root: string): Disposable {
   const holder = join(root, "gantryd.lock.pid");
   const database = openLock(root, path);
   try {
-    database.exec("BEGIN IMMEDIATE");
+    // Nothing is ever written: no journal file beside the lock.
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE;");
   } catch (cause) {
     database.close();
     if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw systemError(`cannot lock ${root}: ${(cause as Error).message}`, cause);
