@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RecoveredTask, Runtime, TaskRequest } from "../core/runtime.ts";
 import { messageOf } from "../lib/errors.ts";
+import type { OciSeccomp } from "../lib/oci-spec.ts";
 import { connectSeqpacket, sealedMemory, socketPair } from "../sys/seqpacket.ts";
 import { compile } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
@@ -17,6 +18,7 @@ import { startError } from "./shim/failure.ts";
 import type { TaskFolder } from "./shim/folder.ts";
 import { listTaskFolders, purgeFolder, readExitRecord, readSpec, taskFolder, writeSpec } from "./shim/folder.ts";
 import { Launcher } from "./shim/launcher.ts";
+import { compileSeccomp } from "./seccomp/compile.ts";
 import type { ShimFailure, ShimReply, Timing } from "./shim/protocol.ts";
 import { encodeCreate, encodeStatus, inlinePlanBytes } from "./shim/protocol.ts";
 import { attributesJson } from "./shim/attributes.ts";
@@ -43,6 +45,12 @@ export class ShimRuntime implements Runtime {
   constructor(options: RuntimeOptions) {
     this.#options = options;
     this.launcher = new Launcher(join(options.execRoot, "launcher.sock"));
+  }
+
+  /** What the first start would otherwise wait for: a launcher, and the filter that most containers have. */
+  async prepare(seccomp: OciSeccomp | undefined): Promise<void> {
+    await this.launcher.open();
+    if (seccomp) compileSeccomp(seccomp, this.#options.host.architecture);
   }
 
   async create(request: TaskRequest): Promise<ShimTask> {

@@ -14,6 +14,7 @@ import type { Route } from "../../api/route.ts";
 import { diskUsageRoute } from "../../api/system/disk-usage.ts";
 import { volumeRoutes } from "../../api/volumes/routes.ts";
 import type { Logger } from "../../core/logger.ts";
+import { defaultCapabilities } from "../../core/oci-defaults.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
 import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
@@ -37,7 +38,7 @@ import { networkMigrations } from "../../engine/networks/store.ts";
 import { DiskUsageService } from "../../engine/system/disk-usage.ts";
 import { VolumeService } from "../../engine/volumes/service.ts";
 import { volumeMigrations } from "../../engine/volumes/store.ts";
-import { codeOf, invalidParameter } from "../../lib/errors.ts";
+import { codeOf, invalidParameter, messageOf } from "../../lib/errors.ts";
 import { requirePrefix } from "../../lib/ip.ts";
 import { hostPlatform } from "../../lib/platform.ts";
 import { detectHost } from "../../oci/host.ts";
@@ -153,6 +154,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     async afterStart() {
       await removeLeftovers(containers);
       await lifecycle.sweep();
+      await runtime.prepare(containers.host.seccomp.builtin(defaultCapabilities)).catch((error: unknown) => warn(messageOf(error)));
       await startByPolicy(lifecycle.context);
       await networks.prepared();
     },
