@@ -53,11 +53,11 @@ export async function inTurn(rounds: number, calls: (() => Promise<unknown>)[]):
 
 /** Calls for each item with so many at a time; the milliseconds of all together. */
 export async function together<T>(items: readonly T[], width: number, call: (item: T) => Promise<unknown>): Promise<number> {
-  const queue = [...items];
+  const queue = items.values();
   return milliseconds(() =>
     Promise.all(
       Array.from({ length: width }, async () => {
-        for (let item = queue.shift(); item !== undefined; item = queue.shift()) await call(item);
+        for (const item of queue) await call(item);
       }),
     ),
   );
