@@ -199,7 +199,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
     ...statsRoutes(context),
     ...execRoutes(execs),
     ...imageRoutes(images),
-    diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), { sized: async () => [] })),
+    diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), containers.volumes)),
     ...volumeRoutes(containers),
     ...networkRoutes({ networks, events: containers.events, container: (id) => store.get(id) }),
   ];
