@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 16
-#define KEPT_MAX 64
+#define KEPT_MAX 4096
 #define NAME_MAX_BYTES 128
 #define MESSAGE_SIZE 512
 /* Without a daemon and without shims it waits so long for the next one. */

@@ -266,6 +266,7 @@ static void request_status(struct call *call) {
   struct process *init = &shim.init;
   /* Until its output is complete and its record written it has not ended for anybody. */
   bool exited = shim.finished;
+  write_u32(&writer, SHIM_VERSION);
   write_u8(&writer, exited ? PROCESS_EXITED : init->state == PROCESS_EXITED ? PROCESS_RUNNING : init->state);
   write_u32(&writer, (uint32_t)init->pid);
   write_u64(&writer, init->started_at);

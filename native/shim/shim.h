@@ -11,6 +11,8 @@
 #include "message.h"
 #include "process.h"
 
+/* Of these messages; told with the status, so that a later daemon knows whom it talks to. */
+#define SHIM_VERSION 1
 #define CONNECTIONS_MAX 8
 #define REQUEST_MAX (256u << 10)
 

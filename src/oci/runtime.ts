@@ -14,6 +14,7 @@ import type { HostFacts } from "./host.ts";
 import { encodePlan } from "./plan/encode.ts";
 import { planText } from "./plan/print.ts";
 import type { Plan } from "./plan/types.ts";
+import { ShimGone } from "./shim/client.ts";
 import { startError } from "./shim/failure.ts";
 import type { TaskFolder } from "./shim/folder.ts";
 import { listTaskFolders, purgeFolder, readExitRecord, readSpec, taskFolder, writeSpec } from "./shim/folder.ts";
@@ -161,7 +162,11 @@ export class ShimRuntime implements Runtime {
     }
     const spec = readSpec(folder) ?? { ociVersion: "1.0.2" };
     const task = new ShimTask(fd, { ...this.#taskOptions(id, folder, spec), netnsFd: undefined, pid: 0, startedAt: undefined });
-    const reply = await settledStatus(task).catch(() => undefined);
+    const reply = await settledStatus(task).catch((error: unknown) => {
+      task.close();
+      if (!(error instanceof ShimGone)) throw error;
+      return undefined;
+    });
     // It ended between our looking and our asking: the record says how.
     if (reply?.type !== "status") {
       task.close();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { launcherRequest, launcherVersion, sections } from "../shim/protocol.ts";
+import { launcherRequest, launcherVersion, sections, shimVersion } from "../shim/protocol.ts";
 import { GantryError } from "../../lib/errors.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { encodePlan, namespaceTypes, opCodes } from "./encode.ts";
@@ -23,6 +23,7 @@ test("numbers are those of the C headers", () => {
   assert.deepEqual(enumOf(plan, "namespace_type", "NS_").slice(0, -1).map(camel), namespaceTypes);
   assert.deepEqual(enumOf(plan, "section", "SECTION_").map(camel), sections);
   assert.deepEqual(enumOf(header("launcher.h"), "launcher_request", "LAUNCHER_").map(camel), Object.keys(launcherRequest));
+  assert.match(header("shim.h"), new RegExp(`SHIM_VERSION ${shimVersion}\\b`));
   assert.match(header("launcher.h"), new RegExp(`LAUNCHER_VERSION ${launcherVersion}\\b`));
 });
 

@@ -53,7 +53,7 @@ export class ShimConnection {
   /** Takes the fd over. */
   constructor(fd: number, events: ShimEvents) {
     this.#socket = new Seqpacket(fd, {
-      message: (bytes) => this.#message(decodeReply(bytes), events),
+      message: (bytes) => this.#receive(bytes, events),
       end: () => {
         this.#end();
         events.gone();
@@ -85,6 +85,18 @@ export class ShimConnection {
     this.#end();
   }
 
+  /** What cannot be understood fails whoever waits for an answer, not the program. */
+  #receive(bytes: Buffer, events: ShimEvents): void {
+    let reply: ShimReply;
+    try {
+      reply = decodeReply(bytes);
+    } catch (error) {
+      this.#rejectPending(error);
+      return;
+    }
+    this.#message(reply, events);
+  }
+
   #message(reply: ShimReply, events: ShimEvents): void {
     if (reply.type === "exited") return events.exited(reply.exit);
     if (reply.type === "execExited") return events.execExited(reply.id, reply.exit);
@@ -96,8 +108,12 @@ export class ShimConnection {
 
   #end(): void {
     this.#closed = true;
+    this.#rejectPending(new ShimGone());
+  }
+
+  #rejectPending(error: unknown): void {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const one of pending) one.reject(new ShimGone());
+    for (const one of pending) one.reject(error);
   }
 }

@@ -4,11 +4,14 @@
  *   daemon ── CREATE (on its end of a new socket pair) ──┐
  *   daemon ── FORK with the other end ──▶ launcher ─fork─▶ shim reads CREATE, answers CREATED or STARTED
  */
+import { unavailable } from "../../lib/errors.ts";
 import { ByteReader, ByteWriter } from "../plan/bytes.ts";
 
 export const launcherRequest = { hello: 1, fork: 2, put: 3, get: 4, drop: 5, end: 6 } as const;
 export const launcherReply = { ok: 1, failed: 2 } as const;
 export const launcherVersion = 1;
+/** A shim that was started by another version of this program may speak another one. */
+export const shimVersion = 1;
 
 const request = { create: 1, start: 2, signal: 3, attach: 4, resize: 5, exec: 6, status: 7, release: 8 } as const;
 const reply = { ok: 1, failed: 2, created: 3, started: 4, exited: 5, execStarted: 6, execExited: 7, status: 8 } as const;
@@ -171,6 +174,8 @@ const readTimings = (r: ByteReader): Timing[] => r.list(() => ({ section: readSe
 export const readFailure = (r: ByteReader): ShimFailure => ({ errno: r.i32(), section: readSection(r), index: r.u32(), step: r.string(), subject: r.string() });
 
 function readStatus(r: ByteReader): ShimStatus {
+  const version = r.u32();
+  if (version !== shimVersion) throw unavailable(`the shim speaks version ${version} of its protocol, this program version ${shimVersion}: use the program that started the container, or stop the container with it`);
   const state = states[r.u8()] ?? "exited";
   const pid = r.u32();
   const startedAt = r.u64();
