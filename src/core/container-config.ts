@@ -45,7 +45,7 @@ export const configSchema = struct("Config", {
   Healthcheck: done(nullable(healthcheckSchema), "", omitEmpty),
   ArgsEscaped: noMeaning(bool, "Windows", omitEmpty),
   Image: done(string),
-  Volumes: refused(map(nothing), "volumes are not there yet: paths that a bind or tmpfs covers are accepted"),
+  Volumes: done(map(nothing)),
   WorkingDir: done(string),
   Entrypoint: done(stringOrList),
   NetworkDisabled: done(bool, "", omitEmpty),
@@ -109,7 +109,7 @@ const restartPolicySchema = struct("container.RestartPolicy", { Name: done(named
 export type RestartPolicy = Infer<typeof restartPolicySchema>;
 
 const mountSchema = struct("mount.Mount", {
-  Type: partly(named("mount.Type", string), "bind and tmpfs; volume and image are refused", omitEmpty),
+  Type: partly(named("mount.Type", string), "bind, tmpfs and volume; image is refused", omitEmpty),
   Source: done(string, "", omitEmpty),
   Target: done(string, "", omitEmpty),
   ReadOnly: done(bool, "", omitEmpty),
@@ -127,16 +127,16 @@ const mountSchema = struct("mount.Mount", {
     "",
     omitEmpty,
   ),
-  VolumeOptions: refused(
+  VolumeOptions: done(
     nullable(
       struct("mount.VolumeOptions", {
-        NoCopy: refused(bool, "", omitEmpty),
-        Labels: refused(map(string), "", omitEmpty),
-        Subpath: refused(string, "", omitEmpty),
-        DriverConfig: refused(nullable(struct("mount.Driver", { Name: refused(string, "", omitEmpty), Options: refused(map(string), "", omitEmpty) })), "", omitEmpty),
+        NoCopy: done(bool, "", omitEmpty),
+        Labels: done(map(string), "", omitEmpty),
+        Subpath: done(string, "", omitEmpty),
+        DriverConfig: done(nullable(struct("mount.Driver", { Name: partly(string, "local; there are no plugins", omitEmpty), Options: partly(map(string), "type, device and o; size is refused, there are no quotas", omitEmpty) })), "", omitEmpty),
       }),
     ),
-    "volumes are not there yet",
+    "",
     omitEmpty,
   ),
   ImageOptions: refused(nullable(struct("mount.ImageOptions", { Subpath: refused(string, "", omitEmpty) })), "image mounts are not there yet", omitEmpty),
@@ -159,7 +159,7 @@ const portBinding = struct("network.PortBinding", { HostIp: refused(address), Ho
 export type PortBinding = Infer<typeof portBinding>;
 
 export const hostConfigSchema = struct("HostConfig", {
-  Binds: partly(list(string), "host paths; volume names are refused"),
+  Binds: done(list(string)),
   ContainerIDFile: noMeaning(string, "the client's; kept and shown"),
   LogConfig: partly(
     struct("container.LogConfig", {
@@ -172,8 +172,8 @@ export const hostConfigSchema = struct("HostConfig", {
   PortBindings: refused(map(list(portBinding), parsePort), "publishing ports is not there yet; accepted where it has no effect (networks host and none)"),
   RestartPolicy: done(restartPolicySchema),
   AutoRemove: done(bool),
-  VolumeDriver: refused(string, "volumes are not there yet"),
-  VolumesFrom: partly(list(string), "binds of the other container"),
+  VolumeDriver: partly(string, "local; there are no plugins"),
+  VolumesFrom: done(list(string)),
   ConsoleSize: done(tuple(goUint, 2)),
   Annotations: done(map(string), "", omitEmpty),
   CapAdd: done(list(string)),
@@ -202,7 +202,7 @@ export const hostConfigSchema = struct("HostConfig", {
   Runtime: partly(string, "the engine's own, also under the name runc; others are refused", omitEmpty),
   Isolation: noMeaning(named("container.Isolation", string), "Windows; other values than default are refused, as Docker does"),
   ...embed("Resources", fieldsOf(resourcesSchema)),
-  Mounts: partly(list(mountSchema), "bind and tmpfs", omitEmpty),
+  Mounts: partly(list(mountSchema), "bind, tmpfs and volume", omitEmpty),
   MaskedPaths: done(list(string)),
   ReadonlyPaths: done(list(string)),
   Init: done(nullable(bool), "", omitEmpty),
