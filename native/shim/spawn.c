@@ -192,13 +192,24 @@ bool has_private_pids(const struct plan *plan) {
   return false;
 }
 
-static int open_cgroup(struct making *m, const char *path, int *procs, bool may_clone_into) {
+/*
+ * A process with one thread joins a v1 group by "0" in `tasks`: the kernel then goes without the lock over all processes
+ * (cgroup_procs_write_start), which after a quiet time costs a grace period of some ten milliseconds. v2 has no such file, but clone3.
+ */
+static int open_cgroup(struct making *m, const char *path, int *procs) {
   char file[PATH_MAX];
   struct statfs fs;
   if ((size_t)snprintf(file, sizeof file, "%s/cgroup.procs", path) >= sizeof file) return -ENAMETOOLONG;
+  snprintf(file, sizeof file, "%s/tasks", path);
   int fd = open(file, O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    *procs = fd;
+    return 0;
+  }
+  snprintf(file, sizeof file, "%s/cgroup.procs", path);
+  fd = open(file, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return -errno;
-  if (may_clone_into && m->into_cgroup < 0 && !fstatfs(fd, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC) {
+  if (m->into_cgroup < 0 && !fstatfs(fd, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC) {
     m->into_cgroup = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     close(fd);
     fd = -1;
@@ -208,10 +219,10 @@ static int open_cgroup(struct making *m, const char *path, int *procs, bool may_
   return 0;
 }
 
-static int open_cgroups(struct making *m, const struct strings *paths, struct failure *failure, bool may_clone_into) {
+static int open_cgroups(struct making *m, const struct strings *paths, struct failure *failure) {
   if (paths->count > CGROUPS_MAX) return fail(failure, E2BIG, "cgroup", "");
   for (uint32_t i = 0; i < paths->count; i++) {
-    int error = open_cgroup(m, paths->items[i], &m->context.cgroups[i], may_clone_into);
+    int error = open_cgroup(m, paths->items[i], &m->context.cgroups[i]);
     if (error) return fail(failure, -error, "cgroup", paths->items[i]);
     m->context.cgroup_count = i + 1;
   }
@@ -332,7 +343,7 @@ int spawn_init(struct spawn *spawn, struct failure *failure) {
   if (open_namespaces(&m, failure)) return abandon(&m);
   failure->section = SECTION_CHILD;
   failure->index = join ? (uint32_t)(join - spawn->plan->child.items) : 0;
-  if (join && open_cgroups(&m, &join->list, failure, true)) return abandon(&m);
+  if (join && open_cgroups(&m, &join->list, failure)) return abandon(&m);
   if (open_channels(&m, failure)) return abandon(&m);
   pid_t pid = m.staged ? fork() : clone_child(&m, 0);
   if (pid == 0) init_stage(&m, new_time, sources);
@@ -354,7 +365,7 @@ static int exec_prepare(struct making *m) {
   if (c->step->affinity_initial[0] && set_affinity(&c->failure, c->step->affinity_initial)) return -1;
   if (open_null(c)) return -1;
   for (uint32_t i = 0; i < c->cgroup_count; i++)
-    if (write(c->cgroups[i], "0", 1) != 1) return fail_errno(&c->failure, "cgroup", plan->cgroups.items[i]);
+    if (c->cgroups[i] >= 0 && write(c->cgroups[i], "0", 1) != 1) return fail_errno(&c->failure, "cgroup", plan->cgroups.items[i]);
   int mask = 0;
   for (uint8_t type = 0; type < NS_TYPES; type++)
     if (plan->namespaces >> type & 1) mask |= (int)namespace_flag(type);
@@ -366,14 +377,26 @@ static int exec_prepare(struct making *m) {
   return c->step->terminal ? open_console(c, m->spawn->width, m->spawn->height) : 0;
 }
 
+/* The stage is born in the v2 group: from inside the task's cgroup namespace it could not move there (nsdelegate). */
+static pid_t fork_into_cgroup(struct making *m) {
+  struct clone_args args = {.exit_signal = SIGCHLD};
+  if (m->into_cgroup >= 0) {
+    args.flags = CLONE_INTO_CGROUP;
+    args.cgroup = (uint64_t)m->into_cgroup;
+  }
+  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  if (pid == 0) m->into_cgroup = -1;
+  return pid;
+}
+
 int spawn_exec(struct spawn *spawn, struct failure *failure) {
   struct making m;
   making_start(&m, spawn);
   m.staged = true;
   failure->section = SECTION_EXEC;
   failure->index = 0;
-  if (open_cgroups(&m, &spawn->exec_plan->cgroups, failure, false) || open_channels(&m, failure)) return abandon(&m);
-  pid_t pid = fork();
+  if (open_cgroups(&m, &spawn->exec_plan->cgroups, failure) || open_channels(&m, failure)) return abandon(&m);
+  pid_t pid = fork_into_cgroup(&m);
   if (pid == 0) {
     drop_other_fds(&m);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
