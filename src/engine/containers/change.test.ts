@@ -75,6 +75,22 @@ test("remove: two at once, one that fails, one that a crash cut off", async () =
   assert.equal(record.state.status, "removing");
 });
 
+test("remove: a full disk is no obstacle once the layer's files are gone", async (t) => {
+  const { context, record } = await one();
+  t.mock.method(context.store, "save", () => {
+    throw new Error("database or disk is full");
+  });
+  const remove = context.store.remove.bind(context.store);
+  let full = 2;
+  t.mock.method(context.store, "remove", (gone: ContainerRecord) => {
+    if (full-- > 0) throw new Error("database or disk is full");
+    remove(gone);
+  });
+  await removeContainer(context, "one", { force: false, volumes: false, link: false });
+  assert.equal(context.store.get(record.id), undefined);
+  assert.deepEqual(actions(context), ["destroy"]);
+});
+
 test("prune: by label and age, never what runs", async () => {
   const { context } = await one();
   const second = await createContainer(context, request({ Labels: { a: "2" } }));

@@ -2,6 +2,7 @@
  * Removing a container: "removing" is recorded first, then its layer, files and record go, so that a crash in between is
  * finished by removeLeftovers at the next start.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerRecord } from "../../core/container.ts";
 import { codeOf, conflict, GantryError, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
@@ -61,7 +62,7 @@ function requireStopped(record: ContainerRecord): void {
 export async function discard(context: ContainersContext, record: ContainerRecord, { volumes }: Pick<RemoveOptions, "volumes">): Promise<void> {
   const last = timesOf(record);
   record.state = { status: "removing", ...last, volumes };
-  context.store.save(record);
+  markRemoving(context, record);
   faultPoint("remove-marked");
   try {
     await context.layers.remove(record.id);
@@ -74,8 +75,32 @@ export async function discard(context: ContainersContext, record: ContainerRecor
     context.store.save(record);
     throw error;
   }
-  context.store.remove(record);
+  await forgetRow(context, record);
   emit(context, record, "destroy");
+}
+
+/** On a full disk the mark is done without: removing is what makes room. */
+function markRemoving(context: ContainersContext, record: ContainerRecord): void {
+  try {
+    context.store.save(record);
+  } catch (error) {
+    context.warn(`container ${record.id} is removed although that could not be written down first: ${messageOf(error)}`);
+  }
+}
+
+const ROOM_ATTEMPTS = 50;
+const ROOM_MILLISECONDS = 100;
+
+/** The layer's files go in the background: on a full disk the room for this write comes with them. */
+async function forgetRow(context: ContainersContext, record: ContainerRecord): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return context.store.remove(record);
+    } catch (error) {
+      if (attempt === ROOM_ATTEMPTS || !/disk is full/.test(messageOf(error))) throw error;
+      await delay(ROOM_MILLISECONDS);
+    }
+  }
 }
 
 /** For the daemon's start: finishes removals that a crash cut off. */

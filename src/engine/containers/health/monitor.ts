@@ -3,11 +3,12 @@ import { randomBytes } from "node:crypto";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ProbeResult } from "../../../core/container.ts";
 import type { Task } from "../../../core/runtime.ts";
+import { nowNanoseconds } from "../../../lib/clock.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { unframe } from "../../../lib/multiplex.ts";
 import type { LifecycleContext } from "../lifecycle/context.ts";
 import { persist } from "../lifecycle/persist.ts";
-import { emit, now } from "../lifecycle/state.ts";
+import { emit } from "../lifecycle/state.ts";
 import { afterProbe, healthCheckOf, initialHealth, probeDelay, type HealthCheck } from "./health-state.ts";
 
 /** What of a probe's output is kept. */
@@ -23,8 +24,8 @@ export function monitorHealth(context: LifecycleContext, record: ContainerRecord
   if (fresh || !record.health) record.health = initialHealth();
   let timer: NodeJS.Timeout | undefined;
   let over = false;
-  const started = task.startedAt ?? now();
-  const sinceStart = (): number => Number((now() - started) / 1_000_000n);
+  const started = task.startedAt ?? nowNanoseconds();
+  const sinceStart = (): number => Number((nowNanoseconds() - started) / 1_000_000n);
   const schedule = (): void => {
     if (over || !record.health) return;
     timer = setTimeout(() => void run(), probeDelay(record.health, check, sinceStart()));

@@ -1,13 +1,14 @@
 /** After a daemon's start: finds the tasks that ran on, records the ends that nobody saw, and starts what policies ask for. */
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { Task } from "../../../core/runtime.ts";
+import { nowNanoseconds } from "../../../lib/clock.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { monitorHealth } from "../health/monitor.ts";
 import type { LifecycleContext } from "./context.ts";
 import { recordExit, watchTask } from "./exit.ts";
 import { shouldStartWithDaemon } from "./restart-policy.ts";
 import { launch } from "./start.ts";
-import { hasTask, lastRun, now } from "./state.ts";
+import { hasTask, lastRun } from "./state.ts";
 
 /** Reconciles every record with the kernel. Failures concern one container each and are warned about. */
 export async function recoverAll(context: LifecycleContext): Promise<void> {
@@ -35,7 +36,7 @@ async function recoverOne(context: LifecycleContext, record: ContainerRecord): P
   const recovered = await context.runtime.recover(record.id);
   if (recovered.kind === "running") return adopt(context, record, recovered.task);
   if (!hasTask(record)) return;
-  const exit = recovered.kind === "exited" ? recovered.exit : { code: 255, at: now(), oomKilled: false };
+  const exit = recovered.kind === "exited" ? recovered.exit : { code: 255, at: nowNanoseconds(), oomKilled: false };
   recordExit(context, record, exit);
   await context.networks.disconnect(record);
   await context.runtime.purge(record.id);

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { LogRequest, RuntimeFailure, StdioRequest, Task } from "../../../core/runtime.ts";
+import { nowNanoseconds } from "../../../lib/clock.ts";
 import { codeOf, conflict, GantryError, messageOf, notModified } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import { monitorHealth } from "../health/monitor.ts";
@@ -11,7 +12,7 @@ import { watchTask } from "./exit.ts";
 import { logRequest } from "./log-request.ts";
 import { persist } from "./persist.ts";
 import { cancelRestart } from "./restart-timer.ts";
-import { emit, lastRun, now } from "./state.ts";
+import { emit, lastRun } from "./state.ts";
 
 /** Starts a container by hand. "not-modified" when it runs already. */
 export async function start(context: LifecycleContext, ref: string): Promise<void> {
@@ -89,7 +90,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
     throw recordFailure(context, record, error);
   }
   const before = record.state;
-  record.state = { status: "running", pid: task.pid, startedAt: task.startedAt ?? now(), previous: lastRun(record) };
+  record.state = { status: "running", pid: task.pid, startedAt: task.startedAt ?? nowNanoseconds(), previous: lastRun(record) };
   try {
     context.store.save(record);
   } catch (error) {

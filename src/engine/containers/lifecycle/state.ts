@@ -3,11 +3,6 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import { conflict, systemError } from "../../../lib/errors.ts";
 import type { LifecycleContext } from "./context.ts";
 
-/** Nanoseconds since 1970, with the clock's own resolution. */
-export function now(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
-}
-
 export const isRunning = (record: ContainerRecord): boolean => record.state.status === "running" || record.state.status === "paused" || record.state.status === "restarting";
 
 /** A task exists: running or paused. */
