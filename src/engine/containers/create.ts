@@ -6,13 +6,14 @@ import { randomBytes } from "node:crypto";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../../core/container-config.ts";
 import type { ContainerRecord, ImageManifest } from "../../core/container.ts";
 import type { ImageForRun } from "../../core/image.ts";
+import { nowNanoseconds } from "../../lib/clock.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatPlatform, platformDistance } from "../../lib/platform.ts";
 import type { Platform } from "../../lib/platform.ts";
 import { adaptHostConfig } from "./adapt.ts";
 import type { ContainersContext } from "./context.ts";
 import { checkLinks } from "./links.ts";
-import { emit, now } from "./lifecycle/state.ts";
+import { emit } from "./lifecycle/state.ts";
 import { mergeImage, requireCommand } from "./merge-image.ts";
 import { resolveMountPoints } from "./mounts/points.ts";
 import type { MountPlan } from "./mounts/points.ts";
@@ -113,7 +114,7 @@ function newRecord(context: ContainersContext, options: CreateOptions, image: Im
   return {
     id,
     name,
-    createdAt: now(),
+    createdAt: nowNanoseconds(),
     imageId: image?.id ?? "",
     imageRef: config.Image,
     ...(manifest && { imageManifest: manifest }),
