@@ -2,10 +2,10 @@
 import type { RootfsMount } from "./runtime.ts";
 
 export interface RootfsView extends Disposable {
-  /** What a path leads to; undefined when nothing is there. */
+  /** What a path leads to; undefined when nothing is there. Throws "system", as for links that go round in circles. */
   kindOf(path: string): "folder" | "other" | undefined;
   /** Copies what the folder `path` has into the folder `into`, which gets its looks, too: owners, modes, times, xattrs, links,
-   *  devices, holes. False, and nothing done, when either is no folder or `into` is not empty. Throws the errno's error. */
+   *  devices, holes. False, and nothing done, when either is no folder or `into` is not empty. Throws "system". */
   copyOut(path: string, into: CopyTarget): Promise<boolean>;
 }
 

@@ -2,6 +2,8 @@
 import { closeSync, constants, fstatSync, readdirSync } from "node:fs";
 import type { CopyTarget, OpenRootfs, RootfsView } from "../core/rootfs.ts";
 import type { RootfsMount } from "../core/runtime.ts";
+import { systemError } from "../lib/errors.ts";
+import { errnoMessage } from "../sys/mounts.ts";
 import { copyOpenTree, openDirectory, openInRoot, openOverlay } from "../sys/archive.ts";
 
 /** Not in the standard library's constants. */
@@ -62,6 +64,6 @@ function openOrNothing(root: number, path: string, flags: number): number | unde
     return openInRoot(root, path, flags);
   } catch (error) {
     if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
-    throw error;
+    throw systemError(`${path}: ${errnoMessage(error)}`, error);
   }
 }

@@ -1,5 +1,4 @@
 /** mount(2) and umount2(2), and binds of what is open: typed views of native/addon/mount.c. */
-import { getSystemErrorMap } from "node:util";
 import { addon } from "./addon.ts";
 
 const native = addon as unknown as {
@@ -61,11 +60,8 @@ const isNotMounted = (error: unknown): boolean => ["EINVAL", "ENOENT"].includes(
 /** Lets the open file or folder appear at `target`, an existing one of the same kind, with what is mounted below it. */
 export const bindOpen = (fd: number, target: string): void => native.bindFd(fd, target);
 
-let messages: Map<string, string> | undefined;
-
-/** What the C library says of an error's code, as Docker prints it: "no such file or directory". */
+/** What the C library says of an error, as Docker prints it: "no such file or directory". The addon's messages end with it. */
 export function errnoMessage(error: unknown): string {
-  messages ??= new Map(getSystemErrorMap().values());
-  const code = (error as NodeJS.ErrnoException).code ?? "";
-  return messages.get(code) ?? (code === "ENOTBLK" ? "block device required" : (error as Error).message);
+  const text = (error as Error).message.split(": ").at(-1) ?? "";
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
 }

@@ -73,6 +73,16 @@ async function exitsWith3(engine: Engine): Promise<void> {
   await engine.api.json("POST", "/containers/victim/wait");
 }
 
+const createVolume = (engine: Engine): Promise<Json> => engine.api.json("POST", "/volumes/create", { json: { Name: "data" } });
+const volumes = async (engine: Engine): Promise<string[]> => (await engine.api.json("GET", "/volumes")).Volumes.map(({ Name }: Json) => Name);
+const createWithVolumes = (engine: Engine): Promise<Json> => engine.api.json("POST", "/containers/create?name=victim", { json: { Image: "busybox", Cmd: ["true"], Volumes: { "/anonymous": {} }, HostConfig: { Binds: ["data:/data"] } } });
+
+async function hasNoVolumes(engine: Engine): Promise<void> {
+  assert.deepEqual(await volumes(engine), []);
+  await createVolume(engine);
+  assert.deepEqual(readdirSync(join(engine.dataRoot, "volumes")).sort(), [".trash", "data"]);
+}
+
 const crashes: Crash[] = [
   { point: "create-layer", provoke: (engine) => create(engine, ["true"]), explanation: "its layer was made but nobody was told of the container: it does not exist", after: isGone },
   { point: "create-saved", provoke: (engine) => create(engine, ["sleep", "1000"]), explanation: "it was saved: it exists, created, and starts", after: runsWhenStarted },
@@ -99,6 +109,47 @@ const crashes: Crash[] = [
     },
   },
   ...["remove-marked", "remove-layer"].map((point) => ({ point, provoke: createAndRemove, explanation: "its removal had begun: the next start ended it", after: isGone })),
+  ...["volume-recorded", "volume-folder"].map((point) => ({ point, provoke: createVolume, explanation: "nobody was told of the volume: it does not exist", after: hasNoVolumes })),
+  {
+    point: "volume-made",
+    provoke: createVolume,
+    explanation: "the volume is there whole",
+    after: async (engine) => {
+      assert.deepEqual(await volumes(engine), ["data"]);
+      await engine.api.json("DELETE", "/volumes/data");
+      await hasNoVolumes(engine);
+    },
+  },
+  {
+    point: "volume-dropped",
+    provoke: async (engine) => {
+      await createVolume(engine);
+      await engine.api.json("DELETE", "/volumes/data");
+    },
+    explanation: "the volume is gone",
+    after: hasNoVolumes,
+  },
+  {
+    point: "create-volumes",
+    provoke: createWithVolumes,
+    explanation: "its volumes were made but nobody was told of the container: neither exists",
+    after: async (engine) => {
+      await isGone(engine);
+      await hasNoVolumes(engine);
+    },
+  },
+  {
+    point: "remove-volumes",
+    provoke: async (engine) => {
+      await createWithVolumes(engine);
+      await engine.api.json("DELETE", "/containers/victim?v=1");
+    },
+    explanation: "its removal had begun: the next start ended it, and its anonymous volume is gone",
+    after: async (engine) => {
+      await isGone(engine);
+      assert.deepEqual(await volumes(engine), ["data"]);
+    },
+  },
   ...["image-import-received", "image-import-synced"].map((point) => ({ point, provoke: importImage, explanation: "the image is not there, or whole; importing it again works", after: secondIsAbsentOrWhole })),
   ...["image-layer-unpacked", "image-layer-committed", "image-load-received", "image-load-synced", "image-load-adopted"].map((point) => ({ point, provoke: load, explanation: "the image is not there, or whole; loading it again works", after: helloIsAbsentOrWhole })),
 ];

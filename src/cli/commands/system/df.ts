@@ -14,11 +14,12 @@ import type { Session } from "../../session.ts";
 import { execute } from "../../template/execute.ts";
 import { TemplateObject } from "../../template/values.ts";
 
+/** What is 0 is left out of the answer. */
 interface Usage<T> {
-  ActiveCount: number;
-  TotalCount: number;
-  Reclaimable: number;
-  TotalSize: number;
+  ActiveCount?: number;
+  TotalCount?: number;
+  Reclaimable?: number;
+  TotalSize?: number;
   Items?: T[] | null;
 }
 
@@ -118,7 +119,7 @@ function verboseTables(parts: Parts): string {
     formatRows("table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.LocalVolumes}}\\t{{.Size}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Names}}", CONTAINER_KIND, rows.containers),
     "\nLocal Volumes space usage:\n\n",
     formatRows("table {{.Name}}\\t{{.Links}}\\t{{.Size}}", VOLUME_KIND, rows.volumes),
-    `\nBuild cache usage: ${bytesText(parts.cache.TotalSize)}\n\n`,
+    `\nBuild cache usage: ${bytesText(parts.cache.TotalSize ?? 0)}\n\n`,
     formatRows("table {{.ID}}\\t{{.CacheType}}\\t{{.Size}}\\t{{.CreatedSince}}\\t{{.LastUsedSince}}\\t{{.UsageCount}}\\t{{.Shared}}", CACHE_KIND, rows.cache),
   ].join("");
 }
