@@ -8,6 +8,7 @@ import { DOCKER_POOLS, createDefaultIpam } from "../drivers/ipam-default/ipam.ts
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
 import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
+import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
 import { createHostDriver } from "../drivers/network-host/driver.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
@@ -47,6 +48,8 @@ export interface NetworkWiring {
   findContainer: (ref: string) => ContainerRecord;
   containerFolder: (id: string) => string;
   warn: (message: string) => void;
+  /** Keeps the sockets that reserve ports over a restart; absent: nobody does. */
+  keeper?: DescriptorKeeper;
   /** Sandboxes with their interface made ahead. */
   poolSize?: number;
   /** The namespace that stands for the host's, for tests; -1 is the process's own. */
@@ -70,6 +73,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     table: `gantry-${settings?.name ?? tag}`,
     ipForward: flags.ipForward,
     poolSize: wiring.poolSize ?? POOL_SIZE,
+    ...(wiring.keeper ? { keeper: wiring.keeper } : {}),
     warn,
   });
   const networks = await createNetworks({

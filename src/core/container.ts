@@ -7,6 +7,7 @@
  *      └──remove──▶     └──exit──▶ exited ──remove──▶ removing ──▶ gone | dead
  */
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "./container-config.ts";
+import type { PortProtocol } from "./network-ports.ts";
 
 export interface ContainerRecord {
   id: string;
@@ -105,6 +106,16 @@ export interface EndpointState {
   prefixLength: number;
   gateway: string;
   macAddress: string;
+  /** Published; absent: none. */
+  ports?: PortState[];
+}
+
+/** A port of the container and where it is published. */
+export interface PortState {
+  protocol: PortProtocol;
+  port: number;
+  hostIp: string;
+  hostPort: number;
 }
 
 interface Run {

@@ -11,9 +11,10 @@
  * it; its promise may take as long as the kernel needs to remove the interface, and only then are the addresses free, so
  * the engine does not let a client wait for it. All calls are idempotent where the kernel's state already is what was asked for.
  *
- * A driver that can do more has one of the optional abilities at the end of this file.
+ * A driver that can do more has one of the optional abilities at the end of this file, or publishes ports (network-ports.ts).
  */
 import type { IpAddress, IpPrefix } from "../lib/ip.ts";
+import type { PublishedPort } from "./network-ports.ts";
 
 export interface NetworkDriver {
   /** As `docker network create --driver` names it: "bridge", "host", "null". */
@@ -71,6 +72,8 @@ export interface JoinRequest extends EndpointReference {
   gateways: IpAddress[];
   /** Absent: the driver chooses. */
   mac?: Uint8Array;
+  /** What reservePorts() gave for this endpoint. */
+  ports?: readonly PublishedPort[];
 }
 
 export interface JoinResult {

@@ -87,6 +87,11 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     events,
     findContainer: (ref) => store.find(ref),
     containerFolder: (id) => join(containersRoot, id),
+    keeper: {
+      put: (name, fd) => runtime.launcher.put(name, [fd]),
+      get: async (name) => (await runtime.launcher.get(name))?.[0],
+      drop: (name) => runtime.launcher.drop(name),
+    },
     warn,
   });
   const volumes = new VolumeService({ database, drivers: [volumeLocal.create(join(config.dataRoot, "volumes"))], events, warn });

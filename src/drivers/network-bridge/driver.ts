@@ -1,18 +1,22 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
 import { randomBytes } from "node:crypto";
+import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
 import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { ensureBridge, isIntact, ownerAlias } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { addressChanges, hostInterfaceName, interfacePlan, macOf, portChanges } from "./endpoint.ts";
+import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, macOf, portChanges } from "./endpoint.ts";
 import { keepFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
+import { createPorts } from "./ports.ts";
+import type { DescriptorKeeper } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
 import type { PreparedPool } from "./prepared-pool.ts";
 import { createRepairs } from "./repairs.ts";
@@ -28,6 +32,8 @@ export interface BridgeDriverOptions {
   /** Prepared sandboxes for each network; 0: none. */
   poolSize: number;
   warn: (message: string) => void;
+  /** Absent: reserved ports are free while the daemon is restarted. */
+  keeper?: DescriptorKeeper;
   /** false: without owners of tables, as on kernels before 6.9. */
   tableOwner?: boolean;
 }
@@ -46,7 +52,7 @@ const LATER_INDEX = 1000;
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints;
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts;
 
 export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const { kernel, tag, warn } = options;
@@ -58,6 +64,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
   const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
+  const ports = createPorts({ kernel, keeper: options.keeper, warn });
+  /** The networks of endpoints with published ports. */
+  const publishing = new Map<string, string>();
   const prefix = `veth${tag}`;
   const hostName = (endpointId: string): string => hostInterfaceName(prefix, endpointId);
   const find = (id: string): Network => {
@@ -106,14 +115,27 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       return sandbox;
     });
 
+  const hairpin = ({ endpointId, ports: published = [] }: JoinRequest): RouteChange[] => (published.length > 0 ? [hairpinChange(hostName(endpointId))] : []);
+
   const joinPrepared = (index: number, request: JoinRequest, mac: Uint8Array): Promise<void> =>
-    kernel.applyToSandbox(request.sandbox.fd, { inside: [{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)] });
+    kernel.applyToSandbox(request.sandbox.fd, { inside: [{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)], outside: hairpin(request) });
 
   const joinNew = (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> =>
     withIndex((index) => {
       const plan = planOf(network, { ...request, index, mac });
-      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, inside: [...plan.inside, ...addressChanges(index, request)] });
+      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, inside: [...plan.inside, ...addressChanges(index, request)], outside: [...plan.outside, ...hairpin(request)] });
     });
+
+  /** The host's loopback reaches published ports; the firewall keeps containers from it. */
+  const openLoopback = ({ bridge }: BridgeOptions): Promise<void> => kernel.writeSysctls([{ name: `net/ipv4/conf/${bridge}/route_localnet`, value: "1" }]);
+
+  const publish = async (network: Network, request: JoinRequest): Promise<void> => {
+    const address = request.addresses.find((one) => one.address.family === 4)?.address;
+    if (!address || !request.ports?.length) return;
+    const first = ![...publishing.values()].includes(network.spec.id);
+    publishing.set(request.endpointId, network.spec.id);
+    await Promise.all([firewall.publish(request.endpointId, { address, ports: request.ports }), ports.keep(request), first ? openLoopback(network.options) : undefined]);
+  };
 
   /** The interfaces of dropped sandboxes go with them, a moment later. */
   const drain = async ({ pool }: Network): Promise<void> => {
@@ -129,6 +151,13 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     return network;
   };
 
+  /** What a new bridge and its new ports do not have yet. */
+  const republish = async (networkId: string, bridge: BridgeOptions, present: readonly string[]): Promise<void> => {
+    const names = [...publishing].flatMap(([endpointId, network]) => (network === networkId ? [hostName(endpointId)] : []));
+    if (names.length > 0) await openLoopback(bridge);
+    await kernel.apply(names.filter((name) => present.includes(name)).map(hairpinChange));
+  };
+
   /** A bridge that somebody deleted is made again, and the interfaces that lost it become its ports; with several networks nobody can tell whose they were. */
   const repair = async (network: Network): Promise<void> => {
     const { spec, options: bridge, bridgeIndex } = network;
@@ -137,6 +166,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     if (link.index !== bridgeIndex) {
       const lost = networks.size === 1 ? (await kernel.links()).filter(({ name, master }) => name.startsWith(prefix) && master === 0) : [];
       await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, !bridge.icc)));
+      await republish(spec.id, bridge, lost.map(({ name }) => name));
       networks.set(spec.id, openNetwork(spec, bridge, link.index));
       await drain(network);
     }
@@ -162,6 +192,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       if (before) await drain(before);
       networks.set(spec.id, openNetwork(spec, bridge, link.index));
       await applyFirewall();
+      await republish(spec.id, bridge, []);
       watching ??= kernel.watchAddresses(() => repairs.request());
       await watching;
     },
@@ -182,8 +213,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const index = prepared.get(request.endpointId);
       prepared.delete(request.endpointId);
       try {
-        if (index !== undefined) await joinPrepared(index, request, mac);
-        else await joinNew(network, request, mac);
+        const steps = [index !== undefined ? joinPrepared(index, request, mac) : joinNew(network, request, mac), publish(network, request)];
+        const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
+        if (failed?.status === "rejected") throw failed.reason;
       } catch (error) {
         await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
@@ -198,6 +230,24 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     provideSandbox: async (networkId) => find(networkId).pool.take(),
 
+    reservePorts: (endpoint, requests) => ports.reserve(endpoint, requests, find(endpoint.networkId).options.hostBinding),
+
+    releasePorts: async (endpoint) => {
+      publishing.delete(endpoint.endpointId);
+      const results = await Promise.allSettled([firewall.unpublish(endpoint.endpointId), ports.release(endpoint)]);
+      const failures = results.flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
+      if (failures.length > 0) throw new GantryError("system", `releasing published ports: ${failures.join("; ")}`);
+    },
+
+    restorePorts: async (endpoints: readonly PublishedEndpoint[]) => {
+      for (const endpoint of endpoints) {
+        const address = endpoint.addresses.find((one) => one.address.family === 4)?.address;
+        if (address) firewall.publishLater(endpoint.endpointId, { address, ports: endpoint.ports });
+        publishing.set(endpoint.endpointId, endpoint.networkId);
+        await ports.restore(endpoint);
+      }
+    },
+
     recover: async (endpoints) => {
       const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
       const stale = (await kernel.links()).filter(({ name, kind }) => kind === "veth" && name.startsWith(prefix) && !known.has(name));
@@ -211,6 +261,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     close: async () => {
       firewall.close();
+      ports.close();
       repairs.close();
       (await watching)?.close();
       await Promise.all([...networks.values()].map(drain));
@@ -221,5 +272,5 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
 function firewallNetwork({ spec, options }: Network): FirewallNetwork {
   const v4 = spec.subnets.map(({ subnet }) => subnet).filter(({ address }) => address.family === 4);
-  return { bridge: options.bridge, masquerade: options.masquerade && !spec.internal ? v4 : [], icc: options.icc };
+  return { bridge: options.bridge, subnets: v4, masquerade: options.masquerade && !spec.internal ? v4 : [], icc: options.icc };
 }

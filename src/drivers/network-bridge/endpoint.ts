@@ -53,6 +53,9 @@ export function portChanges(link: LinkReference, bridgeIndex: number, isolated: 
   ];
 }
 
+/** Frames may go back out of the port that they came from: a container that uses its own published port, where the bridge calls the firewall. */
+export const hairpinChange = (hostName: string): RouteChange => ({ op: "setLink", link: { name: hostName }, port: { hairpin: true } });
+
 /** In the sandbox: addresses and the default route. */
 export function addressChanges(index: number, request: Pick<JoinRequest, "addresses" | "gateways">): RouteChange[] {
   const addresses = request.addresses.map((address): RouteChange => ({ op: "addAddress", index, address }));

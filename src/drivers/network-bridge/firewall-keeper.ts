@@ -6,10 +6,18 @@ import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { firewallTransaction, foreignDrops, removalTransaction } from "./firewall.ts";
 import type { FirewallNetwork, Ownership } from "./firewall.ts";
+import { publishedElements } from "./published.ts";
+import type { Publication } from "./published.ts";
 
 export interface FirewallKeeper {
   /** Makes the table hold exactly these networks. */
   apply(networks: readonly FirewallNetwork[]): Promise<void>;
+  /** Has the endpoint's ports answer, now and whenever the table is made again. */
+  publish(endpointId: string, publication: Publication): Promise<void>;
+  /** For the table that apply() will make. */
+  publishLater(endpointId: string, publication: Publication): void;
+  /** Idempotent. */
+  unpublish(endpointId: string): Promise<void>;
   remove(): Promise<void>;
   close(): void;
 }
@@ -27,13 +35,14 @@ const SETTLE_MS = 5;
 export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
   let networks: readonly FirewallNetwork[] = [];
+  const publications = new Map<string, Publication>();
   let watching: Promise<NetlinkWatch> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let warnedOf = "";
 
   const commit = async (): Promise<void> => {
-    if (ownership) return kernel.nft(firewallTransaction(table, networks, ownership));
+    if (ownership) return kernel.nft(firewallTransaction(table, networks, [...publications.values()], ownership));
     ownership = await claim();
   };
 
@@ -41,7 +50,7 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
   const claim = async (): Promise<Ownership> => {
     for (const attempt of ["claim", "take-over", "none"] as const) {
       try {
-        await kernel.nft(firewallTransaction(table, networks, attempt));
+        await kernel.nft(firewallTransaction(table, networks, [...publications.values()], attempt));
         return attempt === "none" ? "none" : "take-over";
       } catch (error) {
         if (errnoCode(error) === "EPERM") throw new GantryError("conflict", `the firewall table ${table.family} ${table.name} belongs to another running program: is a second daemon using the same bridge?`, { cause: error });
@@ -49,6 +58,16 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
       }
     }
     throw new GantryError("system", `cannot claim the firewall table ${table.name}`);
+  };
+
+  /** What is missing somebody removed: then the table is made whole. */
+  const change = async (op: "addElements" | "deleteElements", publication: Publication): Promise<void> => {
+    try {
+      await kernel.nft({ table, changes: publishedElements(op, [publication]) });
+    } catch (error) {
+      if (errnoCode(error) !== "ENOENT") throw error;
+      await commit();
+    }
   };
 
   /** One flush is many events: they are awaited before the table is restored, once. */
@@ -80,6 +99,15 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
       watching ??= kernel.watchTable(table.name, lost);
       await watching;
       if (networks.length > 0) await warnOfDrops();
+    },
+    publish: async (endpointId, publication) => {
+      publications.set(endpointId, publication);
+      await change("addElements", publication);
+    },
+    publishLater: (endpointId, publication) => void publications.set(endpointId, publication),
+    unpublish: async (endpointId) => {
+      const publication = publications.get(endpointId);
+      if (publication && publications.delete(endpointId)) await change("deleteElements", publication);
     },
     remove: async () => {
       closed = true;

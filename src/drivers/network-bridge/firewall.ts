@@ -4,11 +4,14 @@
  *
  *   martians      prerouting -300   127.0.0.0/8 never crosses our bridges (route_localnet would open the host's loopback)
  *   publish       nat prerouting and output -100   packets to a local address, by the published maps
- *   masquerade    nat postrouting 100   what leaves our subnets for elsewhere than our bridges
+ *   masquerade    nat postrouting 100   what leaves our subnets for elsewhere than our bridges; what comes back to its own
+ *                 subnet, or from the host's loopback, through a published port: its answers would miss the way back
  *   forward       filter forward 0   answers and published ports in, within a network as `pairs` says, nothing else in
  */
 import { ipToBytes, lastAddress, networkOf } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
+import { publishedElements } from "./published.ts";
+import type { Publication } from "./published.ts";
 import { FAMILY, HOOK, concatenation, ifname } from "../../sys/netlink/nftables.ts";
 import type { NftBaseChain, NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
 import { ADDRESS_TYPE_LOCAL, CT_STATE, CT_STATUS_DNAT, VERDICT_REGISTER, hostWord, word } from "../../sys/netlink/nftables-expression.ts";
@@ -16,6 +19,8 @@ import type { NftExpression } from "../../sys/netlink/nftables-expression.ts";
 
 export interface FirewallNetwork {
   bridge: string;
+  /** IPv4. */
+  subnets: IpPrefix[];
   /** IPv4 subnets whose packets leave with the host's address. */
   masquerade: IpPrefix[];
   /** Packets may go from container to container; frames are the ports' business. */
@@ -31,10 +36,10 @@ const IPV4_SOURCE = 12;
 const IPV4_DESTINATION = 16;
 
 /** Replaces the table by the state given, whatever it held before. */
-export function firewallTransaction(table: NftTable, networks: readonly FirewallNetwork[], ownership: Ownership): NftTransaction {
+export function firewallTransaction(table: NftTable, networks: readonly FirewallNetwork[], publications: readonly Publication[], ownership: Ownership): NftTransaction {
   const protection = ownership === "none" ? {} : { owner: true, persist: true };
   const clear: NftChange[] = [ownership === "claim" ? { op: "addTable", ...protection } : { op: "addTable" }, { op: "deleteTable" }, { op: "addTable", ...protection }];
-  return { table, changes: [...clear, ...sets(), ...chains(), ...rules(), ...elements(networks)] };
+  return { table, changes: [...clear, ...sets(), ...chains(), ...rules(), ...elements(networks), ...publishedElements("addElements", publications)] };
 }
 
 /** Says which chains of others drop what our bridges forward: an accept in our table never beats a drop in another. */
@@ -52,6 +57,7 @@ function sets(): NftChange[] {
     { op: "addSet", set: { name: "bridges", key: ["ifname"] } },
     { op: "addSet", set: { name: "pairs", key: ["ifname", "ifname"], value: "verdict" } },
     { op: "addSet", set: { name: "masqueraded", key: ["ipv4"], interval: true } },
+    { op: "addSet", set: { name: "returning", key: ["ipv4", "ifname"], interval: true } },
     { op: "addSet", set: { name: "published", key: ["protocol", "ipv4", "port"], value: ["ipv4", "port"] } },
     { op: "addSet", set: { name: "published-any", key: ["protocol", "port"], value: ["ipv4", "port"] } },
   ];
@@ -79,6 +85,7 @@ function rules(): NftChange[] {
     rule("publish", "ports of one address", ...isIpv4(), ...protocolAddressPort(), { expr: "lookup", set: "published", register: word(0), to: word(8) }, { expr: "dnat", family: 4, address: word(8), port: word(9) }),
     rule("publish", "ports of every address", ...isIpv4(), ...protocolPort(), { expr: "lookup", set: "published-any", register: word(0), to: word(8) }, { expr: "dnat", family: 4, address: word(8), port: word(9) }),
     rule("masquerade", "containers to the outside", ...isIpv4(), ipv4Field(IPV4_SOURCE), { expr: "lookup", set: "masqueraded", register: 1 }, ...notToBridge(), { expr: "masquerade" }),
+    rule("masquerade", "published ports to their own subnet", ...isIpv4(), { expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT), ipv4Field(IPV4_SOURCE, word(0)), { expr: "meta", key: "oifname", register: word(1) }, { expr: "lookup", set: "returning", register: word(0) }, { expr: "masquerade" }),
     rule("forward", "answers", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), { expr: "verdict", verdict: "accept" }),
     rule("forward", "published ports", { expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT), { expr: "verdict", verdict: "accept" }),
     rule("forward", "within a network", { expr: "meta", key: "iifname", register: word(0) }, { expr: "meta", key: "oifname", register: word(4) }, { expr: "lookup", set: "pairs", register: word(0), to: VERDICT_REGISTER }),
@@ -117,9 +124,17 @@ function elements(networks: readonly FirewallNetwork[]): NftChange[] {
     { op: "addElements", set: "bridges", elements: networks.map(({ bridge }) => ({ key: ifname(bridge) })) },
     { op: "addElements", set: "pairs", elements: networks.map(({ bridge, icc }) => ({ key: concatenation(ifname(bridge), ifname(bridge)), value: { verdict: icc ? "accept" : "drop" } })) },
     { op: "addElements", set: "masqueraded", elements: networks.flatMap(({ masquerade }) => masquerade.map(interval)) },
+    { op: "addElements", set: "returning", elements: networks.flatMap(({ bridge, subnets }) => [...subnets, LOOPBACK_PREFIX].map((prefix) => returning(prefix, bridge))) },
   ];
   return filled.filter((change) => change.op === "addElements" && change.elements.length > 0);
 }
+
+const LOOPBACK_PREFIX: IpPrefix = { address: { family: 4, value: 0x7f000000n }, length: 8 };
+
+const returning = (prefix: IpPrefix, bridge: string): NftElement => ({
+  key: concatenation(ipToBytes(networkOf(prefix).address), ifname(bridge)),
+  last: concatenation(ipToBytes(lastAddress(prefix)), ifname(bridge)),
+});
 
 function interval(subnet: IpPrefix): NftElement {
   const end = lastAddress(subnet);

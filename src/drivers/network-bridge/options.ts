@@ -1,6 +1,8 @@
 /** The options of a bridge network, as the API names them. */
 import type { NetworkSpec } from "../../core/network.ts";
 import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { parseIp } from "../../lib/ip.ts";
+import type { IpAddress } from "../../lib/ip.ts";
 
 export const OPTION = {
   name: "com.docker.network.bridge.name",
@@ -22,6 +24,8 @@ export interface BridgeOptions {
   icc: boolean;
   /** 0: the kernel's default. */
   mtu: number;
+  /** Where ports are published that no address is named for. */
+  hostBinding: IpAddress;
 }
 
 /** Checks and reads them. Options that nothing acts upon yet are refused by name. */
@@ -30,7 +34,7 @@ export function bridgeOptions({ options, id }: NetworkSpec): BridgeOptions {
   if (unknown !== undefined) throw notImplemented(`the bridge network option ${unknown} is not implemented yet`);
   const bridge = options[OPTION.name] ?? `br-${id.slice(0, 12)}`;
   if (!/^[^\s/:]+$/.test(bridge) || bridge === "." || bridge === ".." || Buffer.byteLength(bridge) > MAX_NAME) throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}: an interface name has 1 to ${MAX_NAME} bytes, without blanks, slashes and colons`);
-  return { bridge, masquerade: flag(options, OPTION.masquerade, true), icc: flag(options, OPTION.icc, true), mtu: mtuOf(options[OPTION.mtu]) };
+  return { bridge, masquerade: flag(options, OPTION.masquerade, true), icc: flag(options, OPTION.icc, true), mtu: mtuOf(options[OPTION.mtu]), hostBinding: hostBindingOf(options[OPTION.hostBinding]) };
 }
 
 function flag(options: Record<string, string>, key: string, otherwise: boolean): boolean {
@@ -39,6 +43,12 @@ function flag(options: Record<string, string>, key: string, otherwise: boolean):
   if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
   if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
   throw invalidParameter(`invalid value for ${key}: ${JSON.stringify(value)} is neither true nor false`);
+}
+
+function hostBindingOf(text = "0.0.0.0"): IpAddress {
+  const address = parseIp(text);
+  if (address?.family !== 4) throw invalidParameter(`invalid value for ${OPTION.hostBinding}: ${JSON.stringify(text)} is no IPv4 address`);
+  return address;
 }
 
 function mtuOf(text: string | undefined): number {

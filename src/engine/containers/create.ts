@@ -19,7 +19,6 @@ import { resolveMountPoints } from "./mounts/points.ts";
 import type { MountPlan } from "./mounts/points.ts";
 import { withVolumes } from "./mounts/volumes.ts";
 import { checkName, inventName } from "./names.ts";
-import { refuseAtCreate } from "./unsupported.ts";
 import { validateConfig, validateHostname } from "./validate/config.ts";
 import { validateNetworkingConfig } from "./validate/endpoints.ts";
 import { validateHostConfig, verifyPlatform } from "./validate/host-config.ts";
@@ -82,7 +81,6 @@ async function prepare(context: ContainersContext, options: CreateOptions): Prom
     readOnlyNonRecursive: options.readOnlyNonRecursive ?? false,
   });
   record.mounts = points;
-  refuseAtCreate(config, hostConfig);
   return { record, image, volumes, warnings };
 }
 

@@ -10,6 +10,7 @@ import { isUserDefined } from "./modes.ts";
 import { parseSecurityOptions } from "./validate/security-options.ts";
 import { shownMounts } from "./view/mounts.ts";
 import { networksOf, printNetworks } from "./view/networks.ts";
+import { inspectPorts } from "./view/ports.ts";
 import { inspectState } from "./view/state.ts";
 
 export interface InspectOptions {
@@ -97,12 +98,6 @@ function printNetworkSettings(record: ContainerRecord, networks: Record<string, 
     IPv6Gateway: bridge.IPv6Gateway,
     MacAddress: bridge.MacAddress,
   };
-  const ports = Object.fromEntries(exposedWhileRunning(record).map((port) => [port, null]));
-  const own = { SandboxID: record.network?.sandboxId ?? "", SandboxKey: record.network?.sandboxKey ?? "", Ports: ports, ...flat };
+  const own = { SandboxID: record.network?.sandboxId ?? "", SandboxKey: record.network?.sandboxKey ?? "", Ports: inspectPorts(record), ...flat };
   return `${json(own).slice(0, -1)},"Networks":${printNetworks(networks)}}`;
-}
-
-/** Exposed ports show, unpublished, once an endpoint is there. */
-export function exposedWhileRunning(record: ContainerRecord): string[] {
-  return record.network && record.network.endpointId !== "" ? Object.keys(record.config.ExposedPorts ?? {}).filter((port) => port !== "").sort() : [];
 }

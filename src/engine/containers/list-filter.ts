@@ -4,7 +4,7 @@ import { invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { atoi } from "../../lib/strconv.ts";
 import type { ContainersContext } from "./context.ts";
-import { ports } from "./view/row.ts";
+import { portSummaries } from "./view/ports.ts";
 import { networksOf } from "./view/networks.ts";
 import { countsAsRunning, timesOf } from "./view/state.ts";
 
@@ -86,11 +86,18 @@ function portTests(filters: Filters): Test[] {
   const published = filters.values("publish").map((value) => portRange("publish", value));
   const exposed = filters.values("expose").map((value) => portRange("expose", value));
   if (published.length + exposed.length === 0) return [];
-  return [(record) => ports(record).some((port) => exposed.some((range) => range.protocol === port.Type && range.first <= port.PrivatePort && port.PrivatePort <= range.last))];
+  const isIn = (ranges: readonly PortRange[], protocol: string, port = 0): boolean => ranges.some((range) => range.protocol === protocol && range.first <= port && port <= range.last);
+  return [(record) => portSummaries(record).some(({ Type, PrivatePort, PublicPort }) => isIn(published, Type, PublicPort) || isIn(exposed, Type, PrivatePort))];
+}
+
+interface PortRange {
+  first: number;
+  last: number;
+  protocol: string;
 }
 
 /** "80", "80/udp", "8000-8010/tcp". Docker answers 500 to malformed ones. */
-function portRange(key: string, value: string): { first: number; last: number; protocol: string } {
+function portRange(key: string, value: string): PortRange {
   if (value.includes(":")) throw systemError(`filter for '${key}' should not contain ':': ${value}`);
   const fail = (reason: string): never => {
     throw systemError(`error while looking up for ${key} ${value}: ${reason}`);

@@ -2,27 +2,14 @@
  * What Docker has and this version has not. A setting is refused at create when nothing else can come of it; where Docker
  * accepts a setting and fails only at the start, so does this engine.
  */
-import type { ContainerConfig, HostConfig } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
 import { invalidParameter, notImplemented, type GantryError } from "../../lib/errors.ts";
 import { quote } from "../../lib/strconv.ts";
-import { containerOf } from "./modes.ts";
 import { ENDPOINT_SYSCTLS } from "./spec/sysctls.ts";
 import { parseSecurityOptions } from "./validate/security-options.ts";
 
 type Settings = Pick<ContainerRecord, "config" | "hostConfig" | "networkingConfig">;
-
-/** Throws for published ports. */
-export function refuseAtCreate(config: ContainerConfig, hostConfig: HostConfig): void {
-  const { NetworkMode: mode } = hostConfig;
-  if (mode === "host" || mode === "none" || containerOf(mode) !== undefined || config.NetworkDisabled) return;
-  const ports = Object.keys(hostConfig.PortBindings ?? {});
-  if (ports.length > 0) throw notImplemented(`publishing ports is not implemented yet: HostConfig.PortBindings asks for ${ports.join(", ")}; use the network mode host, or the container's own address`);
-  if (hostConfig.PublishAllPorts && Object.keys(config.ExposedPorts ?? {}).length > 0) {
-    throw notImplemented(`publishing ports is not implemented yet: HostConfig.PublishAllPorts asks for ${Object.keys(config.ExposedPorts ?? {}).join(", ")}; use the network mode host, or the container's own address`);
-  }
-}
 
 /** Throws for what a container asks for that cannot be given to it here, naming it. For the start, before any side effect. */
 export function refuseAtStart(record: Settings, kernel: KernelSupport): void {

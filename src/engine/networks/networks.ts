@@ -11,8 +11,10 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { Ipam } from "../../core/ipam.ts";
 import type { NetworkDriver, SandboxNamespace } from "../../core/network.ts";
+import { publishesPorts } from "../../core/network-ports.ts";
+import type { PublishedPort } from "../../core/network-ports.ts";
 import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
-import { GantryError, conflict, messageOf, notFound } from "../../lib/errors.ts";
+import { GantryError, codeOf, conflict, messageOf, notFound } from "../../lib/errors.ts";
 import { formatIp, formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
@@ -20,6 +22,7 @@ import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
 import { containerOf } from "../containers/modes.ts";
 import { openBridgeNetwork, plainNetwork } from "./predefined.ts";
 import type { DefaultBridgeSettings, Network } from "./predefined.ts";
+import { portRequests, publishedPorts, storedPorts } from "./port-requests.ts";
 import { sandboxContents } from "./sandbox-contents.ts";
 import type { HostFiles } from "./sandbox-contents.ts";
 import { sandboxPaths, writeSandboxFiles } from "./sandbox-files.ts";
@@ -79,6 +82,8 @@ interface Connection {
   network: Network;
   endpointId: string;
   address?: IpPrefix;
+  /** Published; absent: none. */
+  ports?: PublishedPort[];
   mac: string;
   sandbox?: SandboxNamespace;
   /** The connect event was sent, or a daemon before this one sent it. */
@@ -88,6 +93,7 @@ interface Connection {
 export async function createNetworks(options: NetworksOptions): Promise<Networks> {
   const store = createNetworkStore(options.database);
   const networks: Network[] = [];
+  await restorePorts();
   if (options.defaultBridge) networks.push(await openBridgeNetwork({ store, driver: options.drivers.bridge, ipam: options.ipam, settings: options.defaultBridge, warn: options.warn }));
   networks.push(plainNetwork(store, "host", options.drivers.host), plainNetwork(store, "none", options.drivers.null));
   const connections = new Map<string, Connection>();
@@ -99,6 +105,14 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   };
   await adoptEndpoints();
 
+  /** Before the networks are made, so that they are made with them. Only networks of this driver publish. */
+  async function restorePorts(): Promise<void> {
+    const driver = options.drivers.bridge;
+    const rows = store.endpoints().filter(({ ports }) => ports.length > 0);
+    if (rows.length === 0 || !publishesPorts(driver)) return;
+    await driver.restorePorts(rows.map(({ network, endpoint, address, ports }) => ({ networkId: network, endpointId: endpoint, addresses: [parsePrefix(address ?? "") ?? []].flat(), ports: publishedPorts(ports) })));
+  }
+
   /** What the last daemon's containers hold stays theirs until collect() says otherwise. */
   async function adoptEndpoints(): Promise<void> {
     for (const row of store.endpoints()) {
@@ -106,7 +120,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
       const address = row.address === undefined ? undefined : parsePrefix(row.address);
       if (!network) continue;
       if (network.pool && address) await options.ipam.requestAddress(network.pool.id, address.address).catch((error: unknown) => options.warn(`the address ${row.address} of container ${row.container}: ${messageOf(error)}`));
-      connections.set(row.container, { network, endpointId: row.endpoint, mac: "", told: true, ...(address ? { address } : {}) });
+      connections.set(row.container, { network, endpointId: row.endpoint, mac: "", told: true, ...(address ? { address } : {}), ...(row.ports.length > 0 ? { ports: publishedPorts(row.ports) } : {}) });
     }
     for (const driver of new Set(networks.map((network) => network.driver))) {
       const own = [...connections.values()].filter(({ network }) => network.driver === driver);
@@ -126,6 +140,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     try {
       const [address] = await Promise.all([chooseAddress(network), taking]);
       if (address) connection.address = address;
+      await reservePorts(record, connection);
       return await attach(record, connection);
     } catch (error) {
       await taking.catch(() => undefined);
@@ -138,6 +153,25 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     if (driver.capabilities.sandbox === "host") return;
     if (providesSandboxes(driver)) Object.assign(connection, await driver.provideSandbox(row.id));
     else connection.sandbox = await options.createSandbox();
+  }
+
+  /** Docker's words for what cannot be had. */
+  async function reservePorts(record: ContainerRecord, connection: Connection): Promise<void> {
+    const { network, endpointId } = connection;
+    if (!publishesPorts(network.driver)) return;
+    const requests = portRequests(record);
+    if (requests.length === 0) return;
+    try {
+      connection.ports = await network.driver.reservePorts({ networkId: network.row.id, endpointId }, requests);
+    } catch (error) {
+      if (codeOf(error) !== "system") throw error;
+      throw new GantryError("system", `failed to set up container networking: driver failed programming external connectivity on endpoint ${record.name} (${endpointId}): ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  async function releasePorts({ network, endpointId, ports }: Connection): Promise<void> {
+    if (!ports || !publishesPorts(network.driver)) return;
+    await network.driver.releasePorts({ networkId: network.row.id, endpointId }).catch((error: unknown) => options.warn(messageOf(error)));
   }
 
   /** When only addresses on their way back are left, waits for them. */
@@ -155,11 +189,11 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
 
   /** The files and the row are written while the kernel makes the interface on another thread. */
   async function attach(record: ContainerRecord, connection: Connection): Promise<Sandbox> {
-    const { network, endpointId, address, sandbox } = connection;
+    const { network, endpointId, address, sandbox, ports = [] } = connection;
     const settings = record.networkingConfig.EndpointsConfig?.[network.spec.name];
     const mac = parseMac(settings?.MacAddress ?? "");
-    store.addEndpoint({ container: record.id, network: network.row.id, endpoint: endpointId, address: address && formatPrefix(address) });
-    const joining = sandbox && network.driver.join({ networkId: network.row.id, endpointId, sandbox, interfaceName: "eth0", addresses: address ? [address] : [], gateways: network.pool ? [network.pool.gateway] : [], ...(mac ? { mac } : {}) });
+    store.addEndpoint({ container: record.id, network: network.row.id, endpoint: endpointId, address: address && formatPrefix(address), ports: storedPorts(ports) });
+    const joining = sandbox && network.driver.join({ networkId: network.row.id, endpointId, sandbox, interfaceName: "eth0", addresses: address ? [address] : [], gateways: network.pool ? [network.pool.gateway] : [], ...(mac ? { mac } : {}), ...(ports.length > 0 ? { ports } : {}) });
     joining?.catch(() => undefined);
     const files = writeSandboxFiles(options.containerFolder(record.id), contentsFor(record, connection));
     connection.mac = formatMac((await joining)?.mac ?? new Uint8Array());
@@ -177,6 +211,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
         prefixLength: address?.length ?? 0,
         gateway: address && network.pool ? formatIp(network.pool.gateway) : "",
         macAddress: connection.mac,
+        ...(ports.length > 0 ? { ports: storedPorts(ports) } : {}),
       },
       files,
     };
@@ -209,6 +244,8 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     if (!connection) return;
     connections.delete(record.id);
     connection.sandbox?.close();
+    // While the row is there, a crash leaves no reservation that nobody knows of.
+    if (connection.ports) await releasePorts(connection);
     store.removeEndpoints(record.id);
     if (connection.told) tell("disconnect", record, connection.network);
     const done = release(connection);

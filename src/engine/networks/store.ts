@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
+import type { PortState } from "../../core/container.ts";
 import type { Migration } from "../../sys/database.ts";
 
 export const networkMigrations: readonly Migration[] = [
@@ -16,6 +17,7 @@ export const networkMigrations: readonly Migration[] = [
       CREATE TABLE endpoints (container TEXT NOT NULL, network TEXT NOT NULL REFERENCES networks (id), endpoint TEXT NOT NULL, address TEXT, PRIMARY KEY (container, network)) STRICT;
     `,
   },
+  { id: "networks-2", sql: "ALTER TABLE endpoints ADD COLUMN ports TEXT" },
 ];
 
 export interface NetworkRow {
@@ -33,6 +35,8 @@ export interface EndpointRow {
   network: string;
   endpoint: string;
   address: string | undefined;
+  /** Published; empty: none. */
+  ports: readonly PortState[];
 }
 
 export interface NetworkStore {
@@ -48,8 +52,8 @@ export function createNetworkStore(database: DatabaseSync): NetworkStore {
   const byName = database.prepare("SELECT id, name, driver, created, subnet FROM networks WHERE name = ?");
   const insert = database.prepare("INSERT INTO networks (id, name, driver, created) VALUES (?, ?, ?, ?)");
   const subnet = database.prepare("UPDATE networks SET subnet = ? WHERE id = ?");
-  const all = database.prepare("SELECT container, network, endpoint, address FROM endpoints");
-  const add = database.prepare("INSERT OR REPLACE INTO endpoints (container, network, endpoint, address) VALUES (?, ?, ?, ?)");
+  const all = database.prepare("SELECT container, network, endpoint, address, ports FROM endpoints");
+  const add = database.prepare("INSERT OR REPLACE INTO endpoints (container, network, endpoint, address, ports) VALUES (?, ?, ?, ?, ?)");
   const remove = database.prepare("DELETE FROM endpoints WHERE container = ?");
   const find = (name: string): NetworkRow | undefined => {
     const row = byName.get(name) as Record<keyof NetworkRow, string | null> | undefined;
@@ -64,8 +68,8 @@ export function createNetworkStore(database: DatabaseSync): NetworkStore {
       return made;
     },
     setSubnet: (id, text) => void subnet.run(text, id),
-    endpoints: () => (all.all() as Record<keyof EndpointRow, string | null>[]).map((row) => ({ container: row.container!, network: row.network!, endpoint: row.endpoint!, address: row.address ?? undefined })),
-    addEndpoint: (row) => void add.run(row.container, row.network, row.endpoint, row.address ?? null),
+    endpoints: () => (all.all() as Record<keyof EndpointRow, string | null>[]).map((row) => ({ container: row.container!, network: row.network!, endpoint: row.endpoint!, address: row.address ?? undefined, ports: row.ports === null ? [] : (JSON.parse(row.ports) as PortState[]) })),
+    addEndpoint: (row) => void add.run(row.container, row.network, row.endpoint, row.address ?? null, row.ports.length === 0 ? null : JSON.stringify(row.ports)),
     removeEndpoints: (container) => void remove.run(container),
   };
 }

@@ -1,12 +1,14 @@
 /** Namespaces in memory, for tests of what uses NetworkKernel: links, addresses, routes and sysctls behave as Linux's do, and any change can be made to fail. */
 import { systemError } from "../../lib/errors.ts";
-import { formatPrefix } from "../../lib/ip.ts";
+import { formatIp, formatPrefix } from "../../lib/ip.ts";
 import type { NetworkKernel, OpenNamespace, SandboxPlan } from "./kernel.ts";
 import type { NftBaseChain, NftTransaction } from "./nftables.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { describe } from "./rtnetlink.ts";
 import type { LinkReference, RouteChange } from "./rtnetlink.ts";
 import { NetlinkFailure } from "./socket.ts";
+import { PortRefusal } from "../port-reservation.ts";
+import type { PortReservation, PortWish } from "../port-reservation.ts";
 
 const ERRNO = { EPERM: 1, ENOENT: 2, EEXIST: 17, ENODEV: 19, EOPNOTSUPP: 95 } as const;
 export type FakeErrno = keyof typeof ERRNO;
@@ -61,6 +63,8 @@ export class FakeKernel implements NetworkKernel {
   /** What was done, in order, as describe() words it. */
   readonly done: string[] = [];
   readonly transactions: NftTransaction[] = [];
+  /** Reserved ports, as "protocol address port"; those of other programs can be added. */
+  readonly ports = new Set<string>();
   /** Other programs' chains. */
   chains: NftBaseChain[] = [];
   /** Fails what it gives an errno for. */
@@ -123,6 +127,27 @@ export class FakeKernel implements NetworkKernel {
   }
   async readSysctls(names: readonly string[]): Promise<(string | undefined)[]> {
     return names.map((name) => this.state.sysctls.get(name));
+  }
+  async reservePorts(wishes: readonly PortWish[]): Promise<PortReservation> {
+    const taken: string[] = [];
+    const close = (): void => taken.splice(0).forEach((key) => this.ports.delete(key));
+    const ports = wishes.map((wish, index) => {
+      const port = this.#freePort(wish);
+      if (port === undefined) {
+        close();
+        throw new PortRefusal(index, "EADDRINUSE");
+      }
+      taken.push(portKey(wish, port));
+      this.ports.add(portKey(wish, port));
+      return port;
+    });
+    return { ports, fd: -1, close };
+  }
+  #freePort(wish: PortWish): number | undefined {
+    const { first, last, start } = wish;
+    const size = last - first + 1;
+    const isTaken = (port: number): boolean => [...this.ports].some((key) => sameSocket(key, portKey(wish, port)));
+    return Array.from({ length: size }, (_, step) => first + ((start - first + step) % size)).find((port) => !isTaken(port));
   }
   async nft(transaction: NftTransaction): Promise<void> {
     const errno = this.failure?.(transaction);
@@ -243,6 +268,14 @@ export class FakeKernel implements NetworkKernel {
     this.state.routes.push({ family: 4, index: change.index, table: 254, type: 1, ...(change.destination ? { destination: change.destination } : {}), ...(change.gateway ? { gateway: change.gateway } : {}) });
     return undefined;
   }
+}
+
+const portKey = ({ protocol, address }: PortWish, port: number): string => `${protocol} ${formatIp(address)} ${port}`;
+
+/** As sockets conflict: the wildcard address with every other. */
+function sameSocket(one: string, other: string): boolean {
+  const [[protocol, address, port], [protocol2, address2, port2]] = [one.split(" "), other.split(" ")];
+  return protocol === protocol2 && port === port2 && (address === address2 || address === "0.0.0.0" || address2 === "0.0.0.0");
 }
 
 function refusal(errno: FakeErrno, what: string, index: number): Error {

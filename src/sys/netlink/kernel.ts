@@ -11,6 +11,8 @@ import { NftSession } from "./nftables-session.ts";
 import { Netns } from "./netns.ts";
 import { NEW_NAMESPACE, runSteps } from "./steps.ts";
 import type { NetworkStep, Sysctl } from "./steps.ts";
+import { reservePorts } from "../port-reservation.ts";
+import type { PortReservation, PortWish } from "../port-reservation.ts";
 
 /** What is done in a sandbox and then in the namespace that the sandbox belongs to, in one go. */
 export interface SandboxPlan {
@@ -42,6 +44,8 @@ export interface NetworkKernel {
   routes(): Promise<Route[]>;
   writeSysctls(sysctls: readonly Sysctl[]): Promise<void>;
   readSysctls(names: readonly string[]): Promise<(string | undefined)[]>;
+  /** All or none; throws PortRefusal. */
+  reservePorts(wishes: readonly PortWish[]): Promise<PortReservation>;
   /** All or nothing. Always from the same socket, which owns the tables that ask for an owner. */
   nft(transaction: NftTransaction): Promise<void>;
   /** Of all tables. */
@@ -83,6 +87,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     routes: async () => present((await exchange(route, [dumpRequest("routes")])).map(decodeRoute)),
     writeSysctls: async (sysctls) => void (await runSteps([{ op: "sysctls", in: netns, sysctls }])),
     readSysctls: async (names) => (await runSteps([{ op: "sysctls", in: netns, sysctls: names.map((name) => ({ name, value: "" })) }])).sysctls,
+    reservePorts: (wishes) => reservePorts(netns, wishes),
     nft: (transaction) => session.commit(transaction),
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
     watchTable: (table, lost) => session.watch(table, lost),

@@ -16,7 +16,7 @@ export const NFNLGRP_NFTABLES = 7;
 export const NFT_MSG = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, GETCHAIN: 4, DELCHAIN: 5, NEWRULE: 6, DELRULE: 8, NEWSET: 9, DELSET: 11, NEWSETELEM: 12, DELSETELEM: 14 } as const;
 export const FAMILY = { inet: 1, ip: 2, bridge: 7 } as const;
 const TABLE_FLAG = { owner: 2, persist: 4 } as const;
-const SET_FLAG = { interval: 4, map: 8 } as const;
+const SET_FLAG = { interval: 4, map: 8, concatenation: 128 } as const;
 const ELEMENT_INTERVAL_END = 1;
 const DATA_TYPE_VERDICT = 0xffffff00;
 /** Of the inet family; the bridge family numbers its own the same way for these. */
@@ -36,7 +36,7 @@ export interface NftSet {
   key: NftType[];
   /** A map's value; absent for a set. */
   value?: NftType[] | "verdict";
-  /** Keys are ranges: elements have `end`. */
+  /** Keys are ranges: elements have `end`, and `last` where the key is a concatenation. */
   interval?: boolean;
 }
 
@@ -44,6 +44,8 @@ export interface NftElement {
   key: Uint8Array;
   /** The first key after the range; absent: to the end of the key space. */
   end?: Uint8Array;
+  /** The last key of the range, field by field. */
+  last?: Uint8Array;
   value?: Uint8Array | NftVerdict;
 }
 
@@ -199,12 +201,16 @@ const padded = (type: NftType): number => (NFT_TYPE[type].length + 3) & ~3;
 const typeId = (types: NftType[]): number => types.reduce((id, type) => (id << 6) | NFT_TYPE[type].id, 0);
 const lengthOf = (types: NftType[]): number => (types.length === 1 ? NFT_TYPE[types[0]!].length : types.reduce((sum, type) => sum + padded(type), 0));
 
+/** The kernel has to know the fields of ranges only. */
+const hasFields = (set: NftSet): boolean => set.interval === true && set.key.length > 1;
+
 function writeSet(writer: MessageWriter, set: NftSet, id: number): void {
   writer.attributeString(2, set.name);
-  writer.attributeU32be(3, (set.interval ? SET_FLAG.interval : 0) | (set.value ? SET_FLAG.map : 0));
+  writer.attributeU32be(3, (set.interval ? SET_FLAG.interval : 0) | (set.value ? SET_FLAG.map : 0) | (hasFields(set) ? SET_FLAG.concatenation : 0));
   writer.attributeU32be(4, typeId(set.key)).attributeU32be(5, lengthOf(set.key));
   if (set.value === "verdict") writer.attributeU32be(6, DATA_TYPE_VERDICT).attributeU32be(7, 0);
   else if (set.value) writer.attributeU32be(6, typeId(set.value)).attributeU32be(7, lengthOf(set.value));
+  if (hasFields(set)) writer.nested(9, () => writer.nested(2, () => set.key.forEach((type) => writer.nested(1, () => writer.attributeU32be(1, NFT_TYPE[type].length)))));
   writer.attributeU32be(10, id);
   if (set.key.length === 1) writer.attributeBytes(13, keyByteOrder(set.key[0]!));
 }
@@ -225,6 +231,7 @@ function writeElements(writer: MessageWriter, change: Change<"addElements" | "de
 function writeElement(writer: MessageWriter, element: NftElement, flags = 0): void {
   if (flags) writer.attributeU32be(3, flags);
   writer.nested(1, () => writer.attributeBytes(1, element.key));
+  if (element.last) writer.nested(10, () => writer.attributeBytes(1, element.last!));
   const value = element.value;
   if (value instanceof Uint8Array) writer.nested(2, () => writer.attributeBytes(1, value));
   else if (value) writer.nested(2, () => writeVerdict(writer, value));

@@ -1,9 +1,10 @@
 /** One row of a list, as JSON text in pieces: what changes with time alone is put between them at each request. */
 import type { EndpointSettings } from "../../../core/container-config.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
-import { commandOf, exposedWhileRunning } from "../inspect.ts";
+import { commandOf } from "../inspect.ts";
 import { shownMounts } from "./mounts.ts";
 import { networksOf, printNetworks } from "./networks.ts";
+import { portSummaries } from "./ports.ts";
 
 /** What a row has depends on the API version. */
 export interface RowShape {
@@ -27,7 +28,7 @@ export function rowOf(record: ContainerRecord, shape: RowShape, networkId: (name
   const health = { Status: record.health?.status ?? "none", FailingStreak: record.health?.failingStreak ?? 0 };
   return {
     beforeImage: `{"Id":"${record.id}","Names":[${json(`/${record.name}`)}],"Image":`,
-    beforeSizes: `,"ImageID":${json(record.imageId)}${manifest},"Command":${json(commandText(record))},"Created":${record.createdAt / 1_000_000_000n},"Ports":${json(ports(record))}`,
+    beforeSizes: `,"ImageID":${json(record.imageId)}${manifest},"Command":${json(commandText(record))},"Created":${record.createdAt / 1_000_000_000n},"Ports":${json(portSummaries(record))}`,
     beforeStatus: `,"Labels":${json(sorted(record.config.Labels ?? {}))},"State":"${record.state.status}","Status":`,
     afterStatus: `,"HostConfig":${json(hostConfig)}${shape.health ? `,"Health":${json(health)}` : ""},"NetworkSettings":{"Networks":${printNetworks(networks(record, networkId))}},"Mounts":${json(shownMounts(record.mounts))}}`,
   };
@@ -39,18 +40,6 @@ const sorted = (values: Record<string, string>): Record<string, string> => Objec
 export function commandText(record: ContainerRecord): string {
   const [path = "", ...args] = commandOf(record);
   return [path, ...args.map((arg) => (arg.includes(" ") ? `'${arg}'` : arg))].join(" ");
-}
-
-export interface PortSummary {
-  PrivatePort: number;
-  Type: string;
-}
-
-export function ports(record: ContainerRecord): PortSummary[] {
-  return exposedWhileRunning(record).map((port) => {
-    const [number = "", protocol = ""] = port.split("/");
-    return { PrivatePort: Number(number), Type: protocol };
-  });
 }
 
 /** Rows do not tell what only inspect does. */

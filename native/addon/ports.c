@@ -1,0 +1,195 @@
+/*
+ * Reserves ports of this host: sockets that are bound and never listen, so that no other program gets the ports. They are
+ * kept in flight in a unix socket: one descriptor holds all of them, and closing it gives all back.
+ */
+#define _GNU_SOURCE
+#include "addon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* SCM_MAX_FD of the kernel is 253. */
+enum { ENTRY_SIZE = 12, BATCH = 250 };
+
+/* One port between first and last: the first that is free, from start on and around. */
+struct entry {
+  uint8_t protocol;
+  uint16_t first, last, start;
+  uint8_t address[4];
+};
+
+struct job {
+  napi_async_work work;
+  napi_deferred deferred;
+  int32_t netns, bundle;
+  uint32_t count, done;
+  struct entry *entries;
+  /* The port, or the negative errno of the one that failed. */
+  int32_t *results;
+  int error;
+  const char *what;
+};
+
+static int bind_entry(const struct entry *entry, int32_t *port) {
+  struct sockaddr_in address = {.sin_family = AF_INET};
+  uint32_t size = (uint32_t)entry->last - entry->first + 1;
+  int fd = socket(AF_INET, (entry->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, entry->protocol);
+  if (fd < 0) return -errno;
+  memcpy(&address.sin_addr, entry->address, sizeof address.sin_addr);
+  int error = EADDRINUSE;
+  for (uint32_t i = 0; i < size && error == EADDRINUSE; i++) {
+    *port = (int32_t)(entry->first + (entry->start - entry->first + i) % size);
+    address.sin_port = htons((uint16_t)*port);
+    error = bind(fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
+  }
+  if (!error) return fd;
+  close(fd);
+  return -error;
+}
+
+/* Puts the descriptors in flight and closes them here. */
+static int send_batch(int socket, const int *fds, uint32_t count) {
+  union {
+    char bytes[CMSG_SPACE(sizeof(int) * BATCH)];
+    struct cmsghdr align;
+  } control = {0};
+  char byte = 0;
+  struct iovec data = {.iov_base = &byte, .iov_len = 1};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
+  if (!count) return 0;
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+  *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * count)};
+  memcpy(CMSG_DATA(rights), fds, sizeof(int) * count);
+  int error = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+  for (uint32_t i = 0; i < count; i++) close(fds[i]);
+  return error;
+}
+
+static void bind_all(struct job *job, int socket) {
+  int fds[BATCH];
+  uint32_t open = 0;
+  int failed = 0;
+  while (job->done < job->count && !failed) {
+    int fd = bind_entry(&job->entries[job->done], &job->results[job->done]);
+    if (fd < 0) job->results[job->done] = fd;
+    else fds[open++] = fd;
+    failed = fd < 0;
+    job->done++;
+    if (open < BATCH) continue;
+    if ((job->error = send_batch(socket, fds, open))) job->what = "sendmsg";
+    failed = failed || job->error;
+    open = 0;
+  }
+  int error = send_batch(socket, fds, open);
+  if (error && !job->error) job->error = error, job->what = "sendmsg";
+  if (!failed && !job->error) return;
+  close(job->bundle);
+  job->bundle = -1;
+}
+
+static void execute(napi_env env, void *data) {
+  (void)env;
+  struct job *job = data;
+  int pair[2], own = -1;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+    job->error = errno;
+    job->what = "socketpair";
+    return;
+  }
+  job->bundle = pair[1];
+  if (job->netns >= 0 && ((own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) < 0 || setns(job->netns, CLONE_NEWNET))) {
+    job->error = errno;
+    job->what = "setns";
+  } else {
+    bind_all(job, pair[0]);
+  }
+  close(pair[0]);
+  if (job->error && job->bundle >= 0) close(job->bundle);
+  if (own < 0) return;
+  /* A pool thread left in a foreign namespace would make every later user of the pool act there. */
+  if (setns(own, CLONE_NEWNET)) {
+    fprintf(stderr, "gantry: cannot return to the network namespace: %s\n", strerror(errno));
+    abort();
+  }
+  close(own);
+}
+
+static void free_job(struct job *job) {
+  free(job->entries);
+  free(job->results);
+  free(job);
+}
+
+/* The answer: int32 descriptor or -1, then an int32 for each entry that was tried. */
+static void complete(napi_env env, napi_status status, void *data) {
+  struct job *job = data;
+  napi_value value;
+  void *bytes;
+  if (status != napi_ok) job->error = ECANCELED, job->what = "reservePorts";
+  if (!job->error && napi_create_buffer(env, 4 + 4 * (size_t)job->done, &bytes, &value) != napi_ok) {
+    job->error = ENOMEM;
+    job->what = "reservePorts";
+    if (job->bundle >= 0) close(job->bundle);
+  }
+  if (job->error) {
+    napi_reject_deferred(env, job->deferred, addon_errno_error(env, job->error, job->what));
+  } else {
+    memcpy(bytes, &job->bundle, 4);
+    memcpy((char *)bytes + 4, job->results, 4 * (size_t)job->done);
+    napi_resolve_deferred(env, job->deferred, value);
+  }
+  napi_delete_async_work(env, job->work);
+  free_job(job);
+}
+
+static void read_entries(struct job *job, const uint8_t *data) {
+  for (uint32_t i = 0; i < job->count; i++, data += ENTRY_SIZE) {
+    struct entry *entry = &job->entries[i];
+    entry->protocol = data[0];
+    memcpy(&entry->first, data + 2, 2);
+    memcpy(&entry->last, data + 4, 2);
+    memcpy(&entry->start, data + 6, 2);
+    memcpy(entry->address, data + 8, 4);
+  }
+}
+
+/* reservePorts(netnsFd | -1, entries): Promise<Buffer>. An entry: u8 protocol, u8 0, u16 first, u16 last, u16 start, u8 address[4]; first <= start <= last. */
+static napi_value reserve_ports(napi_env env, napi_callback_info info) {
+  size_t count = 2, length;
+  napi_value args[2], promise, resource;
+  void *data;
+  bool is_buffer;
+  struct job *job = calloc(1, sizeof *job);
+  if (!job) return addon_throw_errno(env, ENOMEM, "reservePorts");
+  job->bundle = -1;
+  if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok || count < 2 || napi_get_value_int32(env, args[0], &job->netns) != napi_ok ||
+      napi_is_buffer(env, args[1], &is_buffer) != napi_ok || !is_buffer || napi_get_buffer_info(env, args[1], &data, &length) != napi_ok || length % ENTRY_SIZE) {
+    free_job(job);
+    return addon_throw_errno(env, EINVAL, "reservePorts");
+  }
+  job->count = (uint32_t)(length / ENTRY_SIZE);
+  job->entries = calloc(job->count + 1, sizeof *job->entries);
+  job->results = calloc(job->count + 1, sizeof *job->results);
+  if (!job->entries || !job->results) {
+    free_job(job);
+    return addon_throw_errno(env, ENOMEM, "reservePorts");
+  }
+  read_entries(job, data);
+  napi_create_string_utf8(env, "reservePorts", NAPI_AUTO_LENGTH, &resource);
+  if (napi_create_promise(env, &job->deferred, &promise) != napi_ok || napi_create_async_work(env, NULL, resource, execute, complete, job, &job->work) != napi_ok ||
+      napi_queue_async_work(env, job->work) != napi_ok) {
+    free_job(job);
+    return addon_throw_errno(env, EIO, "reservePorts");
+  }
+  return promise;
+}
+
+int register_ports(napi_env env, napi_value exports) { return addon_function(env, exports, "reservePorts", reserve_ports); }

@@ -1,0 +1,48 @@
+/**
+ * Published ports: an optional ability of a network driver.
+ *
+ *   reservePorts ──▶ (the engine records them) ──▶ join with `ports` ──▶ releasePorts ──▶ leave
+ *
+ * Reserved ports are this endpoint's: conflicts are found before anything else is changed. They answer once the endpoint
+ * has joined, and outlive the daemon; `restorePorts` comes after its restart, before the networks are made, so that nothing is interrupted.
+ */
+import type { IpAddress, IpPrefix } from "../lib/ip.ts";
+import type { EndpointReference, NetworkDriver } from "./network.ts";
+
+export const PORT_PROTOCOLS = ["tcp", "udp", "sctp"] as const;
+export type PortProtocol = (typeof PORT_PROTOCOLS)[number];
+
+/** A port of the endpoint that shall be reached at a port of this host. */
+export interface PortRequest {
+  protocol: PortProtocol;
+  /** The endpoint's. */
+  port: number;
+  /** Absent: as the network says, else every address. */
+  hostAddress?: IpAddress;
+  /** Any one of these; absent: any that is free, as the kernel's range of local ports says. */
+  hostPorts?: { first: number; last: number };
+}
+
+export interface PublishedPort {
+  protocol: PortProtocol;
+  port: number;
+  /** 0.0.0.0: every address of its family. */
+  hostAddress: IpAddress;
+  hostPort: number;
+}
+
+export interface PublishedEndpoint extends EndpointReference {
+  addresses: IpPrefix[];
+  ports: readonly PublishedPort[];
+}
+
+export interface PublishesPorts {
+  /** All or none, in the order of the requests. What is taken already: "system", in Docker's words. */
+  reservePorts(endpoint: EndpointReference, requests: readonly PortRequest[]): Promise<PublishedPort[]>;
+  /** They do not answer any more and are free when this resolves. Idempotent. */
+  releasePorts(endpoint: EndpointReference): Promise<void>;
+  /** Takes up what an earlier life of the daemon published. */
+  restorePorts(endpoints: readonly PublishedEndpoint[]): Promise<void>;
+}
+
+export const publishesPorts = (driver: NetworkDriver): driver is NetworkDriver & PublishesPorts => "reservePorts" in driver;

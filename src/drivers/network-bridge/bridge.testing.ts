@@ -1,0 +1,90 @@
+/** The driver in namespaces of a test's own: `host` plays the machine, others its containers and a neighbour. */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import type { PortRequest } from "../../core/network-ports.ts";
+import type { JoinRequest, NetworkSpec, SandboxNamespace } from "../../core/network.ts";
+import { parseIp, parsePrefix } from "../../lib/ip.ts";
+import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { NetworkKernel, OpenNamespace } from "../../sys/netlink/kernel.ts";
+import { createSandboxNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
+import { createBridgeDriver } from "./driver.ts";
+import type { BridgeDriver, BridgeDriverOptions } from "./driver.ts";
+
+export interface Machine extends AsyncDisposable {
+  host: OpenNamespace;
+  kernel: NetworkKernel;
+  driver: BridgeDriver;
+  warnings: string[];
+}
+
+export const options = (kernel: NetworkKernel, warnings: string[]): BridgeDriverOptions => ({
+  kernel,
+  tag: "7e57",
+  table: "gantry-test0",
+  ipForward: true,
+  poolSize: 0,
+  warn: (message) => warnings.push(message),
+});
+
+export async function machine(overrides: Partial<BridgeDriverOptions> = {}): Promise<Machine> {
+  const host = await createSandboxNamespace();
+  const kernel = openNetworkKernel(host.fd);
+  const warnings: string[] = [];
+  const driver = createBridgeDriver({ ...options(kernel, warnings), ...overrides });
+  return {
+    host,
+    kernel,
+    driver,
+    warnings,
+    [Symbol.asyncDispose]: async () => {
+      await driver.close();
+      kernel.close();
+      host.close();
+    },
+  };
+}
+
+export const network = (bridge: string, subnet: number): NetworkSpec => ({
+  id: String(subnet).repeat(64).slice(0, 64),
+  name: bridge,
+  options: { "com.docker.network.bridge.name": bridge },
+  internal: false,
+  subnets: [{ subnet: parsePrefix(`10.${subnet}.0.0/24`)!, gateway: parseIp(`10.${subnet}.0.1`)! }],
+});
+
+export async function container(driver: BridgeDriver, spec: NetworkSpec, address: string, wanted: readonly PortRequest[] = []): Promise<{ sandbox: SandboxNamespace; request: JoinRequest }> {
+  const sandbox = await createSandboxNamespace();
+  const request: JoinRequest = { networkId: spec.id, endpointId: randomBytes(32).toString("hex"), sandbox, interfaceName: "eth0", addresses: [parsePrefix(`${address}/24`)!], gateways: spec.subnets.map(({ gateway }) => gateway!) };
+  if (wanted.length > 0) request.ports = await driver.reservePorts(request, wanted);
+  await driver.join(request);
+  return { sandbox, request };
+}
+
+/** A machine next door, on a veth with 192.0.2.1 (host) and 192.0.2.2. */
+export async function outside(host: OpenNamespace): Promise<OpenNamespace> {
+  const other = await createSandboxNamespace();
+  const kernel = openNetworkKernel(host.fd);
+  await kernel.apply([{ op: "addVeth", name: "uplink", mtu: 1500, peer: { netns: other.fd, name: "eth0" } }, { op: "setLink", link: { name: "uplink" }, up: true }]);
+  await kernel.apply([{ op: "addAddress", index: (await kernel.link("uplink"))!.index, address: parsePrefix("192.0.2.1/24")! }]);
+  await openNetworkKernel(other.fd).apply([{ op: "setLink", link: { index: 2 }, up: true }, { op: "addAddress", index: 2, address: parsePrefix("192.0.2.2/24")! }]);
+  return other;
+}
+
+/** Answers each TCP connection and each datagram to port 8000 with the client's address. */
+export async function echoServer(netns: { readonly fd: number }): Promise<Disposable> {
+  const program = `require("net").createServer((c) => { c.end(c.remoteAddress); c.on("error", () => {}); }).listen(8000, "0.0.0.0", () => console.log("up"));
+    const udp = require("dgram").createSocket("udp4", (_, from) => udp.send(from.address, from.port, from.address)).bind(8000)`;
+  const child = spawn("nsenter", [`--net=/proc/${process.pid}/fd/${netns.fd}`, process.execPath, "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  return { [Symbol.dispose]: () => void child.kill("SIGKILL") };
+}
+
+export function askServer(netns: { readonly fd: number }, address: string, port = 8000): string {
+  const program = `const c = require("net").connect({ host: "${address}", port: ${port}, timeout: 1000 }); c.on("data", (d) => process.stdout.write(d)); c.on("timeout", () => { process.stdout.write("timeout"); c.destroy(); }); c.on("error", (e) => process.stdout.write(e.code))`;
+  return runInNamespace(netns, `${process.execPath} -e '${program}'`).stdout;
+}
+
+export function askDatagrams(netns: { readonly fd: number }, address: string, port: number): string {
+  const program = `const s = require("dgram").createSocket("udp4", (d) => { process.stdout.write(d); s.close(); }); s.on("error", (e) => { process.stdout.write(e.code); s.close(); }); s.connect(${port}, "${address}", () => s.send("?")); setTimeout(() => { process.stdout.write("timeout"); process.exit(); }, 1000).unref(); setTimeout(() => {}, 1100).unref();`;
+  return runInNamespace(netns, `${process.execPath} -e '${program}'`).stdout;
+}

@@ -1,0 +1,137 @@
+/** Published ports against the kernel: who reaches them, as whom, and what keeps them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PortRequest } from "../../core/network-ports.ts";
+import { parseIp } from "../../lib/ip.ts";
+import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
+import { cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
+import { askDatagrams, askServer, container, echoServer, machine, network, options, outside } from "./bridge.testing.ts";
+import { createBridgeDriver } from "./driver.ts";
+import type { DescriptorKeeper } from "./ports.ts";
+
+const real = (name: string, run: () => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
+const tcp = (hostPort: number, address?: string): PortRequest => ({ protocol: "tcp", port: 8000, hostPorts: { first: hostPort, last: hostPort }, ...(address === undefined ? {} : { hostAddress: parseIp(address)! }) });
+const udp = (hostPort: number): PortRequest => ({ ...tcp(hostPort), protocol: "udp" });
+const red = network("red0", 81);
+const blue = network("blue0", 82);
+
+for (const filtered of ["0", "1"]) {
+  real(`bridge-nf-call-iptables=${filtered}: who reaches a published port, and as whom`, async () => {
+    await using bench = await machine();
+    const { host, driver } = bench;
+    runInNamespace(host, `sysctl -qw net.bridge.bridge-nf-call-iptables=${filtered}`);
+    using next = await outside(host);
+    await driver.createNetwork(red);
+    await driver.createNetwork(blue);
+    const server = await container(driver, red, "10.81.0.2", [tcp(9000), udp(9000), tcp(9001, "192.0.2.1"), tcp(9002, "127.0.0.1")]);
+    const sibling = await container(driver, red, "10.81.0.3");
+    const foreign = await container(driver, blue, "10.82.0.2");
+    using _server = await echoServer(server.sandbox);
+    assert.equal(askServer(next, "192.0.2.1", 9000), "192.0.2.2", "from outside, with its own address");
+    assert.equal(askDatagrams(next, "192.0.2.1", 9000), "192.0.2.2", "datagrams from outside");
+    assert.equal(askServer(host, "192.0.2.1", 9000), "192.0.2.1", "the host by its own address");
+    assert.equal(askServer(host, "127.0.0.1", 9000), "10.81.0.1", "the host by its loopback");
+    assert.equal(askDatagrams(host, "127.0.0.1", 9000), "10.81.0.1", "datagrams from the host's loopback");
+    assert.equal(askServer(foreign.sandbox, "192.0.2.1", 9000), "10.82.0.2", "another network's container, with its own address");
+    assert.equal(askServer(sibling.sandbox, "10.81.0.1", 9000), "10.81.0.1", "a container of the same network");
+    assert.equal(askServer(server.sandbox, "10.81.0.1", 9000), "10.81.0.1", "the container itself");
+    assert.equal(askServer(next, "192.0.2.1", 9001), "192.0.2.2", "at one address");
+    assert.match(askServer(host, "127.0.0.1", 9001), /ECONNREFUSED/, "and not at others");
+    assert.equal(askServer(host, "127.0.0.1", 9002), "10.81.0.1");
+    assert.match(askServer(next, "192.0.2.1", 9002), /ECONNREFUSED/, "what is at the loopback is for the host");
+    inNamespace(next, "ip route add 127.0.0.53/32 via 192.0.2.1 2>/dev/null || true");
+    assert.match(askServer(sibling.sandbox, "10.81.0.1", 9002), /ECONNREFUSED/);
+    await driver.releasePorts(server.request);
+    assert.match(askServer(next, "192.0.2.1", 9000), /ECONNREFUSED/);
+    [server, sibling, foreign].forEach(({ sandbox }) => sandbox.close());
+  });
+}
+
+real("icc=false: siblings reach a published port and nothing else", async () => {
+  await using bench = await machine();
+  const { host, driver } = bench;
+  runInNamespace(host, "sysctl -qw net.bridge.bridge-nf-call-iptables=0");
+  await driver.createNetwork({ ...red, options: { ...red.options, "com.docker.network.bridge.enable_icc": "false" } });
+  const server = await container(driver, red, "10.81.0.2", [tcp(9000)]);
+  const sibling = await container(driver, red, "10.81.0.3");
+  using _server = await echoServer(server.sandbox);
+  assert.equal(askServer(sibling.sandbox, "10.81.0.1", 9000), "10.81.0.1");
+  assert.match(askServer(sibling.sandbox, "10.81.0.2"), /timeout|EHOSTUNREACH/);
+  [server, sibling].forEach(({ sandbox }) => sandbox.close());
+});
+
+real("other programs cannot take a published port, and what they have is refused", async () => {
+  await using bench = await machine();
+  const { host, driver } = bench;
+  await driver.createNetwork(red);
+  const server = await container(driver, red, "10.81.0.2", [tcp(9000)]);
+  const listen = (port: number): string => runInNamespace(host, `${process.execPath} -e 'const s = require("net").createServer().listen(${port}, "0.0.0.0", () => { console.log("listens"); s.close(); }); s.on("error", (e) => console.log(e.code))'`).stdout.trim();
+  assert.equal(listen(9000), "EADDRINUSE");
+  assert.equal(listen(9001), "listens");
+  using _other = await echoServer(host);
+  const endpoint = { networkId: red.id, endpointId: "77".repeat(32) };
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(8000)]), { message: "failed to bind host port 0.0.0.0:8000/tcp: address already in use" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005, "203.0.113.9")]), { message: "failed to bind host port 203.0.113.9:9005/tcp: cannot assign requested address" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005), tcp(9000, "127.0.0.1")]), { message: "Bind for 127.0.0.1:9000 failed: port is already allocated" });
+  assert.equal(listen(9005), "listens", "nothing stays reserved after a refusal");
+  await driver.releasePorts(server.request);
+  assert.equal(listen(9000), "listens");
+  server.sandbox.close();
+});
+
+real("they are there again after a flush, a deleted bridge and a restart, and reserved meanwhile", async () => {
+  await using bench = await machine({ tableOwner: false });
+  const { host, kernel } = bench;
+  using next = await outside(host);
+  const kept = new Map<string, number>();
+  // It lost them, as a launcher that died has: then they are bound again.
+  const keeper: DescriptorKeeper = { put: async (name, fd) => void kept.set(name, fd), get: async () => undefined, drop: async (name) => void kept.delete(name) };
+  const first = createBridgeDriver({ ...options(kernel, []), keeper, tableOwner: false });
+  await first.createNetwork(red);
+  const server = await container(first, red, "10.81.0.2", [tcp(9000), { protocol: "tcp", port: 8000 }]);
+  using _server = await echoServer(server.sandbox);
+  const reached = async (): Promise<void> => {
+    const begun = performance.now();
+    while (askServer(next, "192.0.2.1", 9000) !== "192.0.2.2" || askServer(host, "127.0.0.1", 9000) !== "10.81.0.1") {
+      assert.ok(performance.now() - begun < 5000, "not reached again");
+      await sleep(20);
+    }
+  };
+  inNamespace(host, "nft flush ruleset");
+  await reached();
+  inNamespace(host, "ip link delete red0");
+  await reached();
+  await first.close();
+  assert.equal(kept.size, 1);
+  const other = openNetworkKernel(host.fd);
+  const second = createBridgeDriver({ ...options(other, []), keeper, tableOwner: false });
+  const endpoint = { networkId: red.id, endpointId: server.request.endpointId };
+  await second.restorePorts([{ ...endpoint, addresses: server.request.addresses, ports: server.request.ports! }]);
+  await second.createNetwork(red);
+  await second.recover([endpoint]);
+  await reached();
+  await assert.rejects(second.reservePorts({ ...endpoint, endpointId: "78".repeat(32) }, [tcp(9000)]), /port is already allocated/);
+  await second.releasePorts(endpoint);
+  assert.equal(kept.size, 0);
+  await second.releasePorts(endpoint);
+  assert.match(askServer(next, "192.0.2.1", 9000), /ECONNREFUSED/);
+  await second.close();
+  other.close();
+  server.sandbox.close();
+});
+
+real("many ports are one transaction, whatever is published already", async () => {
+  await using bench = await machine();
+  await bench.driver.createNetwork(red);
+  const measure = async (address: string, count: number, first: number): Promise<string> => {
+    const begun = performance.now();
+    const { sandbox, request } = await container(bench.driver, red, address, Array.from({ length: count }, (_, index) => tcp(first + index)));
+    const ended = performance.now();
+    assert.equal(request.ports?.length ?? 0, count);
+    sandbox.close();
+    return `${count} ports: ${(ended - begun).toFixed(1)} ms`;
+  };
+  const figures = [await measure("10.81.0.2", 0, 0), await measure("10.81.0.3", 1, 2000), await measure("10.81.0.4", 2000, 3000), await measure("10.81.0.5", 100, 6000), await measure("10.81.0.6", 1, 7000), await measure("10.81.0.7", 5000, 10_000)];
+  console.log(`a sandbox, its interface and ${figures.join(", ")}`);
+});

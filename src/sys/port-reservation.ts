@@ -1,0 +1,79 @@
+/** Ports of a host, taken by sockets that are bound and never listen: other programs get EADDRINUSE. One descriptor holds all of a reservation. */
+import { closeSync } from "node:fs";
+import { getSystemErrorName } from "node:util";
+import { systemError } from "../lib/errors.ts";
+import { ipToBytes } from "../lib/ip.ts";
+import type { IpAddress } from "../lib/ip.ts";
+import { addon } from "./addon.ts";
+
+const native = addon as { reservePorts(netns: number, entries: Buffer): Promise<Buffer> };
+
+/** One free port between first and last, looked for from `start` on and around. */
+export interface PortWish {
+  /** The IP protocol's number. */
+  protocol: number;
+  /** IPv4; 0.0.0.0 is every address. */
+  address: IpAddress;
+  first: number;
+  last: number;
+  start: number;
+}
+
+export interface PortReservation {
+  /** In the order of the wishes. */
+  ports: number[];
+  /** Gives them back when the last copy of it is closed. */
+  fd: number;
+  close(): void;
+}
+
+/** Which wish could not be fulfilled, and why. */
+export class PortRefusal extends Error {
+  readonly index: number;
+  /** Such as "EADDRINUSE". */
+  readonly code: string;
+  constructor(index: number, code: string) {
+    super(code);
+    this.index = index;
+    this.code = code;
+  }
+}
+
+const ENTRY_BYTES = 12;
+
+/** All or none; throws PortRefusal. `netns` is a namespace's fd, -1 the process's own. */
+export async function reservePorts(netns: number, wishes: readonly PortWish[]): Promise<PortReservation> {
+  let answer: Buffer;
+  try {
+    answer = await native.reservePorts(netns, encode(wishes));
+  } catch (cause) {
+    throw systemError(`cannot reserve ports: ${(cause as Error).message}`, cause);
+  }
+  const fd = answer.readInt32LE(0);
+  const ports = Array.from({ length: answer.length / 4 - 1 }, (_, index) => answer.readInt32LE(4 + 4 * index));
+  if (fd < 0) throw new PortRefusal(ports.length - 1, getSystemErrorName(ports.at(-1)!));
+  return heldBy(fd, ports);
+}
+
+/** A reservation whose descriptor was kept elsewhere. */
+export function heldBy(fd: number, ports: number[]): PortReservation {
+  let open = true;
+  const close = (): void => {
+    if (open) closeSync(fd);
+    open = false;
+  };
+  return { ports, fd, close };
+}
+
+function encode(wishes: readonly PortWish[]): Buffer {
+  const entries = Buffer.alloc(ENTRY_BYTES * wishes.length);
+  wishes.forEach(({ protocol, address, first, last, start }, index) => {
+    const at = ENTRY_BYTES * index;
+    entries.writeUInt8(protocol, at);
+    entries.writeUInt16LE(first, at + 2);
+    entries.writeUInt16LE(last, at + 4);
+    entries.writeUInt16LE(start, at + 6);
+    entries.set(ipToBytes(address), at + 8);
+  });
+  return entries;
+}
