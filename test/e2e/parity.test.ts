@@ -21,7 +21,7 @@ interface Step {
 }
 
 const tool = join(project, "..", "shared", "tools", "parity");
-const apiTopics = ["system", "swarm-inactive", "containers-io", "containers-lifecycle", "containers-create", "containers-create-invalid"];
+const apiTopics = ["system", "swarm-inactive", "volumes", "containers-io", "containers-lifecycle", "containers-create", "containers-create-invalid"];
 const cliTopics = ["cli-run", "cli-misc"];
 const expected = new Map<string, string>();
 for (const { reason, steps } of JSON.parse(readFileSync(join(import.meta.dirname, "..", "parity-expected.json"), "utf8")) as { reason: string; steps: string[] }[]) for (const step of steps) expected.set(step, reason);
