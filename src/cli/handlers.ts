@@ -127,4 +127,5 @@ export const HANDLERS: Record<string, LoadCommand> = {
   "volume ls": () => import("./commands/volume/ls.ts"),
   "volume prune": () => import("./commands/volume/prune.ts"),
   "volume rm": () => import("./commands/volume/rm.ts"),
+  "volume update": () => import("./commands/volume/update.ts"),
 };

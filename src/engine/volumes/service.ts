@@ -174,6 +174,11 @@ export class VolumeService {
     if (row) this.#driverOf(row).restore(specOf(row), reference);
   }
 
+  /** Where its data is when it is mounted, also of a volume that is to be made. */
+  pathOf(name: string): string {
+    return this.#driver(this.#store.get(name)?.driver ?? DEFAULT_DRIVER).path(name);
+  }
+
   async sizeOf(name: string): Promise<number> {
     const row = this.#existing(name);
     return await this.#driverOf(row).usage(name);

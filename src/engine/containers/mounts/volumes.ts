@@ -1,4 +1,5 @@
 /** The volumes among a container's mount points: taken at its creation, mounted while it runs, given back at its removal. */
+import { join } from "node:path";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
 import type { RootfsView } from "../../../core/rootfs.ts";
 import { codeOf, GantryError, messageOf, notFound, systemError } from "../../../lib/errors.ts";
@@ -85,6 +86,12 @@ function partOf(subpaths: ContainersContext["subpaths"], id: string, { folder, s
     if (code === "ENOENT" || code === "ENOTDIR") throw notFound(`cannot access path ${folder}/${subpath}: no such file or directory`, error);
     throw systemError(`cannot access path ${folder}/${subpath}: ${messageOf(error)}`, error);
   }
+}
+
+/** Where they would be, by destination, of a container that may not be made. */
+export function plannedVolumes({ volumes }: ContainersContext, record: ContainerRecord): Map<string, string> {
+  const points = record.mounts.filter(({ type }) => type === "volume");
+  return new Map(points.map(({ destination, name = "new-volume", volume }) => [destination, join(volumes.pathOf(name), volume?.subpath ?? "")]));
 }
 
 /** Gives back what mountVolumes took. Idempotent. */

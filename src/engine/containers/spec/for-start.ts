@@ -5,7 +5,7 @@ import type { OciSpec } from "../../../lib/oci-spec.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerOf } from "../modes.ts";
 import { makeBindSources } from "../mounts/sources.ts";
-import { mountVolumes, unmountVolumes } from "../mounts/volumes.ts";
+import { mountVolumes, plannedVolumes, unmountVolumes } from "../mounts/volumes.ts";
 import { refuseAtStart } from "../unsupported.ts";
 import { countsAsRunning } from "../view/state.ts";
 import { buildSpec } from "./build.ts";
@@ -25,7 +25,7 @@ export function specForPlan(context: ContainersContext, record: ContainerRecord,
   refuseAtStart(record, context.kernel);
   const { IpcMode: mode } = record.hostConfig;
   const sharedMemory = mode === "shareable" ? undefined : sharedMemoryFor(context, record);
-  const volumes = new Map(volumesToBe(record));
+  const volumes = plannedVolumes(context, record);
   return buildSpec({ record, sandbox, volumes, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
 }
 
@@ -35,8 +35,6 @@ export async function releaseSpec(context: ContainersContext, record: ContainerR
   await unmountVolumes(context, record);
 }
 
-/** Volumes that may not be made yet, in words. */
-const volumesToBe = ({ mounts }: ContainerRecord): [string, string][] => mounts.filter(({ type }) => type === "volume").map(({ destination, name }) => [destination, name === undefined ? "a new volume" : `volume ${name}`]);
 
 /** What to bind over /dev/shm: of the host, of the container whose IPC namespace it joins, or a new one for others to join. That a container to join does not run is told with its namespace. */
 function sharedMemoryFor({ store, sharedMemory }: ContainersContext, { id, hostConfig, mounts }: ContainerRecord): string | undefined {
