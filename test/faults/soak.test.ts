@@ -1,0 +1,88 @@
+/**
+ * Random calls of several clients while gantryd, the launcher and shims are killed, beside a model of what each container
+ * may be. GANTRY_SOAK_SECONDS makes it longer, GANTRY_SOAK_SEED repeats its choices, GANTRY_SOAK_TRAIL keeps what was done.
+ */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { withEngine, type Engine } from "../harness/engine.ts";
+import { killAtRandom } from "./soak/chaos.ts";
+import { Client, watchEvents } from "./soak/clients.ts";
+import { after, byItself, Container } from "./soak/model.ts";
+import { difference, holdings } from "./soak/remains.ts";
+import { World } from "./soak/world.ts";
+
+const seconds = Number(process.env["GANTRY_SOAK_SECONDS"] ?? 20);
+const seed = Number(process.env["GANTRY_SOAK_SEED"] ?? 1);
+const clients = 5;
+
+test("the model: answers narrow what is possible, lost ones widen it", () => {
+  const container = new Container({ short: false, always: false, autoRemove: false });
+  const call = (...[action, outcome, seen]: [Parameters<Container["begin"]>[0], Parameters<Container["end"]>[2], Parameters<Container["end"]>[3]?]): string | undefined => container.end(container.begin(action), action, outcome, seen);
+  assert.equal(call("create", "done"), undefined);
+  assert.equal(call("start", "lost"), undefined);
+  assert.deepEqual([...container.possible].sort(), ["created", "exited", "running"]);
+  assert.equal(call("look", "done", "running"), undefined);
+  assert.equal(call("pause", "done"), undefined);
+  assert.match(call("look", "done", "running") ?? "", /possible were paused/);
+  assert.deepEqual(after("running", "stop", "refused"), []);
+  assert.deepEqual(byItself("paused", container.traits), []);
+});
+
+test(`${clients} clients for ${seconds} s while daemon, launcher and shims are killed, seed ${seed}`, () =>
+  withEngine(async (engine) => {
+    const before = await idle(engine);
+    const world = new World(engine);
+    const end = Date.now() + seconds * 1000;
+    const over = (): boolean => Date.now() > end;
+    let done = false;
+    const events = watchEvents(world, () => done);
+    const work = Array.from({ length: clients }, (_, index) => new Client(world, seed * 1000 + index, `c${index}`).work(over));
+    try {
+      await Promise.all([...work, killAtRandom(world, seed * 1000 + 999, over)]);
+      await agree(world);
+      await waitsAnswered(world);
+      world.events?.destroy();
+      done = true;
+      await events;
+      engine.api.close();
+      for (const line of await difference(engine, before)) world.disagree(line);
+    } finally {
+      done = true;
+      world.events?.destroy();
+      const trail = process.env["GANTRY_SOAK_TRAIL"];
+      if (trail !== undefined) writeFileSync(trail, `${world.trail.join("\n")}\n${engine.log()}`);
+    }
+    console.log(`seed ${seed}: ${[...world.counts].sort().map(([what, count]) => `${what} ${count}`).join(", ")}`);
+    assert.deepEqual(world.disagreements, []);
+  }));
+
+/** What a daemon holds that has run containers, and was killed, before. */
+async function idle(engine: Engine): Promise<ReturnType<typeof holdings>> {
+  const { Id } = await engine.api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["true"] } });
+  await engine.api.json("POST", `/containers/${Id}/start`);
+  await engine.api.json("DELETE", `/containers/${Id}?force=1`);
+  await engine.kill();
+  await engine.start();
+  await delay(1000);
+  engine.api.close();
+  return holdings(engine);
+}
+
+/** Looks at every container, and removes it. */
+async function agree(world: World): Promise<void> {
+  for (const subject of world.subjects) {
+    await world.act(subject, "look", "GET", `/containers/${subject.ref}/json`);
+    await world.act(subject, "force-remove", "DELETE", `/containers/${subject.ref}?force=1`);
+    await world.act(subject, "look", "GET", `/containers/${subject.ref}/json`);
+  }
+  for (const { Id, Names } of await world.engine.api.json("GET", "/containers/json?all=1")) world.disagree(`left: container ${Names} ${Id}`);
+}
+
+async function waitsAnswered(world: World): Promise<void> {
+  for (const { what, over } of world.waits) {
+    const answered = await Promise.race([over.then(() => true), delay(2000, false)]);
+    if (!answered) world.disagree(`${what}: not answered`);
+  }
+}

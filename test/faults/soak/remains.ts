@@ -1,0 +1,95 @@
+/** What an idle daemon without containers holds: the same before and after. */
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Engine } from "../../harness/engine.ts";
+
+export interface Holdings {
+  /** One line for each thing. */
+  things: string[];
+  fds: number;
+  kilobytes: number;
+}
+
+export function holdings(engine: Engine): Holdings {
+  const pid = hostPid(engine);
+  const fds = readdirSync(`/proc/${pid}/fd`);
+  const links = engine.machine.inventory();
+  return {
+    things: [
+      ...links.filter((line) => !/^(link|process) /.test(line)),
+      `${links.filter((line) => line.startsWith("link ")).length} links`,
+      ...links.filter((line) => line.startsWith("process ")).map((line) => line.replace(/ \/.*/, " …")),
+      ...list(engine.execRoot).map((name) => `exec root: ${name}`),
+      ...["containers", "layers", "layers/overlay2"].flatMap((folder) => list(join(engine.dataRoot, folder)).map((name) => `${folder}: ${name}`)),
+      ...engine.machine.run("nft", "list", "ruleset").split("\n").map((line) => `nft: ${line.trim().replace(/packets \d+ bytes \d+/, "")}`),
+      ...rows(engine),
+    ].sort(),
+    fds: fds.length,
+    kilobytes: Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]),
+  };
+}
+
+/** What there is now and was not before, or the other way round; waits for work behind answers. */
+export async function difference(engine: Engine, before: Holdings): Promise<string[]> {
+  for (const end = Date.now() + 8000; ; await delay(100)) {
+    const now = holdings(engine);
+    const different = [...without(now.things, before.things).map((thing) => `left: ${thing}`), ...without(before.things, now.things).map((thing) => `missing: ${thing}`)];
+    if (now.fds > before.fds + 6) different.push(`descriptors: ${now.fds} instead of ${before.fds}: ${describeFds(engine)}`);
+    if (now.kilobytes > before.kilobytes + 50_000) different.push(`memory: ${now.kilobytes} kB instead of ${before.kilobytes} kB`);
+    if (different.length === 0 || Date.now() > end) return different;
+  }
+}
+
+/** Of a list with repetitions. */
+function without(list: readonly string[], other: readonly string[]): string[] {
+  const rest = [...other];
+  return list.filter((each) => {
+    const at = rest.indexOf(each);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
+}
+
+function list(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function rows(engine: Engine): string[] {
+  const database = new DatabaseSync(join(engine.dataRoot, "state.db"), { readOnly: true });
+  try {
+    const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all().map((row) => String(row["name"]));
+    return tables.map((table) => `rows of ${table}: ${String(database.prepare(`SELECT count(*) AS n FROM "${table}"`).get()?.["n"])}`);
+  } finally {
+    database.close();
+  }
+}
+
+function describeFds(engine: Engine): string {
+  const pid = hostPid(engine);
+  const counts = new Map<string, number>();
+  for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+    try {
+      const kind = readlinkSync(`/proc/${pid}/fd/${fd}`).replace(/\d+/g, "N");
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    } catch {
+      // Closed meanwhile.
+    }
+  }
+  return [...counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
+}
+
+/** The daemon's, as the host counts. */
+function hostPid(engine: Engine): number {
+  const inside = engine.pid();
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const namespaces = /^NSpid:\s+\d+\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+      if (Number(namespaces?.[1]) === inside && readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync(`/proc/${engine.machine.pid}/ns/net`)) return Number(pid);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  throw new Error(`no process ${inside} in the machine`);
+}
