@@ -25,7 +25,7 @@
 #define NAME_MAX_BYTES 128
 #define MESSAGE_SIZE 512
 /* Without a daemon and without shims it waits so long for the next one. */
-#define IDLE_MILLISECONDS 30000
+#define IDLE_MILLISECONDS 3000
 
 struct kept {
   char name[NAME_MAX_BYTES];
