@@ -36,7 +36,7 @@ export const configSchema = struct("Config", {
   AttachStdin: done(bool),
   AttachStdout: done(bool),
   AttachStderr: done(bool),
-  ExposedPorts: done(portSet, "shown; nothing is published", omitEmpty),
+  ExposedPorts: done(portSet, "", omitEmpty),
   Tty: done(bool),
   OpenStdin: done(bool),
   StdinOnce: done(bool),
@@ -155,7 +155,7 @@ const mountSchema = struct("mount.Mount", {
 });
 export type Mount = Infer<typeof mountSchema>;
 
-const portBinding = struct("network.PortBinding", { HostIp: refused(address), HostPort: refused(string) });
+const portBinding = struct("network.PortBinding", { HostIp: partly(address, "IPv4; containers that name an IPv6 address are refused at their start"), HostPort: done(string) });
 export type PortBinding = Infer<typeof portBinding>;
 
 export const hostConfigSchema = struct("HostConfig", {
@@ -169,7 +169,7 @@ export const hostConfigSchema = struct("HostConfig", {
     "the drivers json-file, local and none",
   ),
   NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID; user-defined networks are not there yet"),
-  PortBindings: refused(map(list(portBinding), parsePort), "publishing ports is not there yet; accepted where it has no effect (networks host and none)"),
+  PortBindings: partly(map(list(portBinding), parsePort), "at IPv4 addresses; an empty HostIp is every IPv4 address, as with Docker's userland-proxy off"),
   RestartPolicy: done(restartPolicySchema),
   AutoRemove: done(bool),
   VolumeDriver: partly(string, "local; there are no plugins"),
@@ -190,7 +190,7 @@ export const hostConfigSchema = struct("HostConfig", {
   OomScoreAdj: done(goInt),
   PidMode: done(named("container.PidMode", string)),
   Privileged: done(bool),
-  PublishAllPorts: refused(bool, "publishing ports is not there yet; accepted when no port is exposed"),
+  PublishAllPorts: done(bool),
   ReadonlyRootfs: done(bool),
   SecurityOpt: partly(list(string), "no-new-privileges, seccomp, writable-cgroups, label=disable, apparmor=unconfined; other labels and AppArmor profiles are refused at the start"),
   StorageOpt: refused(map(string), "refused at the start", omitEmpty),

@@ -5,6 +5,8 @@ import { test } from "node:test";
 import { codeOf } from "../lib/errors.ts";
 import { parseIp, parsePrefix } from "../lib/ip.ts";
 import { formatMac } from "../lib/mac.ts";
+import { publishesPorts } from "./network-ports.ts";
+import type { PortRequest } from "./network-ports.ts";
 import type { EndpointReference, JoinRequest, NetworkDriver, NetworkSpec, SandboxNamespace } from "./network.ts";
 
 export interface DriverBench {
@@ -125,5 +127,51 @@ export function networkDriverContract(name: string, open: () => Promise<DriverBe
     await assert.rejects(bench.driver.join(request(network(), sandbox, 2)), (error) => codeOf(error) === "not-found");
     assert.deepEqual(await bench.interfaces(sandbox), []);
     sandbox.close();
+  });
+
+  const port = (hostPort: number, protocol: PortRequest["protocol"] = "tcp"): PortRequest => ({ protocol, port: 80, hostPorts: { first: hostPort, last: hostPort } });
+  const endpoint = (spec: NetworkSpec): EndpointReference => ({ networkId: spec.id, endpointId: randomBytes(32).toString("hex") });
+  const numbers = (ports: readonly { hostPort: number }[]): number[] => ports.map(({ hostPort }) => hostPort);
+
+  scenario("ports are one endpoint's until it releases them, all or none", async ({ driver }) => {
+    if (!publishesPorts(driver)) return;
+    const spec = network();
+    await driver.createNetwork(spec);
+    const [one, other] = [endpoint(spec), endpoint(spec)];
+    assert.deepEqual(numbers(await driver.reservePorts(one, [port(20_001), port(20_001, "udp"), port(20_002)])), [20_001, 20_001, 20_002], "in the order of the requests");
+    await assert.rejects(driver.reservePorts(other, [port(20_003), port(20_002)]), { code: "system", message: "Bind for 0.0.0.0:20002 failed: port is already allocated" });
+    await driver.releasePorts(one);
+    await driver.releasePorts(one);
+    assert.deepEqual(numbers(await driver.reservePorts(other, [port(20_003), port(20_002)])), [20_003, 20_002]);
+    await driver.releasePorts(other);
+    await driver.deleteNetwork(spec.id);
+  });
+
+  scenario("a range gives its first free port, exact requests first, and then nothing", async ({ driver }) => {
+    if (!publishesPorts(driver)) return;
+    const spec = network();
+    await driver.createNetwork(spec);
+    const range: PortRequest = { protocol: "tcp", port: 80, hostPorts: { first: 20_010, last: 20_012 } };
+    const [one, other] = [endpoint(spec), endpoint(spec)];
+    assert.deepEqual(numbers(await driver.reservePorts(one, [range, port(20_010), range])), [20_011, 20_010, 20_012]);
+    await assert.rejects(driver.reservePorts(other, [range]), { code: "system", message: "all ports are allocated" });
+    const [any, second] = await driver.reservePorts(other, [{ protocol: "udp", port: 53 }, { protocol: "udp", port: 54 }]);
+    assert.ok(any!.hostPort >= 1024 && any!.hostPort !== second!.hostPort);
+    for (const released of [one, other]) await driver.releasePorts(released);
+    await driver.deleteNetwork(spec.id);
+  });
+
+  scenario("restored ports are taken before their network is made", async ({ driver }) => {
+    if (!publishesPorts(driver)) return;
+    const spec = network();
+    const before = endpoint(spec);
+    await driver.restorePorts([{ ...before, addresses: [parsePrefix("10.77.0.9/24")!], ports: [{ protocol: "tcp", port: 80, hostAddress: parseIp("0.0.0.0")!, hostPort: 20_020 }] }]);
+    await driver.createNetwork(spec);
+    await assert.rejects(driver.reservePorts(endpoint(spec), [port(20_020)]), { message: "Bind for 0.0.0.0:20020 failed: port is already allocated" });
+    await driver.releasePorts(before);
+    const next = endpoint(spec);
+    await driver.reservePorts(next, [port(20_020)]);
+    await driver.releasePorts(next);
+    await driver.deleteNetwork(spec.id);
   });
 }

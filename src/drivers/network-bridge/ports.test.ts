@@ -1,0 +1,95 @@
+/** Host ports against a host in memory: random requests and releases, and what an allocation may never do. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import type { PortRequest, PublishedPort } from "../../core/network-ports.ts";
+import { parseIp } from "../../lib/ip.ts";
+import { FakeMachine } from "../../sys/netlink/fake.ts";
+import { createPorts } from "./ports.ts";
+import type { Ports } from "./ports.ts";
+
+const ANY = parseIp("0.0.0.0")!;
+const endpoint = (id: number) => ({ networkId: "n", endpointId: String(id) });
+
+function open(localRange = "40000\t40003"): { machine: FakeMachine; ports: Ports; kept: Set<string> } {
+  const machine = new FakeMachine();
+  machine.host.state.sysctls.set("net/ipv4/ip_local_port_range", localRange);
+  const kept = new Set<string>();
+  const keeper = { put: async (name: string) => void kept.add(name), get: async () => undefined, drop: async (name: string) => void kept.delete(name) };
+  return { machine, kept, ports: createPorts({ kernel: machine.host, keeper, warn: assert.fail }) };
+}
+
+const request = fc.record(
+  {
+    protocol: fc.constantFrom("tcp" as const, "udp" as const, "sctp" as const),
+    port: fc.integer({ min: 1, max: 65535 }),
+    hostAddress: fc.constantFrom(ANY, parseIp("127.0.0.1")!, parseIp("192.0.2.1")!),
+    hostPorts: fc.tuple(fc.integer({ min: 20_000, max: 20_008 }), fc.integer({ min: 0, max: 3 })).map(([first, more]) => ({ first, last: first + more })),
+  },
+  { requiredKeys: ["protocol", "port"] },
+);
+
+const overlaps = (one: PublishedPort, other: PublishedPort): boolean =>
+  one.protocol === other.protocol && one.hostPort === other.hostPort && (one.hostAddress.value === 0n || other.hostAddress.value === 0n || one.hostAddress.value === other.hostAddress.value);
+
+function check(requests: readonly PortRequest[], given: readonly PublishedPort[], present: readonly PublishedPort[]): void {
+  assert.equal(given.length, requests.length);
+  given.forEach((port, index) => {
+    const { protocol, port: inside, hostAddress = ANY, hostPorts = { first: 40_000, last: 40_003 } } = requests[index]!;
+    assert.deepEqual([port.protocol, port.port, port.hostAddress], [protocol, inside, hostAddress]);
+    assert.ok(hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last);
+    assert.ok(![...present, ...given.slice(0, index)].some((other) => overlaps(port, other)), "given twice");
+  });
+}
+
+test("whatever is asked for and released: no port is given twice, and nothing is left", async () => {
+  const step = fc.oneof(fc.record({ reserve: fc.array(request, { minLength: 1, maxLength: 4 }) }), fc.record({ release: fc.nat(20) }));
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+      const { machine, ports, kept } = open();
+      const held = new Map<number, PublishedPort[]>();
+      for (const [id, one] of steps.entries()) {
+        if ("release" in one) {
+          await ports.release(endpoint(one.release));
+          held.delete(one.release);
+          continue;
+        }
+        const before = new Set(machine.host.ports);
+        try {
+          const given = await ports.reserve(endpoint(id), one.reserve, ANY);
+          check(one.reserve, given, [...held.values()].flat());
+          held.set(id, given);
+          await ports.keep(endpoint(id));
+        } catch (error) {
+          assert.match((error as Error).message, /^(Bind for .* failed: port is already allocated|failed to bind host port .*: address already in use|all ports are allocated)$/);
+          assert.deepEqual(machine.host.ports, before, "a refusal leaves nothing");
+        }
+        assert.equal(kept.size, held.size);
+      }
+      for (const id of held.keys()) await ports.release(endpoint(id));
+      assert.deepEqual([machine.host.ports.size, kept.size], [0, 0]);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("free ports are given in turn, so that one that was just released is not at once somebody else's", async () => {
+  const { ports } = open();
+  const any: PortRequest = { protocol: "tcp", port: 80 };
+  const next = async (id: number): Promise<number> => (await ports.reserve(endpoint(id), [any], ANY))[0]!.hostPort;
+  assert.deepEqual([await next(1), await next(2)], [40_000, 40_001]);
+  await ports.release(endpoint(1));
+  assert.deepEqual([await next(3), await next(4), await next(5)], [40_002, 40_003, 40_000]);
+  await assert.rejects(next(6), { message: "all ports are allocated" });
+});
+
+test("without a range of the kernel it is Docker's; other programs' ports are passed over", async () => {
+  const { machine, ports } = open("");
+  machine.host.ports.add("6 0.0.0.0 49153");
+  assert.equal((await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }], ANY))[0]!.hostPort, 49_154);
+});
+
+test("addresses that cannot be served are refused by name", async () => {
+  const { ports } = open();
+  await assert.rejects(ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::1")! }], ANY), { code: "not-implemented", message: "publishing ports at IPv6 addresses is not implemented yet: a port binding asks for ::1" });
+});

@@ -1,0 +1,124 @@
+/** Published ports through the API: what is shown, who reaches them, what is refused, and what a daemon that dies leaves. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
+
+let engine: Engine;
+before(async () => {
+  engine = await startedEngine();
+});
+after(async () => endEngine(engine));
+
+interface Inspected {
+  Id: string;
+  State: { Pid: number };
+  NetworkSettings: { Ports: Record<string, { HostIp: string; HostPort: string }[] | null>; Networks: Record<string, { IPAddress: string }> };
+}
+
+const inspect = (id: string): Promise<Inspected> => engine.api.json("GET", `/containers/${id}/json`);
+const remove = (id: string): Promise<unknown> => engine.api.json("DELETE", `/containers/${id}`, { query: { force: true } });
+const SERVE = ["sh", "-c", "mkdir -p /w; echo served > /w/index.html; exec httpd -f -p 80 -h /w"];
+
+async function create(name: string, hostConfig: object, more: object = {}): Promise<string> {
+  const { Id } = await engine.api.json("POST", "/containers/create", { query: { name }, json: { Image: "busybox", Cmd: SERVE, HostConfig: hostConfig, ...more } });
+  return Id as string;
+}
+
+async function started(name: string, hostConfig: object, more: object = {}): Promise<Inspected> {
+  const id = await create(name, hostConfig, more);
+  await engine.api.json("POST", `/containers/${id}/start`);
+  return inspect(id);
+}
+
+const tcp = (...hostPorts: (number | string)[]): object => ({ PortBindings: { "80/tcp": hostPorts.map((port) => ({ HostPort: String(port) })) } });
+
+/** From the machine itself; waits for the server, not for the network. */
+async function fetched(url: string): Promise<string> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return engine.machine.run(process.execPath, "-e", `fetch(${JSON.stringify(url)}, { signal: AbortSignal.timeout(2000) }).then((answer) => answer.text()).then((text) => process.stdout.write(text), () => process.exit(1))`).trim();
+    } catch (error) {
+      if (tries === 20) throw error;
+      await delay(50);
+    }
+  }
+}
+
+/** Whether a program of the machine gets the port. */
+function canListen(port: number): boolean {
+  try {
+    engine.machine.run(process.execPath, "-e", `require("net").createServer().listen(${port}, "0.0.0.0", () => process.exit(0)).on("error", () => process.exit(1))`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test("inspect and lists show what is published while the container runs", async () => {
+  const id = await create("ports-a", { PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "21080" }, { HostPort: "21081" }], "53/udp": [{ HostPort: "" }] } }, { ExposedPorts: { "81/tcp": {} } });
+  assert.deepEqual((await inspect(id)).NetworkSettings.Ports, {});
+  await engine.api.json("POST", `/containers/${id}/start`);
+  const { NetworkSettings } = await inspect(id);
+  const dynamic = NetworkSettings.Ports["53/udp"]![0]!.HostPort;
+  assert.ok(Number(dynamic) >= 1024);
+  assert.deepEqual(NetworkSettings.Ports, { "53/udp": [{ HostIp: "0.0.0.0", HostPort: dynamic }], "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "21080" }, { HostIp: "0.0.0.0", HostPort: "21081" }], "81/tcp": null });
+  const [row] = await engine.api.json("GET", "/containers/json");
+  assert.deepEqual(row.Ports, [
+    { IP: "0.0.0.0", PrivatePort: 53, PublicPort: Number(dynamic), Type: "udp" },
+    { IP: "127.0.0.1", PrivatePort: 80, PublicPort: 21080, Type: "tcp" },
+    { IP: "0.0.0.0", PrivatePort: 80, PublicPort: 21081, Type: "tcp" },
+    { PrivatePort: 81, Type: "tcp" },
+  ]);
+  const found = async (filters: object): Promise<number> => (await engine.api.json("GET", "/containers/json", { query: { filters: JSON.stringify(filters) } })).length;
+  assert.deepEqual(await Promise.all([found({ publish: ["21080"] }), found({ publish: ["80"] }), found({ publish: ["21000-21100/tcp"] }), found({ expose: ["80"] }), found({ expose: ["21080"] })]), [1, 0, 1, 1, 0]);
+  assert.equal(await fetched("http://127.0.0.1:21080/"), "served");
+  assert.equal(await fetched("http://127.0.0.1:21081/"), "served");
+  await engine.api.json("POST", `/containers/${id}/stop`, { query: { t: 0 } });
+  assert.deepEqual((await inspect(id)).NetworkSettings.Ports, {});
+  await remove(id);
+  assert.ok(canListen(21080) && canListen(21081), "given back");
+});
+
+test("ranges, all exposed ports, and ports that are taken", async () => {
+  const first = await started("ports-b", tcp("21190-21192"));
+  const second = await started("ports-c", tcp("21190-21192"));
+  assert.deepEqual([first, second].map(({ NetworkSettings }) => NetworkSettings.Ports["80/tcp"]), [[{ HostIp: "0.0.0.0", HostPort: "21190" }], [{ HostIp: "0.0.0.0", HostPort: "21191" }]]);
+  const all = await started("ports-d", { PublishAllPorts: true }, { ExposedPorts: { "80/tcp": {}, "82/udp": {} } });
+  assert.deepEqual(Object.entries(all.NetworkSettings.Ports).map(([port, bindings]) => [port, bindings?.length, bindings?.[0]?.HostIp]), [["80/tcp", 1, "0.0.0.0"], ["82/udp", 1, "0.0.0.0"]]);
+  assert.equal(await fetched(`http://127.0.0.1:${all.NetworkSettings.Ports["80/tcp"]![0]!.HostPort}/`), "served");
+  const conflict = await create("ports-e", tcp("21190"));
+  const { status, body } = await engine.api.send("POST", `/containers/${conflict}/start`);
+  assert.equal(status, 500);
+  assert.match(JSON.parse(body.toString()).message, /^failed to set up container networking: driver failed programming external connectivity on endpoint ports-e \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:21190 failed: port is already allocated$/);
+  const six = await create("ports-f", { PortBindings: { "80/tcp": [{ HostIp: "::1", HostPort: "21199" }] } });
+  assert.equal((await engine.api.send("POST", `/containers/${six}/start`)).status, 501);
+  const odd = await create("ports-g", { PortBindings: { "80/xyz": [{ HostPort: "21198" }] } });
+  assert.equal((await engine.api.send("POST", `/containers/${odd}/start`)).status, 400);
+  await remove(first.Id);
+  await engine.api.json("POST", `/containers/${conflict}/start`);
+  assert.equal(await fetched("http://127.0.0.1:21190/"), "served");
+  for (const id of [second.Id, all.Id, conflict, six, odd]) await remove(id);
+});
+
+test("a daemon that is killed: ports stay reserved, connections go on, and the next one gives them back", async () => {
+  const { Id } = await started("ports-h", tcp(21280));
+  const gone = await started("ports-i", tcp(21281));
+  assert.equal(await fetched("http://127.0.0.1:21280/"), "served");
+  await engine.kill();
+  assert.equal(await fetched("http://127.0.0.1:21280/"), "served");
+  assert.ok(!canListen(21280));
+  engine.machine.run("kill", "-9", engine.machine.run("pgrep", "-f", "httpd -f").trim().split("\n").at(-1)!);
+  const polling = spawn(...engine.machine.command([process.execPath, "-e", 'const ask = () => fetch("http://127.0.0.1:21280/", { signal: AbortSignal.timeout(1000), headers: { connection: "close" } }).then((answer) => answer.text()).then(ask, () => process.exit(1)); ask()']), { stdio: "ignore" });
+  await engine.start();
+  assert.equal(polling.exitCode, null, "no connection failed while the daemon started");
+  polling.kill("SIGKILL");
+  assert.deepEqual((await inspect(Id)).NetworkSettings.Ports["80/tcp"], [{ HostIp: "0.0.0.0", HostPort: "21280" }]);
+  assert.ok(!canListen(21280));
+  assert.ok(canListen(21281), "of the container that ended meanwhile");
+  const other = await create("ports-j", tcp(21280));
+  assert.match((await engine.api.send("POST", `/containers/${other}/start`)).body.toString(), /port is already allocated/);
+  for (const id of [Id, gone.Id, other]) await remove(id);
+  assert.ok(canListen(21280));
+});
