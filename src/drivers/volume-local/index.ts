@@ -2,7 +2,5 @@
 import type { VolumeDriver } from "../../core/volume.ts";
 import { LocalVolumes } from "./local.ts";
 
-export const id = "local";
-
 /** `dir`: <root>/volumes, made when missing. */
 export const create = (dir: string): VolumeDriver => new LocalVolumes(dir);
