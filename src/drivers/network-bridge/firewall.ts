@@ -8,9 +8,11 @@
  *                 subnet, or from the host's loopback, through a published port: its answers would miss the way back
  *   forward       filter forward 0   answers and published ports in, within a network as `pairs` says, nothing else in
  */
+import { PORT_PROTOCOLS } from "../../core/network-ports.ts";
+import type { PortProtocol } from "../../core/network-ports.ts";
 import { ipToBytes, lastAddress, networkOf } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
-import { publishedElements } from "./published.ts";
+import { PROTOCOL_NUMBER, publishedElements, rangesOf } from "./published.ts";
 import type { Publication } from "./published.ts";
 import { FAMILY, HOOK, concatenation, ifname } from "../../sys/netlink/nftables.ts";
 import type { NftBaseChain, NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
@@ -60,6 +62,7 @@ function sets(): NftChange[] {
     { op: "addSet", set: { name: "returning", key: ["ipv4", "ifname"], interval: true } },
     { op: "addSet", set: { name: "published", key: ["protocol", "ipv4", "port"], value: ["ipv4", "port"] } },
     { op: "addSet", set: { name: "published-any", key: ["protocol", "port"], value: ["ipv4", "port"] } },
+    ...PORT_PROTOCOLS.map((protocol): NftChange => ({ op: "addSet", set: { name: rangesOf(protocol), key: ["port"], value: ["ipv4"], interval: true } })),
   ];
 }
 
@@ -84,6 +87,7 @@ function rules(): NftChange[] {
     rule("published-own", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
     rule("publish", "ports of one address", ...isIpv4(), ...protocolAddressPort(), { expr: "lookup", set: "published", register: word(0), to: word(8) }, { expr: "dnat", family: 4, address: word(8), port: word(9) }),
     rule("publish", "ports of every address", ...isIpv4(), ...protocolPort(), { expr: "lookup", set: "published-any", register: word(0), to: word(8) }, { expr: "dnat", family: 4, address: word(8), port: word(9) }),
+    ...PORT_PROTOCOLS.map((protocol) => rule("publish", `ranges of ${protocol} ports`, ...isIpv4(), ...isProtocol(protocol), destinationPort(1), { expr: "lookup", set: rangesOf(protocol), register: 1, to: word(8) }, { expr: "dnat", family: 4, address: word(8) })),
     rule("masquerade", "containers to the outside", ...isIpv4(), ipv4Field(IPV4_SOURCE), { expr: "lookup", set: "masqueraded", register: 1 }, ...notToBridge(), { expr: "masquerade" }),
     rule("masquerade", "published ports to their own subnet", ...isIpv4(), { expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT), ipv4Field(IPV4_SOURCE, word(0)), { expr: "meta", key: "oifname", register: word(1) }, { expr: "lookup", set: "returning", register: word(0) }, { expr: "masquerade" }),
     rule("forward", "answers", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), { expr: "verdict", verdict: "accept" }),
@@ -104,6 +108,10 @@ const notToBridge = (): NftExpression[] => [
 const isIpv4 = (): NftExpression[] => [
   { expr: "meta", key: "nfproto", register: 1 },
   { expr: "compare", register: 1, equal: true, value: Uint8Array.of(NFPROTO_IPV4) },
+];
+const isProtocol = (protocol: PortProtocol): NftExpression[] => [
+  { expr: "meta", key: "l4proto", register: 1 },
+  { expr: "compare", register: 1, equal: true, value: Uint8Array.of(PROTOCOL_NUMBER[protocol]) },
 ];
 const ipv4Field = (offset: number, register = 1): NftExpression => ({ expr: "payload", base: "network", offset, length: 4, register });
 const loopback = (offset: number): NftExpression[] => [...isIpv4(), ipv4Field(offset), { expr: "bitwise", register: 1, mask: LOOPBACK.mask }, { expr: "compare", register: 1, equal: true, value: LOOPBACK.network }];

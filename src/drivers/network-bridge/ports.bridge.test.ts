@@ -48,6 +48,27 @@ for (const filtered of ["0", "1"]) {
   });
 }
 
+real("a range of ports that keep their numbers is one element, beside others", async () => {
+  await using bench = await machine();
+  const { host, driver } = bench;
+  using next = await outside(host);
+  await driver.createNetwork(red);
+  const range = (first: number, last: number): PortRequest[] => Array.from({ length: last - first + 1 }, (_, index) => ({ ...tcp(first + index), port: first + index }));
+  const server = await container(driver, red, "10.81.0.2", [...range(7990, 8020), tcp(9000)]);
+  const adjacent = await container(driver, red, "10.81.0.3", [...range(8021, 8050), ...range(65_500, 65_535)]);
+  using _server = await echoServer(server.sandbox);
+  assert.match(inNamespace(host, "nft list map inet gantry-test0 published-tcp-ranges").replaceAll(/\s+/g, " "), /7990-8020 : 10\.81\.0\.2, 8021-8050 : 10\.81\.0\.3, 65500-65535 : 10\.81\.0\.3/);
+  assert.equal(askServer(next, "192.0.2.1", 8000), "192.0.2.2");
+  assert.equal(askServer(next, "192.0.2.1", 9000), "192.0.2.2");
+  assert.equal(askServer(host, "127.0.0.1", 8000), "10.81.0.1");
+  assert.match(askServer(next, "192.0.2.1", 8030), /ECONNREFUSED/, "by the container");
+  await driver.releasePorts(adjacent.request);
+  assert.equal(askServer(next, "192.0.2.1", 8000), "192.0.2.2");
+  await driver.releasePorts(server.request);
+  assert.doesNotMatch(inNamespace(host, "nft list map inet gantry-test0 published-tcp-ranges"), /elements/);
+  [server, adjacent].forEach(({ sandbox }) => sandbox.close());
+});
+
 real("icc=false: siblings reach a published port and nothing else", async () => {
   await using bench = await machine();
   const { host, driver } = bench;
@@ -126,7 +147,7 @@ real("many ports are one transaction, whatever is published already", async () =
   await bench.driver.createNetwork(red);
   const measure = async (address: string, count: number, first: number): Promise<string> => {
     const begun = performance.now();
-    const { sandbox, request } = await container(bench.driver, red, address, Array.from({ length: count }, (_, index) => tcp(first + index)));
+    const { sandbox, request } = await container(bench.driver, red, address, Array.from({ length: count }, (_, index) => ({ ...tcp(first + index), port: count === 5000 ? first + index : 80 })));
     const ended = performance.now();
     assert.equal(request.ports?.length ?? 0, count);
     sandbox.close();

@@ -7,6 +7,7 @@ import { parseIp } from "../../lib/ip.ts";
 import { FakeMachine } from "../../sys/netlink/fake.ts";
 import { createPorts } from "./ports.ts";
 import type { Ports } from "./ports.ts";
+import { splitRuns } from "./published.ts";
 
 const ANY = parseIp("0.0.0.0")!;
 const endpoint = (id: number) => ({ networkId: "n", endpointId: String(id) });
@@ -92,4 +93,19 @@ test("without a range of the kernel it is Docker's; other programs' ports are pa
 test("addresses that cannot be served are refused by name", async () => {
   const { ports } = open();
   await assert.rejects(ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::1")! }], ANY), { code: "not-implemented", message: "publishing ports at IPv6 addresses is not implemented yet: a port binding asks for ::1" });
+});
+
+test("runs and what is left of them are the ports, each once", () => {
+  const port = fc.record({ protocol: fc.constantFrom("tcp" as const, "udp" as const), hostPort: fc.integer({ min: 65_480, max: 65_535 }), shift: fc.integer({ min: 0, max: 9 }), any: fc.integer({ min: 0, max: 9 }) });
+  const ports = fc.uniqueArray(port, { selector: ({ protocol, hostPort }) => `${protocol} ${hostPort}`, minLength: 20, maxLength: 112 });
+  fc.assert(
+    fc.property(ports, (drawn) => {
+      const all = drawn.map(({ protocol, hostPort, shift, any }): PublishedPort => ({ protocol, hostPort, port: shift === 9 ? 1 : hostPort, hostAddress: any === 9 ? parseIp("192.0.2.1")! : ANY }));
+      const { runs, others } = splitRuns(all);
+      const ofRuns = runs.flatMap(({ protocol, first, last }) => Array.from({ length: last - first + 1 }, (_, index): PublishedPort => ({ protocol, hostPort: first + index, port: first + index, hostAddress: ANY })));
+      const sorted = (list: readonly PublishedPort[]): string[] => list.map(({ protocol, hostPort, port: inside, hostAddress }) => [protocol, hostPort, inside, hostAddress.value].join(" ")).sort();
+      assert.deepEqual(sorted([...ofRuns, ...others]), sorted(all));
+      assert.ok(runs.every(({ first, last }) => last - first >= 15));
+    }),
+  );
 });

@@ -1,5 +1,8 @@
-/** Published ports as elements of the firewall's maps: one hash element each, whatever their number. */
-import type { PublishedPort } from "../../core/network-ports.ts";
+/**
+ * Published ports as elements of the firewall's maps: one hash element each, whose cost does not grow with their number. Long
+ * runs of ports that keep their numbers, at every address, are one element of a map of ranges.
+ */
+import type { PortProtocol, PublishedPort } from "../../core/network-ports.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
 import { concatenation, portBytes } from "../../sys/netlink/nftables.ts";
@@ -17,16 +20,51 @@ export const PROTOCOL_NUMBER = { tcp: 6, udp: 17, sctp: 132 } as const;
 /** A netlink attribute ends at 64 KB. */
 const ELEMENTS_PER_CHANGE = 1000;
 
-/** Those of a host's single address, and those of every address. */
+const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
+/** Shorter runs are cheaper as hash elements: those of ranges are kept in a tree. */
+const MIN_RUN = 16;
+const MAX_PORT = 65535;
+
+/** The map of ranges of a protocol. */
+export const rangesOf = (protocol: PortProtocol): string => `published-${protocol}-ranges`;
+
+/** Those of a host's single address, those of every address, and ranges of these. */
 export function publishedElements(op: "addElements" | "deleteElements", publications: readonly Publication[]): NftChange[] {
-  const maps: Record<"published" | "published-any", NftElement[]> = { published: [], "published-any": [] };
+  const maps = new Map<string, NftElement[]>(["published", "published-any", ...PROTOCOLS.map(rangesOf)].map((name) => [name, []]));
   for (const { address, ports } of publications) {
-    for (const port of ports) maps[isAny(port.hostAddress) ? "published-any" : "published"].push(element(address, port));
+    const { runs, others } = splitRuns(ports);
+    for (const run of runs) maps.get(rangesOf(run.protocol))!.push(rangeElement(address, run));
+    for (const port of others) maps.get(isAny(port.hostAddress) ? "published-any" : "published")!.push(element(address, port));
   }
-  return Object.entries(maps).flatMap(([set, elements]) => chunks(elements).map((chunk): NftChange => ({ op, set, elements: chunk })));
+  return [...maps].flatMap(([set, elements]) => chunks(elements).map((chunk): NftChange => ({ op, set, elements: chunk })));
 }
 
 const isAny = ({ value }: IpAddress): boolean => value === 0n;
+
+export interface PortRun {
+  protocol: PortProtocol;
+  first: number;
+  last: number;
+}
+
+/** The same for the same ports, in whatever order. */
+export function splitRuns(ports: readonly PublishedPort[]): { runs: PortRun[]; others: PublishedPort[] } {
+  const fits = ({ hostAddress, port, hostPort }: PublishedPort): boolean => isAny(hostAddress) && port === hostPort;
+  const runs: PortRun[] = [];
+  for (const protocol of PROTOCOLS) {
+    const numbers = ports.flatMap((port) => (port.protocol === protocol && fits(port) ? [port.hostPort] : [])).sort((one, other) => one - other);
+    let first = 0;
+    for (let next = 1; next <= numbers.length; next++) {
+      if (next < numbers.length && numbers[next] === numbers[next - 1]! + 1) continue;
+      if (next - first >= MIN_RUN) runs.push({ protocol, first: numbers[first]!, last: numbers[next - 1]! });
+      first = next;
+    }
+  }
+  const inRun = (port: PublishedPort): boolean => runs.some(({ protocol, first, last }) => protocol === port.protocol && first <= port.hostPort && port.hostPort <= last);
+  return { runs, others: runs.length === 0 ? [...ports] : ports.filter((port) => !fits(port) || !inRun(port)) };
+}
+
+const rangeElement = (address: IpAddress, { first, last }: PortRun): NftElement => ({ key: portBytes(first), ...(last < MAX_PORT ? { end: portBytes(last + 1) } : {}), value: ipToBytes(address) });
 
 function element(address: IpAddress, { protocol, port, hostAddress, hostPort }: PublishedPort): NftElement {
   const number = Uint8Array.of(PROTOCOL_NUMBER[protocol]);
