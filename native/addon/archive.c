@@ -81,6 +81,8 @@ static napi_value open_archive(napi_env env, napi_callback_info info) {
     a->untar = true;
     extract_init(&a->extractor, a->root, (unsigned)number_of(env, options, "flags", 0));
     a->extractor.depth = (uint64_t)number_of(env, options, "depth", 1024);
+    a->extractor.uid = (uid_t)number_of(env, options, "uid", 0);
+    a->extractor.gid = (gid_t)number_of(env, options, "gid", 0);
     tar_init(&a->parser, extract_sink(&a->extractor),
              (struct tar_limits){(uint64_t)number_of(env, options, "bytes", INT64_MAX), (uint64_t)number_of(env, options, "entries", INT64_MAX), (uint64_t)number_of(env, options, "metadata", 1 << 20)});
   }

@@ -119,6 +119,9 @@ enum extract_flags {
   EXTRACT_USER_XATTR = 32,      /* overlay marks in user.overlay.* */
   EXTRACT_NEED_PARENTS = 64,    /* stop with ESTALE when a parent folder or link target is not in this archive */
   EXTRACT_SYNC = 128,           /* syncfs at the end */
+  EXTRACT_KEEP_KIND = 256,      /* no folder in place of something else, nor the other way round: EISDIR and EEXIST */
+  EXTRACT_COPY = 512,           /* the root folder keeps its looks; what a link leads to is made when it is missing */
+  EXTRACT_CHOWN = 1024,         /* everything belongs to uid and gid, whatever the archive says */
 };
 
 struct extract_counters {
@@ -134,6 +137,9 @@ struct extract_dir {
 struct extractor {
   int root;
   unsigned flags;
+  uid_t uid; /* only with EXTRACT_CHOWN */
+  gid_t gid;
+  unsigned links_followed;
   uint64_t depth;         /* most components in a path */
   uint64_t retained_most; /* bytes kept until the end: folder names and times, names seen */
   uint64_t retained;
@@ -221,6 +227,8 @@ int tree_diff(int dir, const int *lowers, size_t count, bool overlay, tree_chang
 /* The tree below `dir` as a tar archive, in sorted order: the same tree gives the same bytes. overlay: `dir` is an upper folder,
  * written as a layer. Errors of output (-1 with errno) stop it. */
 int tree_write(int dir, bool overlay, stream_output output, void *context);
+/* One thing alone, under another name: `name` in `dir`, or `dir` itself and what is below it when `name` is "". */
+int tree_write_as(int dir, const char *name, const char *renamed, stream_output output, void *context);
 
 /* ---- archive_overlay.c ---- */
 

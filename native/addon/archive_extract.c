@@ -61,9 +61,12 @@ static int set_xattrs(struct extractor *x, const char *self, const struct tar_en
   return 0;
 }
 
+static uid_t uid_of(const struct extractor *x, const struct tar_entry *e) { return x->flags & EXTRACT_CHOWN ? x->uid : (uid_t)e->uid; }
+static gid_t gid_of(const struct extractor *x, const struct tar_entry *e) { return x->flags & EXTRACT_CHOWN ? x->gid : (gid_t)e->gid; }
+
 /* Of an open file: without a look-up. */
 static int set_file_attributes(struct extractor *x, int fd, const struct tar_entry *e) {
-  if (x->flags & EXTRACT_OWNER && fchown(fd, (uid_t)e->uid, (gid_t)e->gid)) return -1;
+  if (x->flags & EXTRACT_OWNER && fchown(fd, uid_of(x, e), gid_of(x, e))) return -1;
   if (fchmod(fd, e->mode)) return -1;
   if (!e->xattr_count) return 0;
   char self[32];
@@ -75,7 +78,7 @@ static int set_file_attributes(struct extractor *x, int fd, const struct tar_ent
 static int set_attributes(struct extractor *x, int fd, const struct tar_entry *e) {
   char self[32];
   snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-  if (x->flags & EXTRACT_OWNER && fchownat(fd, "", (uid_t)e->uid, (gid_t)e->gid, AT_EMPTY_PATH)) return -1;
+  if (x->flags & EXTRACT_OWNER && fchownat(fd, "", uid_of(x, e), gid_of(x, e), AT_EMPTY_PATH)) return -1;
   if (e->type != TAR_SYMLINK && chmod(self, e->mode)) return -1;
   return set_xattrs(x, self, e);
 }
@@ -236,7 +239,16 @@ static int make_entry(struct extractor *x, const char *path, int parent, const c
   return e->type == TAR_FILE ? make_file(x, parent, base, e) : make_node(x, parent, base, e);
 }
 
+/* Refuses a folder in place of something else, and something else in place of a folder. */
+static int keep_kind(int parent, const char *base, const struct tar_entry *e) {
+  struct stat st;
+  if (fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) || S_ISDIR(st.st_mode) == (e->type == TAR_DIR)) return 0;
+  errno = S_ISDIR(st.st_mode) ? EISDIR : EEXIST;
+  return -1;
+}
+
 static int dress_root(struct extractor *x, const struct tar_entry *e) {
+  if (x->flags & EXTRACT_COPY && e->type == TAR_DIR) return 0;
   if (e->type != TAR_DIR) {
     errno = EINVAL;
     return failed(x, e->path, "the root is not a folder");
@@ -263,6 +275,7 @@ static int on_entry(void *context, const struct tar_entry *e) {
   const char *base = slash ? slash + 1 : path;
   int hidden = extract_whiteout(x, path, parent, base);
   if (hidden) return hidden < 0 ? failed(x, e->path, "cannot apply the whiteout") : 0;
+  if (x->flags & EXTRACT_KEEP_KIND && keep_kind(parent, base, e)) return failed(x, path, "of another kind");
   errno = 0;
   if (make_entry(x, path, parent, base, e)) return failed(x, e->path, "cannot make the entry");
   if (extract_saw(x, path)) return failed(x, e->path, "cannot note the entry");

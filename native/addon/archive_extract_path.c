@@ -54,6 +54,24 @@ void extract_forget_parent(struct extractor *x) {
   x->parent = -1;
 }
 
+static int make_missing(struct extractor *x, char *path);
+
+enum { MOST_LINKS = 40 };
+
+/* `base` in `above` is a link to what is missing: makes the folder that it leads to inside the root. path is the link's own. */
+static int make_link_target(struct extractor *x, const char *path, int above, const char *base) {
+  char link[4096], whole[8192], target[4096];
+  ssize_t size = readlinkat(above, base, link, sizeof link - 1);
+  if (size < 0 || ++x->links_followed > MOST_LINKS) {
+    errno = size < 0 ? EEXIST : ELOOP;
+    return -1;
+  }
+  link[size] = 0;
+  int folder = link[0] == '/' ? 0 : (int)(base - path);
+  snprintf(whole, sizeof whole, "%.*s%s", folder, path, link);
+  return extract_clean(whole, target, x->depth) ? -1 : make_missing(x, target);
+}
+
 /* Makes the last folder of path, all others being there or made first. */
 static int make_missing(struct extractor *x, char *path) {
   for (char *at = path;;) {
@@ -70,7 +88,9 @@ static int make_missing(struct extractor *x, char *path) {
       int above = open_in_root(x->root, base ? path : "", O_PATH | O_DIRECTORY);
       if (base) *base = '/';
       if (above < 0) return -1;
-      int made = mkdirat(above, base ? base + 1 : path, 0755);
+      const char *name = base ? base + 1 : path;
+      int made = mkdirat(above, name, 0755);
+      if (made && errno == EEXIST && x->flags & EXTRACT_COPY) made = make_link_target(x, path, above, name);
       int saved = errno;
       close(above);
       errno = saved;

@@ -12,7 +12,8 @@
 struct tree_call {
   struct archive_job job;
   int from, to;
-  char name[256];
+  char name[256], renamed[4096];
+  bool renames;
   struct tree_usage usage;
   int *lowers;
   size_t lower_count;
@@ -143,7 +144,8 @@ static int write_all(void *context, const uint8_t *bytes, size_t size) {
 
 static int run_write(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  return tree_write(call->from, call->overlay, write_all, &call->to) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
+  int result = call->renames ? tree_write_as(call->from, call->name, call->renamed, write_all, &call->to) : tree_write(call->from, call->overlay, write_all, &call->to);
+  return result ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
 }
 
 /* treeWrite(dirFd, outFd, overlay): a promise. outFd must block. */
@@ -155,6 +157,20 @@ static napi_value write_tree(napi_env env, napi_callback_info info) {
   if (!call) return NULL;
   call->to = fcntl(int_of(env, arguments[1]), F_DUPFD_CLOEXEC, 3);
   napi_get_value_bool(env, arguments[2], &call->overlay);
+  return archive_job_start(env, &call->job);
+}
+
+/* treeWriteAs(dirFd, name or "", renamed, outFd): a promise. outFd must block. */
+static napi_value write_tree_as(napi_env env, napi_callback_info info) {
+  size_t count = 4, size;
+  napi_value arguments[4];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct tree_call *call = begin(env, arguments[0], run_write);
+  if (!call) return NULL;
+  call->renames = true;
+  napi_get_value_string_utf8(env, arguments[1], call->name, sizeof call->name, &size);
+  napi_get_value_string_utf8(env, arguments[2], call->renamed, sizeof call->renamed, &size);
+  call->to = fcntl(int_of(env, arguments[3]), F_DUPFD_CLOEXEC, 3);
   return archive_job_start(env, &call->job);
 }
 
@@ -288,8 +304,10 @@ static napi_value link_file(napi_env env, napi_callback_info info) {
   return linkat(int_of(env, arguments[0]), "", AT_FDCWD, path, AT_EMPTY_PATH) ? addon_throw_errno(env, errno, "linkat") : NULL;
 }
 
+int register_archive_view(napi_env env, napi_value exports);
+
 int register_archive_tree(napi_env env, napi_value exports) {
-  return addon_function(env, exports, "treeRemove", remove_tree) || addon_function(env, exports, "treeUsage", usage) ||
+  return addon_function(env, exports, "treeWriteAs", write_tree_as) || register_archive_view(env, exports) || addon_function(env, exports, "treeRemove", remove_tree) || addon_function(env, exports, "treeUsage", usage) ||
          addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path) ||
          addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "treeCopy", copy) ||
          addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "treeWrite", write_tree) || addon_function(env, exports, "overlayOpen", open_overlay);

@@ -283,15 +283,29 @@ static int write_dir(struct writer *w, int dir, const char *prefix, int depth) {
   return result;
 }
 
-int tree_write(int dir, bool overlay, stream_output output, void *context) {
+/* result: of what was written so far. */
+static int finish(struct writer *w, int result) {
   static const uint8_t end[1024];
-  struct writer w = {.overlay = overlay, .output = output, .context = context, .room = malloc(ROOM)};
-  int result = w.room ? write_dir(&w, dir, "", 0) : -1;
-  if (!result) result = emit(&w, end, sizeof end);
+  if (!result) result = emit(w, end, sizeof end);
   int saved = errno;
-  for (size_t i = 0; i < w.known_room; i++) free(w.known[i].path);
-  free(w.known);
-  free(w.room);
+  for (size_t i = 0; i < w->known_room; i++) free(w->known[i].path);
+  free(w->known);
+  free(w->room);
   errno = saved;
   return result;
+}
+
+int tree_write(int dir, bool overlay, stream_output output, void *context) {
+  struct writer w = {.overlay = overlay, .output = output, .context = context, .room = malloc(ROOM)};
+  return finish(&w, w.room ? write_dir(&w, dir, "", 0) : -1);
+}
+
+int tree_write_as(int dir, const char *name, const char *renamed, stream_output output, void *context) {
+  struct writer w = {.output = output, .context = context, .room = malloc(ROOM)};
+  struct stat st;
+  int result = w.room ? 0 : -1;
+  if (!result && !*name) result = write_folder(&w, dir, ".", renamed, 0);
+  else if (!result) result = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+  if (!result && *name) result = S_ISDIR(st.st_mode) ? write_folder(&w, dir, name, renamed, 0) : S_ISREG(st.st_mode) ? write_file(&w, dir, name, renamed) : write_node(&w, dir, name, "", renamed, &st);
+  return finish(&w, result);
 }

@@ -12,6 +12,9 @@ export const extract = {
   userXattr: 32,
   needParents: 64,
   sync: 128,
+  keepKind: 256,
+  copy: 512,
+  chown: 1024,
 } as const;
 
 /** How much one archive may hold. */
@@ -37,6 +40,8 @@ export interface ArchiveOptions {
   /** Sum of `extract` values. */
   flags?: number;
   budget?: Partial<ArchiveBudget>;
+  /** Who gets everything, with extract.chown. */
+  owner?: { uid: number; gid: number };
 }
 
 export interface ArchiveResult {
@@ -70,6 +75,10 @@ const native = addon as unknown as {
   treeCopy(from: number, to: number): Promise<void>;
   treeDiff(dir: number, lowers: number[], overlay: boolean): Promise<Buffer>;
   treeWrite(dir: number, out: number, overlay: boolean): Promise<void>;
+  treeWriteAs(dir: number, name: string, renamed: string, out: number): Promise<void>;
+  viewOpen(root: number, isFolder: boolean, process: number, sources: readonly string[], destinations: readonly string[], flags: readonly number[]): Promise<[number, number]>;
+  readLinkAt(fd: number): string;
+  pipe(): [number, number];
   overlayOpen(lowers: readonly string[], own: readonly string[], options: readonly string[]): number;
 };
 
@@ -97,6 +106,8 @@ export class ArchiveStream implements Disposable {
       plain: budget.bytes,
       entries: budget.entries,
       depth: budget.depth,
+      uid: options.owner?.uid ?? 0,
+      gid: options.owner?.gid ?? 0,
       metadata: budget.metadata,
     });
   }
@@ -161,6 +172,54 @@ export const copyOpenTree = (from: number, to: number): Promise<void> => native.
 
 /** Writes what is below a folder to `out` (a file or a blocking pipe) as a tar archive; the same tree gives the same bytes. With `overlay` the folder is an overlay's upper one and becomes a layer with whiteouts. */
 export const writeTree = (dir: string, out: number, overlay: boolean): Promise<void> => withDirectory(dir, (fd) => native.treeWrite(fd, out, overlay));
+
+/** The same of an open folder. */
+export const writeOpenTree = (dir: number, out: number): Promise<void> => native.treeWrite(dir, out, false);
+
+/** Writes one thing of an open folder under another name, or with `name` "" the folder itself and what is below it. Links are not followed. */
+export const writeTreeAs = (from: { dir: number; name: string }, renamed: string, out: number): Promise<void> => native.treeWriteAs(from.dir, from.name, renamed, out);
+
+/** What the symbolic link says that an O_PATH fd is of. */
+export const readLinkAt = (fd: number): string => native.readLinkAt(fd);
+
+/** A pipe whose both ends block. */
+export function makePipe(): { readable: number; writable: number } {
+  const [readable, writable] = native.pipe();
+  return { readable, writable };
+}
+
+export interface ViewMount {
+  source: string;
+  /** Absolute inside the root; links are resolved there. */
+  destination: string;
+  recursive: boolean;
+  readOnly: boolean;
+}
+
+/** `tree`: an fd of a mount that is attached nowhere. `folder`: an fd of a folder. `process`: an fd of /proc/PID, whose root is taken without what is mounted on it. */
+export type ViewRoot = { kind: "tree" | "folder" | "process"; fd: number };
+
+export interface OpenedView extends Disposable {
+  readonly root: number;
+}
+
+const VIEW_RECURSIVE = 1;
+const VIEW_READ_ONLY = 2;
+
+/** A root with mounts on it, in a mount namespace that no process is in. Missing destinations are made. Throws the errno. */
+export async function openView({ kind, fd }: ViewRoot, mounts: readonly ViewMount[]): Promise<OpenedView> {
+  const flags = mounts.map(({ recursive, readOnly }) => (recursive ? VIEW_RECURSIVE : 0) | (readOnly ? VIEW_READ_ONLY : 0));
+  const sources = mounts.map(({ source }) => source);
+  const destinations = mounts.map(({ destination }) => destination);
+  const isProcess = kind === "process";
+  const fds = await native.viewOpen(isProcess ? -1 : fd, kind === "folder", isProcess ? fd : -1, sources, destinations, flags);
+  return {
+    root: fds[0],
+    [Symbol.dispose]: () => {
+      for (const opened of fds) if (opened >= 0) closeSync(opened);
+    },
+  };
+}
 
 export interface TreeChange {
   kind: "A" | "C" | "D";

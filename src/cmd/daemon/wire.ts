@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { attachRoutes } from "../../api/containers/attach.ts";
+import { fileRoutes } from "../../api/containers/files.ts";
 import { lifecycleRoutes } from "../../api/containers/lifecycle.ts";
 import { logRoutes } from "../../api/containers/logs.ts";
 import { containerRoutes } from "../../api/containers/routes.ts";
@@ -43,6 +44,7 @@ import { requirePrefix } from "../../lib/ip.ts";
 import { hostPlatform } from "../../lib/platform.ts";
 import { detectHost } from "../../oci/host.ts";
 import { detectKernelSupport } from "../../oci/kernel-support.ts";
+import { openFiles } from "../../oci/container-view.ts";
 import { openRootfs } from "../../oci/rootfs-view.ts";
 import { ShimRuntime } from "../../oci/runtime.ts";
 import { openDatabase } from "../../sys/database.ts";
@@ -131,6 +133,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     volumes,
     subpaths,
     openRootfs,
+    openFiles,
     kernel,
     host: specHost(host, config.containers.seccompProfile),
     settings,
@@ -180,7 +183,8 @@ function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
   if (!driver) throw invalidParameter(`the storage driver ${JSON.stringify(name)} is not supported; there are ${snapshotters.map(({ id }) => id).join(", ")}`);
   const [option] = storage.options;
   if (option !== undefined) throw invalidParameter(`the storage option ${JSON.stringify(option)} is not supported yet`);
-  return driver.create(join(dataRoot, "layers", driver.id));
+  const dir = join(dataRoot, "layers", driver.id);
+  return driver === overlay2 ? overlay2.create(dir, { initLayer: true }) : driver.create(dir);
 }
 
 function networkOf(networks: Networks, ref: string): ReturnType<ContainersContext["findNetwork"]> {
@@ -197,6 +201,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
   const { context, execs } = lifecycle;
   return [
     ...containerRoutes(containers),
+    ...fileRoutes(containers),
     ...lifecycleRoutes(context),
     ...attachRoutes(context),
     ...logRoutes(context),

@@ -5,6 +5,7 @@
  *   <dir>/<id>/work/        overlay's own, only while active
  *   <dir>/<id>/parent       link to ../<parent's id>, absent without a parent
  *   <dir>/<id>/layer.json   committed: { bytes, inodes }
+ *   <dir>/init/             what containers find although their images have none of it (init-layer.ts)
  *   <dir>/trash/            what was removed and is being deleted
  *
  * <id> is a committed snapshot's chainID without "sha256:", or an active one's key.
@@ -23,6 +24,9 @@ import { mountOptions } from "./probe.ts";
 /** The kernel's own limit (OVL_MAX_STACK). */
 const mostLayers = 500;
 
+/** Folders that are no snapshots. */
+const ownNames: ReadonlySet<string> = new Set(["init", "trash"]);
+
 const prefix = "sha256:";
 const idOf = (key: string): string => (key.startsWith(prefix) ? key.slice(prefix.length) : key);
 
@@ -32,6 +36,8 @@ export class Overlay2 implements Snapshotter {
   readonly driver = "overlay2";
   readonly lateParent = true;
   readonly #dir: string;
+  /** Folders below all layers of active snapshots. */
+  readonly #lowest: readonly string[];
   readonly #trash: Trash;
   readonly #status: [string, string][];
   /** Lower folders of a committed snapshot and its parents, topmost first. */
@@ -40,10 +46,11 @@ export class Overlay2 implements Snapshotter {
   #index: Map<string, SnapshotInfo> | undefined;
   readonly #roots = new Map<string, { mode: number; uid: number; gid: number }>();
 
-  constructor(dir: string, status: [string, string][]) {
+  constructor(dir: string, status: [string, string][], lowest: readonly string[] = []) {
     this.#dir = dir;
     this.#status = status;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
+    this.#lowest = lowest;
     this.#trash = new Trash(join(dir, "trash"));
   }
 
@@ -86,7 +93,7 @@ export class Overlay2 implements Snapshotter {
 
   #mountsOf(dir: string, parent: string | undefined): RootfsMount[] {
     if (parent === undefined) return [{ type: "bind", source: join(dir, "diff"), readonly: false }];
-    return [{ type: "overlay", lower: this.#chain(parent), upper: join(dir, "diff"), work: join(dir, "work"), options: [...mountOptions] }];
+    return [{ type: "overlay", lower: [...this.#chain(parent), ...this.#lowest], upper: join(dir, "diff"), work: join(dir, "work"), options: [...mountOptions] }];
   }
 
   unpackTarget(key: string, options: { merged?: boolean } = {}): UnpackTarget {
@@ -132,7 +139,7 @@ export class Overlay2 implements Snapshotter {
   async diff(key: string): Promise<SnapshotChange[]> {
     const dir = this.#existing(key);
     const parent = this.#parent(dir);
-    return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : this.#chain(parent), true));
+    return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : [...this.#chain(parent), ...this.#lowest], true));
   }
 
   has(name: string): boolean {
@@ -144,7 +151,7 @@ export class Overlay2 implements Snapshotter {
   }
 
   list(): SnapshotInfo[] {
-    this.#index ??= new Map(readdirSync(this.#dir).filter((id) => id !== "trash").map((id) => this.#read(id)).map((info) => [info.key, info]));
+    this.#index ??= new Map(readdirSync(this.#dir).filter((id) => !ownNames.has(id)).map((id) => this.#read(id)).map((info) => [info.key, info]));
     return [...this.#index.values()];
   }
 
@@ -160,7 +167,7 @@ export class Overlay2 implements Snapshotter {
 
   #folder(key: string): string {
     const id = idOf(key);
-    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id) || id === "trash") throw systemError(`invalid snapshot name ${JSON.stringify(key)}`);
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id) || ownNames.has(id)) throw systemError(`invalid snapshot name ${JSON.stringify(key)}`);
     return join(this.#dir, id);
   }
 
@@ -186,7 +193,7 @@ export class Overlay2 implements Snapshotter {
     if (!existsSync(join(dir, "layer.json"))) throw notFound(`snapshot ${name} does not exist`);
     const parent = this.#parent(dir);
     const chain = [join(dir, "diff"), ...(parent === undefined ? [] : this.#chain(parent))];
-    if (chain.length > mostLayers) throw systemError(`snapshot ${name} has more than ${mostLayers} layers, which overlay cannot mount`);
+    if (chain.length + this.#lowest.length > mostLayers) throw systemError(`snapshot ${name} has more than ${mostLayers} layers, which overlay cannot mount`);
     this.#chains.set(name, chain);
     return chain;
   }

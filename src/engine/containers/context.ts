@@ -4,8 +4,10 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { ImageForRun } from "../../core/image.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
+import type { OpenFiles } from "../../core/container-files.ts";
 import type { OpenRootfs } from "../../core/rootfs.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
+import type { SnapshotChange } from "../../core/snapshotter.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import type { OciResources } from "../../lib/oci-spec.ts";
 import type { Platform } from "../../lib/platform.ts";
@@ -23,6 +25,7 @@ export interface ContainersContext {
   volumes: VolumeService;
   subpaths: SubpathPort;
   openRootfs: OpenRootfs;
+  openFiles: OpenFiles;
   kernel: KernelSupport;
   host: SpecHost;
   settings: ContainerSettings;
@@ -71,6 +74,8 @@ export interface ContainerLayers {
   planned(containerId: string, image: ImageForRun | undefined): Promise<RootfsMount[]>;
   /** Idempotent. */
   remove(containerId: string): Promise<void>;
+  /** What the writable layer changes, sorted by path. */
+  changes(containerId: string): Promise<SnapshotChange[]>;
   /** Bytes of the writable layer, and of it with all below. */
   size(record: ContainerRecord): Promise<{ writable: number; total: number }>;
 }

@@ -12,6 +12,7 @@
  */
 import type { ImageForRun } from "../../core/image.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
+import type { SnapshotChange } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
 import type { Filters } from "../../lib/filters.ts";
 import type { Platform } from "../../lib/platform.ts";
@@ -107,6 +108,7 @@ function containerLayers(context: ImageContext) {
     },
     /** Idempotent. */
     remove: (containerId: string): Promise<void> => snapshotter.remove(containerId),
+    changes: (containerId: string): Promise<SnapshotChange[]> => snapshotter.diff(containerId),
     /** Bytes of the writable layer, and of it with all below. */
     size: async ({ id }: { id: string }): Promise<{ writable: number; total: number }> => {
       const { bytes: writable } = await snapshotter.usage(id);

@@ -94,6 +94,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       mounts: () => [],
       planned: async () => [],
       remove: async (id) => void context.removedLayers.push(id),
+      changes: async () => [],
       size: async () => ({ writable: 10, total: 1010 }),
     },
     tasks: {
@@ -109,6 +110,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     sharedMemory: { pathOf: (id) => `/run/shm/${id}`, make: (id) => `/run/shm/${id}`, release: () => {} },
     volumes: new VolumeService({ database, drivers: [fakeVolumeDriver()], events: { emit: (event) => emitted.push(event) }, warn: () => {} }),
     subpaths: { make: (id, folder, subpath) => `/parts/${id}${folder}/${subpath}`, release: () => {} },
+    openFiles: async () => Promise.reject(new Error("a container that is made up has no files")),
     openRootfs: () => ({ kindOf: (path) => (path.startsWith("/image-file") ? "other" : path.startsWith("/image") ? "folder" : undefined), copyOut: async (path, { folder }) => (context.filled.push(`${path} ${folder}`), true), [Symbol.dispose]: () => {} }),
     kernel,
     host: fakeHost,

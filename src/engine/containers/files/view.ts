@@ -1,0 +1,49 @@
+/** Opening a container's files, and who else may touch the container meanwhile. */
+import type { ContainerView } from "../../../core/container-files.ts";
+import type { ContainerRecord } from "../../../core/container.ts";
+import { GantryError, messageOf, systemError } from "../../../lib/errors.ts";
+import type { ContainersContext } from "../context.ts";
+import { hasTask } from "../lifecycle/state.ts";
+import { withMounts } from "./mounts.ts";
+
+export interface OpenContainer {
+  record: ContainerRecord;
+  view: ContainerView;
+}
+
+export interface ViewNeeds {
+  /** With the container's volumes, binds and the engine's files. */
+  mounts: boolean;
+  /** The container is kept as it is until the work ends, also while it runs. */
+  exclusive: boolean;
+}
+
+/**
+ * Opens a container's files for `work`. One that does not run is held: its layer must not be mounted a second time.
+ * Throws Docker's not-found.
+ */
+export async function withFiles<T>(context: ContainersContext, ref: string, { mounts, exclusive }: ViewNeeds, work: (opened: OpenContainer) => Promise<T>): Promise<T> {
+  const { id } = context.store.find(ref);
+  const held = await context.store.withContainer(id, async (): Promise<{ result: T } | OpenContainer> => {
+    const record = context.store.find(id);
+    const opened = { record, view: await openView(context, record, mounts) };
+    return hasTask(record) && !exclusive ? opened : { result: await closing(opened, work) };
+  });
+  return "result" in held ? held.result : await closing(held, work);
+}
+
+async function closing<T>(opened: OpenContainer, work: (opened: OpenContainer) => Promise<T>): Promise<T> {
+  using _view = opened.view;
+  return await work(opened);
+}
+
+async function openView(context: ContainersContext, record: ContainerRecord, mounts: boolean): Promise<ContainerView> {
+  const { state } = record;
+  const root = state.status === "running" || state.status === "paused" ? { id: record.id, pid: state.pid } : { rootfs: context.layers.mounts(record.id) };
+  try {
+    return mounts ? await withMounts(context, record, (list) => context.openFiles(root, list)) : await context.openFiles(root, []);
+  } catch (error) {
+    if (error instanceof GantryError) throw error;
+    throw systemError(`cannot open the files of container ${record.id}: ${messageOf(error)}`, error);
+  }
+}

@@ -1,0 +1,169 @@
+/** Containers' files by fd: views that native/addon/archive_view.c assembles, and archives out of and into them. */
+import { closeSync, constants, fstatSync, readFileSync, readSync } from "node:fs";
+import { posix } from "node:path";
+import { type ContainerView, type ExtractOptions, type FileStat, type FilesRoot, KindConflict, type OpenFiles } from "../core/container-files.ts";
+import { ArchiveStream, extract, makePipe, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
+
+const net = process.getBuiltinModule("node:net");
+
+/** Not in the standard library's constants. */
+const O_PATH = 0o10000000;
+const O_NOFOLLOW = constants.O_NOFOLLOW;
+const MOST_LINKS = 255;
+
+export const openFiles: OpenFiles = async (root, mounts) => {
+  const opened = openRoot(root);
+  try {
+    return new View(await openView(opened, mounts));
+  } finally {
+    closeSync(opened.fd);
+  }
+};
+
+function openRoot(root: FilesRoot): ViewRoot {
+  if ("pid" in root) return { kind: "process", fd: openProcess(root) };
+  const mount = root.rootfs.at(-1);
+  if (!mount) throw new Error("a root file system has no mounts");
+  if (mount.type === "bind") return { kind: "folder", fd: openDirectory(mount.source) };
+  const { lower, upper, work, options } = mount;
+  return { kind: "tree", fd: openOverlay({ lower, own: { upper, work }, options }) };
+}
+
+/** The fd stays with this process: what gets its number later is another one. Its cgroup says whose it is. */
+function openProcess({ id, pid }: { id: string; pid: number }): number {
+  const fd = openDirectory(`/proc/${pid}`);
+  try {
+    if (readFileSync(`/proc/self/fd/${fd}/cgroup`, "utf8").includes(id)) return fd;
+    throw Object.assign(new Error(`process ${pid} is not of container ${id}`), { code: "ESRCH" });
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+class View implements ContainerView {
+  readonly #view: OpenedView;
+
+  constructor(view: OpenedView) {
+    this.#view = view;
+  }
+
+  stat(path: string): FileStat {
+    return this.#with(path, O_PATH | O_NOFOLLOW, statOf);
+  }
+
+  resolve(path: string): string {
+    const waiting = path.split("/");
+    let done = "/";
+    for (let links = 0; waiting.length > 0; ) {
+      const name = waiting.shift() ?? "";
+      if (name === "" || name === ".") continue;
+      const next = posix.join(done, name);
+      const target = name === ".." ? undefined : this.#linkAt(next);
+      if (target === undefined) {
+        done = next;
+        continue;
+      }
+      if (++links > MOST_LINKS) throw Object.assign(new Error("too many links"), { code: "ELOOP" });
+      waiting.unshift(...target.split("/"));
+      if (target.startsWith("/")) done = "/";
+    }
+    return done;
+  }
+
+  async read(path: string, mostBytes: number): Promise<Buffer | undefined> {
+    try {
+      return this.#with(path, constants.O_RDONLY | constants.O_NONBLOCK, (fd) => {
+        const status = fstatSync(fd);
+        if (!status.isFile() || status.size > mostBytes) return undefined;
+        const bytes = Buffer.alloc(mostBytes);
+        return bytes.subarray(0, readSync(fd, bytes, 0, mostBytes, 0));
+      });
+    } catch (error) {
+      if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+      throw error;
+    }
+  }
+
+  archive(path: string, name: string): AsyncIterable<Uint8Array> {
+    if (this.stat(path).kind !== "folder") return this.#archiveOne(path, name);
+    const dir = openInRoot(this.#view.root, path, constants.O_RDONLY | constants.O_DIRECTORY | O_NOFOLLOW);
+    return tarFrom(dir, (out) => writeTreeAs({ dir, name: "" }, name, out));
+  }
+
+  #archiveOne(path: string, name: string): AsyncIterable<Uint8Array> {
+    const dir = openInRoot(this.#view.root, posix.dirname(path), O_PATH | constants.O_DIRECTORY);
+    return tarFrom(dir, (out) => writeTreeAs({ dir, name: posix.basename(path) }, name, out));
+  }
+
+  archiveAll(): AsyncIterable<Uint8Array> {
+    const dir = openInRoot(this.#view.root, "/", constants.O_RDONLY | constants.O_DIRECTORY);
+    return tarFrom(dir, (out) => writeOpenTree(dir, out));
+  }
+
+  async extract(path: string, bytes: AsyncIterable<Uint8Array>, { keepKind, owner }: ExtractOptions): Promise<void> {
+    const root = openInRoot(this.#view.root, path, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      const flags = extract.owner | extract.xattrs | extract.devices | extract.copy | (keepKind ? extract.keepKind : 0) | (owner ? extract.chown : 0);
+      using archive = new ArchiveStream({ root, flags, ...(owner ? { owner } : {}) });
+      let isEmpty = true;
+      for await (const chunk of bytes) {
+        isEmpty = false;
+        await archive.push(chunk);
+      }
+      if (!isEmpty) await archive.finish();
+    } catch (error) {
+      const { code, message, path: entry = "" } = error as NodeJS.ErrnoException;
+      if (keepKind && message.startsWith("of another kind")) throw new KindConflict(entry, code === "EISDIR");
+      throw error;
+    } finally {
+      closeSync(root);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#view[Symbol.dispose]();
+  }
+
+  /** What a link says; undefined for all else, also for what is not there. */
+  #linkAt(path: string): string | undefined {
+    try {
+      return this.#with(path, O_PATH | O_NOFOLLOW, (fd) => (fstatSync(fd).isSymbolicLink() ? readLinkAt(fd) : undefined));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  #with<T>(path: string, flags: number, use: (fd: number) => T): T {
+    const fd = openInRoot(this.#view.root, path, flags);
+    try {
+      return use(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+function statOf(fd: number): FileStat {
+  const status = fstatSync(fd, { bigint: true });
+  const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : status.isSymbolicLink() ? "link" : status.isFIFO() ? "fifo" : status.isSocket() ? "socket" : status.isBlockDevice() ? "block-device" : "character-device";
+  return { kind, size: Number(status.size), permissions: Number(status.mode & 0o7777n), modified: status.mtimeNs };
+}
+
+/** What `write` writes to a pipe, on a thread of its own. Owns `dir`. Leaving it early ends the thread, too. */
+async function* tarFrom(dir: number, write: (out: number) => Promise<void>): AsyncGenerator<Uint8Array> {
+  const { readable, writable } = makePipe();
+  const stream = new net.Socket({ fd: readable, readable: true, writable: false });
+  const written = write(writable);
+  written.catch(() => undefined);
+  closeSync(writable);
+  closeSync(dir);
+  try {
+    yield* stream as AsyncIterable<Uint8Array>;
+    await written;
+  } finally {
+    stream.destroy();
+    await written.catch(() => undefined);
+  }
+}
