@@ -19,13 +19,18 @@ const slowAsModule = ["http", "https", "http2", "undici"].flatMap((name) => [nam
 
 /**
  * Built-in modules are taken when the code that imports them runs, and without a view of them as ES modules, which would
- * read all their exports: for node:fs alone that is 2 ms, because it loads the streams.
+ * read all their exports: for node:fs alone that is 2 ms, because it loads the streams. Exports behind a getter are left out.
  */
 const builtins: Plugin = {
   name: "built-in modules",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: "built-in" }));
-    onLoad({ filter: /^/, namespace: "built-in" }, ({ path }) => ({ contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`, loader: "js" }));
+    onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: "built-in", sideEffects: false }));
+    onLoad({ filter: /^/, namespace: "built-in" }, ({ path }) => {
+      const exports = Object.entries(Object.getOwnPropertyDescriptors(process.getBuiltinModule(path)));
+      const names = exports.filter(([name, { get }]) => get === undefined && /^[a-z_]\w*$/i.test(name) && name !== "default").map(([name]) => name);
+      const lines = names.map((name) => `export const ${name} = /* @__PURE__ */ member(${JSON.stringify(name)});`);
+      return { contents: `const builtin = process.getBuiltinModule(${JSON.stringify(path)});\nconst member = (name) => builtin[name];\nexport default builtin;\n${lines.join("\n")}`, loader: "js" };
+    });
   },
 };
 
