@@ -88,3 +88,12 @@ export function askDatagrams(netns: { readonly fd: number }, address: string, po
   const program = `const s = require("dgram").createSocket("udp4", (d) => { process.stdout.write(d); s.close(); }); s.on("error", (e) => { process.stdout.write(e.code); s.close(); }); s.connect(${port}, "${address}", () => s.send("?")); setTimeout(() => { process.stdout.write("timeout"); process.exit(); }, 1000).unref(); setTimeout(() => {}, 1100).unref();`;
   return runInNamespace(netns, `${process.execPath} -e '${program}'`).stdout;
 }
+
+/** A client that sends datagrams from one port, ever again. `answered` says whether anything came since it was last asked. */
+export function steadyClient(netns: { readonly fd: number }, address: string, port: number): Disposable & { answered(): boolean } {
+  const program = `const s = require("dgram").createSocket("udp4", () => process.stdout.write("!")); s.on("error", () => {}); s.bind(30000, () => setInterval(() => s.send("?", ${port}, "${address}"), 20))`;
+  const child = spawn("nsenter", [`--net=/proc/${process.pid}/fd/${netns.fd}`, process.execPath, "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  let count = 0;
+  child.stdout.on("data", () => count++);
+  return { answered: () => count > 0 && (count = 0) === 0, [Symbol.dispose]: () => void child.kill("SIGKILL") };
+}

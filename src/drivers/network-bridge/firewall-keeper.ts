@@ -1,12 +1,13 @@
 /** Keeps the firewall table in the kernel: claims it, replaces it when networks change, restores it when somebody removed it. */
 import { GantryError, messageOf } from "../../lib/errors.ts";
+import type { FlowFilter } from "../../sys/netlink/conntrack.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { firewallTransaction, foreignDrops, removalTransaction } from "./firewall.ts";
 import type { FirewallNetwork, Ownership } from "./firewall.ts";
-import { publishedElements } from "./published.ts";
+import { answeredFlows, earlierFlows, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
 
 export interface FirewallKeeper {
@@ -70,6 +71,10 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
     }
   };
 
+  const forget = async (flows: FlowFilter[]): Promise<void> => {
+    if (flows.length > 0) await kernel.forgetFlows(flows).catch((error: unknown) => warn(messageOf(error)));
+  };
+
   /** One flush is many events: they are awaited before the table is restored, once. */
   const lost = (): void => {
     if (closed || timer) return;
@@ -103,11 +108,15 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
     publish: async (endpointId, publication) => {
       publications.set(endpointId, publication);
       await change("addElements", publication);
+      await forget(earlierFlows(publication.ports));
     },
     publishLater: (endpointId, publication) => void publications.set(endpointId, publication),
     unpublish: async (endpointId) => {
       const publication = publications.get(endpointId);
-      if (publication && publications.delete(endpointId)) await change("deleteElements", publication);
+      if (!publication) return;
+      publications.delete(endpointId);
+      await change("deleteElements", publication);
+      await forget(answeredFlows(publication));
     },
     remove: async () => {
       closed = true;

@@ -6,7 +6,7 @@ import type { PortRequest } from "../../core/network-ports.ts";
 import { parseIp } from "../../lib/ip.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
 import { cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
-import { askDatagrams, askServer, container, echoServer, machine, network, options, outside } from "./bridge.testing.ts";
+import { askDatagrams, askServer, container, echoServer, machine, network, options, outside, steadyClient } from "./bridge.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
 import type { DescriptorKeeper } from "./ports.ts";
 
@@ -67,6 +67,30 @@ real("a range of ports that keep their numbers is one element, beside others", a
   await driver.releasePorts(server.request);
   assert.doesNotMatch(inNamespace(host, "nft list map inet gantry-test0 published-tcp-ranges"), /elements/);
   [server, adjacent].forEach(({ sandbox }) => sandbox.close());
+});
+
+real("a client that goes on sending datagrams reaches the new container, whatever its flow did before", async () => {
+  await using bench = await machine();
+  using next = await outside(bench.host);
+  await bench.driver.createNetwork(red);
+  using client = steadyClient(next, "192.0.2.1", 9000);
+  const becomes = async (answered: boolean): Promise<void> => {
+    const begun = performance.now();
+    client.answered();
+    do {
+      assert.ok(performance.now() - begun < 3000, answered ? "no answer" : "still answered");
+      await sleep(100);
+    } while (client.answered() !== answered);
+  };
+  await sleep(300);
+  for (const address of ["10.81.0.2", "10.81.0.3"]) {
+    const { sandbox, request } = await container(bench.driver, red, address, [udp(9000)]);
+    using _server = await echoServer(sandbox);
+    await becomes(true);
+    await bench.driver.releasePorts(request);
+    await becomes(false);
+    sandbox.close();
+  }
 });
 
 real("icc=false: siblings reach a published port and nothing else", async () => {

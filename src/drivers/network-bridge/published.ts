@@ -5,6 +5,7 @@
 import type { PortProtocol, PublishedPort } from "../../core/network-ports.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
+import type { FlowFilter } from "../../sys/netlink/conntrack.ts";
 import { concatenation, portBytes } from "../../sys/netlink/nftables.ts";
 import type { NftChange, NftElement } from "../../sys/netlink/nftables.ts";
 
@@ -76,3 +77,15 @@ function element(address: IpAddress, { protocol, port, hostAddress, hostPort }: 
 function chunks(elements: readonly NftElement[]): NftElement[][] {
   return Array.from({ length: Math.ceil(elements.length / ELEMENTS_PER_CHANGE) }, (_, index) => elements.slice(index * ELEMENTS_PER_CHANGE, (index + 1) * ELEMENTS_PER_CHANGE));
 }
+
+/** Looking for flows costs a walk over all of them. */
+const MAX_FLOW_PORTS = 16;
+
+/** Flows of datagrams that began before their port was published: they would go on to where they went. Those of many ports are left to run out. */
+export function earlierFlows(ports: readonly PublishedPort[]): FlowFilter[] {
+  const datagrams = ports.filter(({ protocol }) => protocol === "udp");
+  return datagrams.length > MAX_FLOW_PORTS ? [] : datagrams.map(({ hostPort }) => ({ protocol: PROTOCOL_NUMBER.udp, port: hostPort }));
+}
+
+/** Flows of datagrams that an endpoint answered. */
+export const answeredFlows = ({ address, ports }: Publication): FlowFilter[] => (ports.some(({ protocol }) => protocol === "udp") ? [{ protocol: PROTOCOL_NUMBER.udp, answeredBy: address }] : []);

@@ -2,6 +2,7 @@
 import { systemError } from "../../lib/errors.ts";
 import { formatIp, formatPrefix } from "../../lib/ip.ts";
 import type { NetworkKernel, OpenNamespace, SandboxPlan } from "./kernel.ts";
+import type { FlowFilter } from "./conntrack.ts";
 import type { NftBaseChain, NftTransaction } from "./nftables.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { describe } from "./rtnetlink.ts";
@@ -63,6 +64,7 @@ export class FakeKernel implements NetworkKernel {
   /** What was done, in order, as describe() words it. */
   readonly done: string[] = [];
   readonly transactions: NftTransaction[] = [];
+  readonly forgotten: FlowFilter[] = [];
   /** Reserved ports, as "protocol address port"; those of other programs can be added. */
   readonly ports = new Set<string>();
   /** Other programs' chains. */
@@ -127,6 +129,9 @@ export class FakeKernel implements NetworkKernel {
   }
   async readSysctls(names: readonly string[]): Promise<(string | undefined)[]> {
     return names.map((name) => this.state.sysctls.get(name));
+  }
+  async forgetFlows(filters: readonly FlowFilter[]): Promise<void> {
+    this.forgotten.push(...filters);
   }
   async reservePorts(wishes: readonly PortWish[]): Promise<PortReservation> {
     const taken: string[] = [];

@@ -5,6 +5,8 @@ import type { RouteChange } from "./rtnetlink.ts";
 import { RTNLGRP, dumpRequest, encodeRouteChange, linkRequest } from "./rtnetlink.ts";
 import { decodeAddress, decodeLink, decodeRoute } from "./rtnetlink-decode.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
+import { forgetFlowsRequest } from "./conntrack.ts";
+import type { FlowFilter } from "./conntrack.ts";
 import { chainsRequest, decodeBaseChain } from "./nftables.ts";
 import type { NftBaseChain, NftTransaction } from "./nftables.ts";
 import { NftSession } from "./nftables-session.ts";
@@ -44,6 +46,8 @@ export interface NetworkKernel {
   routes(): Promise<Route[]>;
   writeSysctls(sysctls: readonly Sysctl[]): Promise<void>;
   readSysctls(names: readonly string[]): Promise<(string | undefined)[]>;
+  /** Packets of these flows are looked at anew. Nothing happens on kernels that cannot choose among flows. */
+  forgetFlows(filters: readonly FlowFilter[]): Promise<void>;
   /** All or none; throws PortRefusal. */
   reservePorts(wishes: readonly PortWish[]): Promise<PortReservation>;
   /** All or nothing. Always from the same socket, which owns the tables that ask for an owner. */
@@ -87,6 +91,13 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     routes: async () => present((await exchange(route, [dumpRequest("routes")])).map(decodeRoute)),
     writeSysctls: async (sysctls) => void (await runSteps([{ op: "sysctls", in: netns, sysctls }])),
     readSysctls: async (names) => (await runSteps([{ op: "sysctls", in: netns, sysctls: names.map((name) => ({ name, value: "" })) }])).sysctls,
+    forgetFlows: async (filters) => {
+      try {
+        await exchange({ protocol: NETLINK.NETFILTER, netns }, filters.map(forgetFlowsRequest));
+      } catch (error) {
+        if (!["EINVAL", "EOPNOTSUPP", "ENOTSUP"].includes(errnoCode(error))) throw error;
+      }
+    },
     reservePorts: (wishes) => reservePorts(netns, wishes),
     nft: (transaction) => session.commit(transaction),
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
