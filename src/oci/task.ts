@@ -27,6 +27,9 @@ import { encodeAttach, encodeExec, encodeRelease, encodeResize, encodeSignal, en
 /** What an exit looks like when nobody was there to see it: as after SIGKILL. */
 const unseenExit = (): ExitStatus => ({ code: 137, at: BigInt(Date.now()) * 1_000_000n, oomKilled: false });
 
+/** Of an exec: the shim is gone, or the process whose namespaces are entered is, or what lists its groups. */
+const isOver = (error: unknown): boolean => error instanceof ShimGone || (error instanceof ShimError && error.code === "ESRCH");
+
 export interface TaskOptions {
   id: string;
   folder: TaskFolder;
@@ -123,7 +126,7 @@ export class ShimTask implements Task {
       return new ShimExec({ id: request.id, pid, exited, stream, connection: this.#connection });
     } catch (error) {
       this.#execs.delete(request.id);
-      throw startError(error instanceof ShimGone ? notFound(`task ${this.id} has ended`, error) : error, "exec");
+      throw startError(isOver(error) ? notFound(`task ${this.id} has ended`, error) : error, "exec");
     }
   }
 
@@ -171,6 +174,16 @@ export class ShimTask implements Task {
   }
 
   async #freeze(frozen: boolean): Promise<void> {
+    try {
+      await this.#setFrozen(frozen);
+    } catch (error) {
+      // Its group is gone before its end is told.
+      const { code } = error as NodeJS.ErrnoException;
+      throw code === "ENOENT" || code === "ENODEV" ? notFound(`task ${this.id} has ended`, error) : error;
+    }
+  }
+
+  async #setFrozen(frozen: boolean): Promise<void> {
     const file = freezerFile(this.#groups);
     if (!file) throw systemError("this machine has no freezer cgroup: a container cannot be paused");
     const value = frozen ? file.freeze : file.thaw;

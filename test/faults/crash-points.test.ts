@@ -88,6 +88,15 @@ const crashes: Crash[] = [
   { point: "create-saved", provoke: (engine) => create(engine, ["sleep", "1000"]), explanation: "it was saved: it exists, created, and starts", after: runsWhenStarted },
   { point: "start-networked", provoke: createAndStart, explanation: "it never ran: it is as before and starts", after: runsWhenStarted },
   { point: "start-created", provoke: createAndStart, explanation: "its program runs already, and is found", after: isRunning },
+  {
+    point: "pause-frozen",
+    provoke: async (engine) => {
+      await createAndStart(engine);
+      await engine.api.json("POST", "/containers/victim/pause");
+    },
+    explanation: "nobody was told that it is paused: it runs",
+    after: isRunning,
+  },
   { point: "start-saved", provoke: createAndStart, explanation: "it was started: it runs", after: isRunning },
   {
     point: "exec-started",

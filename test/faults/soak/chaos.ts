@@ -6,7 +6,7 @@ import type { World } from "./world.ts";
 export async function killAtRandom(world: World, seed: number, until: () => boolean): Promise<void> {
   const random = new Random(seed);
   while (!until()) {
-    await delay(300 + random.below(1500));
+    await delay(100 + random.below(1000));
     const what = random.below(100);
     const choice = random.below(1 << 16);
     if (until()) return;

@@ -65,6 +65,8 @@ export function after(state: State, action: Action, outcome: Outcome): readonly 
 export function byItself(state: State, { short, always, autoRemove }: Traits): readonly State[] {
   if (state === "removing") return ["absent"];
   if (state === "running" && short) return always ? ["restarting", "exited"] : ["exited"];
+  // Its end was under way when it was frozen.
+  if (state === "paused" && short) return always ? ["restarting", "exited"] : ["exited"];
   if (state === "restarting") return ["running", "exited"];
   if (state === "exited" && autoRemove) return ["removing", "absent"];
   return [];
@@ -73,6 +75,8 @@ export function byItself(state: State, { short, always, autoRemove }: Traits): r
 export class Container {
   readonly traits: Traits;
   #possible = new Set<State>(["absent"]);
+  /** Its policy starts it, sooner or later, until somebody stops it. */
+  #due = false;
   readonly #running = new Set<Action>();
   /** Calls that are no longer alone. */
   readonly #overlapped = new Set<object>();
@@ -111,6 +115,7 @@ export class Container {
       this.#possible = new Set<State>(seen === undefined ? [...existing, "absent"] : [seen]);
       return `possible were ${[...before].join(", ")}`;
     }
+    if (alone && outcome === "done" && (action === "stop" || action === "kill")) this.#due = false;
     // Who looks while others act sees a moment that may be over.
     this.#possible = alone ? this.#closed(fits) : before;
     return undefined;
@@ -118,6 +123,7 @@ export class Container {
 
   /** Its shim was killed, or may have been. */
   lostShim(): void {
+    this.#due = this.traits.always;
     const ends: State[] = this.traits.always ? ["exited", "restarting", "running"] : ["exited"];
     if (this.#possible.has("running") || this.#possible.has("paused") || this.#possible.has("restarting") || this.#running.size > 0) for (const state of ends) this.#possible.add(state);
     this.#possible = this.#closed(this.#possible);
@@ -125,7 +131,8 @@ export class Container {
 
   /** The daemon was started again. */
   newDaemon(): void {
-    if (this.traits.always && this.#possible.has("exited")) for (const state of ["running", "restarting"] as const) this.#possible.add(state);
+    this.#due = this.traits.always;
+    this.#possible = this.#closed(this.#possible);
   }
 
   /** Everything that the running calls may have done already, in any order. */
@@ -137,9 +144,13 @@ export class Container {
     }
   }
 
+  #started(state: State): readonly State[] {
+    return this.#due && (state === "exited" || state === "running") ? ["running", "restarting"] : [];
+  }
+
   #closed(states: Iterable<State>): Set<State> {
     const all = new Set(states);
-    for (const state of all) for (const next of byItself(state, this.traits)) all.add(next);
+    for (const state of all) for (const next of [...byItself(state, this.traits), ...this.#started(state)]) all.add(next);
     return all;
   }
 }

@@ -3,11 +3,11 @@ import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ExecTask, RuntimeFailure } from "../../../core/runtime.ts";
-import { conflict, GantryError, invalidParameter, messageOf, notFound } from "../../../lib/errors.ts";
+import { codeOf, conflict, GantryError, invalidParameter, messageOf, notFound } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import { checkUser } from "../../../lib/user-database.ts";
 import type { LifecycleContext } from "../lifecycle/context.ts";
-import { emit, requireTask, taskOf } from "../lifecycle/state.ts";
+import { emit, notRunning, requireTask, taskOf } from "../lifecycle/state.ts";
 import type { ExecConfig, ExecInstance } from "./instance.ts";
 
 const USER_DATABASE_BYTES = 4 * 1024 * 1024;
@@ -75,7 +75,7 @@ export class ExecService {
     } catch (error) {
       instance.state = { status: "exited", exitCode: failureCode(error), pid: 0 };
       this.#context.live(record.id).execs.delete(instance.id);
-      throw error;
+      throw codeOf(error) === "not-found" ? notRunning(record) : error;
     }
   }
 

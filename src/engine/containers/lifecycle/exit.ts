@@ -27,7 +27,7 @@ async function handleExit(context: LifecycleContext, id: string, task: Task, sta
     scheduleRestart(context, record);
     return;
   }
-  if (record.hostConfig.AutoRemove) {
+  if (record.hostConfig.AutoRemove && !live.restarting) {
     await released;
     await context.remove(record);
   } else {

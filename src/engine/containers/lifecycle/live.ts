@@ -22,6 +22,8 @@ export class LiveContainer {
   stopping = false;
   /** Emit "stop" when the exit is seen, before "die". */
   stopEvent = false;
+  /** A restart by a user is under way: what ends meanwhile is not removed. */
+  restarting = false;
   restart: { timer: NodeJS.Timeout; cancel: () => void } | undefined;
   restartDelay = 0;
   readonly execs = new Map<string, ExecInstance>();

@@ -1,8 +1,9 @@
 /** Freezing and thawing. */
-import { conflict, systemError } from "../../../lib/errors.ts";
+import { codeOf, conflict, systemError } from "../../../lib/errors.ts";
+import { faultPoint } from "../../../lib/fault.ts";
 import type { LifecycleContext } from "./context.ts";
 import { persist } from "./persist.ts";
-import { emit, requireTask, taskOf } from "./state.ts";
+import { emit, notRunning, requireTask, taskOf } from "./state.ts";
 
 export async function pause(context: LifecycleContext, ref: string): Promise<void> {
   const { id } = context.store.find(ref);
@@ -11,7 +12,12 @@ export async function pause(context: LifecycleContext, ref: string): Promise<voi
     requireTask(record);
     if (record.state.status === "paused") throw conflict(`container ${id} is already paused`);
     if (record.state.status !== "running") return;
-    await taskOf(context, record).pause();
+    await taskOf(context, record)
+      .pause()
+      .catch((error: unknown) => {
+        throw codeOf(error) === "not-found" ? notRunning(record) : error;
+      });
+    faultPoint("pause-frozen");
     record.state = { ...record.state, status: "paused" };
     persist(context, record);
     emit(context, record, "pause");
@@ -23,7 +29,11 @@ export async function unpause(context: LifecycleContext, ref: string): Promise<v
   await context.store.withContainer(id, async () => {
     const record = context.store.find(id);
     if (record.state.status !== "paused") throw systemError(`Container ${id} is not paused`);
-    await taskOf(context, record).resume();
+    await taskOf(context, record)
+      .resume()
+      .catch((error: unknown) => {
+        throw codeOf(error) === "not-found" ? notRunning(record) : error;
+      });
     record.state = { ...record.state, status: "running" };
     persist(context, record);
     emit(context, record, "unpause");

@@ -19,27 +19,34 @@ export async function recoverAll(context: LifecycleContext): Promise<void> {
 
 /** Starts what its restart policy wants running. Called when the API answers already: a start may take long. */
 export async function startByPolicy(context: LifecycleContext): Promise<void> {
-  for (const record of [...context.store.list()]) {
+  const due = [...context.store.list()].filter(isDue).map((record) => ({ record, state: record.state }));
+  for (const { record, state } of due) {
     await context.store
       .withContainer(record.id, async () => {
-        const { status } = record.state;
-        if (status !== "exited" && status !== "restarting") return;
-        const wanted = status === "restarting" || shouldStartWithDaemon(record.hostConfig.RestartPolicy, { exitCode: lastRun(record).exitCode, restartCount: record.restartCount, stoppedByUser: record.stoppedByUser });
-        if (wanted) await launch(context, record);
+        // Users may have stopped, started or removed it by now.
+        if (record.state === state) await launch(context, record);
       })
       .catch((error: unknown) => context.warn(`starting container ${record.id}: ${messageOf(error)}`));
   }
+}
+
+function isDue(record: ContainerRecord): boolean {
+  const { hostConfig, restartCount, stoppedByUser, state } = record;
+  if (state.status === "restarting") return true;
+  return state.status === "exited" && shouldStartWithDaemon(hostConfig.RestartPolicy, { exitCode: lastRun(record).exitCode, restartCount, stoppedByUser });
 }
 
 async function recoverOne(context: LifecycleContext, record: ContainerRecord): Promise<void> {
   if (record.state.status === "removing") return context.remove(record);
   const recovered = await context.runtime.recover(record.id);
   if (recovered.kind === "running") return adopt(context, record, recovered.task);
-  if (!hasTask(record)) return;
+  if (!hasTask(record)) {
+    if (recovered.kind === "exited") await collect(context, record);
+    return;
+  }
   const exit = recovered.kind === "exited" ? recovered.exit : { code: 255, at: nowNanoseconds(), oomKilled: false };
   recordExit(context, record, exit);
-  await context.networks.disconnect(record);
-  await context.runtime.purge(record.id);
+  await collect(context, record);
   if (record.hostConfig.AutoRemove && record.state.status === "exited") await context.remove(record);
 }
 
@@ -51,6 +58,11 @@ async function adopt(context: LifecycleContext, record: ContainerRecord, task: T
     await context.networks.disconnect(record);
     return;
   }
+  if (await wasRecorded(record, task)) {
+    await Promise.all([task.release(), context.networks.disconnect(record)]);
+    return;
+  }
+  await freezeAsRecorded(context, record, task);
   context.live(record.id).task = task;
   if (!hasTask(record)) {
     record.state = { status: "running", pid: task.pid, startedAt: task.startedAt, previous: lastRun(record) };
@@ -58,6 +70,25 @@ async function adopt(context: LifecycleContext, record: ContainerRecord, task: T
   }
   monitorHealth(context, record, task, false);
   watchTask(context, record, task);
+}
+
+/** Takes away what an ended task left. */
+async function collect(context: LifecycleContext, record: ContainerRecord): Promise<void> {
+  await context.networks.disconnect(record);
+  await context.runtime.purge(record.id);
+}
+
+/** The daemon died between an exit's record and its cleaning up. */
+async function wasRecorded(record: ContainerRecord, task: Task): Promise<boolean> {
+  if (hasTask(record)) return false;
+  const exit = await Promise.race([task.exited, new Promise<undefined>((resolve) => setImmediate(resolve, undefined))]);
+  return exit !== undefined && exit.at === lastRun(record).finishedAt;
+}
+
+/** A daemon that died while it froze or thawed told nobody: the record counts. */
+async function freezeAsRecorded(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
+  const done = record.state.status === "paused" ? task.pause() : task.resume();
+  await done.catch((error: unknown) => context.warn(`container ${record.id} is ${record.state.status}: ${messageOf(error)}`));
 }
 
 /** Tasks that no record owns: their container was removed while its task could not be. */

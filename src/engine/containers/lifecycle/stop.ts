@@ -1,5 +1,6 @@
 /** Stopping and killing. Neither holds the container's lock while it waits: the exit needs it. */
 import type { ContainerRecord } from "../../../core/container.ts";
+import type { Task } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, messageOf, notModified, systemError } from "../../../lib/errors.ts";
 import { parseSignal, SIGKILL, SIGTERM } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
@@ -90,11 +91,18 @@ async function deliver(context: LifecycleContext, record: ContainerRecord, signa
   try {
     await task.signal(signal);
     emit(context, record, "kill", { signal: String(signal) });
-    if (record.state.status === "paused" && (signal === SIGKILL || signal === SIGTERM)) await task.resume();
+    if (signal === SIGKILL || signal === SIGTERM) await thaw(context, record, task);
   } catch (error) {
     // It ended by itself meanwhile: what was wanted.
     if (codeOf(error) !== "not-found") throw error;
   }
+}
+
+/** Behind a pause that is under way: it would freeze what is about to die. */
+async function thaw(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
+  await context.store.withContainer(record.id, async () => {
+    if (record.state.status === "paused" && context.live(record.id).task === task) await task.resume();
+  });
 }
 
 function markStopped(context: LifecycleContext, record: ContainerRecord): void {
