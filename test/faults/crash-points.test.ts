@@ -59,6 +59,19 @@ async function isRunning(engine: Engine): Promise<void> {
   assert.equal((await engine.api.json("POST", "/containers/victim/wait")).StatusCode, 137);
 }
 
+async function publish(engine: Engine): Promise<void> {
+  await engine.api.json("POST", "/containers/create?name=victim", { json: { Image: "busybox", Cmd: ["sleep", "1000"], HostConfig: { PortBindings: { "80/tcp": [{ HostPort: "21380" }], "81/udp": [{ HostPort: "" }] } } } });
+  await start(engine);
+}
+
+async function publishesWhenStarted(engine: Engine): Promise<void> {
+  engine.machine.run(process.execPath, "-e", 'require("net").createServer().listen(21380, "0.0.0.0", () => process.exit(0)).on("error", () => process.exit(1))');
+  await runsWhenStarted(engine);
+  const { Ports } = (await engine.api.json("GET", "/containers/victim/json")).NetworkSettings;
+  assert.deepEqual(Ports["80/tcp"], [{ HostIp: "0.0.0.0", HostPort: "21380" }]);
+  assert.match(engine.machine.run("nft", "list", "map", "inet", "gantry-docker0", "published-any").replaceAll(/\s+/g, " "), /elements = \{ (tcp|udp) \. \d+ : 172\.\d+\.0\.\d+ \. 8[01], (tcp|udp) \. \d+ : 172\.\d+\.0\.\d+ \. 8[01] \}/, "its own two elements and none besides");
+}
+
 async function helloIsAbsentAndLoads(engine: Engine): Promise<void> {
   const tags = (await engine.api.json("GET", "/images/json")).flatMap((image: Json) => image.RepoTags);
   assert.ok(!tags.includes("hello-world:latest"));
@@ -87,6 +100,18 @@ const crashes: Crash[] = [
   { point: "create-layer", provoke: (engine) => create(engine, ["true"]), explanation: "its layer was made but nobody was told of the container: it does not exist", after: isGone },
   { point: "create-saved", provoke: (engine) => create(engine, ["sleep", "1000"]), explanation: "it was saved: it exists, created, and starts", after: runsWhenStarted },
   { point: "start-networked", provoke: createAndStart, explanation: "it never ran: it is as before and starts", after: runsWhenStarted },
+  ...["ports-reserved", "ports-recorded"].map((point) => ({ point, provoke: publish, explanation: "it never ran: its ports are free, and its again when it starts", after: publishesWhenStarted })),
+  {
+    point: "ports-released",
+    provoke: async (engine: Engine) => {
+      await publish(engine);
+      await engine.api.json("POST", "/containers/victim/kill");
+      // The ports are released behind the answer.
+      for (;;) await state(engine);
+    },
+    explanation: "it ended: its ports are free, and its again when it starts",
+    after: publishesWhenStarted,
+  },
   { point: "start-created", provoke: createAndStart, explanation: "its program runs already, and is found", after: isRunning },
   {
     point: "pause-frozen",

@@ -83,6 +83,7 @@ function rules(): NftChange[] {
   return [
     rule("martians", "loopback addresses stay on this host", ...fromBridge(), ...loopback(IPV4_DESTINATION), { expr: "verdict", verdict: "drop" }),
     rule("martians", "loopback addresses are no source", ...fromBridge(), ...loopback(IPV4_SOURCE), { expr: "verdict", verdict: "drop" }),
+    rule("published-in", "loopback addresses are not this host's for others", ...loopback(IPV4_DESTINATION), { expr: "verdict", verdict: "return" }),
     rule("published-in", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
     rule("published-own", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
     rule("publish", "ports of one address", ...isIpv4(), ...protocolAddressPort(), { expr: "lookup", set: "published", register: word(0), to: word(8) }, { expr: "dnat", family: 4, address: word(8), port: word(9) }),

@@ -40,8 +40,10 @@ for (const filtered of ["0", "1"]) {
     assert.match(askServer(host, "127.0.0.1", 9001), /ECONNREFUSED/, "and not at others");
     assert.equal(askServer(host, "127.0.0.1", 9002), "10.81.0.1");
     assert.match(askServer(next, "192.0.2.1", 9002), /ECONNREFUSED/, "what is at the loopback is for the host");
-    inNamespace(next, "ip route add 127.0.0.53/32 via 192.0.2.1 2>/dev/null || true");
-    assert.match(askServer(sibling.sandbox, "10.81.0.1", 9002), /ECONNREFUSED/);
+    for (const [attacker, gateway] of [[next, "192.0.2.1"], [sibling.sandbox, "10.81.0.1"]] as const) {
+      inNamespace(attacker, `sysctl -qw net.ipv4.conf.all.route_localnet=1; ip route del local 127.0.0.0/8 dev lo table local; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.0/8 via ${gateway}`);
+      assert.equal(askServer(attacker, "127.0.0.1", 9002), "timeout", "also not by a route to it");
+    }
     await driver.releasePorts(server.request);
     assert.match(askServer(next, "192.0.2.1", 9000), /ECONNREFUSED/);
     [server, sibling, foreign].forEach(({ sandbox }) => sandbox.close());
@@ -93,18 +95,22 @@ real("a client that goes on sending datagrams reaches the new container, whateve
   }
 });
 
-real("icc=false: siblings reach a published port and nothing else", async () => {
-  await using bench = await machine();
-  const { host, driver } = bench;
-  runInNamespace(host, "sysctl -qw net.bridge.bridge-nf-call-iptables=0");
-  await driver.createNetwork({ ...red, options: { ...red.options, "com.docker.network.bridge.enable_icc": "false" } });
-  const server = await container(driver, red, "10.81.0.2", [tcp(9000)]);
-  const sibling = await container(driver, red, "10.81.0.3");
-  using _server = await echoServer(server.sandbox);
-  assert.equal(askServer(sibling.sandbox, "10.81.0.1", 9000), "10.81.0.1");
-  assert.match(askServer(sibling.sandbox, "10.81.0.2"), /timeout|EHOSTUNREACH/);
-  [server, sibling].forEach(({ sandbox }) => sandbox.close());
-});
+for (const [filtered, published] of [["0", "10.81.0.1"], ["1", "timeout"]] as const) {
+  real(`bridge-nf-call-iptables=${filtered}, icc=false: siblings reach ${filtered === "0" ? "a published port and nothing else" : "nothing, and the outside the published port"}`, async () => {
+    await using bench = await machine();
+    const { host, driver } = bench;
+    runInNamespace(host, `sysctl -qw net.bridge.bridge-nf-call-iptables=${filtered}`);
+    using next = await outside(host);
+    await driver.createNetwork({ ...red, options: { ...red.options, "com.docker.network.bridge.enable_icc": "false" } });
+    const server = await container(driver, red, "10.81.0.2", [tcp(9000)]);
+    const sibling = await container(driver, red, "10.81.0.3");
+    using _server = await echoServer(server.sandbox);
+    assert.equal(askServer(sibling.sandbox, "10.81.0.1", 9000), published);
+    assert.match(askServer(sibling.sandbox, "10.81.0.2"), /timeout|EHOSTUNREACH/);
+    assert.equal(askServer(next, "192.0.2.1", 9000), "192.0.2.2");
+    [server, sibling].forEach(({ sandbox }) => sandbox.close());
+  });
+}
 
 real("other programs cannot take a published port, and what they have is refused", async () => {
   await using bench = await machine();

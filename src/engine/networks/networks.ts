@@ -15,6 +15,7 @@ import { publishesPorts } from "../../core/network-ports.ts";
 import type { PublishedPort } from "../../core/network-ports.ts";
 import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
 import { GantryError, codeOf, conflict, messageOf, notFound } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
 import { formatIp, formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
@@ -163,6 +164,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     if (requests.length === 0) return;
     try {
       connection.ports = await network.driver.reservePorts({ networkId: network.row.id, endpointId }, requests);
+      faultPoint("ports-reserved");
     } catch (error) {
       if (codeOf(error) !== "system") throw error;
       throw new GantryError("system", `failed to set up container networking: driver failed programming external connectivity on endpoint ${record.name} (${endpointId}): ${messageOf(error)}`, { cause: error });
@@ -172,6 +174,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   async function releasePorts({ network, endpointId, ports }: Connection): Promise<void> {
     if (!ports || !publishesPorts(network.driver)) return;
     await network.driver.releasePorts({ networkId: network.row.id, endpointId }).catch((error: unknown) => options.warn(messageOf(error)));
+    faultPoint("ports-released");
   }
 
   /** When only addresses on their way back are left, waits for them. */
@@ -193,6 +196,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     const settings = record.networkingConfig.EndpointsConfig?.[network.spec.name];
     const mac = parseMac(settings?.MacAddress ?? "");
     store.addEndpoint({ container: record.id, network: network.row.id, endpoint: endpointId, address: address && formatPrefix(address), ports: storedPorts(ports) });
+    if (ports.length > 0) faultPoint("ports-recorded");
     const joining = sandbox && network.driver.join({ networkId: network.row.id, endpointId, sandbox, interfaceName: "eth0", addresses: address ? [address] : [], gateways: network.pool ? [network.pool.gateway] : [], ...(mac ? { mac } : {}), ...(ports.length > 0 ? { ports } : {}) });
     joining?.catch(() => undefined);
     const files = writeSandboxFiles(options.containerFolder(record.id), contentsFor(record, connection));
