@@ -20,24 +20,32 @@ export interface RemoveOptions {
   volumes: boolean;
 }
 
+const MOST_RETRIES = 5;
+
 /** By a user's wish. Throws Docker's refusals. */
 export async function removeContainer(context: ContainersContext, ref: string, { force, link, volumes }: RemoveOptions): Promise<void> {
   const found = context.store.find(ref);
   if (found.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
   if (link) throw linkRefusal(ref);
   const prefixed = (error: unknown): GantryError => new GantryError(codeOf(error), `cannot remove container ${JSON.stringify(ref)}: ${messageOf(error)}`, { cause: error });
-  if (force && countsAsRunning(found)) await kill(context, found).catch((error: unknown) => Promise.reject(prefixed(error)));
-  await context.store.withContainer(found.id, async () => {
-    const record = context.store.get(found.id);
-    if (!record) return;
-    if (record.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
-    try {
-      requireStopped(record);
-      await discard(context, record, { volumes });
-    } catch (error) {
-      throw prefixed(error);
-    }
-  });
+  // Its policy or another client may start it again in between.
+  for (let tries = 0; ; tries++) {
+    if (force && countsAsRunning(found)) await kill(context, found).catch((error: unknown) => Promise.reject(prefixed(error)));
+    const over = await context.store.withContainer(found.id, async () => {
+      const record = context.store.get(found.id);
+      if (!record) return true;
+      if (record.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
+      if (force && countsAsRunning(record) && tries < MOST_RETRIES) return false;
+      try {
+        requireStopped(record);
+        await discard(context, record, { volumes });
+        return true;
+      } catch (error) {
+        throw prefixed(error);
+      }
+    });
+    if (over) return;
+  }
 }
 
 function linkRefusal(ref: string): GantryError {

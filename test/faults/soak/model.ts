@@ -75,6 +75,8 @@ export function byItself(state: State, { short, always, autoRemove }: Traits): r
 export class Container {
   readonly traits: Traits;
   #possible = new Set<State>(["absent"]);
+  /** Its shim was killed and the engine may not have seen it yet. */
+  #dying = false;
   /** Its policy starts it, sooner or later, until somebody stops it. */
   #due = false;
   readonly #running = new Set<Action>();
@@ -121,12 +123,16 @@ export class Container {
     return undefined;
   }
 
-  /** Its shim was killed, or may have been. */
+  /** Its shim was killed, or may have been. Until `seenShim` it may still seem to run. */
   lostShim(): void {
     this.#due = this.traits.always;
-    const ends: State[] = this.traits.always ? ["exited", "restarting", "running"] : ["exited"];
-    if (this.#possible.has("running") || this.#possible.has("paused") || this.#possible.has("restarting") || this.#running.size > 0) for (const state of ends) this.#possible.add(state);
+    this.#dying = true;
     this.#possible = this.#closed(this.#possible);
+  }
+
+  seenShim(): void {
+    this.#possible = this.#closed(this.#possible);
+    this.#dying = false;
   }
 
   /** The daemon was started again. */
@@ -144,13 +150,15 @@ export class Container {
     }
   }
 
-  #started(state: State): readonly State[] {
+  /** What a lost shim or a policy leads to. */
+  #caused(state: State): readonly State[] {
+    if (this.#dying && (state === "running" || state === "paused")) return this.traits.always ? ["exited", "restarting"] : ["exited"];
     return this.#due && (state === "exited" || state === "running") ? ["running", "restarting"] : [];
   }
 
   #closed(states: Iterable<State>): Set<State> {
     const all = new Set(states);
-    for (const state of all) for (const next of [...byItself(state, this.traits), ...this.#started(state)]) all.add(next);
+    for (const state of all) for (const next of [...byItself(state, this.traits), ...this.#caused(state)]) all.add(next);
     return all;
   }
 }

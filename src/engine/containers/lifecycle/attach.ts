@@ -21,7 +21,12 @@ export function attach(context: LifecycleContext, ref: string, options: AttachOp
   const live = context.live(record.id);
   const wanted = { ...options, stdin: options.stdin && record.config.OpenStdin };
   const tty = record.config.Tty;
-  if (hasTask(record) && live.task) return { tty, stream: live.task.attach(wanted), cancel: () => {} };
+  if (hasTask(record) && live.task) {
+    const stream = live.task.attach(wanted);
+    // It may fail before the caller looks at it.
+    stream.catch(() => {});
+    return { tty, stream, cancel: () => {} };
+  }
   let cancel = (): void => {};
   const stream = new Promise<Duplex>((resolve) => {
     const pending = { options: wanted, resolve };
