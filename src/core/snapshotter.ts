@@ -46,6 +46,8 @@ export interface Snapshotter {
   usage(key: string): Promise<SnapshotUsage>;
   /** What an active snapshot changed, sorted by path. */
   diff(key: string): Promise<SnapshotChange[]>;
+  /** The same as a layer: a tar archive with whiteouts. The same changes give the same bytes. "not-implemented" where the driver cannot. */
+  layer(key: string): AsyncIterable<Uint8Array>;
 
   has(name: string): boolean;
   /** Undefined also for one that does not exist. */

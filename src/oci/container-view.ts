@@ -2,9 +2,7 @@
 import { closeSync, constants, fstatSync, readFileSync, readSync } from "node:fs";
 import { posix } from "node:path";
 import { type ContainerView, type ExtractOptions, type FileStat, type FilesRoot, KindConflict, type OpenFiles } from "../core/container-files.ts";
-import { ArchiveStream, extract, makePipe, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
-
-const net = process.getBuiltinModule("node:net");
+import { ArchiveStream, extract, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, tarFrom, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
 
 /** Not in the standard library's constants. */
 const O_PATH = 0o10000000;
@@ -149,21 +147,4 @@ function statOf(fd: number): FileStat {
   const status = fstatSync(fd, { bigint: true });
   const kind = status.isFile() ? "file" : status.isDirectory() ? "folder" : status.isSymbolicLink() ? "link" : status.isFIFO() ? "fifo" : status.isSocket() ? "socket" : status.isBlockDevice() ? "block-device" : "character-device";
   return { kind, size: Number(status.size), permissions: Number(status.mode & 0o7777n), modified: status.mtimeNs };
-}
-
-/** What `write` writes to a pipe, on a thread of its own. Owns `dir`. Leaving it early ends the thread, too. */
-async function* tarFrom(dir: number, write: (out: number) => Promise<void>): AsyncGenerator<Uint8Array> {
-  const { readable, writable } = makePipe();
-  const stream = new net.Socket({ fd: readable, readable: true, writable: false });
-  const written = write(writable);
-  written.catch(() => undefined);
-  closeSync(writable);
-  closeSync(dir);
-  try {
-    yield* stream as AsyncIterable<Uint8Array>;
-    await written;
-  } finally {
-    stream.destroy();
-    await written.catch(() => undefined);
-  }
 }

@@ -182,10 +182,28 @@ export const writeTreeAs = (from: { dir: number; name: string }, renamed: string
 /** What the symbolic link says that an O_PATH fd is of. */
 export const readLinkAt = (fd: number): string => native.readLinkAt(fd);
 
-/** A pipe whose both ends block. */
-export function makePipe(): { readable: number; writable: number } {
+/** What `write` writes to a blocking pipe, on a thread of its own. Owns `dir` from the first step on. Leaving it early ends the thread, too. */
+export async function* tarFrom(dir: number, write: (out: number) => Promise<void>): AsyncGenerator<Uint8Array> {
   const [readable, writable] = native.pipe();
-  return { readable, writable };
+  const stream = new (net().Socket)({ fd: readable, readable: true, writable: false });
+  const written = write(writable);
+  written.catch(() => undefined);
+  closeSync(writable);
+  closeSync(dir);
+  try {
+    yield* stream as AsyncIterable<Uint8Array>;
+    await written;
+  } finally {
+    stream.destroy();
+    await written.catch(() => undefined);
+  }
+}
+const net = (): typeof import("node:net") => process.getBuiltinModule("node:net");
+
+/** An overlay's upper folder as a layer with whiteouts. */
+export function layerFrom(upper: string): AsyncIterable<Uint8Array> {
+  const dir = openDirectory(upper);
+  return tarFrom(dir, (out) => native.treeWrite(dir, out, true));
 }
 
 export interface ViewMount {

@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { attachRoutes } from "../../api/containers/attach.ts";
+import { commitRoutes } from "../../api/containers/commit.ts";
 import { fileRoutes } from "../../api/containers/files.ts";
 import { lifecycleRoutes } from "../../api/containers/lifecycle.ts";
 import { logRoutes } from "../../api/containers/logs.ts";
@@ -202,6 +203,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
   return [
     ...containerRoutes(containers),
     ...fileRoutes(containers),
+    ...commitRoutes(containers, context),
     ...lifecycleRoutes(context),
     ...attachRoutes(context),
     ...logRoutes(context),

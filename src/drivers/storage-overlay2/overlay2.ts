@@ -17,7 +17,7 @@ import type { RootfsMount } from "../../core/runtime.ts";
 import { sortedChanges } from "../../core/snapshotter.ts";
 import type { CommitOptions, SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
 import { conflict, notFound, systemError } from "../../lib/errors.ts";
-import { diffTree, openOverlay, treeUsage } from "../../sys/archive.ts";
+import { diffTree, layerFrom, openOverlay, treeUsage } from "../../sys/archive.ts";
 import { Trash } from "../../sys/trash.ts";
 import { mountOptions } from "./probe.ts";
 
@@ -140,6 +140,10 @@ export class Overlay2 implements Snapshotter {
     const dir = this.#existing(key);
     const parent = this.#parent(dir);
     return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : [...this.#chain(parent), ...this.#lowest], true));
+  }
+
+  layer(key: string): AsyncIterable<Uint8Array> {
+    return layerFrom(join(this.#existing(key), "diff"));
   }
 
   has(name: string): boolean {

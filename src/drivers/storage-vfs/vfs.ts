@@ -13,7 +13,7 @@ import { basename, join } from "node:path";
 import type { RootfsMount } from "../../core/runtime.ts";
 import { sortedChanges } from "../../core/snapshotter.ts";
 import type { SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
-import { GantryError, conflict, messageOf, notFound, systemError } from "../../lib/errors.ts";
+import { GantryError, conflict, messageOf, notFound, notImplemented, systemError } from "../../lib/errors.ts";
 import { copyTree, diffTree, treeUsage } from "../../sys/archive.ts";
 import { Trash } from "../../sys/trash.ts";
 
@@ -85,6 +85,10 @@ export class Vfs implements Snapshotter {
     const dir = this.#existing(key);
     const parent = this.parentOf(key);
     return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : [join(this.#folder(parent), "diff")], false));
+  }
+
+  layer(): AsyncIterable<Uint8Array> {
+    throw notImplemented("committing a container is not supported by the storage driver vfs yet; use overlay2");
   }
 
   has(name: string): boolean {

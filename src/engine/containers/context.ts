@@ -8,9 +8,11 @@ import type { OpenFiles } from "../../core/container-files.ts";
 import type { OpenRootfs } from "../../core/rootfs.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
 import type { SnapshotChange } from "../../core/snapshotter.ts";
+import type { Digest } from "../../lib/digest.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import type { OciResources } from "../../lib/oci-spec.ts";
 import type { Platform } from "../../lib/platform.ts";
+import type { CommitRequest } from "../images/commit.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { SpecHost, SpecSettings } from "./spec/host.ts";
 import type { ContainerStore } from "./store.ts";
@@ -76,6 +78,8 @@ export interface ContainerLayers {
   remove(containerId: string): Promise<void>;
   /** What the writable layer changes, sorted by path. */
   changes(containerId: string): Promise<SnapshotChange[]>;
+  /** An image of the container's own and what its writable layer changes; its id. */
+  commit(request: CommitRequest): Promise<Digest>;
   /** Bytes of the writable layer, and of it with all below. */
   size(record: ContainerRecord): Promise<{ writable: number; total: number }>;
 }

@@ -4,7 +4,7 @@ import { bestFor } from "./documents.ts";
 import type { ImageName } from "./store.ts";
 
 /** With the image's labels while it is there, and the name. */
-export function emitImage(context: ImageContext, action: "load" | "import" | "tag" | "save" | "delete", image: ImageName, name: string): void {
+export function emitImage(context: ImageContext, action: "create" | "load" | "import" | "tag" | "save" | "delete", image: ImageName, name: string): void {
   context.events.emit({ type: "image", action, actor: { id: image.target.digest, attributes: { ...labelsOf(context, image), name } } });
 }
 

@@ -14,6 +14,8 @@ export interface ImageInspect {
   Id: Digest;
   RepoTags: string[];
   RepoDigests: string[];
+  /** Of an image that was committed: the id of its base. */
+  Parent?: string;
   Comment?: string;
   Created?: string;
   Author?: string;
@@ -28,6 +30,9 @@ export interface ImageInspect {
   Descriptor?: object;
   Manifests?: ManifestSummary[];
 }
+
+/** Of a manifest: the id of the image that it was committed from. */
+export const parentAnnotation = "org.mobyproject.image.parent";
 
 export interface InspectOptions {
   platform: Platform | undefined;
@@ -46,6 +51,7 @@ export async function inspectImage(context: ImageContext, text: string, options:
     Id: target.digest,
     RepoTags: tags,
     RepoDigests: digests,
+    ...withoutEmpty({ Parent: image?.manifest.annotations?.[parentAnnotation] }),
     ...documentFields(image?.document),
     Size: summary.best?.bytes ?? summary.totalBytes,
     Metadata: { LastTagTime: rfc3339Nano(BigInt(Math.max(...names.map((name) => name.tagged))) * 1_000_000n) },

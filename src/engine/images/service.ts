@@ -18,6 +18,7 @@ import type { Filters } from "../../lib/filters.ts";
 import type { Platform } from "../../lib/platform.ts";
 import type { Reference } from "../../lib/reference.ts";
 import { type CollectOptions, collect } from "./collect.ts";
+import { type CommitRequest, commitImage } from "./commit.ts";
 import type { ImageContext, ImageServiceOptions } from "./context.ts";
 import { Documents } from "./documents.ts";
 import { findImage } from "./find.ts";
@@ -109,6 +110,7 @@ function containerLayers(context: ImageContext) {
     /** Idempotent. */
     remove: (containerId: string): Promise<void> => snapshotter.remove(containerId),
     changes: (containerId: string): Promise<SnapshotChange[]> => snapshotter.diff(containerId),
+    commit: (request: CommitRequest): Promise<Digest> => commitImage(context, request),
     /** Bytes of the writable layer, and of it with all below. */
     size: async ({ id }: { id: string }): Promise<{ writable: number; total: number }> => {
       const { bytes: writable } = await snapshotter.usage(id);
