@@ -4,7 +4,7 @@ import { createContainer } from "../create.ts";
 import { removeContainer } from "../remove.ts";
 import { releaseSpec, specForStart } from "../spec/for-start.ts";
 import { fakeContext, request } from "../testing/context.ts";
-import { borrowVolumes, mountVolumes, unmountVolumes } from "./volumes.ts";
+import { mountVolumes, unmountVolumes } from "./volumes.ts";
 
 async function made(hostConfig: Parameters<typeof request>[1], volumes: Record<string, object> | null = null) {
   const context = fakeContext();
@@ -29,21 +29,6 @@ test("a run mounts its volumes and tells; its end gives them back once", async (
   await releaseSpec(context, record);
   await releaseSpec(context, record);
   assert.deepEqual(told(), [["unmount", "data", common], ["unmount", "data", common]]);
-});
-
-test("who borrows volumes takes nothing from the run, nor from others", async () => {
-  const { context, record, told } = await made({ Binds: ["data:/a"] });
-  await mountVolumes(context, record);
-  const [one, two] = [borrowVolumes(context, record), borrowVolumes(context, record)];
-  assert.deepEqual([...(await one.mount())], [["/a", "/volumes/data"]]);
-  await two.mount();
-  assert.equal(told().length, 3);
-  await one.release();
-  await one.release();
-  assert.equal(told().length, 1);
-  await unmountVolumes(context, record);
-  await two.release();
-  assert.equal(told().length, 2);
 });
 
 test("a subpath that is not there is not found; what was mounted before it is given back", async () => {

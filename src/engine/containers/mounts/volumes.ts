@@ -63,15 +63,15 @@ async function fill({ volumes }: ContainersContext, { record, point, request, ro
   });
 }
 
-/** Makes the data of its volumes appear, for a run unless another use is named; where, by destination. */
-export async function mountVolumes({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord, use = RUN): Promise<Map<string, string>> {
+/** Makes the data of its volumes appear for a run; where, by destination. */
+export async function mountVolumes({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
   for (const point of volumesOf(record)) {
     if (Object.hasOwn(record.hostConfig.Tmpfs ?? {}, point.destination)) continue;
     volumes.hold(point.name, record.id);
-    const folder = await volumes.mount(point.name, referenceOf(record, point, use));
+    const folder = await volumes.mount(point.name, referenceOf(record, point));
     const { subpath } = point.volume;
-    sources.set(point.destination, subpath === "" ? folder : partOf(subpaths, record.id + use, { folder, subpath }));
+    sources.set(point.destination, subpath === "" ? folder : partOf(subpaths, record.id, { folder, subpath }));
     const attributes = { driver: point.driver ?? "", container: record.id, destination: point.destination, "read/write": String(point.rw), propagation: point.propagation };
     events.emit({ type: "volume", action: "mount", actor: { id: point.name, attributes } });
   }
@@ -95,11 +95,11 @@ export function plannedVolumes({ volumes }: ContainersContext, record: Container
 }
 
 /** Gives back what mountVolumes took. Idempotent. */
-export async function unmountVolumes({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord, use = RUN): Promise<void> {
+export async function unmountVolumes({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord): Promise<void> {
   const points = volumesOf(record);
-  if (points.some(({ volume }) => volume.subpath !== "")) subpaths.release(record.id + use);
+  if (points.some(({ volume }) => volume.subpath !== "")) subpaths.release(record.id);
   for (const point of points) {
-    if (await volumes.unmount(point.name, referenceOf(record, point, use))) events.emit({ type: "volume", action: "unmount", actor: { id: point.name, attributes: { driver: point.driver ?? "", container: record.id } } });
+    if (await volumes.unmount(point.name, referenceOf(record, point))) events.emit({ type: "volume", action: "unmount", actor: { id: point.name, attributes: { driver: point.driver ?? "", container: record.id } } });
   }
 }
 
@@ -119,15 +119,5 @@ export async function releaseVolumes({ volumes, warn }: ContainersContext, recor
   }
 }
 
-let borrowings = 0;
-
-/** Its volumes for a short while, also beside a run and other borrowers: to read or write its files from outside. */
-export function borrowVolumes(context: ContainersContext, record: ContainerRecord): { mount(): Promise<Map<string, string>>; release(): Promise<void> } {
-  const use = `-borrowed-${++borrowings}`;
-  return { mount: () => mountVolumes(context, record, use), release: () => unmountVolumes(context, record, use) };
-}
-
-const RUN = "";
-
 /** One volume can be at several places of one container. */
-const referenceOf = (record: ContainerRecord, point: MountPoint, use = RUN): string => `${record.id}${use}:${point.destination}`;
+const referenceOf = (record: ContainerRecord, point: MountPoint): string => `${record.id}:${point.destination}`;
