@@ -1,7 +1,8 @@
 /** Host ports of the driver's endpoints: which are taken, the sockets that reserve them, and who keeps these while the daemon is away. */
 import type { EndpointReference } from "../../core/network.ts";
 import type { PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
-import { GantryError, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import { messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import type { GantryError } from "../../lib/errors.ts";
 import { formatIp } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
