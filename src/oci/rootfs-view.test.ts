@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, linkSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, closeSync, linkSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { RootfsView } from "../core/rootfs.ts";
 import type { RootfsMount } from "../core/runtime.ts";
+import { ArchiveStream, extract, openDirectory } from "../sys/archive.ts";
+import { tarOf } from "../sys/tar.fixture.ts";
 import { openRootfs } from "./rootfs-view.ts";
 
 interface Bench {
@@ -25,6 +28,7 @@ for (const kind of ["overlay", "bind"] as const) {
       writeFileSync(join(canary, "secret"), "of the host");
       const [bottom, top] = kind === "overlay" ? [lower, second] : [lower, lower];
       fillRoot(bottom, top, canary);
+      await addPing(top);
       const mount: RootfsMount = kind === "overlay" ? { type: "overlay", lower: [second, lower], upper, work, options: [] } : { type: "bind", source: lower, readonly: false };
       using view = openRootfs([mount]);
       await run({
@@ -50,8 +54,9 @@ for (const kind of ["overlay", "bind"] as const) {
     withView(async ({ view, target }) => {
       const into = target("into");
       assert.equal(await view.copyOut("/data", { folder: into, subpath: "" }), true);
-      assert.deepEqual(readdirSync(into).sort(), ["again", "hole", "link", "seed", "sub", "top"]);
+      assert.deepEqual(readdirSync(into).sort(), ["again", "hole", "link", "ping", "seed", "sub", "top"]);
       assert.equal(readFileSync(join(into, "seed"), "utf8"), "seed");
+      assert.ok(execFileSync("tar", ["--xattrs", "--xattrs-include=*", "--format=pax", "-cC", into, "ping"], { encoding: "latin1" }).includes("SCHILY.xattr.user.note=kept"));
       const [root, seed, again, hole] = [".", "seed", "again", "hole"].map((name) => statSync(join(into, name)));
       assert.deepEqual([root!.mode & 0o7777, root!.uid, root!.gid], [0o2750, 1000, 1001]);
       assert.deepEqual([seed!.mode & 0o7777, seed!.ino, seed!.nlink], [0o4711, again!.ino, 2]);
@@ -86,6 +91,15 @@ for (const kind of ["overlay", "bind"] as const) {
       assert.deepEqual(readdirSync(canary), ["secret"]);
       assert.ok(readdirSync(join(into, "part")).includes("seed"));
     }));
+}
+
+/** A file with an extended attribute. */
+async function addPing(root: string): Promise<void> {
+  const fd = openDirectory(join(root, "data"));
+  using stream = new ArchiveStream({ root: fd, flags: extract.owner | extract.xattrs });
+  closeSync(fd);
+  await stream.push(tarOf({ name: "ping", data: "x", mode: 0o755, pax: { "SCHILY.xattr.user.note": "kept" } }));
+  await stream.finish();
 }
 
 function fillRoot(bottom: string, top: string, canary: string): void {
