@@ -2,10 +2,10 @@
  * Measures Gantry against its peers: npm run bench [-- --row N[,N...]]
  *
  * Peers are what is on PATH (dockerd, runc, docker); those that are missing are named. Each engine runs in a throw-away
- * machine of namespaces, with its own roots and socket; samples are taken in turn. Prints one table; a whole run also
- * writes docs/performance.md and docs/performance.svg.
+ * machine of namespaces, with its own roots and socket; samples are taken in turn. Prints one table and writes
+ * docs/performance.md and docs/performance.svg; a run of some rows replaces only those (build/bench.json keeps the others).
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { project } from "../test/harness/engine.ts";
@@ -49,11 +49,15 @@ for (const { rows, load } of chosen) {
     await engines.reset();
   }
 }
-lines.sort((a, b) => parseInt(a.id) - parseInt(b.id) || (a.id < b.id ? -1 : 1));
-const result = { lines, failures, missing: engines.missing };
-process.stdout.write(tableText(result));
-if (asked === undefined) {
-  writeFileSync(join(project, "docs", "performance.md"), document(result));
-  writeFileSync(join(project, "docs", "performance.svg"), plot(lines));
-}
+process.stdout.write(tableText({ lines: inOrder(lines), failures, missing: engines.missing }));
+const kept = join(project, "build", "bench.json");
+const others = asked === undefined || !existsSync(kept) ? [] : (JSON.parse(readFileSync(kept, "utf8")) as Line[]).filter(({ id }) => !lines.some((line) => line.id === id));
+const all = inOrder([...others, ...lines]);
+writeFileSync(kept, JSON.stringify(all));
+writeFileSync(join(project, "docs", "performance.md"), document({ lines: all, failures, missing: engines.missing }));
+writeFileSync(join(project, "docs", "performance.svg"), plot(all));
 if (failures.length > 0) process.exitCode = 1;
+
+function inOrder(lines: Line[]): Line[] {
+  return lines.toSorted((a, b) => parseInt(a.id) - parseInt(b.id) || (a.id < b.id ? -1 : 1));
+}

@@ -31,7 +31,7 @@ async function listAtOnce(engine: Engine, expected: number): Promise<number[]> {
   const samples: number[] = [];
   await together(Array.from({ length: clients * 4 }), clients, async () => {
     let length = 0;
-    samples.push(await milliseconds(async () => (length = (await engine.api.send("GET", "/containers/json?all=1")).body.length)));
+    samples.push(await milliseconds(async () => (length = await engine.api.countBytes("/containers/json?all=1"))));
     if (length < expected * 100) throw new Error("the list is too short");
   });
   return samples;
