@@ -41,8 +41,8 @@ class FakeTask implements Task {
     if (request.autostart) this.startedAt = 1n;
   }
 
-  end(code: number, oomKilled = false): void {
-    this.#end.resolve({ code, at: BigInt(Date.now()) * 1_000_000n, oomKilled });
+  end(code: number, oomKilled = false, at = BigInt(Date.now()) * 1_000_000n): void {
+    this.#end.resolve({ code, at, oomKilled });
   }
 
   async start(): Promise<void> {
@@ -363,4 +363,33 @@ test("after a daemon's start: what ran on, what ended meanwhile, what is gone, w
   await w.settled(on);
   assert.equal(on.state.status, "exited");
   assert.deepEqual(w.warnings, []);
+});
+
+test("a restart keeps what is removed when it ends", async () => {
+  const w = world();
+  const record = w.add("a", (r) => (r.hostConfig.AutoRemove = true));
+  await start(w.context, "a");
+  await restart(w.context, "a", {});
+  assert.equal(record.state.status, "running");
+  await stop(w.context, "a", {});
+  await w.settled(record);
+  assert.equal(w.context.store.get(record.id), undefined);
+});
+
+test("after a daemon's start: an exit that was recorded already is not recorded again, and who was stopped meanwhile stays so", async () => {
+  const w = world();
+  const known = w.add("known", (r) => (r.state = { status: "exited", exitCode: 3, oomKilled: false, error: "", startedAt: 5n, finishedAt: 77n }));
+  const task = new FakeTask({ id: known.id, autostart: true });
+  task.end(3, false, 77n);
+  w.state.recovered.set(known.id, { kind: "running", task });
+  await recoverAll(w.context);
+  assert.deepEqual([stateOf(known), task.released, w.events.length], [["exited", 3], true, 0]);
+  const always = (r: ContainerRecord): void => {
+    r.hostConfig.RestartPolicy = { Name: "always", MaximumRetryCount: 0 };
+    r.state = { status: "restarting", exitCode: 1, oomKilled: false, error: "", startedAt: 1n, finishedAt: 2n };
+  };
+  w.add("first", always);
+  const second = w.add("second", always);
+  await Promise.all([startByPolicy(w.context), stop(w.context, "second", {})]);
+  assert.equal(second.state.status, "exited");
 });
