@@ -19,14 +19,20 @@ export function volumeDriverContract(name: string, open: (dir: string) => Volume
   const scenario = (title: string, run: (bench: Bench) => Promise<void>): void => {
     test(`${name}: ${title}`, async () => {
       const dir = mkdtempSync(join(tmpdir(), "gantry-volumes-"));
+      const opened: VolumeDriver[] = [];
+      const reopen = (): VolumeDriver => {
+        const driver = open(dir);
+        opened.push(driver);
+        return driver;
+      };
       await using bench: Bench = {
-        driver: open(dir),
-        reopen: () => open(dir),
+        driver: reopen(),
+        reopen,
         [Symbol.asyncDispose]: async () => {
-          const last = open(dir);
+          const last = reopen();
           await last.sweep();
           for (const one of last.list()) await last.remove(volume(one));
-          await last.settled();
+          for (const driver of opened) await driver.settled();
           rmSync(dir, { recursive: true, force: true });
         },
       };

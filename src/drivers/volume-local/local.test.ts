@@ -52,9 +52,11 @@ test("servers' names become addresses for nfs and cifs only", async () => {
 
 async function withDriver(run: (dir: string, driver: ReturnType<typeof create>) => Promise<void>): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), "gantry-volumes-"));
+  const driver = create(join(dir, "volumes"));
   try {
-    await run(dir, create(join(dir, "volumes")));
+    await run(dir, driver);
   } finally {
+    await driver.settled();
     rmSync(dir, { recursive: true, force: true });
   }
 }
