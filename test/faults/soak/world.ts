@@ -10,17 +10,18 @@ export interface Program extends Traits {
 }
 
 const always = { RestartPolicy: { Name: "always" } };
+const published = { ExposedPorts: { "80/tcp": {} }, HostConfig: { PortBindings: { "80/tcp": [{}] } } };
 const plain = { short: false, always: false, autoRemove: false };
 const sh = (script: string): object => ({ Image: "busybox", Cmd: ["sh", "-c", script] });
 const talker = "trap 'exit 0' TERM; i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
 
 export const programs: readonly Program[] = [
-  { ...plain, name: "sleeper", body: sh("exec sleep 1000") },
+  { ...plain, name: "sleeper", body: { ...sh("exec sleep 1000"), ...published } },
   { ...plain, name: "reader", body: { Image: "busybox", Cmd: ["cat"], OpenStdin: true } },
   { ...plain, name: "terminal", body: { Image: "busybox", Cmd: ["cat"], OpenStdin: true, Tty: true } },
   { ...plain, name: "talker", body: sh(talker) },
   { ...plain, name: "parent", body: { ...sh("sleep 1000 & sleep 1000 & wait"), HostConfig: { Init: true } } },
-  { ...plain, name: "short", short: true, body: sh("sleep 0.3; exit 3") },
+  { ...plain, name: "short", short: true, body: { ...sh("sleep 0.3; exit 3"), ...published } },
   { ...plain, name: "removed", short: true, autoRemove: true, body: { ...sh("sleep 0.4; exit 3"), HostConfig: { AutoRemove: true } } },
   { ...plain, name: "always", always: true, body: { ...sh("exec sleep 1000"), HostConfig: always } },
   { ...plain, name: "looping", short: true, always: true, body: { ...sh("sleep 0.2; exit 3"), HostConfig: always } },
