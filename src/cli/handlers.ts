@@ -27,6 +27,7 @@ export const HANDLERS: Record<string, LoadCommand> = {
   "config rm": swarm,
   "container attach": () => import("./commands/container/attach.ts"),
   "container commit": () => import("./commands/container/commit.ts"),
+  "container cp": () => import("./commands/container/cp.ts"),
   "container create": () => import("./commands/container/create.ts"),
   "container diff": () => import("./commands/container/diff.ts"),
   "container exec": () => import("./commands/container/exec.ts"),

@@ -21,8 +21,18 @@ export interface Wiring {
   packageRoot: string;
   /** Rows of `check`: what the engine uses of the kernel. */
   check?: () => Promise<{ feature: string; present: boolean; detail?: string; cost: string }[]>;
+  /** Archives of this machine's own folders. */
+  localFiles?: () => Promise<LocalFiles>;
   /** Command line of the daemon, to start it in the background. */
   daemon?: string[];
+}
+
+/** Throws the errno's error. */
+export interface LocalFiles {
+  /** What is at the path as a tar archive whose topmost entry has the given name. */
+  pack(path: string, name: string): AsyncIterable<Uint8Array>;
+  /** Files get the client's user as owner. Nothing of the archive leads out of the folder. */
+  unpack(folder: string, bytes: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
 export type CommandRun = (session: Session) => Promise<void> | void;
@@ -99,6 +109,12 @@ export class Session {
       onUnreachable: this.hostIsDefault ? async () => (await import("./start-daemon.ts")).startDaemon(this, endpoint) : undefined,
       log: this.debug ? (message) => this.err.line(`DEBUG: ${message}`) : undefined,
     });
+  }
+
+  /** Throws where the client was put together without. */
+  async localFiles(): Promise<LocalFiles> {
+    if (!this.wiring.localFiles) throw new Error("this client cannot read or write archives");
+    return await this.wiring.localFiles();
   }
 
   #endpoint(): Endpoint {

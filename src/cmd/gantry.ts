@@ -14,6 +14,7 @@ const wiring: Wiring = {
   },
   packageRoot,
   daemon: [`${packageRoot}/bin/gantryd`],
+  localFiles: async () => (await import("./local-files.ts")).localFiles,
   check: async () => (await import("../oci/check.ts")).checkHost(),
 };
 
