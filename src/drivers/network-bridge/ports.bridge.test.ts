@@ -80,7 +80,7 @@ real("a client that goes on sending datagrams reaches the new container, whateve
     const begun = performance.now();
     client.answered();
     do {
-      assert.ok(performance.now() - begun < 3000, answered ? "no answer" : "still answered");
+      assert.ok(performance.now() - begun < 10_000, answered ? "no answer" : "still answered");
       await sleep(100);
     } while (client.answered() !== answered);
   };
@@ -145,7 +145,7 @@ real("they are there again after a flush, a deleted bridge and a restart, and re
   const reached = async (): Promise<void> => {
     const begun = performance.now();
     while (askServer(next, "192.0.2.1", 9000) !== "192.0.2.2" || askServer(host, "127.0.0.1", 9000) !== "10.81.0.1") {
-      assert.ok(performance.now() - begun < 5000, "not reached again");
+      assert.ok(performance.now() - begun < 20_000, "not reached again");
       await sleep(20);
     }
   };
