@@ -390,6 +390,7 @@ test("after a daemon's start: an exit that was recorded already is not recorded 
   };
   w.add("first", always);
   const second = w.add("second", always);
+  await recoverAll(w.context);
   await Promise.all([startByPolicy(w.context), stop(w.context, "second", {})]);
   assert.equal(second.state.status, "exited");
 });

@@ -1,5 +1,6 @@
 /** What the engine holds in memory of a container, beside its record: the task, who waits for it, and its execs. */
 import type { Duplex } from "node:stream";
+import type { ContainerRecord } from "../../../core/container.ts";
 import type { AttachOptions, Task } from "../../../core/runtime.ts";
 import type { ExecInstance } from "../exec/instance.ts";
 
@@ -24,6 +25,8 @@ export class LiveContainer {
   stopEvent = false;
   /** A restart by a user is under way: what ends meanwhile is not removed. */
   restarting = false;
+  /** The state in which recovery found what its policy wants running, until that is done. */
+  due: ContainerRecord["state"] | undefined;
   restart: { timer: NodeJS.Timeout; cancel: () => void } | undefined;
   restartDelay = 0;
   readonly execs = new Map<string, ExecInstance>();

@@ -2,7 +2,7 @@
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { Task } from "../../../core/runtime.ts";
 import { nowNanoseconds } from "../../../lib/clock.ts";
-import { messageOf } from "../../../lib/errors.ts";
+import { codeOf, messageOf } from "../../../lib/errors.ts";
 import { monitorHealth } from "../health/monitor.ts";
 import type { LifecycleContext } from "./context.ts";
 import { recordExit, watchTask } from "./exit.ts";
@@ -14,17 +14,20 @@ import { hasTask, lastRun } from "./state.ts";
 export async function recoverAll(context: LifecycleContext): Promise<void> {
   const records = [...context.store.list()];
   await Promise.all(records.map((record) => context.store.withContainer(record.id, () => recoverOne(context, record)).catch((error: unknown) => context.warn(`recovering container ${record.id}: ${messageOf(error)}`))));
+  for (const record of records) if (isDue(record)) context.live(record.id).due = record.state;
   await purgeOrphans(context, new Set(records.map((record) => record.id)));
 }
 
-/** Starts what its restart policy wants running. Called when the API answers already: a start may take long. */
+/** Starts what its restart policy wanted running at recovery, unless users changed it since. Called when the API answers already: a start may take long. */
 export async function startByPolicy(context: LifecycleContext): Promise<void> {
-  const due = [...context.store.list()].filter(isDue).map((record) => ({ record, state: record.state }));
-  for (const { record, state } of due) {
+  for (const record of [...context.store.list()]) {
+    const live = context.live(record.id);
+    const { due } = live;
+    live.due = undefined;
+    if (due === undefined) continue;
     await context.store
       .withContainer(record.id, async () => {
-        // Users may have stopped, started or removed it by now.
-        if (record.state === state) await launch(context, record);
+        if (record.state === due) await launch(context, record);
       })
       .catch((error: unknown) => context.warn(`starting container ${record.id}: ${messageOf(error)}`));
   }
@@ -87,8 +90,11 @@ async function wasRecorded(record: ContainerRecord, task: Task): Promise<boolean
 
 /** A daemon that died while it froze or thawed told nobody: the record counts. */
 async function freezeAsRecorded(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
-  const done = record.state.status === "paused" ? task.pause() : task.resume();
-  await done.catch((error: unknown) => context.warn(`container ${record.id} is ${record.state.status}: ${messageOf(error)}`));
+  const { status } = record.state;
+  const done = status === "paused" ? task.pause() : task.resume();
+  await done.catch((error: unknown) => {
+    if (codeOf(error) !== "not-found") context.warn(`${status === "paused" ? "freezing" : "thawing"} container ${record.id}: ${messageOf(error)}`);
+  });
 }
 
 /** Tasks that no record owns: their container was removed while its task could not be. */
