@@ -42,6 +42,8 @@ const unchanged: Partial<Record<Action, readonly State[]>> = { start: ["running"
 /** States on the way of an action, which stay when it is cut off. */
 const halfway: Partial<Record<Action, readonly State[]>> = { start: ["exited"], restart: ["exited"], remove: ["removing"], "force-remove": ["removing", "exited"] };
 
+const signalling: ReadonlySet<Action> = new Set(["stop", "kill", "restart", "force-remove"]);
+
 /** The states that an action may lead to from one state, if its answer was this. Empty: it cannot have been. */
 export function after(state: State, action: Action, outcome: Outcome): readonly State[] {
   if (action === "look") return outcome === "absent" ? (state === "absent" ? [state] : []) : state === "absent" ? [] : [state];
@@ -109,6 +111,8 @@ export class Container {
     this.#calls.delete(call);
     this.#running.clear();
     for (const each of this.#calls) this.#running.add((each as { action: Action }).action);
+    // A signal that was sent to a frozen container before the daemon died ends it when it is thawed, whenever that is.
+    if (outcome === "lost" && signalling.has(action) && this.#possible.has("paused")) this.#dying = true;
     if (!alone && seen === undefined) return undefined;
     const before = this.#closed(this.#possible);
     const next = new Set([...before].flatMap((state) => after(state, action, outcome)));
