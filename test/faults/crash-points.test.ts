@@ -184,9 +184,24 @@ const crashes: Crash[] = [
       assert.deepEqual(await volumes(engine), ["data"]);
     },
   },
+  ...["image-commit-received", "image-commit-synced"].map((point) => ({ point, provoke: commit, explanation: "nobody was told of the image: it is not there; committing again works", after: committedIsAbsent })),
   ...["image-import-received", "image-import-synced"].map((point) => ({ point, provoke: importImage, explanation: "the image is not there, or whole; importing it again works", after: secondIsAbsentOrWhole })),
   ...["image-layer-unpacked", "image-layer-committed", "image-load-received", "image-load-synced", "image-load-adopted"].map((point) => ({ point, provoke: load, explanation: "the image is not there, or whole; loading it again works", after: helloIsAbsentOrWhole })),
 ];
+
+async function commit(engine: Engine): Promise<void> {
+  await engine.api.json("POST", "/containers/create?name=victim", { json: { Image: "busybox", Cmd: ["touch", "/made"] } });
+  await start(engine);
+  await engine.api.json("POST", "/containers/victim/wait");
+  await engine.api.json("POST", "/commit?container=victim&repo=committed");
+}
+
+async function committedIsAbsent(engine: Engine): Promise<void> {
+  assert.equal((await engine.api.send("GET", "/images/committed/json")).status, 404);
+  const { Id } = await engine.api.json("POST", "/commit?container=victim&repo=committed");
+  assert.equal((await engine.api.json("GET", "/images/committed/json")).RootFS.Layers.length, 2);
+  await engine.api.json("DELETE", `/images/${Id}?force=1`);
+}
 
 async function helloIsAbsentOrWhole(engine: Engine): Promise<void> {
   const tags = (await engine.api.json("GET", "/images/json")).flatMap((image: Json) => image.RepoTags);
