@@ -184,8 +184,9 @@ export const readLinkAt = (fd: number): string => native.readLinkAt(fd);
 
 /** What `write` writes to a blocking pipe, on a thread of its own. Owns `dir` from the first step on. Leaving it early ends the thread, too. */
 export async function* tarFrom(dir: number, write: (out: number) => Promise<void>): AsyncGenerator<Uint8Array> {
+  const net = process.getBuiltinModule("node:net");
   const [readable, writable] = native.pipe();
-  const stream = new (net().Socket)({ fd: readable, readable: true, writable: false });
+  const stream = new net.Socket({ fd: readable, readable: true, writable: false });
   const written = write(writable);
   written.catch(() => undefined);
   closeSync(writable);
@@ -198,7 +199,6 @@ export async function* tarFrom(dir: number, write: (out: number) => Promise<void
     await written.catch(() => undefined);
   }
 }
-const net = (): typeof import("node:net") => process.getBuiltinModule("node:net");
 
 /** An overlay's upper folder as a layer with whiteouts. */
 export function layerFrom(upper: string): AsyncIterable<Uint8Array> {

@@ -66,5 +66,6 @@ const kept = ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "Wo
 
 /** What of a container's settings an image can have. */
 function imageSettings(config: ContainerConfig): ImageSettings {
-  return structuredClone(Object.fromEntries(kept.map((key) => [key, config[key]] as const).filter(([, value]) => value !== null && value !== undefined && value !== ""))) as ImageSettings;
+  const set = kept.map((key) => [key, config[key]] as const).filter(([, value]) => value !== null && value !== "");
+  return structuredClone<ImageSettings>(Object.fromEntries(set));
 }
