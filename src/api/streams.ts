@@ -2,6 +2,7 @@
 import { Transform, type Duplex } from "node:stream";
 import { DetachFilter } from "../lib/detach-keys.ts";
 import { frame, FrameReader } from "../lib/multiplex.ts";
+import type { Call } from "./route.ts";
 
 /** How long a client that was told the end may take to close its side. */
 const LINGER_MILLISECONDS = 2000;
@@ -85,5 +86,19 @@ export function unframing(): Transform {
       for (const { data } of reader.push(chunk)) this.push(data);
       done();
     },
+  });
+}
+
+/** Resolves when the answer takes more, or its client has left. */
+export function drained({ res, signal }: Pick<Call, "res" | "signal">): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      res.removeListener("drain", done);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    if (signal.aborted) return resolve();
+    res.once("drain", done);
+    signal.addEventListener("abort", done, { once: true });
   });
 }

@@ -3,6 +3,7 @@ import type { ContainersContext } from "../../engine/containers/context.ts";
 import { copyIn, copyOut, type PathStat, statPath } from "../../engine/containers/files/archive.ts";
 import { changesOf, exportFiles } from "../../engine/containers/files/changes.ts";
 import { boolQuery, type Call, type Route, sendEmpty, sendJson } from "../route.ts";
+import { drained } from "../streams.ts";
 
 export function fileRoutes(context: ContainersContext): Route[] {
   return [
@@ -46,17 +47,4 @@ async function sendBytes(call: Call, bytes: AsyncIterable<Uint8Array>, headers: 
     if (!res.write(chunk)) await drained(call);
   }
   res.end();
-}
-
-function drained({ res, signal }: Call): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      res.removeListener("drain", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    if (signal.aborted) return resolve();
-    res.once("drain", done);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }

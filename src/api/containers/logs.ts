@@ -4,6 +4,7 @@ import { logs } from "../../engine/containers/lifecycle/logs.ts";
 import { GantryError, codeOf, messageOf } from "../../lib/errors.ts";
 import { parseUnixTimestamp } from "../../lib/timestamp.ts";
 import { atLeast, boolQuery, type Call, type Route } from "../route.ts";
+import { drained } from "../streams.ts";
 
 export function logRoutes(context: LifecycleContext): Route[] {
   return [{ method: "GET", path: "/containers/{name}/logs", handler: (call) => handleLogs(context, call) }];
@@ -33,18 +34,6 @@ async function handleLogs(context: LifecycleContext, call: Call): Promise<void> 
     if (!res.write(chunk)) await drained(call);
   }
   res.end();
-}
-
-function drained({ res, signal }: Call): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      res.removeListener("drain", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    res.once("drain", done);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }
 
 /** A point in time; "" and "0" are none. */
