@@ -17,6 +17,8 @@
 #endif
 
 #define BUFFER_SIZE (1u << 20)
+/* Larger writes get page cache in blocks so large that the host of a virtual machine may have taken them back: a third of the speed. */
+#define WRITE_MAX (128u << 10)
 #define ATTRIBUTES_MAX 65536
 /* The longest that one part can become: six bytes for each, and what is around it. */
 #define LINE_ROOM(log) (6 * LINE_MAX_BYTES + 256 + strlen((log)->attributes))
@@ -53,7 +55,7 @@ static bool have_buffer(struct logfile *log) {
 static void write_out(struct logfile *log, size_t length) {
   size_t done = 0;
   while (done < length) {
-    ssize_t written = write(log->fd, log->buffer + done, length - done);
+    ssize_t written = write(log->fd, log->buffer + done, length - done < WRITE_MAX ? length - done : WRITE_MAX);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) break;
     done += (size_t)written;
