@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,10 +19,22 @@
 
 /* ---- replies ---- */
 
+/* Room for the answers to thousands of execs at once, which a busy daemon reads late. */
+#define SEND_BYTES (4 << 20)
+#define PATIENCE_MILLISECONDS 5000
+
+static int send_whole(int socket, const struct writer *writer) {
+  size_t length = (size_t)(writer->at - writer->start);
+  int error = message_send(socket, writer->start, length, NULL, 0, MSG_DONTWAIT);
+  struct pollfd room = {.fd = socket, .events = POLLOUT};
+  if (error != -EAGAIN || poll(&room, 1, PATIENCE_MILLISECONDS) <= 0) return error;
+  return message_send(socket, writer->start, length, NULL, 0, MSG_DONTWAIT);
+}
+
 static void send_reply(struct connection *connection, struct writer *writer) {
   if (!connection || connection->source.fd < 0) return;
-  int error = writer->full ? -EMSGSIZE : message_send(connection->source.fd, writer->start, (size_t)(writer->at - writer->start), NULL, 0, MSG_DONTWAIT);
-  /* A daemon that does not read its few small messages is as good as gone. */
+  int error = writer->full ? -EMSGSIZE : send_whole(connection->source.fd, writer);
+  /* A daemon that lets all that pile up is as good as gone. */
   if (error) connection_close(connection);
 }
 
@@ -351,6 +364,8 @@ void connection_open(int socket) {
   for (int i = 0; i < CONNECTIONS_MAX; i++) {
     struct connection *connection = &shim.connections[i];
     if (connection->source.fd >= 0 && connection->source.fd != socket) continue;
+    int room = SEND_BYTES;
+    if (setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room)) setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     connection->source = (struct source){.fd = socket, .ready = connection_ready};
     watch(&connection->source, EPOLLIN);
     return;
