@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameS
 import { join } from "node:path";
 import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
 import { GantryError, messageOf, systemError } from "../../lib/errors.ts";
+import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { contentSize } from "../../sys/archive.ts";
 import { parseMountInfo } from "../../sys/mount-table.ts";
@@ -37,7 +38,7 @@ export class LocalVolumes implements VolumeDriver {
   /** Volumes that someone uses, or that are mounted. */
   readonly #active = new Map<string, Active>();
   /** The last piece of work on each volume: mounts of one happen one after the other. */
-  readonly #work = new Map<string, Promise<unknown>>();
+  readonly #queue = new KeyedQueue();
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -68,7 +69,7 @@ export class LocalVolumes implements VolumeDriver {
   }
 
   remove({ name }: VolumeSpec): Promise<void> {
-    return this.#inTurn(name, async () => {
+    return this.#queue.run(name, async () => {
       const active = this.#active.get(name);
       if (active && active.references.size > 0) throw systemError("volume has active mounts");
       if (active) await this.#release(name, active);
@@ -95,7 +96,7 @@ export class LocalVolumes implements VolumeDriver {
   }
 
   mount({ name, options }: VolumeSpec, reference: string): Promise<string> {
-    return this.#inTurn(name, async () => {
+    return this.#queue.run(name, async () => {
       const path = this.path(name);
       const active = this.#activeOf(name);
       try {
@@ -114,7 +115,7 @@ export class LocalVolumes implements VolumeDriver {
   }
 
   unmount({ name }: VolumeSpec, reference: string): Promise<boolean> {
-    return this.#inTurn(name, async () => {
+    return this.#queue.run(name, async () => {
       const active = this.#active.get(name);
       if (!active?.references.delete(reference)) return false;
       if (active.references.size === 0) await this.#release(name, active);
@@ -128,7 +129,7 @@ export class LocalVolumes implements VolumeDriver {
 
   async sweep(): Promise<void> {
     for (const [name, active] of [...this.#active]) {
-      await this.#inTurn(name, async () => {
+      await this.#queue.run(name, async () => {
         if (active.references.size === 0) await this.#release(name, active);
       });
     }
@@ -169,18 +170,5 @@ export class LocalVolumes implements VolumeDriver {
   #mounted(): string[] {
     const points = new Set(mountpoints());
     return this.list().filter((name) => points.has(join(this.#real, name, DATA)));
-  }
-
-  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const result = (this.#work.get(name) ?? Promise.resolve()).then(work, work);
-    const settled = result.then(
-      () => {},
-      () => {},
-    );
-    this.#work.set(name, settled);
-    void settled.then(() => {
-      if (this.#work.get(name) === settled) this.#work.delete(name);
-    });
-    return result;
   }
 }

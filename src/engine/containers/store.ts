@@ -9,6 +9,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { ContainerRecord } from "../../core/container.ts";
 import { conflict, invalidParameter, notFound } from "../../lib/errors.ts";
+import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import type { Migration } from "../../sys/database.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 import { recordFromJson, recordToJson } from "./record-json.ts";
@@ -24,7 +25,7 @@ export class ContainerStore {
   readonly #records = new Map<string, ContainerRecord>();
   readonly #names = new Map<string, string>();
   readonly #ids = new PrefixIndex();
-  readonly #queues = new Map<string, Promise<unknown>>();
+  readonly #queue = new KeyedQueue();
   readonly #listeners = new Set<ContainerListener>();
   readonly #upsert: StatementSync;
   readonly #delete: StatementSync;
@@ -124,17 +125,7 @@ export class ContainerStore {
 
   /** Runs `work` when everything that was queued before for this container has ended. */
   withContainer<T>(id: string, work: () => Promise<T> | T): Promise<T> {
-    const before = this.#queues.get(id);
-    const result = (before ?? Promise.resolve()).then(work, work);
-    const settled = result.then(
-      () => {},
-      () => {},
-    );
-    this.#queues.set(id, settled);
-    void settled.then(() => {
-      if (this.#queues.get(id) === settled) this.#queues.delete(id);
-    });
-    return result;
+    return this.#queue.run(id, work);
   }
 
   /** Called after each change; the result ends it. */

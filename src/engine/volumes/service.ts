@@ -4,6 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { EventSink } from "../../core/events.ts";
 import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
 import { codeOf, conflict, GantryError, messageOf, notFound } from "../../lib/errors.ts";
+import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { quote } from "../../lib/strconv.ts";
@@ -36,7 +37,7 @@ export class VolumeService {
   readonly #warn: (message: string) => void;
   /** Containers by volume. */
   readonly #users = new Map<string, Set<string>>();
-  readonly #work = new Map<string, Promise<unknown>>();
+  readonly #queue = new KeyedQueue();
 
   constructor({ database, drivers, events, warn }: VolumeServiceOptions) {
     this.#store = new VolumeStore(database);
@@ -92,7 +93,7 @@ export class VolumeService {
     const isAnonymous = request.name === "";
     const name = isAnonymous ? randomBytes(32).toString("hex") : request.name;
     const labels = isAnonymous ? { ...request.labels, [ANONYMOUS]: "" } : request.labels;
-    return await this.#inTurn(name, () =>
+    return await this.#queue.run(name, () =>
       explainedLater("create", name, async () => {
         const known = this.#known(name, request.driver);
         const row = known ?? (await this.#make({ ...request, name, labels }, maker));
@@ -105,7 +106,7 @@ export class VolumeService {
 
   /** Throws "conflict" with the containers that use it. `force`: a missing one is no error, and one that its driver cannot remove is forgotten. */
   async remove(name: string, { force = false }: { force?: boolean } = {}): Promise<void> {
-    await this.#inTurn(name, async () => {
+    await this.#queue.run(name, async () => {
       let row: VolumeRow;
       try {
         row = this.#existing(name);
@@ -165,7 +166,7 @@ export class VolumeService {
 
   /** Runs `work` while nobody else makes, fills or removes the volume. */
   alone<T>(name: string, work: () => Promise<T>): Promise<T> {
-    return this.#inTurn(name, work);
+    return this.#queue.run(name, work);
   }
 
   /** Of before the daemon's restart. */
@@ -270,19 +271,6 @@ export class VolumeService {
 
   #emit({ name, driver }: VolumeRow, action: string): void {
     this.#events.emit({ type: "volume", action, actor: { id: name, attributes: { driver } } });
-  }
-
-  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const result = (this.#work.get(name) ?? Promise.resolve()).then(work, work);
-    const settled = result.then(
-      () => {},
-      () => {},
-    );
-    this.#work.set(name, settled);
-    void settled.then(() => {
-      if (this.#work.get(name) === settled) this.#work.delete(name);
-    });
-    return result;
   }
 }
 
