@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord } from "../core/container.ts";
 import type { EventSink } from "../core/events.ts";
+import type { NameService } from "../core/name-service.ts";
 import { DOCKER_POOLS, createDefaultIpam } from "../drivers/ipam-default/ipam.ts";
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
@@ -50,6 +51,8 @@ export interface NetworkWiring {
   warn: (message: string) => void;
   /** Keeps the sockets that reserve ports over a restart; absent: nobody does. */
   keeper?: DescriptorKeeper;
+  /** Answers names inside containers; absent: nobody does. */
+  names?: NameService;
   /** Sandboxes with their interface made ahead. */
   poolSize?: number;
   /** The namespace that stands for the host's, for tests; -1 is the process's own. */
@@ -88,6 +91,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     hostFiles: { hosts: "/etc/hosts", resolvConf: wiring.hostResolvConf ?? HOST_RESOLV_CONF, ipv6: existsSync("/proc/sys/net/ipv6") },
     dns: flags.dns,
     hostGateways: flags.hostGatewayIps,
+    ...(wiring.names ? { names: wiring.names } : {}),
     warn,
   });
   return {

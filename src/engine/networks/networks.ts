@@ -11,6 +11,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { Ipam } from "../../core/ipam.ts";
 import type { NetworkDriver, SandboxNamespace } from "../../core/network.ts";
+import type { NameService } from "../../core/name-service.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
 import type { PublishedPort } from "../../core/network-ports.ts";
 import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
@@ -48,6 +49,8 @@ export interface NetworksOptions {
   dns: DnsSettings;
   /** --host-gateway-ip; empty: the default bridge's gateway. */
   hostGateways: readonly string[];
+  /** Answers names on user-defined networks; absent: their containers ask the host's servers. */
+  names?: NameService;
   warn: (message: string) => void;
 }
 
