@@ -4,6 +4,7 @@ import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, 
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { codeOf } from "../lib/errors.ts";
 import { connectSeqpacket } from "../sys/seqpacket.ts";
 import { cannotRun, demultiplex, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
 
@@ -47,6 +48,41 @@ describe("runtime: faults", { skip: cannotRun }, () => {
     const other = await recovered.task.exec({ id: "new", process: specOf("x", ["hostname"]).process!, stdio: stdio(), attach: { stdin: false, stdout: true, stderr: true } });
     assert.equal(demultiplex(await readAll(other.stream!)).stdout, "tester\n");
     await recovered.task.signal(9);
+    assert.equal((await recovered.task.exited).code, 137);
+    await recovered.task.release();
+    await second.close();
+  });
+
+  test("a connection that breaks is made anew: the task and its execs go on", async () => {
+    const runtime = bench.newRuntime();
+    const task = await runtime.create(bench.request(["sleep", "1000"]));
+    const process = (...args: string[]) => ({ process: specOf("x", args).process!, stdio: stdio() });
+    const quick = await task.exec({ id: "quick", ...process("sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.01; done; exit 7") });
+    const slow = await task.exec({ id: "slow", ...process("sleep", "1000") });
+    // The shim hangs up on what it cannot read.
+    await assert.rejects(task.connection.request(() => Buffer.alloc(1)));
+    await (await task.exec({ id: "go", ...process("touch", "/tmp/go") })).exited;
+    assert.equal((await quick.exited).code, 7);
+    await slow.signal(9);
+    assert.equal((await slow.exited).code, 137);
+    await task.signal(9);
+    assert.equal((await task.exited).code, 137);
+    await task.release();
+    await runtime.close();
+  });
+
+  test("what SIGKILL was sent to is not frozen again: it ends", async () => {
+    const first = bench.newRuntime();
+    const request = bench.request(["sleep", "1000"]);
+    const task = await first.create(request);
+    await task.pause();
+    await task.signal(9);
+    await first.close();
+    const second = bench.newRuntime();
+    const recovered = await second.recover(request.id);
+    assert.equal(recovered.kind, "running");
+    if (recovered.kind !== "running") return;
+    await recovered.task.pause().catch((error: unknown) => assert.equal(codeOf(error), "not-found"));
     assert.equal((await recovered.task.exited).code, 137);
     await recovered.task.release();
     await second.close();

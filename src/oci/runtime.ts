@@ -4,7 +4,6 @@
  */
 import { closeSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { RecoveredTask, Runtime, TaskRequest } from "../core/runtime.ts";
 import { messageOf } from "../lib/errors.ts";
 import type { OciSeccomp } from "../lib/oci-spec.ts";
@@ -14,14 +13,14 @@ import type { HostFacts } from "./host.ts";
 import { encodePlan } from "./plan/encode.ts";
 import { planText } from "./plan/print.ts";
 import type { Plan } from "./plan/types.ts";
-import { ShimGone } from "./shim/client.ts";
+import { settledStatus, ShimGone } from "./shim/client.ts";
 import { startError } from "./shim/failure.ts";
 import type { TaskFolder } from "./shim/folder.ts";
 import { listTaskFolders, purgeFolder, readExitRecord, readSpec, taskFolder, writeSpec } from "./shim/folder.ts";
 import { Launcher } from "./shim/launcher.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import type { ShimFailure, ShimReply, Timing } from "./shim/protocol.ts";
-import { encodeCreate, encodeStatus, inlinePlanBytes } from "./shim/protocol.ts";
+import { encodeCreate, inlinePlanBytes } from "./shim/protocol.ts";
 import { attributesJson } from "./shim/attributes.ts";
 import { ShimTask } from "./task.ts";
 
@@ -162,31 +161,18 @@ export class ShimRuntime implements Runtime {
     }
     const spec = readSpec(folder) ?? { ociVersion: "1.0.2" };
     const task = new ShimTask(fd, { ...this.#taskOptions(id, folder, spec), netnsFd: undefined, pid: 0, startedAt: undefined });
-    const reply = await settledStatus(task).catch((error: unknown) => {
+    const status = await settledStatus(task.connection).catch((error: unknown) => {
       task.close();
       if (!(error instanceof ShimGone)) throw error;
       return undefined;
     });
     // It ended between our looking and our asking: the record says how.
-    if (reply?.type !== "status") {
-      task.close();
-      return undefined;
-    }
-    const { status } = reply;
+    if (!status) return undefined;
     task.pid = status.pid;
     task.startedAt = status.startedAt === 0n ? undefined : status.startedAt;
     if (status.state === "exited") task.exitedWith(status.exit);
     this.#tasks.add(task);
     return task;
-  }
-}
-
-/** A shim in the middle of a start, whose daemon died, is done within moments. */
-async function settledStatus(task: ShimTask): Promise<ShimReply> {
-  for (let tries = 0; ; tries++) {
-    const reply = await task.connection.request(encodeStatus);
-    if (reply.type !== "status" || reply.status.state !== "starting" || tries === 500) return reply;
-    await sleep(10);
   }
 }
 

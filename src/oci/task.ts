@@ -6,7 +6,8 @@ import type { AttachOptions, ExecRequest, ExecTask, ExitStatus, Task } from "../
 import type { TaskStats } from "../core/stats.ts";
 import { conflict, notFound, systemError } from "../lib/errors.ts";
 import type { OciResources, OciSpec } from "../lib/oci-spec.ts";
-import { sealedMemory } from "../sys/seqpacket.ts";
+import { SIGKILL } from "../lib/signals.ts";
+import { connectSeqpacket, sealedMemory } from "../sys/seqpacket.ts";
 import { applyWrite } from "./cgroups/apply.ts";
 import type { CgroupGroup } from "./cgroups/groups.ts";
 import { containerGroups, freezerFile, processesPath } from "./cgroups/groups.ts";
@@ -15,13 +16,13 @@ import { readStats } from "./cgroups/stats.ts";
 import { compileExec } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
 import { encodeExecPlan } from "./plan/encode.ts";
-import { ShimConnection, ShimError, ShimGone } from "./shim/client.ts";
+import { settledStatus, ShimConnection, ShimError, ShimGone } from "./shim/client.ts";
 import { requestError, startError } from "./shim/failure.ts";
 import { ShimExec } from "./shim/exec.ts";
 import { openAttachment } from "./shim/stream.ts";
 import type { TaskFolder } from "./shim/folder.ts";
 import { processesOf, purgeFolder, readExitRecord } from "./shim/folder.ts";
-import type { ExecMessage, ShimExit } from "./shim/protocol.ts";
+import type { ExecMessage, ShimExit, ShimStatus } from "./shim/protocol.ts";
 import { encodeAttach, encodeExec, encodeRelease, encodeResize, encodeSignal, encodeStart, inlinePlanBytes } from "./shim/protocol.ts";
 
 /** What an exit looks like when nobody was there to see it: as after SIGKILL. */
@@ -29,6 +30,16 @@ const unseenExit = (): ExitStatus => ({ code: 137, at: BigInt(Date.now()) * 1_00
 
 /** Of an exec: the shim is gone, or the process whose namespaces are entered is, or what lists its groups. */
 const isOver = (error: unknown): boolean => error instanceof ShimGone || (error instanceof ShimError && error.code === "ESRCH");
+
+/** SIGKILL waits to be delivered (ShdPnd and SigPnd of proc_pid_status(5)). */
+function isKilled(pid: number): boolean {
+  try {
+    const masks = readFileSync(`/proc/${pid}/status`, "utf8").matchAll(/^(?:ShdPnd|SigPnd):\s*([0-9a-f]+)$/gm);
+    return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) >> BigInt(SIGKILL - 1)) & 1n);
+  } catch {
+    return false;
+  }
+}
 
 export interface TaskOptions {
   id: string;
@@ -52,7 +63,9 @@ export class ShimTask implements Task {
   readonly exited: Promise<ExitStatus>;
   readonly #options: TaskOptions;
   readonly #groups: CgroupGroup[];
-  readonly #connection: ShimConnection;
+  #connection: ShimConnection;
+  /** A lost connection is being made anew. */
+  #reconnecting = false;
   readonly #execs = new Map<string, Exec>();
   #exit!: (exit: ExitStatus) => void;
   #released: Promise<void> | undefined;
@@ -68,7 +81,11 @@ export class ShimTask implements Task {
     this.#options = options;
     this.#groups = containerGroups(options.host.cgroups, options.spec.linux?.cgroupsPath, options.id);
     this.exited = new Promise((resolve) => (this.#exit = resolve));
-    this.#connection = new ShimConnection(fd, {
+    this.#connection = this.#connect(fd);
+  }
+
+  #connect(fd: number): ShimConnection {
+    return new ShimConnection(fd, {
       exited: (exit) => this.exitedWith(exit),
       execExited: (id, exit) => this.#execExited(id, exit),
       gone: () => void this.#gone(),
@@ -123,7 +140,7 @@ export class ShimTask implements Task {
     const exited = new Promise<ExitStatus>((resolve) => this.#execs.set(request.id, { exit: resolve }));
     try {
       const { pid, stream } = await this.#startExec(request, plan);
-      return new ShimExec({ id: request.id, pid, exited, stream, connection: this.#connection });
+      return new ShimExec({ id: request.id, pid, exited, stream, connection: () => this.#connection });
     } catch (error) {
       this.#execs.delete(request.id);
       throw startError(isOver(error) ? notFound(`task ${this.id} has ended`, error) : error, "exec");
@@ -165,8 +182,9 @@ export class ShimTask implements Task {
     return readStats(this.#groups, this.pid);
   }
 
+  /** One that has been killed is let die instead: a frozen process of cgroup v1 keeps even SIGKILL waiting. */
   pause(): Promise<void> {
-    return this.#freeze(true);
+    return this.#freeze(!isKilled(this.pid));
   }
 
   resume(): Promise<void> {
@@ -244,12 +262,37 @@ export class ShimTask implements Task {
     this.#execs.delete(id);
   }
 
-  /** The shim is gone: it had ended the task, or it was killed and what it held has to be collected. */
+  /** The connection is lost. A shim that lives is asked again; one that has gone leaves its record, and when it was killed what it held has to be collected. */
   async #gone(): Promise<void> {
+    if (this.#closed || this.#reconnecting) return;
+    this.#reconnecting = true;
+    const status = await this.#reconnect();
+    this.#reconnecting = false;
     if (this.#closed) return;
+    if (status) return this.#takeUp(status);
     const exit = readExitRecord(this.#options.folder);
     if (!exit && !this.#over) await purgeFolder(this.#options.folder).catch(() => undefined);
     for (const id of [...this.#execs.keys()]) this.#execExited(id, unseenExit());
     this.exitedWith(exit ?? unseenExit());
+  }
+
+  async #reconnect(): Promise<ShimStatus | undefined> {
+    let fd: number;
+    try {
+      fd = connectSeqpacket(this.#options.folder.socket);
+    } catch {
+      return undefined;
+    }
+    this.#connection = this.#connect(fd);
+    return await settledStatus(this.#connection).catch(() => undefined);
+  }
+
+  /** What happened while nobody listened. */
+  #takeUp({ state, exit, execs }: ShimStatus): void {
+    for (const id of [...this.#execs.keys()]) {
+      const exec = execs.find((one) => one.id === id);
+      if (!exec?.running) this.#execExited(id, exec?.exit ?? unseenExit());
+    }
+    if (state === "exited") this.exitedWith(exit);
   }
 }

@@ -1,8 +1,9 @@
 /** A connection to one shim: requests get the reply with their serial; exits are told without being asked. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { getSystemErrorName } from "node:util";
 import { Seqpacket } from "../../sys/seqpacket.ts";
-import type { ShimExit, ShimFailure, ShimReply } from "./protocol.ts";
-import { decodeReply } from "./protocol.ts";
+import type { ShimExit, ShimFailure, ShimReply, ShimStatus } from "./protocol.ts";
+import { decodeReply, encodeStatus } from "./protocol.ts";
 
 /** A request that the shim refused or could not carry out. */
 export class ShimError extends Error {
@@ -27,7 +28,11 @@ export class ShimGone extends Error {
   }
 }
 
+const ECHILD = 10;
+
+/** libuv has no name for ECHILD, by which the shim says that init was killed before it could execute anything. */
 export function errnoName(errno: number): string {
+  if (errno === ECHILD) return "ECHILD";
   try {
     return getSystemErrorName(-errno);
   } catch {
@@ -115,5 +120,15 @@ export class ShimConnection {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const one of pending) one.reject(error);
+  }
+}
+
+/** A shim in the middle of a start, whose daemon died, is done within moments. */
+export async function settledStatus(connection: ShimConnection): Promise<ShimStatus> {
+  for (let tries = 0; ; tries++) {
+    const reply = await connection.request(encodeStatus);
+    if (reply.type !== "status") throw new ShimGone();
+    if (reply.status.state !== "starting" || tries === 500) return reply.status;
+    await sleep(10);
   }
 }

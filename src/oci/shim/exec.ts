@@ -10,9 +10,10 @@ export class ShimExec implements ExecTask {
   readonly exited: Promise<ExitStatus>;
   readonly stream: Duplex | undefined;
   readonly #id: string;
-  readonly #connection: ShimConnection;
+  /** The task's present one. */
+  readonly #connection: () => ShimConnection;
 
-  constructor(exec: { id: string; pid: number; exited: Promise<ExitStatus>; stream: Duplex | undefined; connection: ShimConnection }) {
+  constructor(exec: { id: string; pid: number; exited: Promise<ExitStatus>; stream: Duplex | undefined; connection: () => ShimConnection }) {
     this.#id = exec.id;
     this.#connection = exec.connection;
     this.pid = exec.pid;
@@ -29,7 +30,7 @@ export class ShimExec implements ExecTask {
   }
 
   async #request(encode: (serial: number) => Buffer, what: string): Promise<void> {
-    await this.#connection.request(encode).catch((error: unknown) => {
+    await this.#connection().request(encode).catch((error: unknown) => {
       throw requestError(error, what);
     });
   }

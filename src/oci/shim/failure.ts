@@ -10,6 +10,7 @@ const errnoTexts: Record<string, string> = {
   E2BIG: "argument list too long",
   EACCES: "permission denied",
   EAGAIN: "resource temporarily unavailable",
+  ECHILD: "the program failed or was killed",
   EBUSY: "device or resource busy",
   EEXIST: "file exists",
   EFBIG: "file too large",
