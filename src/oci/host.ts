@@ -24,13 +24,14 @@ export interface HostFacts {
   kcore: boolean;
 }
 
-export function detectHost(): HostFacts {
+/** `proc`: of the process whose rights and groups count. */
+export function detectHost(proc = "/proc/self"): HostFacts {
   return {
     architecture: architectureOf(process.arch),
     kernelRelease: release(),
-    capabilities: boundingSet(readFileSync("/proc/self/status", "utf8")),
+    capabilities: boundingSet(readFileSync(`${proc}/status`, "utf8")),
     namespaces: new Set(readdirSync("/proc/self/ns")),
-    cgroups: detectLayout(),
+    cgroups: detectLayout(proc),
     apparmor: textOf("/sys/module/apparmor/parameters/enabled").startsWith("Y"),
     selinux: existsSync("/sys/fs/selinux/enforce"),
     kcore: existsSync("/proc/kcore"),

@@ -47,10 +47,11 @@ export function parseLayout(source: LayoutSource): CgroupLayout {
   return { mode: modeOf(hierarchies), hierarchies, files };
 }
 
-export function detectLayout(): CgroupLayout {
+/** `proc`: of the process that ownPath is about. */
+export function detectLayout(proc = "/proc/self"): CgroupLayout {
   return parseLayout({
     mountinfo: readFileSync("/proc/self/mountinfo", "utf8"),
-    cgroup: readFileSync("/proc/self/cgroup", "utf8"),
+    cgroup: readFileSync(`${proc}/cgroup`, "utf8"),
     controllersOf: (mountpoint) => words(readFileSync(join(mountpoint, "cgroup.controllers"), "utf8")),
     filesOf: interfaceFiles,
   });

@@ -1,11 +1,13 @@
 /** What a subcommand is, and what it gets. */
 import type { FlagSpec, FlagValues } from "../../lib/flags.ts";
+import type { Caller } from "./caller.ts";
 import type { ContainerStore } from "./store.ts";
 
 export interface Invocation {
   flags: FlagValues;
   args: string[];
   store: ContainerStore;
+  caller: Caller;
   /** --root was said. */
   rootGiven: boolean;
   /** Words for the log and for stderr, without a newline. */
@@ -21,6 +23,8 @@ export interface Command {
   flags: FlagSpec[];
   /** Least and most arguments. */
   arguments: [least: number, most: number];
+  /** It touches its process only through the caller, so the resident process may run it. */
+  resident?: true;
   /** The exit code of gantry-runtime when the command fails; 1 by default. */
   failureCode?: number;
   /** The exit code of gantry-runtime. */

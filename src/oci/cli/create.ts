@@ -9,18 +9,19 @@ import { detectHost } from "../host.ts";
 import type { Bundle } from "./bundle.ts";
 import { loadBundle } from "./bundle.ts";
 import { removeGroups } from "./cgroups.ts";
-import type { Command } from "./command.ts";
+import type { Command, Invocation } from "./command.ts";
 import type { Made } from "./oneshot.ts";
 import { runCreate } from "./oneshot.ts";
+import { path } from "./paths.ts";
 import { startTimeOf } from "./status.ts";
-import type { ContainerRecord, ContainerStore } from "./store.ts";
+import type { ContainerRecord } from "./store.ts";
 
 /** Flags of create and run. */
 export const creationFlags: FlagSpec[] = [
-  { name: "bundle", shorthand: "b", type: string, default: "." },
+  { name: "bundle", shorthand: "b", type: path, default: "." },
   { name: "console-socket", type: string },
   { name: "pidfd-socket", type: string },
-  { name: "pid-file", type: string },
+  { name: "pid-file", type: path },
   { name: "no-pivot", type: bool },
   { name: "no-new-keyring", type: bool },
   { name: "preserve-fds", type: int },
@@ -28,35 +29,33 @@ export const creationFlags: FlagSpec[] = [
 
 export const create: Command = {
   name: "create",
+  resident: true,
   usage: "CONTAINER",
   about: "Make a container from a bundle; its program waits for start",
   flags: creationFlags,
   arguments: [1, 1],
-  async run({ args, flags, store, warn }) {
+  async run({ args, flags, store, caller, warn }) {
     const bundle = loadBundle(flags.string("bundle"));
     if (bundle.spec.process?.terminal && flags.string("console-socket") === "") throw invalidParameter("a container with a terminal needs --console-socket when it is not run in the foreground");
-    await makeContainer(args[0]!, bundle, { flags, store, warn, wait: false });
+    await makeContainer(args[0]!, bundle, { flags, store, caller, warn, wait: false });
     return 0;
   },
 };
 
-interface Creation {
-  flags: FlagValues;
-  store: ContainerStore;
-  warn: (message: string) => void;
+interface Creation extends Pick<Invocation, "flags" | "store" | "caller" | "warn"> {
   /** gantry-shim stays with the container. */
   wait: boolean;
 }
 
 /** Makes the container and its record. After a failure nothing of either is left. */
-export async function makeContainer(id: string, bundle: Bundle, { flags, store, warn, wait }: Creation): Promise<{ record: ContainerRecord; made: Made }> {
+export async function makeContainer(id: string, bundle: Bundle, { flags, store, caller, warn, wait }: Creation): Promise<{ record: ContainerRecord; made: Made }> {
   refuse(flags);
   const noNewKeyring = flags.bool("no-new-keyring");
-  const plan = compile(bundle.spec, { id, host: detectHost(), bundle: bundle.path, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, joinsHostNetwork: joinsHostNetwork(bundle.spec), warn });
+  const plan = compile(bundle.spec, { id, host: detectHost(caller.proc), bundle: bundle.path, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, joinsHostNetwork: joinsHostNetwork(bundle.spec), warn });
   store.reserve(id);
   const cgroups = plan.teardown.flatMap((op) => (op.op === "cgroupRemove" ? [op.path] : []));
   try {
-    const made = await runCreate(plan, store.folder(id), { consoleSocket: flags.string("console-socket"), wait });
+    const made = await runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), wait });
     const record: ContainerRecord = { id, bundle: bundle.path, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec: bundle.spec, cgroups, noNewKeyring };
     store.save(record);
     writePidFile(flags.string("pid-file"), made.pid);

@@ -4,7 +4,7 @@ import { conflict, systemError } from "../../lib/errors.ts";
 import { bool } from "../../lib/flags.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { processesIn, removeGroups } from "./cgroups.ts";
-import type { Command } from "./command.ts";
+import type { Command, Invocation } from "./command.ts";
 import { runHooks } from "./hooks.ts";
 import { send } from "./kill.ts";
 import { statusOf } from "./status.ts";
@@ -12,11 +12,12 @@ import type { ContainerRecord, ContainerStore } from "./store.ts";
 
 export const deleteCommand: Command = {
   name: "delete",
+  resident: true,
   usage: "CONTAINER",
   about: "Remove a stopped container",
   flags: [{ name: "force", shorthand: "f", type: bool }],
   arguments: [1, 1],
-  async run({ args, flags, store, warn }) {
+  async run({ args, flags, store, caller, warn }) {
     const id = args[0]!;
     const force = flags.bool("force");
     if (force && !store.exists(id)) return 0;
@@ -24,7 +25,7 @@ export const deleteCommand: Command = {
     if (record === undefined) return 0;
     const status = statusOf(record, store);
     if (status !== "stopped" && status !== "created" && !force) throw conflict(`cannot delete container ${id} that is not stopped: ${status}`);
-    await destroy(record, { store, warn });
+    await destroy(record, { store, caller, warn });
     return 0;
   },
 };
@@ -41,11 +42,11 @@ function loadOrForget(id: string, { force, store }: { force: boolean; store: Con
 }
 
 /** Ends every process of the container, then removes its groups and what is remembered of it. */
-export async function destroy(record: ContainerRecord, { store, warn }: { store: ContainerStore; warn: (message: string) => void }): Promise<void> {
+export async function destroy(record: ContainerRecord, { store, caller, warn }: Pick<Invocation, "store" | "caller" | "warn">): Promise<void> {
   await endAll(record, store);
   await removeGroups(record.cgroups);
   store.remove(record.id);
-  await runHooks("poststop", record, { pid: 0, status: "stopped", onFailure: warn });
+  await runHooks("poststop", record, { caller, pid: 0, status: "stopped", onFailure: warn });
 }
 
 async function endAll(record: ContainerRecord, store: ContainerStore): Promise<void> {

@@ -9,11 +9,13 @@ import { parseProcess } from "../validate/config.ts";
 import type { Command } from "./command.ts";
 import { writePidFile } from "./create.ts";
 import { runExec } from "./oneshot.ts";
+import { path } from "./paths.ts";
 import { statusOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
 
 export const exec: Command = {
   name: "exec",
+  resident: true,
   usage: "CONTAINER PROGRAM [ARGUMENTS]",
   about: "Run a further process in a running container",
   flags: [
@@ -24,9 +26,9 @@ export const exec: Command = {
     { name: "tty", shorthand: "t", type: bool },
     { name: "user", shorthand: "u", type: string },
     { name: "additional-gids", shorthand: "g", type: list },
-    { name: "process", shorthand: "p", type: string },
+    { name: "process", shorthand: "p", type: path },
     { name: "detach", shorthand: "d", type: bool },
-    { name: "pid-file", type: string },
+    { name: "pid-file", type: path },
     { name: "process-label", type: string },
     { name: "apparmor", type: string },
     { name: "no-new-privs", type: bool },
@@ -38,7 +40,7 @@ export const exec: Command = {
   arguments: [1, Infinity],
   /** Tells a failed exec from a program that ends with 1; as runc has it. */
   failureCode: 255,
-  async run({ args, flags, store, warn }) {
+  async run({ args, flags, store, caller, warn }) {
     refuse(flags);
     const record = store.load(args[0]!);
     const status = statusOf(record, store);
@@ -49,8 +51,8 @@ export const exec: Command = {
     const consoleSocket = flags.string("console-socket");
     if (process.terminal && detach && consoleSocket === "") throw invalidParameter("a process with a terminal needs --console-socket when it is detached");
     if (consoleSocket !== "" && !(process.terminal && detach)) throw invalidParameter("--console-socket is for a detached process with a terminal");
-    const plan = compileExec(process, record.spec, { id: record.id, host: detectHost(), noNewKeyring: record.noNewKeyring, warn });
-    const made = await runExec({ ...plan, cgroups: record.cgroups }, record.pid, { consoleSocket, wait: !detach, ...(process.consoleSize && { size: process.consoleSize }) });
+    const plan = compileExec(process, record.spec, { id: record.id, host: detectHost(caller.proc), noNewKeyring: record.noNewKeyring, warn });
+    const made = await runExec({ ...plan, cgroups: record.cgroups }, record.pid, { caller, consoleSocket, wait: !detach, ...(process.consoleSize && { size: process.consoleSize }) });
     writePidFile(flags.string("pid-file"), made.pid);
     return detach ? 0 : made.exited;
   },

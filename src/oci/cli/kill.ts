@@ -8,6 +8,7 @@ import type { ContainerRecord } from "./store.ts";
 
 export const kill: Command = {
   name: "kill",
+  resident: true,
   usage: "CONTAINER [SIGNAL]",
   about: "Send a signal, SIGTERM by default, to a container's init process",
   flags: [{ name: "all", shorthand: "a", type: bool }],

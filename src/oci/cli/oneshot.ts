@@ -2,11 +2,7 @@
  * Runs a plan without a supervisor: native/shim/oneshot.h says how. The new process is a child of gantry-shim, which ends as
  * soon as the process is made (so that whoever is the caller's subreaper inherits it), or stays and ends with its code.
  */
-import type { ChildProcess } from "node:child_process";
-import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { isatty } from "node:tty";
-import type { Duplex, Readable } from "node:stream";
 import { GantryError, systemError } from "../../lib/errors.ts";
 import { nativeDir } from "../../sys/addon.ts";
 import { encodeExecPlan, encodePlan } from "../plan/encode.ts";
@@ -15,10 +11,13 @@ import { ShimError, errnoName } from "../shim/client.ts";
 import { startError } from "../shim/failure.ts";
 import type { Section, ShimFailure } from "../shim/protocol.ts";
 import { decodeReply } from "../shim/protocol.ts";
+import type { Caller } from "./caller.ts";
+import { codeOf } from "./caller.ts";
 
 type PlanOp = HostOp | ParentOp | ChildOp | TeardownOp;
 
 export interface OneshotOptions {
+  caller: Caller;
   /** Where a terminal's master is sent. */
   consoleSocket: string;
   /** gantry-shim stays until the process has ended. */
@@ -46,17 +45,13 @@ interface RunOptions extends OneshotOptions {
   op: (failure: ShimFailure) => PlanOp | undefined;
 }
 
-async function run(args: string[], plan: Buffer, { consoleSocket, wait, size, phase, op }: RunOptions): Promise<Made> {
-  const line = ["exec-plan", ...args, ...(consoleSocket === "" ? [] : ["--console-socket", consoleSocket]), ...(wait ? ["--wait"] : []), ...(size ? ["--size", `${size.width}x${size.height}`] : [])];
-  const child = spawn(join(nativeDir, "gantry-shim"), line, { stdio: ["inherit", "inherit", "inherit", "pipe", "pipe"], env: {} });
-  const exited = exitOf(child);
-  if (wait) forwardSignals(child);
+async function run(args: string[], plan: Buffer, { caller, consoleSocket, wait, size, phase, op }: RunOptions): Promise<Made> {
+  const line = ["gantry-shim", "exec-plan", ...args, ...(consoleSocket === "" ? [] : ["--console-socket", consoleSocket]), ...(wait ? ["--wait"] : []), ...(size ? ["--size", `${size.width}x${size.height}`] : [])];
+  const child = caller.spawn({ path: join(nativeDir, "gantry-shim"), args: line, env: [], kind: "plan", input: plan, forwardSignals: wait });
+  const exited = child.exited.then(codeOf);
   // Reported where it is awaited; a create that fails never awaits it.
   exited.catch(() => {});
-  const [planPipe, replyPipe] = [child.stdio[3] as Duplex, child.stdio[4] as Readable];
-  planPipe.on("error", () => {});
-  planPipe.end(plan);
-  const bytes = await readAll(replyPipe);
+  const bytes = await child.reply;
   if (bytes.length === 0) throw systemError(`gantry-shim ended with code ${await exited} and without an answer`);
   const reply = decodeReply(bytes);
   if (reply.type === "failed") throw failureOf(reply.failure, { phase, op });
@@ -77,32 +72,6 @@ function specialMessage({ errno, step, subject }: ShimFailure, op: PlanOp | unde
   if (op?.op === "hook") return `error running ${op.stage} hook ${JSON.stringify(subject)}: ${name === "ETIMEDOUT" ? "it took too long" : "it failed"}`;
   if (op?.op === "mount" && op.noLinks && step === "target" && (name === "ELOOP" || name === "ENOTDIR")) return `filesystem ${JSON.stringify(op.fstype)} must be mounted on ordinary directory`;
   return undefined;
-}
-
-function exitOf(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("exit", (code, signal) => (code === null ? reject(systemError(`gantry-shim was ended by ${signal}`)) : resolve(code)));
-  });
-}
-
-const forwarded: NodeJS.Signals[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT", "SIGIO", "SIGPWR", "SIGSYS", "SIGTSTP", "SIGURG", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ"];
-/** A terminal sends these to all of its foreground processes: gantry-shim has had its own. */
-const fromTerminal = new Set<NodeJS.Signals>(["SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGWINCH"]);
-
-function forwardSignals(child: ChildProcess): void {
-  const onTerminal = [0, 1, 2].some((fd) => isatty(fd));
-  const handlers = forwarded.map((signal) => [signal, () => onTerminal && fromTerminal.has(signal) || child.kill(signal)] as const);
-  for (const [signal, handler] of handlers) process.on(signal, handler);
-  child.on("exit", () => {
-    for (const [signal, handler] of handlers) process.off(signal, handler);
-  });
-}
-
-async function readAll(stream: Readable): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }
 
 /** The op that failed. */

@@ -3,6 +3,7 @@ import { stateOf } from "./status.ts";
 
 export const state: Command = {
   name: "state",
+  resident: true,
   usage: "CONTAINER",
   about: "Print a container's state as JSON",
   flags: [],
