@@ -125,6 +125,14 @@ test("every option that is not supported is refused by name, by flag and in the 
   assert.match(refusal(["--iptables=false"]), /^--iptables=false is not supported: it is always true$/);
 });
 
+test("what dockerd's parts are told is accepted, with a warning", () => {
+  assert.deepEqual(load(["--containerd=/x", "--containerd-namespace=moby", "--firewall-backend=iptables"]).warnings, [
+    "--containerd=/x has no effect: gantryd works without",
+    "--firewall-backend=iptables has no effect: gantryd works without",
+  ]);
+  assert.deepEqual(load([]).warnings, []);
+});
+
 test("TLS is on when verification is named, and has the usual files", () => {
   assert.equal(load([]).tls, undefined);
   const chosen = load(["--tlsverify", "--tlscacert=/ca", "--tlscert=/c", "--tlskey=/k"]);

@@ -38,6 +38,8 @@ export interface DaemonConfig {
   shutdownTimeoutSeconds: number;
   /** 0: never. */
   idleExitSeconds: number;
+  /** For the log: what was asked for in vain. */
+  warnings: string[];
 }
 
 const LOG_DRIVERS = ["json-file", "local", "none"];
@@ -131,15 +133,25 @@ function merged(flags: FlagValues, file: FileValues): FlagValues {
 /** Naming an unsupported option is fine only when it says what is the case anyway. */
 function refuseUnsupported(values: FlagValues): void {
   for (const option of DAEMON_OPTIONS) {
-    if (option.support === "done") continue;
+    if (option.support === "done" || option.support === "moot" || !isUnusual(values, option)) continue;
     const name = nameOf(option);
-    if (!values.changed(name)) continue;
-    const usual = option.default ?? option.type.default;
-    const isUsual = option.type.repeated === true ? values.list(name).length === 0 : values.string(name) === usual || (option.type.bare === "true" && values.bool(name) === (usual === "true"));
-    if (isUsual) continue;
     const label = option.flag === "" ? `"${option.key}"` : `--${option.flag}`;
-    throw invalidParameter(option.support === "implied" ? `${label}=${values.string(name)} is not supported: it is always ${String(usual)}` : `${label} is not supported yet`);
+    throw invalidParameter(option.support === "implied" ? `${label}=${values.string(name)} is not supported: it is always ${String(option.default)}` : `${label} is not supported yet`);
   }
+}
+
+/** It was given, and says something else than what is the case without it. */
+function isUnusual(values: FlagValues, option: DaemonOption): boolean {
+  const name = nameOf(option);
+  if (!values.changed(name)) return false;
+  if (option.type.repeated === true) return values.list(name).length > 0;
+  const usual = option.default ?? option.type.default;
+  return values.string(name) !== usual && !(option.type.bare === "true" && values.bool(name) === (usual === "true"));
+}
+
+/** What was asked for and has no effect here, a sentence each. */
+function mootOptions(values: FlagValues): string[] {
+  return DAEMON_OPTIONS.filter((option) => option.support === "moot" && isUnusual(values, option)).map((option) => `--${option.flag}=${values.string(option.flag)} has no effect: gantryd works without`);
 }
 
 function settings(values: FlagValues, configFile: string, environment: NodeJS.ProcessEnv): DaemonConfig {
@@ -168,6 +180,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     containers: containersOf(values),
     shutdownTimeoutSeconds: nonNegative(values, "shutdown-timeout"),
     idleExitSeconds: nonNegative(values, "idle-exit"),
+    warnings: mootOptions(values),
   };
 }
 

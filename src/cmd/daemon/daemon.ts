@@ -68,6 +68,7 @@ export class Daemon {
   async start(): Promise<void> {
     const config = this.#config;
     this.#log.info("Starting up");
+    for (const warning of config.warnings) this.#log.warn(warning);
     if (process.geteuid?.() !== 0) throw systemError("gantryd needs to be started with root privileges");
     try {
       makeRoots(config);

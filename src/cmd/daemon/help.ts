@@ -8,6 +8,7 @@ export function helpText(): string {
   const heads = options.map(head);
   const column = Math.max(...heads.map((text) => text.length)) + 3;
   const lines = options.map((option, index) => (heads[index] as string).padEnd(column) + wrapped(option.help + defaultOf(option), column));
+  const accepted = DAEMON_OPTIONS.filter(({ support }) => support === "moot").map(({ flag }) => `--${flag}`);
   const later = DAEMON_OPTIONS.filter(({ support, flag }) => support === "refused" && flag !== "").map(({ flag }) => `--${flag}`);
   return [
     "Usage:  gantryd [OPTIONS]",
@@ -17,6 +18,7 @@ export function helpText(): string {
     "Options:",
     ...lines,
     "",
+    `Accepted without effect: ${wrapped(accepted.join(" "), 0)}`,
     `Known, but not supported yet: ${wrapped(later.join(" "), 0)}`,
     "",
   ].join("\n");

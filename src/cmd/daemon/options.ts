@@ -3,6 +3,7 @@
  *
  *   done      has its effect
  *   implied   gantryd always works as its value says; any other value is refused
+ *   moot      of a part that gantryd does without: accepted, so that command lines of dockerd work, with a warning in the log
  *   refused   not supported yet: naming it is an error, unless with the value that it has anyway
  *
  * Help, the grammar of the command line and the checks of the file all follow from this table.
@@ -18,7 +19,7 @@ export interface DaemonOption {
   key: string;
   type: FlagType;
   default?: string | string[];
-  support: "done" | "implied" | "refused";
+  support: "done" | "implied" | "moot" | "refused";
   help: string;
   deprecated?: string;
 }
@@ -35,6 +36,7 @@ const row =
   (flag: string, type: FlagType, help: string, extra: Extra = {}): DaemonOption => ({ flag, key: flag, type, support, help, ...extra });
 const done = row("done");
 const implied = row("implied");
+const moot = row("moot");
 const refused = row("refused");
 /** Flags that are given many times are plural in the file. */
 const plural = (flag: string): Extra => ({ key: `${flag}s` });
@@ -89,7 +91,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("raw-logs", bool, "Logs without colours (they never have any)"),
   done("seccomp-profile", string, 'Seccomp profile of containers by default: a file, "builtin" or "unconfined"', { default: "builtin" }),
   done("shutdown-timeout", int, "Seconds that requests under way get when the daemon ends", { default: "15" }),
-  done("storage-driver", string, "Storage driver (overlay2 | vfs)", { shorthand: "s" }),
+  done("storage-driver", string, "Storage driver (overlay2, which is overlayfs | vfs)", { shorthand: "s" }),
   done("storage-opt", list, "Option of the storage driver", plural("storage-opt")),
   done("tls", bool, "Serve TCP with TLS; --tlsverify implies it"),
   done("tlscacert", string, "Certificates that sign clients"),
@@ -103,7 +105,12 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
 
   implied("iptables", bool, "Make firewall rules (in nftables)", ON),
   implied("restart", bool, "Start containers again by their policies", { ...COMMAND_LINE, ...ON, shorthand: "r", deprecated: "Please use a restart policy on docker run" }),
-  implied("firewall-backend", string, "nftables", { default: "nftables" }),
+
+  moot("containerd", string, "containerd's address"),
+  moot("containerd-namespace", string, "containerd's namespace for containers", { default: "moby" }),
+  moot("containerd-plugins-namespace", string, "containerd's namespace for plugins", { default: "plugins.moby", key: "containerd-plugin-namespace" }),
+  moot("firewall-backend", string, "What firewall rules are made with: always nftables", { default: "nftables" }),
+  moot("userland-proxy-path", string, "The proxy of published ports"),
 
   refused("add-runtime", list, "Register a further runtime", { key: "runtimes" }),
   refused("allow-direct-routing", bool, "Allow remote access to published ports on containers' addresses"),
@@ -111,9 +118,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   refused("bip6", string, "IPv6 address of the default bridge"),
   refused("bridge-accept-fwmark", string, "Accept packets with this mark in bridge networks"),
   refused("cdi-spec-dir", list, "Folders of device specifications (CDI)", plural("cdi-spec-dir")),
-  refused("containerd", string, "containerd's address"),
-  refused("containerd-namespace", string, "containerd's namespace for containers", { default: "moby" }),
-  refused("containerd-plugins-namespace", string, "containerd's namespace for plugins", { default: "plugins.moby", key: "containerd-plugin-namespace" }),
   refused("cpu-rt-period", int64, "Period of real-time scheduling of all containers"),
   refused("cpu-rt-runtime", int64, "Real-time runtime of all containers"),
   refused("cri-containerd", bool, "Start containerd with CRI"),
@@ -144,7 +148,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   refused("rootless", bool, "Run without root's rights"),
   refused("selinux-enabled", bool, "SELinux labels"),
   refused("swarm-default-advertise-addr", string, "Address that a swarm is told"),
-  refused("userland-proxy-path", string, "The proxy of published ports"),
   refused("userns-remap", string, "User of the user namespaces of containers"),
   refused("", map, "Options of the builder", { key: "builder" }),
   refused("", duration, "Key of old versions", { key: "deprecated-key-path" }),

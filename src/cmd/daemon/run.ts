@@ -9,6 +9,8 @@ import { dumpState } from "./dump.ts";
 const IMPATIENCE = 3;
 /** How long what is still open may keep the process after the daemon has let go of everything. */
 const EXIT_MILLISECONDS = 2_000;
+/** As Go programs end on SIGQUIT. */
+const QUIT_CODE = 2;
 /** Files that say no mode of their own are not for others to write, whoever started the daemon. */
 const UMASK = 0o022;
 
@@ -31,7 +33,11 @@ export async function run(config: DaemonConfig, flags: FlagValues): Promise<numb
     });
   }
   process.on("SIGHUP", () => daemon.reload());
-  for (const signal of ["SIGUSR1", "SIGQUIT"] as const) process.on(signal, () => dumpState(config.execRoot, log));
+  process.on("SIGUSR1", () => dumpState(config.execRoot, log));
+  process.on("SIGQUIT", () => {
+    dumpState(config.execRoot, log);
+    process.exit(QUIT_CODE);
+  });
   // One mistake in one request must not end what serves all others.
   process.on("uncaughtException", (error) => log.error(`uncaught: ${error.stack ?? error.message}`));
   process.on("unhandledRejection", (error) => log.error(`unhandled: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`));

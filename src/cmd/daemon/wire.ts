@@ -179,7 +179,8 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
 }
 
 function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
-  const name = storage.driver === "" ? overlay2.id : storage.driver;
+  // containerd calls it overlayfs.
+  const name = storage.driver === "" || storage.driver === "overlayfs" ? overlay2.id : storage.driver;
   const driver = snapshotters.find(({ id }) => id === name);
   if (!driver) throw invalidParameter(`the storage driver ${JSON.stringify(name)} is not supported; there are ${snapshotters.map(({ id }) => id).join(", ")}`);
   const [option] = storage.options;
