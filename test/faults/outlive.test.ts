@@ -80,6 +80,23 @@ test("after a graceful stop and a new start, what should always run does", async
   await api("DELETE", "/containers/stays?force=1");
 });
 
+test("without live restore, a graceful stop stops containers, and the next start starts what policies want", async () => {
+  const script = "trap 'echo bye; exit 3' TERM; while :; do sleep 0.05; done";
+  await engine.stop();
+  await engine.start({ flags: ["--live-restore=false"] });
+  await started("always", script, { HostConfig: { RestartPolicy: { Name: "always" } } });
+  await started("plain", script);
+  await started("gone", script, { HostConfig: { AutoRemove: true } });
+  await engine.stop();
+  await engine.start();
+  const { State } = await api("GET", "/containers/plain/json");
+  assert.deepEqual({ Status: State.Status, ExitCode: State.ExitCode }, { Status: "exited", ExitCode: 3 });
+  assert.equal(await logOf("plain"), "bye\n");
+  assert.equal((await engine.api.send("GET", "/containers/gone/json")).status, 404);
+  await until("it runs", async () => (await api("GET", "/containers/always/json")).State.Running === true);
+  for (const name of ["always", "plain"]) await api("DELETE", `/containers/${name}?force=1`);
+});
+
 test("the launcher is killed: containers run on, new ones start", async () => {
   await started("before", "sleep 1000");
   const launchers = engine.machine.run("pgrep", "-x", "gantry-launch").trim().split("\n");

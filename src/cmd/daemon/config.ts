@@ -36,6 +36,8 @@ export interface DaemonConfig {
   network: NetworkConfig;
   containers: ContainerDefaults;
   shutdownTimeoutSeconds: number;
+  /** Containers run on when the daemon is ended by a signal; however it dies otherwise, they do. */
+  liveRestore: boolean;
   /** 0: never. */
   idleExitSeconds: number;
   /** For the log: what was asked for in vain. */
@@ -179,6 +181,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     network: networkOf(values),
     containers: containersOf(values),
     shutdownTimeoutSeconds: nonNegative(values, "shutdown-timeout"),
+    liveRestore: values.bool("live-restore"),
     idleExitSeconds: nonNegative(values, "idle-exit"),
     warnings: mootOptions(values),
   };

@@ -94,10 +94,10 @@ export class Daemon {
     notify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       const next = loadConfig(this.#flags, process.env);
-      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds } = next;
-      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds };
+      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore } = next;
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore };
       this.#log.configure(log);
-      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds })}`);
+      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds, "live-restore": liveRestore })}`);
       this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
     } catch (error) {
       this.#log.error(`Error reconfiguring the daemon: ${messageOf(error)}`);
@@ -120,15 +120,16 @@ export class Daemon {
   async #stop(): Promise<void> {
     notify("STOPPING=1");
     this.#idle.end();
-    await this.#release();
+    await this.#release({ stopContainers: !this.#config.liveRestore });
     this.#log.info("Daemon shutdown complete");
     this.#ended.resolve();
   }
 
-  async #release(): Promise<void> {
+  async #release({ stopContainers = false } = {}): Promise<void> {
     const steps: (() => Promise<void> | void | undefined)[] = [
       () => this.#api?.close(this.#config.shutdownTimeoutSeconds * 1000),
       () => Promise.race([this.#afterStart, delay(AFTER_START_MILLISECONDS, undefined, { ref: false })]),
+      () => (stopContainers ? this.#engine?.stopContainers() : undefined),
       () => this.#engine?.close(),
       ...this.#held.splice(0).reverse().map((held) => () => held[Symbol.dispose]()),
     ];
@@ -174,14 +175,14 @@ export class Daemon {
   }
 
   #attributes(): Record<string, string> {
-    const { debug, labels, containers, shutdownTimeoutSeconds } = this.#config;
+    const { debug, labels, containers, shutdownTimeoutSeconds, liveRestore } = this.#config;
     return {
       name: hostname(),
       debug: String(debug),
       "default-runtime": containers.runtime,
       "default-shm-size": String(containers.shmSize),
       labels: JSON.stringify(labels),
-      "live-restore": "true",
+      "live-restore": String(liveRestore),
       "shutdown-timeout": String(shutdownTimeoutSeconds),
     };
   }

@@ -80,7 +80,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("ip-forward", bool, "Switch IP forwarding on", ON),
   done("ip-masq", bool, "Hide containers on the default bridge behind the machine's address", ON),
   done("label", checked("list", checkLabel), "Label of the daemon, as key=value", plural("label")),
-  done("live-restore", bool, "Containers outlive the daemon (they always do)"),
+  done("live-restore", bool, "Containers run on when the daemon is ended; false stops them", ON),
   done("log-driver", string, "Log driver of containers that name none", { default: "json-file" }),
   done("log-format", string, 'Form of the daemon\'s own log ("text" | "json")', { default: "text" }),
   done("log-level", string, 'What the daemon logs ("debug" | "info" | "warn" | "error" | "fatal")', { shorthand: "l", default: "info" }),

@@ -20,6 +20,7 @@ export function systemSettings(config: DaemonConfig, dataRoot: string): SystemSe
     labels: config.labels,
     debug: config.debug,
     experimental: config.experimental,
+    liveRestore: config.liveRestore,
     defaultRuntime: containers.runtime,
     runtimes: { [containers.runtime]: { path: containers.runtime } },
     loggingDriver: containers.log.driver,

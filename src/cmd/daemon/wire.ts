@@ -28,6 +28,7 @@ import { ContainerLists } from "../../engine/containers/list.ts";
 import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecycle/tasks.ts";
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
+import { stopAll } from "../../engine/containers/lifecycle/stop.ts";
 import { restoreVolumes, volumesOf } from "../../engine/containers/mounts/volumes.ts";
 import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
 import { releaseSpec, specForPlan, specForStart } from "../../engine/containers/spec/for-start.ts";
@@ -167,6 +168,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
       await startByPolicy(lifecycle.context);
       await networks.prepared();
     },
+    stopContainers: () => stopAll(lifecycle.context),
     async close() {
       await networks.close();
       await runtime.close();

@@ -59,8 +59,7 @@ export function info(sources: InfoSources): Info {
     Runtimes: settings.runtimes,
     DefaultRuntime: settings.defaultRuntime,
     Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
-    // Containers always outlive the daemon.
-    LiveRestoreEnabled: true,
+    LiveRestoreEnabled: settings.liveRestore,
     Isolation: "",
     InitBinary: settings.initPath,
     ContainerdCommit: { ID: "N/A" },

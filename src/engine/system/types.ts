@@ -58,6 +58,7 @@ export interface SystemSettings {
   labels: string[];
   debug: boolean;
   experimental: boolean;
+  liveRestore: boolean;
   defaultRuntime: string;
   runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;
   loggingDriver: string;

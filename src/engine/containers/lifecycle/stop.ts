@@ -52,6 +52,12 @@ export async function stopRunning(context: LifecycleContext, record: ContainerRe
   }
 }
 
+/** Before the daemon's end: what policies want is started again with the next one. Failures are warned about. */
+export async function stopAll(context: LifecycleContext): Promise<void> {
+  const running = [...context.store.list()].filter(isRunning);
+  await Promise.all(running.map((record) => stopRunning(context, record, { forRestart: true }).catch((error: unknown) => context.warn(`stopping container ${record.id}: ${messageOf(error)}`))));
+}
+
 /** Sends a signal by name or number, SIGKILL by default. A kill that ends the container also ends its restarting. */
 export async function kill(context: LifecycleContext, ref: string, signalName: string | undefined): Promise<void> {
   try {
