@@ -171,6 +171,8 @@ int extract_clean(const char *name, char room[4096], uint64_t depth);
 int extract_parent(struct extractor *extractor, const char *path);
 void extract_forget_parent(struct extractor *extractor);
 int open_in_root(int root, const char *path, int flags);
+/* The same, but a link that leads out of the root is EXDEV. */
+int open_beneath(int root, const char *path, int flags);
 uint64_t extract_hash(const char *path);
 int extract_saw(struct extractor *extractor, const char *path);
 bool extract_has_seen(const struct extractor *extractor, const char *path);

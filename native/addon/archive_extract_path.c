@@ -11,14 +11,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int open_in_root(int root, const char *path, int flags) {
-  struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+static int open_below(int root, const char *path, int flags, uint64_t resolve) {
+  struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC, .resolve = resolve | RESOLVE_NO_MAGICLINKS};
   for (int attempt = 0;; attempt++) {
     int fd = (int)syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof how);
     /* EAGAIN: a rename elsewhere on the machine raced with the look-up (openat2(2)). */
     if (fd >= 0 || errno != EAGAIN || attempt == 128) return fd;
   }
 }
+
+int open_in_root(int root, const char *path, int flags) { return open_below(root, path, flags, RESOLVE_IN_ROOT); }
+
+int open_beneath(int root, const char *path, int flags) { return open_below(root, path, flags, RESOLVE_BENEATH); }
 
 int extract_clean(const char *name, char room[4096], uint64_t depth) {
   size_t length = 0;

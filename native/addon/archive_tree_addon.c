@@ -275,8 +275,7 @@ static napi_value open_overlay(napi_env env, napi_callback_info info) {
   return value;
 }
 
-/* openInRoot(rootFd, path, flags): an fd, links resolved inside the root. Throws the errno. */
-static napi_value open_path(napi_env env, napi_callback_info info) {
+static napi_value open_path(napi_env env, napi_callback_info info, int (*open_at)(int, const char *, int)) {
   size_t count = 3, size;
   char path[4096];
   napi_value arguments[3], value;
@@ -285,11 +284,17 @@ static napi_value open_path(napi_env env, napi_callback_info info) {
     napi_throw_type_error(env, "EINVAL", "expected a path");
     return NULL;
   }
-  int fd = open_in_root(int_of(env, arguments[0]), path, int_of(env, arguments[2]));
+  int fd = open_at(int_of(env, arguments[0]), path, int_of(env, arguments[2]));
   if (fd < 0) return addon_throw_errno(env, errno, "openat2");
   napi_create_int32(env, fd, &value);
   return value;
 }
+
+/* openInRoot(rootFd, path, flags): an fd, links resolved inside the root. Throws the errno. */
+static napi_value open_path_in_root(napi_env env, napi_callback_info info) { return open_path(env, info, open_in_root); }
+
+/* openBeneath(rootFd, path, flags): an fd; EXDEV where a link leads out of the root. */
+static napi_value open_path_beneath(napi_env env, napi_callback_info info) { return open_path(env, info, open_beneath); }
 
 /* linkFile(fd, path): gives the file of fd, also an unnamed one, a further name on its file system. */
 static napi_value link_file(napi_env env, napi_callback_info info) {
@@ -308,7 +313,7 @@ int register_archive_view(napi_env env, napi_value exports);
 
 int register_archive_tree(napi_env env, napi_value exports) {
   return addon_function(env, exports, "treeWriteAs", write_tree_as) || register_archive_view(env, exports) || addon_function(env, exports, "treeRemove", remove_tree) || addon_function(env, exports, "treeUsage", usage) ||
-         addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path) ||
+         addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path_in_root) || addon_function(env, exports, "openBeneath", open_path_beneath) ||
          addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "treeCopy", copy) ||
          addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "treeWrite", write_tree) || addon_function(env, exports, "overlayOpen", open_overlay);
 }

@@ -71,6 +71,7 @@ const native = addon as unknown as {
   treeUsage(dir: number): Promise<TreeUsage & { content: number }>;
   syncFileSystem(fd: number): Promise<void>;
   openInRoot(root: number, path: string, flags: number): number;
+  openBeneath(root: number, path: string, flags: number): number;
   linkFile(fd: number, path: string): void;
   treeCopy(from: number, to: number): Promise<void>;
   treeDiff(dir: number, lowers: number[], overlay: boolean): Promise<Buffer>;
@@ -145,6 +146,8 @@ export const syncFileSystem = (dir: string): Promise<void> => withDirectory(dir,
 
 /** Opens `path` below the folder `root`, with links resolved inside it. Throws an Error with an errno `code`. */
 export const openInRoot = (root: number, path: string, flags: number = constants.O_RDONLY): number => native.openInRoot(root, path, flags);
+/** The same, but a link that leads out of the folder is EXDEV. */
+export const openBeneath = (root: number, path: string, flags: number): number => native.openBeneath(root, path, flags);
 
 export function openDirectory(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);

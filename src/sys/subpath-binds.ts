@@ -1,12 +1,12 @@
 /**
- * Parts of folders whose content is not trusted, as sources of binds: found with links resolved inside the folder, by fd, and
+ * Parts of folders whose content is not trusted, as sources of binds: found by fd, without following a link out of the folder, and
  * bound to a place of their own, so that nobody can exchange them between the check and the use.
  *
  *   <dir>/<id>/<n>   a file or folder, one for each part that the owner `id` uses
  */
 import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, rmdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openDirectory, openInRoot } from "./archive.ts";
+import { openBeneath, openDirectory } from "./archive.ts";
 import { bindOpen, detachNow } from "./mounts.ts";
 
 /** Not in the standard library's constants. */
@@ -19,14 +19,14 @@ export class SubpathBinds {
     this.#dir = dir;
   }
 
-  /** The place where `subpath` of `folder` is bound. Throws the errno's error. */
+  /** The place where `subpath` of `folder` is bound. Throws the errno's error: EXDEV where a link leads out of the folder. */
   make(id: string, folder: string, subpath: string): string {
     const own = join(this.#dir, id);
     mkdirSync(own, { recursive: true, mode: 0o700 });
     const base = openDirectory(folder);
     let part: number | undefined;
     try {
-      part = openInRoot(base, subpath, O_PATH);
+      part = openBeneath(base, subpath, O_PATH);
       const place = join(own, String(entries(own).length));
       if (fstatSync(part).isDirectory()) mkdirSync(place);
       else writeFileSync(place, "");

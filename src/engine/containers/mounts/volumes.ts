@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
 import type { RootfsView } from "../../../core/rootfs.ts";
-import { codeOf, GantryError, messageOf, notFound, systemError } from "../../../lib/errors.ts";
+import { codeOf, GantryError, invalidParameter, messageOf, notFound, systemError } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { ContainersContext } from "../context.ts";
 import type { MountPlan, WantedVolume } from "./points.ts";
@@ -84,6 +84,7 @@ function partOf(subpaths: ContainersContext["subpaths"], id: string, { folder, s
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") throw notFound(`cannot access path ${folder}/${subpath}: no such file or directory`, error);
+    if (code === "EXDEV") throw invalidParameter(`path concatenation escapes the base directory, base: ${folder}, subpath: ${subpath}`, error);
     throw systemError(`cannot access path ${folder}/${subpath}: ${messageOf(error)}`, error);
   }
 }
