@@ -35,11 +35,13 @@ export interface NetworkFlags {
   ipForward: boolean;
   ipMasq: boolean;
   icc: boolean;
+  /** false: --iptables=false, no firewall rules are made. */
+  firewall: boolean;
   dns: DnsSettings;
   hostGatewayIps: string[];
 }
 
-export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
+export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: true, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
 
 export interface NetworkWiring {
   database: DatabaseSync;
@@ -75,6 +77,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     tag,
     table: `gantry-${settings?.name ?? tag}`,
     ipForward: flags.ipForward,
+    firewall: flags.firewall,
     poolSize: wiring.poolSize ?? POOL_SIZE,
     ...(wiring.keeper ? { keeper: wiring.keeper } : {}),
     warn,

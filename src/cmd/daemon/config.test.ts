@@ -122,7 +122,9 @@ test("every option that is not supported is refused by name, by flag and in the 
     if (key !== "") assert.match(refusal([], JSON.stringify({ [key]: inFile })), / is not supported yet$/, key);
     if (typeof initial === "string" && flag !== "") assert.equal(refusal([`--${flag}=${initial}`]), "");
   }
-  assert.match(refusal(["--iptables=false"]), /^--iptables=false is not supported: it is always true$/);
+  assert.match(refusal(["--restart=false"]), /^--restart=false is not supported: it is always true$/);
+  assert.match(refusal(["--ip6tables=false"]), /^--ip6tables=false is supported only together with --iptables=false/);
+  assert.equal(load(["--iptables=false", "--ip6tables=false"]).network.firewall, false);
 });
 
 test("what dockerd's parts are told is accepted, with a warning", () => {

@@ -62,6 +62,8 @@ export interface NetworkConfig {
   icc: boolean;
   ipForward: boolean;
   ipMasquerade: boolean;
+  /** false: no firewall rules are made. */
+  firewall: boolean;
   addressPools: AddressPool[];
   dns: { servers: string[]; search: string[]; options: string[] };
 }
@@ -248,6 +250,7 @@ function networkOf(values: FlagValues): NetworkConfig {
   const bridge = values.string("bridge");
   const bip = values.string("bip");
   for (const option of ["bip", "fixed-cidr"]) if (values.string(option) !== "") requirePrefix(values.string(option), `--${option}`);
+  if (values.bool("iptables") && !values.bool("ip6tables")) throw invalidParameter("--ip6tables=false is supported only together with --iptables=false: rules for both families are in one table");
   if (bridge !== "" && bip !== "") throw invalidParameter("You specified -b & --bip, mutually exclusive options. Please specify only one");
   return {
     bridge,
@@ -257,6 +260,7 @@ function networkOf(values: FlagValues): NetworkConfig {
     icc: values.bool("icc"),
     ipForward: values.bool("ip-forward"),
     ipMasquerade: values.bool("ip-masq"),
+    firewall: values.bool("iptables"),
     addressPools: values.list("default-address-pool").map(parsePool),
     dns: { servers: values.list("dns"), search: values.list("dns-search"), options: values.list("dns-opt") },
   };

@@ -78,6 +78,8 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("idle-exit", int, "End after so many seconds with nothing running and no request (0: never)", { ...COMMAND_LINE, default: "0" }),
   done("init", bool, "Run an init in containers that signals and reaps"),
   done("ip-forward", bool, "Switch IP forwarding on", ON),
+  done("ip6tables", bool, "Make IPv6 firewall rules; off only together with --iptables", ON),
+  done("iptables", bool, "Make firewall rules (in nftables); without them no port is published", ON),
   done("ip-masq", bool, "Hide containers on the default bridge behind the machine's address", ON),
   done("label", checked("list", checkLabel), "Label of the daemon, as key=value", plural("label")),
   done("live-restore", bool, "Containers run on when the daemon is ended; false stops them", ON),
@@ -103,7 +105,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("version", bool, "Show the version", { ...COMMAND_LINE, shorthand: "v" }),
   done("", string, "Lowest API version to serve", { key: "min-api-version" }),
 
-  implied("iptables", bool, "Make firewall rules (in nftables)", ON),
   implied("restart", bool, "Start containers again by their policies", { ...COMMAND_LINE, ...ON, shorthand: "r", deprecated: "Please use a restart policy on docker run" }),
 
   moot("containerd", string, "containerd's address"),
@@ -133,7 +134,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   refused("insecure-registry", list, "Registry that is used without TLS or with any certificate", { key: "insecure-registries" }),
   refused("ip", ip, "Address that ports are published on by default", { default: "0.0.0.0" }),
   refused("ip-forward-no-drop", bool, "Leave the policy of forwarded packets alone when switching forwarding on"),
-  refused("ip6tables", bool, "Make IPv6 firewall rules", ON),
   refused("ipv6", bool, "IPv6 on the default bridge"),
   refused("max-concurrent-downloads", int, "Layers of a pull at once", { default: "3" }),
   refused("max-concurrent-uploads", int, "Layers of a push at once", { default: "5" }),

@@ -214,6 +214,23 @@ real("a foreign forward chain that drops is found among the kernel's, also of ip
   assert.match(bench.warnings.join(), /chain FORWARD of table filter drops forwarded packets/);
 });
 
+real("a driver that may make no rules takes those of an earlier one away, and publishes nothing", async () => {
+  await using bench = await machine();
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  await bench.driver.close();
+  assert.match(inNamespace(bench.host, "nft list tables"), /gantry-test0/);
+  const driver = createBridgeDriver({ ...options(bench.kernel, bench.warnings), firewall: false });
+  await driver.createNetwork(red);
+  assert.equal(inNamespace(bench.host, "nft list tables").trim(), "");
+  const joined = await container(driver, red, "10.81.0.2");
+  assert.equal(runInNamespace(joined.sandbox, "ping -c 1 -W 5 10.81.0.1").status, 0);
+  await assert.rejects(container(driver, red, "10.81.0.3", [{ protocol: "tcp", port: 80 }]), /ports are published by firewall rules/);
+  joined.sandbox.close();
+  await driver.leave(joined.request);
+  await driver.close();
+});
+
 real("leave waits for the namespace, and deletes the interface that something keeps alive", async () => {
   await using bench = await machine();
   const red = network("red0", 81);

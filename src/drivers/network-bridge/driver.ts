@@ -7,11 +7,12 @@ import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
+import type { NftTable } from "../../sys/netlink/nftables.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { ensureBridge, isIntact, ownerAlias } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
 import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, macOf, portChanges } from "./endpoint.ts";
-import { keepFirewall } from "./firewall-keeper.ts";
+import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
@@ -34,6 +35,8 @@ export interface BridgeDriverOptions {
   warn: (message: string) => void;
   /** Absent: reserved ports are free while the daemon is restarted. */
   keeper?: DescriptorKeeper;
+  /** false: no rules are made, and no ports published. */
+  firewall?: boolean;
   /** false: without owners of tables, as on kernels before 6.9. */
   tableOwner?: boolean;
 }
@@ -63,7 +66,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   let interfaceIndex = FIRST_INDEX;
   let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
-  const firewall = keepFirewall({ kernel, table: { family: "inet", name: options.table }, warn, owner: options.tableOwner ?? true });
+  const table: NftTable = { family: "inet", name: options.table };
+  const firewall = options.firewall === false ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, owner: options.tableOwner ?? true });
   const ports = createPorts({ kernel, keeper: options.keeper, warn });
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();

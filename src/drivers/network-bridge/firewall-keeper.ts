@@ -33,6 +33,18 @@ export interface FirewallKeeperOptions {
 
 const SETTLE_MS = 5;
 
+/** For a daemon that makes no rules (--iptables=false): those of an earlier one with other settings go. */
+export function withoutFirewall(kernel: NetworkKernel, table: NftTable): FirewallKeeper {
+  return {
+    apply: () => kernel.nft(removalTransaction(table)),
+    publish: () => Promise.reject(new GantryError("system", "ports are published by firewall rules, which --iptables=false keeps this daemon from making")),
+    publishLater: () => {},
+    unpublish: () => Promise.resolve(),
+    remove: () => Promise.resolve(),
+    close: () => {},
+  };
+}
+
 export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
   let networks: readonly FirewallNetwork[] = [];
