@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { NetConnectOpts } from "node:net";
+import { PassThrough } from "node:stream";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { conflict } from "../lib/errors.ts";
 import type { Call, Route } from "./route.ts";
+import { bridge } from "./streams.ts";
 import { serve } from "./testing/harness.ts";
 import { RawClient, waitFor } from "./testing/raw-client.ts";
 
@@ -24,6 +26,15 @@ async function echo(call: Call): Promise<void> {
 const routes: Route[] = [
   { method: "POST", path: "/echo", handler: echo },
   { method: "POST", path: "/slow", handler: async (call) => void (await new Promise((resolve) => setTimeout(resolve, 50)), call.hijack("x/y").end("late")) },
+  {
+    method: "POST",
+    path: "/later",
+    handler: async (call) => {
+      const client = call.hijack("x/y");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await bridge(client, new PassThrough());
+    },
+  },
   {
     method: "POST",
     path: "/refuse",
@@ -82,6 +93,16 @@ test("a client that has nothing to say still gets the output", async () => {
     const client = api.open();
     client.socket.end(post("/slow", headers));
     assert.match(await client.untilEnd(), /late$/);
+  }
+});
+
+test("an end that comes before anybody reads is passed on, after what came before it", async () => {
+  await using api = await serve(routes);
+  for (const said of ["", "something"]) {
+    const client = api.open().send(post("/later", UPGRADE));
+    await client.until("\r\n\r\n");
+    client.socket.end(said);
+    assert.match(await client.untilEnd(), new RegExp(`\r\n\r\n${said}$`));
   }
 });
 

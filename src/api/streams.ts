@@ -43,7 +43,9 @@ export function bridge(client: Duplex, process: Duplex, options: BridgeOptions =
     };
     const typedEnd = (): void => void process.end();
     client.on("data", typed);
-    client.on("end", typedEnd);
+    // A socket that nobody reads tells its end at once when nothing came before it: that may be over.
+    if (client.readableEnded) typedEnd();
+    else client.on("end", typedEnd);
     const gone = (): void => {
       process.destroy();
       settle("ended");

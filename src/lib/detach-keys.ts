@@ -8,9 +8,10 @@ export function parseDetachKeys(text: string): readonly number[] {
   if (text === "") return defaultDetachKeys;
   return text.split(",").map((key) => {
     if (key.length === 1) return key.charCodeAt(0);
-    const control = /^ctrl-([a-z@[\\\]^_])$/i.exec(key)?.[1];
+    if (key === "DEL") return 127;
+    const control = /^ctrl-([a-z@[\\\]^_])$/.exec(key)?.[1];
     if (control === undefined) throw invalidParameter(`Unknown character: '${key}'`);
-    return control.toLowerCase().charCodeAt(0) & 31;
+    return control.toUpperCase().charCodeAt(0) & 31;
   });
 }
 

@@ -124,6 +124,7 @@ for (const { name, program } of clients()) {
       assert.deepEqual(await cli.run(["exec", `${name}-e`, "sh", "-c", "echo out; echo err >&2; exit 9"]), { code: 9, stdout: "out\n", stderr: "err\n" });
       assert.equal(await cli.ok("exec", "-u", "user", "-w", "/tmp", "-e", "MORE=exec", `${name}-e`, "sh", "-c", "echo $(id -u) $PWD $FROM $MORE"), "1000 /tmp run exec");
       assert.deepEqual(await cli.run(["exec", "-i", `${name}-e`, "cat"], "piped"), { code: 0, stdout: "piped", stderr: "" });
+      assert.deepEqual(await cli.run(["exec", "-i", `${name}-e`, "sh", "-c", "cat && echo end"], ""), { code: 0, stdout: "end\n", stderr: "" });
       assert.equal((await cli.run(["exec", `${name}-e`, "/nothing"])).code, 127);
       const terminal = await cli.typed(["exec", "-it", `${name}-e`, "sh"], [["# ", "tty\n"], ["/dev/pts/", "exit 2\n"]]);
       assert.equal(terminal.code, 2);

@@ -14,7 +14,8 @@ folder=$2
 if [ "${3-}" != inside ]; then
   if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
     for hierarchy in /sys/fs/cgroup/*/; do
-      [ ! -h "${hierarchy%/}" ] || continue
+      # Neither a link nor a folder that nothing is mounted on.
+      { [ ! -h "${hierarchy%/}" ] && [ -e "${hierarchy}cgroup.procs" ]; } || continue
       group=$hierarchy$name
       mkdir "$group"
       for file in cpuset.cpus cpuset.mems; do
@@ -38,7 +39,7 @@ if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
     target=/sys/fs/cgroup/${hierarchy##*/}
     if [ -h "$hierarchy" ]; then
       ln -s "$(readlink "$hierarchy")" "$target"
-    else
+    elif [ -e "$hierarchy/cgroup.procs" ]; then
       mkdir "$target"
       mount --bind "$hierarchy/$name" "$target"
     fi

@@ -1,6 +1,6 @@
 /** A throw-away machine made of namespaces (machine.sh): daemons run inside, clients reach their sockets from outside. */
 import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { once } from "node:events";
@@ -86,7 +86,7 @@ function groupsOf(name: string): string[] {
 
 function roots(name: string): string[] {
   return readdirSync(hierarchies, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
+    .filter((entry) => entry.isDirectory() && existsSync(join(hierarchies, entry.name, "cgroup.procs")))
     .map((entry) => join(hierarchies, entry.name, name))
     .filter((path) => {
       try {

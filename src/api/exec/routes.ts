@@ -38,7 +38,7 @@ export function execRoutes(execs: ExecService): Route[] {
       method: "POST",
       path: "/exec/{id}/resize",
       handler: async (call) => {
-        const size = { height: terminalSize(call.query, "h", "height"), width: call.query.has("w") ? terminalSize(call.query, "w", "width") : 0 };
+        const size = { height: terminalSize(call.query, "h", "height"), width: terminalSize(call.query, "w", "width") };
         await execs.resize(call.params["id"] as string, size);
         sendEmpty(call, 200);
       },

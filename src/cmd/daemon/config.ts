@@ -283,7 +283,7 @@ function containersOf(values: FlagValues): ContainerDefaults {
     ipcMode,
     cgroupParent: values.string("cgroup-parent"),
     noNewPrivileges: values.bool("no-new-privileges"),
-    seccompProfile: values.string("seccomp-profile"),
+    seccompProfile: values.string("seccomp-profile") || "builtin",
     stopTimeoutSeconds: stopTimeout(values),
     log: logDriverOf(values),
   };

@@ -25,7 +25,7 @@ export function specHost(host: HostFacts, profile: string): SpecHost {
 
 /** What containers have that choose none: Docker's, a file's, or no filter at all. */
 function defaultProfile(profiles: SeccompProfiles, profile: string): SeccompProfiles {
-  if (profile === "" || profile === "builtin") return profiles;
+  if (profile === "builtin") return profiles;
   if (profile === "unconfined") return { ...profiles, builtin: () => undefined };
   const text = textOf(profile);
   checked(profile, () => profiles.parse(text, []));

@@ -41,7 +41,7 @@ export class ExecService {
     return instance;
   }
 
-  /** Checks that the process can be started now, before an answer is begun. */
+  /** Checks that its container is one that processes can be started and changed in now, before an answer is begun. */
   startable(id: string): ExecInstance {
     const instance = this.get(id);
     const record = this.#context.store.find(instance.containerId);
@@ -80,7 +80,7 @@ export class ExecService {
   }
 
   async resize(id: string, size: { height: number; width: number }): Promise<void> {
-    const instance = this.get(id);
+    const instance = this.startable(id);
     if (instance.state.status !== "running") return;
     await instance.state.task.resize(size);
   }

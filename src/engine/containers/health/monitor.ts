@@ -14,6 +14,9 @@ import { afterProbe, healthCheckOf, initialHealth, probeDelay, type HealthCheck 
 /** What of a probe's output is kept. */
 const OUTPUT_BYTES = 4096;
 
+/** How long output may come after the probe's end, from what it left behind. */
+const LAST_OUTPUT_MILLISECONDS = 1000;
+
 /** Begins to watch a task that was just started (`fresh`) or found again after a daemon restart. Ends with the task. */
 export function monitorHealth(context: LifecycleContext, record: ContainerRecord, task: Task, fresh: boolean): void {
   const check = healthCheckOf(record.config.Healthcheck, record.config.Shell);
@@ -75,14 +78,12 @@ async function probe(context: LifecycleContext, record: ContainerRecord, task: T
     const ended = Promise.withResolvers<void>();
     exec.stream?.once("close", () => ended.resolve());
     const status = await inTime(exec.exited, check.timeout);
-    if (!status) {
-      await exec.signal(9).catch(() => {});
-      exec.stream?.destroy();
-      return done(-1, `Health check exceeded timeout (${seconds(check.timeout)})`);
-    }
-    if (exec.stream) await inTime(ended.promise.then(() => true), 1000);
+    if (!status) await exec.signal(9).catch(() => {});
+    if (exec.stream) await inTime(ended.promise.then(() => true), LAST_OUTPUT_MILLISECONDS);
     exec.stream?.destroy();
-    return done(status.code, unframe(Buffer.concat(chunks)).subarray(0, OUTPUT_BYTES).toString());
+    const output = unframe(Buffer.concat(chunks)).subarray(0, OUTPUT_BYTES).toString();
+    if (status) return done(status.code, output);
+    return done(-1, `Health check exceeded timeout (${seconds(check.timeout)})${output === "" ? "" : `: ${output}`}`);
   } catch (error) {
     return done(-1, messageOf(error));
   }

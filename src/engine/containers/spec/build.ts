@@ -43,6 +43,7 @@ export function buildSpec(input: SpecInput): OciSpec {
 
 function seccompOf({ record, host }: SpecInput, capabilities: readonly string[]): OciSeccomp | undefined {
   const { seccomp } = parseSecurityOptions(record.hostConfig.SecurityOpt);
-  if (record.hostConfig.Privileged || seccomp === "unconfined") return undefined;
+  // What is asked for by name holds for privileged containers as well.
+  if (seccomp === "unconfined" || (seccomp === "" && record.hostConfig.Privileged)) return undefined;
   return seccomp === "" || seccomp === "builtin" ? host.seccomp.builtin(capabilities) : host.seccomp.parse(seccomp, capabilities);
 }
