@@ -1,0 +1,195 @@
+/** HTTP/1.1 requests to registries and token servers, one at a time each: TLS, proxies, time limits, cancellation. */
+import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage, RequestOptions } from "node:http";
+import { GantryError } from "../../lib/errors.ts";
+import { connectionError } from "./connection-error.ts";
+import { type ProxySettings, proxyFor } from "./proxy.ts";
+import { secureContext, tlsKey, type TlsSettings } from "./tls-settings.ts";
+
+export interface HttpRequest {
+  method: string;
+  url: URL;
+  headers: Record<string, string>;
+  /** A stream needs a content-length among the headers. */
+  body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  tls: TlsSettings;
+  signal?: AbortSignal | undefined;
+  /** Until the connection is there; the default is 30 s. */
+  dialMilliseconds?: number | undefined;
+}
+
+export interface HttpResponse {
+  method: string;
+  url: URL;
+  status: number;
+  /** "404 Not Found" */
+  statusLine: string;
+  headers: IncomingHttpHeaders;
+  /** Must be read to its end, or given up by discard(). */
+  body: AsyncIterable<Uint8Array>;
+  /** Keeps the connection when little is left. */
+  discard(): void;
+}
+
+export interface HttpLimits {
+  /** For each wait for bytes of an answer's body. */
+  stallMilliseconds: number;
+  /** For the answer's beginning, after the request was sent. */
+  answerMilliseconds: number;
+}
+
+const dialMilliseconds = 30_000;
+const idleMilliseconds = 15_000;
+const mostToDrain = 64 << 10;
+
+export class HttpClient {
+  readonly #proxies: ProxySettings;
+  readonly #limits: HttpLimits;
+  readonly #agents = new Map<string, Agent>();
+
+  constructor(proxies: ProxySettings, limits: HttpLimits = { stallMilliseconds: 60_000, answerMilliseconds: 300_000 }) {
+    this.#proxies = proxies;
+    this.#limits = limits;
+  }
+
+  /** Any status is an answer. Throws "cancelled" or "system" with what Go's net/http would say; its cause is Node's error. */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    try {
+      return await this.#exchange(request);
+    } catch (cause) {
+      throw connectionError(cause, request);
+    }
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    for (const agent of this.#agents.values()) agent.destroy();
+    this.#agents.clear();
+  }
+
+  async #exchange(request: HttpRequest): Promise<HttpResponse> {
+    const { method, url, body, signal } = request;
+    signal?.throwIfAborted();
+    const streamed = body !== undefined && !(body instanceof Uint8Array);
+    const options: RequestOptions = {
+      method,
+      agent: this.#agentFor(request),
+      headers: { ...request.headers, ...(streamed || (body === undefined && (method === "GET" || method === "HEAD")) ? {} : { "content-length": String(body?.length ?? 0) }) },
+      ...(signal ? { signal } : {}),
+    };
+    const client = url.protocol === "https:" ? process.getBuiltinModule("node:https") : process.getBuiltinModule("node:http");
+    const sent = client.request(url, options);
+    limitDial(sent, request.dialMilliseconds ?? dialMilliseconds);
+    const answer = answerOf(sent, this.#limits.answerMilliseconds);
+    if (streamed) await upload(sent, body, answer);
+    else sent.end(body);
+    return responseOf(await answer, request, this.#limits.stallMilliseconds);
+  }
+
+  #agentFor({ url, tls }: HttpRequest): Agent {
+    const secure = url.protocol === "https:";
+    const proxy = proxyFor(url, this.#proxies);
+    const key = `${url.protocol} ${proxy ?? ""}\n${secure ? tlsKey(tls) : ""}`;
+    let agent = this.#agents.get(key);
+    if (!agent) {
+      const shared = { keepAlive: true, timeout: idleMilliseconds, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }) };
+      const { Agent: PlainAgent } = process.getBuiltinModule("node:http");
+      const { Agent: SecureAgent } = process.getBuiltinModule("node:https");
+      agent = secure ? new SecureAgent({ ...shared, secureContext: secureContext(tls), rejectUnauthorized: !tls.skipVerify }) : new PlainAgent(shared);
+      this.#agents.set(key, agent);
+    }
+    return agent;
+  }
+}
+
+/** A connection that takes too long to come about is given up. */
+function limitDial(sent: ClientRequest, milliseconds: number): void {
+  sent.once("socket", (socket) => {
+    if (!socket.connecting && sent.reusedSocket) return;
+    const timer = setTimeout(() => sent.destroy(Object.assign(new Error("i/o timeout"), { code: "ETIMEDOUT" })), milliseconds);
+    const done = (): void => clearTimeout(timer);
+    socket.once("encrypted" in socket ? "secureConnect" : "connect", done);
+    sent.once("close", done);
+    sent.once("response", done);
+  });
+}
+
+function answerOf(sent: ClientRequest, milliseconds: number): Promise<IncomingMessage> {
+  const answer = new Promise<IncomingMessage>((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    sent.once("finish", () => {
+      timer = setTimeout(() => sent.destroy(Object.assign(new Error("timeout awaiting response headers"), { code: "ETIMEDOUT" })), milliseconds);
+    });
+    sent.once("response", (response) => {
+      clearTimeout(timer);
+      resolve(response);
+    });
+    sent.on("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    sent.once("close", () => clearTimeout(timer));
+  });
+  answer.catch(() => undefined);
+  return answer;
+}
+
+/** Sends a body, until its end or until the registry answers before that. */
+async function upload(sent: ClientRequest, body: AsyncIterable<Uint8Array>, answer: Promise<IncomingMessage>): Promise<void> {
+  let over = false;
+  const end = answer.then(
+    () => void (over = true),
+    () => void (over = true),
+  );
+  try {
+    for await (const chunk of body) {
+      if (over) return;
+      if (!sent.write(chunk)) await Promise.race([new Promise<void>((resolve) => sent.once("drain", resolve)), end]);
+    }
+  } catch (error) {
+    sent.destroy();
+    throw error;
+  }
+  sent.end();
+}
+
+function responseOf(message: IncomingMessage, { method, url }: HttpRequest, stallMilliseconds: number): HttpResponse {
+  const { statusCode: status = 0, statusMessage = "", headers } = message;
+  const statusLine = `${status} ${process.getBuiltinModule("node:http").STATUS_CODES[status] ?? statusMessage}`;
+  return { method, url, status, statusLine, headers, body: bodyOf(message, { method, url }, stallMilliseconds), discard: () => discard(message) };
+}
+
+/** Waits for bytes only so long; while the reader is busy no time passes. */
+async function* bodyOf(message: IncomingMessage, request: { method: string; url: URL }, stallMilliseconds: number): AsyncGenerator<Uint8Array> {
+  const stalled = (): NodeJS.Timeout => setTimeout(() => message.destroy(Object.assign(new Error("i/o timeout"), { code: "ETIMEDOUT" })), stallMilliseconds);
+  let timer = stalled();
+  try {
+    for await (const chunk of message as AsyncIterable<Buffer>) {
+      clearTimeout(timer);
+      yield chunk;
+      timer = stalled();
+    }
+  } catch (cause) {
+    throw connectionError(cause, request);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function discard(message: IncomingMessage): void {
+  const length = Number(message.headers["content-length"] ?? Number.NaN);
+  if (message.complete || length <= mostToDrain) message.resume();
+  else message.destroy();
+  message.on("error", () => undefined);
+}
+
+/** A whole body, when it is not longer than so many bytes; more is refused. */
+export async function readBody(response: HttpResponse, mostBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body) {
+    length += chunk.length;
+    if (length > mostBytes) throw new GantryError("system", `the answer of ${response.url.host} is larger than ${mostBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,48 @@
+/** Which proxy a request goes through: the rules of Go's net/http (HTTP_PROXY, HTTPS_PROXY, NO_PROXY). */
+import { contains, formatIp, isLoopback, parseIp, parsePrefix } from "../../lib/ip.ts";
+
+export interface ProxySettings {
+  httpProxy: string;
+  httpsProxy: string;
+  /** Hosts that are reached directly, separated by commas. */
+  noProxy: string;
+}
+
+export const noProxies: ProxySettings = { httpProxy: "", httpsProxy: "", noProxy: "" };
+
+/** Settings of the environment, each overridden by one that is not "". */
+export function proxySettings(environment: NodeJS.ProcessEnv, settings: ProxySettings = noProxies): ProxySettings {
+  const from = (name: string): string => environment[name.toUpperCase()] || environment[name.toLowerCase()] || "";
+  return { httpProxy: settings.httpProxy || from("http_proxy"), httpsProxy: settings.httpsProxy || from("https_proxy"), noProxy: settings.noProxy || from("no_proxy") };
+}
+
+/** Undefined: directly. */
+export function proxyFor(url: URL, settings: ProxySettings): string | undefined {
+  const proxy = url.protocol === "https:" ? settings.httpsProxy : settings.httpProxy;
+  if (proxy === "" || isExcepted(url, settings.noProxy)) return undefined;
+  return proxy.includes("://") ? proxy : `http://${proxy}`;
+}
+
+function isExcepted(url: URL, noProxy: string): boolean {
+  const host = hostnameOf(url);
+  const address = parseIp(host);
+  if (host === "localhost" || (address && isLoopback(address))) return true;
+  const port = url.port || (url.protocol === "https:" ? "443" : "80");
+  return noProxy.split(",").some((entry) => excepts(entry.trim().toLowerCase(), { host, port, address }));
+}
+
+export const hostnameOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, "").toLowerCase();
+
+function excepts(entry: string, { host, port, address }: { host: string; port: string; address: ReturnType<typeof parseIp> }): boolean {
+  if (entry === "") return false;
+  if (entry === "*") return true;
+  const prefix = entry.includes("/") ? parsePrefix(entry) : undefined;
+  if (prefix) return address !== undefined && contains(prefix, address);
+  const [, name = entry, wantedPort] = /^(.*?|\[.*\])(?::(\d+))?$/.exec(parseIp(entry) ? `[${entry}]` : entry) ?? [];
+  if (wantedPort !== undefined && wantedPort !== port) return false;
+  const bare = name.replace(/^\[|\]$/g, "");
+  const own = parseIp(bare);
+  if (own) return address !== undefined && formatIp(own) === formatIp(address);
+  const suffix = bare.replace(/^\*(?=\.)/, "");
+  return suffix.startsWith(".") ? host.endsWith(suffix) : host === suffix || host.endsWith(`.${suffix}`);
+}
