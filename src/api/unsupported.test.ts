@@ -5,6 +5,7 @@ import { EventBus } from "../engine/events.ts";
 import { SystemService } from "../engine/system/service.ts";
 import { eventRoutes } from "./events/routes.ts";
 import { pluginRoutes } from "./plugins/routes.ts";
+import { registryRoutes } from "./registry/routes.ts";
 import type { Route } from "./route.ts";
 import { Router } from "./router.ts";
 import { swarmRoutes } from "./swarm/routes.ts";
@@ -37,7 +38,7 @@ const requireContainer = (ref: string): void => {
 
 test("every operation of the Engine API has a route", () => {
   const system = new SystemService({} as ConstructorParameters<typeof SystemService>[0]);
-  const served: Route[] = [...systemRoutes(system), ...eventRoutes(new EventBus(() => {})), ...swarmRoutes(), ...pluginRoutes()];
+  const served: Route[] = [...systemRoutes(system), ...eventRoutes(new EventBus(() => {})), ...registryRoutes({} as Parameters<typeof registryRoutes>[0]), ...swarmRoutes(), ...pluginRoutes()];
   const router = new Router([...served, ...unsupportedRoutes(served, requireContainer)]);
   assert.equal(OPERATIONS.length, 108);
   for (const [method, path] of OPERATIONS) assert.ok(router.find(method, path), `${method} ${path}`);

@@ -68,7 +68,7 @@ const OPERATIONS: readonly Operation[] = [
   ["POST", "/networks/{id...}/connect", "NetworkConnect"],
   ["POST", "/networks/{id...}/disconnect", "NetworkDisconnect"],
   ["POST", "/networks/prune", "NetworkPrune"],
-  ["GET", "/distribution/{name...}/json", "DistributionInspect"],
+
   ["POST", "/session", "Session"],
 ];
 

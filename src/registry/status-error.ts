@@ -85,7 +85,7 @@ function detailsOf(body: Uint8Array): string | undefined {
   }
 }
 
-const printable = (text: string): string => text.slice(0, 1000).replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "?");
+const printable = (text: string): string => text.slice(0, 1000).replace(/[^\P{Cc}\t\n]/gu, "?");
 
 /** "not found", as the distribution endpoint and tag lists tell it: "manifest unknown: manifest unknown". */
 export function listedError(response: HttpResponse, body: Uint8Array): GantryError {

@@ -1,15 +1,13 @@
-/** Ping, version, info, auth. */
+/** Ping, version, info. */
 import type { Info } from "../../engine/system/info.ts";
 import type { SystemService } from "../../engine/system/service.ts";
 import { atLeast, sendJson, type Call, type Route } from "../route.ts";
-import { authRoute } from "./auth.ts";
 
 export function systemRoutes(system: SystemService): Route[] {
   return [
     { method: "GET", path: "/_ping", handler: (call) => ping(call, "OK") },
     { method: "HEAD", path: "/_ping", handler: (call) => ping(call, "") },
     { method: "GET", path: "/version", handler: (call) => sendJson(call, 200, system.version()) },
-    authRoute(),
     { method: "GET", path: "/info", handler: (call) => sendJson(call, 200, infoFor(call, system.info())) },
   ];
 }

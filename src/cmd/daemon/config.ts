@@ -1,7 +1,7 @@
 /** The daemon's configuration: from the command line and daemon.json to checked settings. */
 import { createHash } from "node:crypto";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { existsSync } from "node:fs";
 import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
@@ -12,7 +12,8 @@ import { parseRamSize } from "../../lib/units.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
 import { type AddressPool, type Host, parseHost, parsePool, parseUlimit, type Ulimit } from "./option-values.ts";
-import { DAEMON_OPTIONS, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_HOST, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
+import { checkProxy, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
+import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_HOST, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
 
 export interface DaemonConfig {
   configFile: string;
@@ -33,6 +34,7 @@ export interface DaemonConfig {
   labels: string[];
   minimumApiVersion: string;
   storage: { driver: string; options: string[] };
+  registries: RegistryConfig;
   network: NetworkConfig;
   containers: ContainerDefaults;
   shutdownTimeoutSeconds: number;
@@ -51,6 +53,17 @@ export interface TlsConfig {
   cert: string;
   key: string;
   verifyClients: boolean;
+}
+
+export interface RegistryConfig {
+  mirrors: string[];
+  insecure: string[];
+  /** Folders with certificates and hosts.toml of registries. */
+  certsFolders: string[];
+  proxies: ProxySettings;
+  concurrentDownloads: number;
+  concurrentUploads: number;
+  downloadAttempts: number;
 }
 
 export interface NetworkConfig {
@@ -180,6 +193,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     labels: labelsOf(values.list("label")),
     minimumApiVersion: minimumOf(values, environment),
     storage: { driver: values.string("storage-driver"), options: values.list("storage-opt") },
+    registries: registriesOf(values, { configFile, environment }),
     network: networkOf(values),
     containers: containersOf(values),
     shutdownTimeoutSeconds: nonNegative(values, "shutdown-timeout"),
@@ -242,6 +256,25 @@ function minimumOf(values: FlagValues, environment: NodeJS.ProcessEnv): string {
     throw invalidParameter(`invalid ${text === fromEnvironment ? "DOCKER_MIN_API_VERSION" : "min-api-version"}: ${messageOf(cause)}`, cause);
   }
   return text;
+}
+
+function registriesOf(values: FlagValues, { configFile, environment }: { configFile: string; environment: NodeJS.ProcessEnv }): RegistryConfig {
+  const least = (name: string, least: number): number => {
+    const value = values.int(name);
+    if (value < least) throw invalidParameter(`invalid ${name.replaceAll("-", " ")}: ${value}`);
+    return value;
+  };
+  const proxies = proxySettings(environment, { httpProxy: values.string("http-proxy"), httpsProxy: values.string("https-proxy"), noProxy: values.string("no-proxy") });
+  for (const proxy of [proxies.httpProxy, proxies.httpsProxy]) checkProxy(proxy);
+  return {
+    mirrors: values.list("registry-mirror"),
+    insecure: values.list("insecure-registry"),
+    certsFolders: [join(dirname(configFile === "" ? DEFAULT_CONFIG_FILE : configFile), "certs.d"), "/etc/docker/certs.d"],
+    proxies,
+    concurrentDownloads: least("max-concurrent-downloads", 0) || 3,
+    concurrentUploads: least("max-concurrent-uploads", 0) || 5,
+    downloadAttempts: least("max-download-attempts", 0) || 5,
+  };
 }
 
 function networkOf(values: FlagValues): NetworkConfig {

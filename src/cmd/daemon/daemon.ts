@@ -14,6 +14,7 @@ import { buildRoutes } from "../../api/build/routes.ts";
 import { eventRoutes } from "../../api/events/routes.ts";
 import { pluginRoutes } from "../../api/plugins/routes.ts";
 import { swarmRoutes } from "../../api/swarm/routes.ts";
+import { registryRoutes } from "../../api/registry/routes.ts";
 import { systemRoutes } from "../../api/system/routes.ts";
 import { unsupportedRoutes } from "../../api/unsupported.ts";
 import { MAX_API_VERSION } from "../../api/versions.ts";
@@ -143,7 +144,7 @@ export class Daemon {
   }
 
   #createApi(engine: Engine): ApiServer {
-    const routes = [...systemRoutes(this.#createSystem(engine)), ...eventRoutes(engine.events), ...swarmRoutes(), ...pluginRoutes(), ...buildRoutes(engine.events), ...engine.routes];
+    const routes = [...systemRoutes(this.#createSystem(engine)), ...registryRoutes(engine.registries), ...eventRoutes(engine.events), ...swarmRoutes(), ...pluginRoutes(), ...buildRoutes(engine.events), ...engine.routes];
     return new ApiServer({
       routes: [...routes, ...unsupportedRoutes(routes, (ref) => engine.requireContainer(ref))],
       connections: new Connections(limitsFor(maxOpenFiles())),
@@ -163,7 +164,7 @@ export class Daemon {
       apiVersion: MAX_API_VERSION,
       machine,
       hostName: hostname,
-      settings: () => systemSettings(this.#config, dataRoot),
+      settings: () => ({ ...systemSettings(this.#config, dataRoot), registries: engine.registries.settings() }),
       conditions: () => ({ ...engine.conditions(), openFiles: openFiles(), eventListeners: engine.events.listeners, ipv4Forwarding: ipv4Forwarding() }),
     });
   }

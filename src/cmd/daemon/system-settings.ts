@@ -8,9 +8,9 @@ import { machine } from "./machine.ts";
 /** The drivers that this build has. */
 export const DRIVERS = { volume: ["local"], network: ["bridge", "host", "null"], log: ["json-file", "local"] };
 
-export function systemSettings(config: DaemonConfig, dataRoot: string): SystemSettings {
+export function systemSettings(config: DaemonConfig, dataRoot: string): Omit<SystemSettings, "registries"> {
   const { containers, network, tls } = config;
-  const proxies = { http: fromEnvironment("HTTP_PROXY"), https: fromEnvironment("HTTPS_PROXY"), no: fromEnvironment("NO_PROXY") };
+  const { httpProxy, httpsProxy, noProxy } = config.registries.proxies;
   const openAddresses = config.hosts
     .filter((host) => host.kind === "tcp")
     .filter(() => tls?.verifyClients !== true)
@@ -29,11 +29,9 @@ export function systemSettings(config: DaemonConfig, dataRoot: string): SystemSe
     cgroupnsMode: containers.cgroupnsMode ?? (machine().cgroups.version === "2" ? "private" : "host"),
     initPath: "gantry-init",
     addressPools: network.addressPools.length > 0 ? network.addressPools : DOCKER_POOLS.map(({ base, size }) => ({ base: formatPrefix(base), size })),
-    proxies,
+    proxies: { http: httpProxy, https: httpsProxy, no: noProxy },
     minimumApiVersion: config.minimumApiVersion,
     openAddresses,
     plugins: DRIVERS,
   };
 }
-
-const fromEnvironment = (name: string): string => process.env[name] || process.env[name.toLowerCase()] || "";

@@ -49,12 +49,14 @@ import { detectKernelSupport } from "../../oci/kernel-support.ts";
 import { openFiles } from "../../oci/container-view.ts";
 import { openRootfs } from "../../oci/rootfs-view.ts";
 import { ShimRuntime } from "../../oci/runtime.ts";
+import { createRegistries, type OpenRegistries } from "../../registry/registries.ts";
 import { openDatabase } from "../../sys/database.ts";
 import { readInRoot } from "../../sys/inroot.ts";
 import { SharedMemory } from "../../sys/shared-memory.ts";
 import { SubpathBinds } from "../../sys/subpath-binds.ts";
 import { openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
+import { build } from "./build-info.ts";
 import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
 import type { Engine } from "./engine.ts";
@@ -70,12 +72,15 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
   const snapshotter = openSnapshotter(config);
+  const registries = openRegistries(config.registries);
   const images = createImageService({
     database,
     content: contentLocal.create(join(config.dataRoot, "content")),
     snapshotter,
     events,
     host: hostPlatform(),
+    registries,
+    concurrentDownloads: config.registries.concurrentDownloads,
     embedded: embeddedImages(),
     containersUsing: (imageId) =>
       [...store.list()]
@@ -158,6 +163,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   return {
     routes: routesOf({ containers, lifecycle, images, networks, store }),
     events,
+    registries,
     requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
     isIdle: () => ![...store.list()].some(isRunning),
@@ -175,9 +181,14 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
       await lifecycle.settled();
       await snapshotter.settled();
       await volumes.settled();
+      registries.close();
       database.close();
     },
   };
+}
+
+function openRegistries({ mirrors, insecure, certsFolders, proxies, downloadAttempts }: DaemonConfig["registries"]): OpenRegistries {
+  return createRegistries({ hosts: { mirrors, insecureRegistries: insecure, certsFolders }, proxies, userAgent: `docker/${build.dockerVersion}`, mostDownloadAttempts: downloadAttempts });
 }
 
 function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {

@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ContentStore } from "../../core/content.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { ImageUser } from "../../core/image.ts";
+import type { Registries } from "../../core/registry.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
 import type { Platform } from "../../lib/platform.ts";
@@ -22,6 +23,10 @@ export interface ImageServiceOptions {
   containersUsing: (imageId: Digest) => ImageUser[];
   /** Told of what could not be tidied up; it is tried again at the next occasion. */
   warn?: (message: string) => void;
+  /** Where images are pulled from; absent: only what the installation brings. */
+  registries?: Registries;
+  /** Layers that are downloaded at once, 3 unless told. */
+  concurrentDownloads?: number;
   /** Archives that this installation brings, by canonical name ("docker.io/library/hello-world:latest"): a pull of that name loads them. */
   embedded?: Readonly<Record<string, string>>;
 }

@@ -1,4 +1,5 @@
 /** What GET /info answers. The keys stand in Docker's order. */
+import type { RegistrySettings } from "../../core/registry.ts";
 import type { Build, CgroupFeatures, Conditions, Machine, SystemSettings } from "./types.ts";
 
 export interface InfoSources {
@@ -44,7 +45,7 @@ export function info(sources: InfoSources): Info {
     OSType: "linux",
     Architecture: machine.architecture,
     IndexServerAddress: "https://index.docker.io/v1/",
-    RegistryConfig: registryConfig,
+    RegistryConfig: registryConfig(settings.registries),
     NCPU: machine.cpus,
     MemTotal: machine.memoryBytes,
     GenericResources: null,
@@ -83,12 +84,14 @@ const limits = (cgroups: CgroupFeatures): Info => ({
   PidsLimit: cgroups.pidsLimit,
 });
 
-/** Registries on the loopback may be without TLS. */
-const registryConfig = {
-  InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"],
-  IndexConfigs: { "docker.io": { Name: "docker.io", Mirrors: [], Secure: true, Official: true } },
-  Mirrors: null,
-};
+function registryConfig({ mirrors, insecureNames, insecureNetworks }: RegistrySettings): object {
+  const insecure = insecureNames.map((name) => [name, { Name: name, Mirrors: [], Secure: false, Official: false }]);
+  return {
+    InsecureRegistryCIDRs: insecureNetworks,
+    IndexConfigs: Object.fromEntries([...insecure, ["docker.io", { Name: "docker.io", Mirrors: mirrors, Secure: true, Official: true }]]),
+    Mirrors: mirrors.length === 0 ? null : mirrors,
+  };
+}
 
 /** A user name and password in a URL are nobody else's business. */
 function withoutPassword(text: string): string {

@@ -1,5 +1,7 @@
 /** What the system service is told by those who wire the engine. */
 
+import type { RegistrySettings } from "../../core/registry.ts";
+
 /** Facts about the machine that do not change while the daemon runs. */
 export interface Machine {
   kernelVersion: string;
@@ -67,6 +69,7 @@ export interface SystemSettings {
   cgroupnsMode: "host" | "private";
   initPath: string;
   addressPools: { base: string; size: number }[];
+  registries: RegistrySettings;
   proxies: { http: string; https: string; no: string };
   minimumApiVersion: string;
   /** Listeners on TCP that anyone may use: the scheme and address. */

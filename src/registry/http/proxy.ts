@@ -1,4 +1,5 @@
 /** Which proxy a request goes through: the rules of Go's net/http (HTTP_PROXY, HTTPS_PROXY, NO_PROXY). */
+import { invalidParameter } from "../../lib/errors.ts";
 import { contains, formatIp, isLoopback, parseIp, parsePrefix } from "../../lib/ip.ts";
 
 export interface ProxySettings {
@@ -14,6 +15,14 @@ export const noProxies: ProxySettings = { httpProxy: "", httpsProxy: "", noProxy
 export function proxySettings(environment: NodeJS.ProcessEnv, settings: ProxySettings = noProxies): ProxySettings {
   const from = (name: string): string => environment[name.toUpperCase()] || environment[name.toLowerCase()] || "";
   return { httpProxy: settings.httpProxy || from("http_proxy"), httpsProxy: settings.httpsProxy || from("https_proxy"), noProxy: settings.noProxy || from("no_proxy") };
+}
+
+/** Throws "invalid-parameter" for what is no proxy's address, without telling its password. */
+export function checkProxy(text: string): void {
+  if (text === "") return;
+  const url = URL.parse(text.includes("://") ? text : `http://${text}`);
+  if (!url || url.hostname === "") throw invalidParameter("invalid proxy: not a valid URL");
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw invalidParameter(`the proxy scheme ${JSON.stringify(url.protocol.slice(0, -1))} is not supported: use http or https`);
 }
 
 /** Undefined: directly. */
