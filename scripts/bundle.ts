@@ -12,7 +12,7 @@ import { build, type Metafile, type Plugin } from "esbuild";
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
-const programs = ["gantry", "gantryd", "gantry-runtime"];
+const programs = ["gantry", "gantryd", "gantry-runtime", "gantry-dns"];
 const dayMs = 24 * 60 * 60 * 1000;
 /** Importing these as ES modules reads all their exports, which loads the web APIs: 36 ms and 15 MB. */
 const slowAsModule = ["http", "https", "http2", "undici"].flatMap((name) => [name, `node:${name}`]);

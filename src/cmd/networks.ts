@@ -15,7 +15,7 @@ import { createNullDriver } from "../drivers/network-null/driver.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
 import type { Networks } from "../engine/networks/networks.ts";
 import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
-import { parseResolvConf } from "../engine/networks/resolv-conf.ts";
+import { parseResolvConf } from "../lib/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
 import { parsePrefix, requirePrefix } from "../lib/ip.ts";
 import type { IpPrefix } from "../lib/ip.ts";
@@ -64,7 +64,7 @@ export interface NetworkWiring {
 }
 
 const POOL_SIZE = 8;
-const HOST_RESOLV_CONF = "/etc/resolv.conf";
+export const HOST_RESOLV_CONF = "/etc/resolv.conf";
 
 /** Opens the networks of the daemon with that data root. The default bridge is there when this resolves. */
 export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {

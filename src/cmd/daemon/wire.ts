@@ -19,6 +19,7 @@ import type { Logger } from "../../core/logger.ts";
 import { defaultCapabilities } from "../../core/oci-defaults.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
+import { createEmbeddedDns } from "../../drivers/dns-embedded/client.ts";
 import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
 import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
 import * as vfs from "../../drivers/storage-vfs/index.ts";
@@ -54,12 +55,13 @@ import { openDatabase } from "../../sys/database.ts";
 import { readInRoot } from "../../sys/inroot.ts";
 import { SharedMemory } from "../../sys/shared-memory.ts";
 import { SubpathBinds } from "../../sys/subpath-binds.ts";
-import { openNetworks } from "../networks.ts";
+import { HOST_RESOLV_CONF, openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
 import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
 import type { Engine } from "./engine.ts";
+import { startNameServerProcess } from "./name-server.ts";
 import { specHost } from "./spec-host.ts";
 
 const snapshotters = [overlay2, vfs];
@@ -89,7 +91,9 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   });
   const host = detectHost();
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });
+  const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), warn });
   const networks = await openNetworks({
+    names,
     database,
     dataRoot: config.dataRoot,
     flags: { ...config.network, defaultAddressPools: config.network.addressPools, ipMasq: config.network.ipMasquerade, hostGatewayIps: [] },
@@ -177,6 +181,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     stopContainers: () => stopAll(lifecycle.context),
     async close() {
       await networks.close();
+      names.close();
       await runtime.close();
       await lifecycle.settled();
       await snapshotter.settled();

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { extraHosts, hostsFile, ownNames } from "./hosts-file.ts";
-import { parseResolvConf, resolvConf } from "./resolv-conf.ts";
+import { parseResolvConf } from "../../lib/resolv-conf.ts";
+import { resolvConf } from "./resolv-conf.ts";
 import { sandboxPaths, writeSandboxFiles } from "./sandbox-files.ts";
 
 const none = { servers: [], search: [], options: [] };

@@ -1,14 +1,7 @@
 /** A container's /etc/resolv.conf: the host's, with the container's or the daemon's own settings in place of its parts. */
 import { isLoopback, parseIp } from "../../lib/ip.ts";
-
-export interface ResolvConf {
-  nameservers: string[];
-  search: string[];
-  options: string[];
-  /** Directives that are not ours to understand. */
-  other: string[];
-  invalid: string[];
-}
+import { parseResolvConf } from "../../lib/resolv-conf.ts";
+import type { ResolvConf } from "../../lib/resolv-conf.ts";
 
 export interface DnsSettings {
   servers: readonly string[];
@@ -18,24 +11,6 @@ export interface DnsSettings {
 
 /** What a container gets when the host names no server that it could reach. */
 const PUBLIC_SERVERS = ["8.8.8.8", "8.8.4.4"];
-
-/** resolv.conf(5): the last `search` or `domain` counts, options accumulate. */
-export function parseResolvConf(text: string): ResolvConf {
-  const conf: ResolvConf = { nameservers: [], search: [], options: [], other: [], invalid: [] };
-  for (const line of text.split("\n")) {
-    const [directive, ...values] = line.trim().split(/\s+/);
-    if (!directive || directive.startsWith("#") || directive.startsWith(";")) continue;
-    if (!["nameserver", "domain", "search", "options"].includes(directive)) conf.other.push(line);
-    else if (values.length === 0) continue;
-    else if (directive === "nameserver") (isServer(values[0]!) ? conf.nameservers : conf.invalid).push(values[0]!);
-    else if (directive === "options") conf.options.push(...values);
-    else conf.search = values;
-  }
-  return conf;
-}
-
-/** An address, perhaps with a zone as in fe80::1%eth0. */
-const isServer = (text: string): boolean => parseIp(text.replace(/%.+$/, "")) !== undefined;
 
 export interface ResolvConfRequest {
   /** The host's file. */

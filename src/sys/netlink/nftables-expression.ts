@@ -6,6 +6,11 @@ export type NftVerdict = { verdict: "accept" | "drop" | "return" } | { verdict: 
 export type NftExpression =
   | { expr: "meta"; key: keyof typeof META; register: number }
   | { expr: "payload"; base: keyof typeof PAYLOAD_BASE; offset: number; length: number; register: number }
+  /** Writes the register's value into the packet; `checksum` is where the header has its sum, of the internet's kind. */
+  | { expr: "payloadWrite"; base: keyof typeof PAYLOAD_BASE; offset: number; length: number; register: number; checksum: number }
+  | { expr: "value"; register: number; value: Uint8Array }
+  /** The packet belongs to no connection. */
+  | { expr: "notrack" }
   | { expr: "ct"; key: keyof typeof CT; register: number }
   | { expr: "fib"; result: keyof typeof FIB_RESULT; flags: (keyof typeof FIB_FLAG)[]; register: number }
   | { expr: "bitwise"; register: number; mask: Uint8Array }
@@ -27,6 +32,7 @@ const CT = { state: 0, status: 2 } as const;
 const FIB_RESULT = { type: 3 } as const;
 const FIB_FLAG = { saddr: 1, daddr: 2, iif: 8 } as const;
 const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
+const CHECKSUM_INTERNET = 1;
 const LOOKUP_INVERT = 1;
 const NAT_DNAT = 1;
 const NFPROTO = { 4: 2, 6: 10 } as const;
@@ -46,6 +52,9 @@ export function hostWord(value: number): Uint8Array {
 const NAMES: Record<NftExpression["expr"], string> = {
   meta: "meta",
   payload: "payload",
+  payloadWrite: "payload",
+  value: "immediate",
+  notrack: "notrack",
   ct: "ct",
   fib: "fib",
   bitwise: "bitwise",
@@ -72,6 +81,14 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
       writer.attributeU32be(1, expression.register).attributeU32be(2, PAYLOAD_BASE[expression.base]);
       writer.attributeU32be(3, expression.offset).attributeU32be(4, expression.length);
       return;
+    case "payloadWrite":
+      writer.attributeU32be(2, PAYLOAD_BASE[expression.base]).attributeU32be(3, expression.offset).attributeU32be(4, expression.length);
+      writer.attributeU32be(5, expression.register).attributeU32be(6, CHECKSUM_INTERNET).attributeU32be(7, expression.checksum);
+      return;
+    case "value":
+      writer.attributeU32be(1, expression.register);
+      writer.nested(2, () => writer.attributeBytes(1, expression.value));
+      return;
     case "ct":
       writer.attributeU32be(1, expression.register).attributeU32be(2, CT[expression.key]);
       return;
@@ -96,6 +113,7 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
       if (expression.port !== undefined) writer.attributeU32be(5, expression.port);
       return;
     case "masquerade":
+    case "notrack":
     case "counter":
       return;
     case "verdict":

@@ -56,8 +56,8 @@ export interface NftChain {
 }
 
 export type NftChange =
-  /** Existing tables stay as they are. `owner`: only this socket may change it; with `persist` it stays when the socket is gone and the next owner may claim it. */
-  | { op: "addTable"; owner?: boolean; persist?: boolean }
+  /** Existing tables stay as they are, or fail with EEXIST where `exclusive`. `owner`: only this socket may change it; with `persist` it stays when the socket is gone and the next owner may claim it. */
+  | { op: "addTable"; owner?: boolean; persist?: boolean; exclusive?: boolean }
   | { op: "deleteTable" }
   | { op: "addChain"; chain: NftChain }
   | { op: "addRule"; chain: string; expressions: NftExpression[]; comment?: string }
@@ -150,7 +150,7 @@ function encodings(table: NftTable, change: NftChange, nextSetId: () => number):
   const header = (writer: MessageWriter): MessageWriter => writer.u8(FAMILY[table.family]).u8(0).u16be(0).attributeString(1, table.name);
   switch (change.op) {
     case "addTable":
-      return [NFT_MSG.NEWTABLE, NLM_F.CREATE, (writer) => writeTableFlags(header(writer), change)];
+      return [NFT_MSG.NEWTABLE, NLM_F.CREATE | (change.exclusive ? NLM_F.EXCL : 0), (writer) => writeTableFlags(header(writer), change)];
     case "deleteTable":
       return [NFT_MSG.DELTABLE, 0, header];
     case "addChain":

@@ -1,0 +1,95 @@
+/** One sandbox that is answered: its namespace, its sockets, what it sees. */
+import { fstatSync } from "node:fs";
+import { formatIp } from "../../lib/ip.ts";
+import { systemError } from "../../lib/errors.ts";
+import { Netns } from "../../sys/netlink/netns.ts";
+import type { HostServers } from "./host-servers.ts";
+import type { Names } from "./names.ts";
+import { redirectQuestions } from "./redirect.ts";
+import { Resolver } from "./resolver.ts";
+import type { ResolverView } from "./resolver.ts";
+import { SERVER_ADDRESS, openServerSockets } from "./sockets.ts";
+import type { ServerSockets } from "./sockets.ts";
+import { Upstreams } from "./upstreams.ts";
+import { addressesOf } from "./wire.ts";
+import type { WireNamespace, WireSandbox, WireView } from "./wire.ts";
+
+export interface Surroundings {
+  names: Names;
+  host: HostServers;
+}
+
+export const inodeOf = (fd: number): string => {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return `${dev}:${ino}`;
+};
+
+export class ServedSandbox {
+  readonly inode: string;
+  readonly #netns: Netns;
+  readonly #resolver: Resolver;
+  readonly #sockets: ServerSockets;
+  readonly #host: HostServers;
+
+  private constructor(netns: Netns, inode: string, resolver: Resolver, sockets: ServerSockets, host: HostServers) {
+    this.#netns = netns;
+    this.inode = inode;
+    this.#resolver = resolver;
+    this.#sockets = sockets;
+    this.#host = host;
+  }
+
+  /** Answers when this resolves. On failure nothing is left open. */
+  static async open({ netns: where, view }: WireSandbox, { names, host }: Surroundings): Promise<ServedSandbox> {
+    const netns = openNamespace(where);
+    let sockets: ServerSockets | undefined;
+    try {
+      const resolver = new Resolver(names, resolverView(view, netns.fd, host));
+      sockets = await openServerSockets(netns.fd, resolver);
+      await redirectQuestions(netns.fd, sockets.ports);
+      return new ServedSandbox(netns, where.inode, resolver, sockets, host);
+    } catch (error) {
+      sockets?.close();
+      netns.close();
+      throw error;
+    }
+  }
+
+  setView(view: WireView): void {
+    this.#resolver.view = resolverView(view, this.#netns.fd, this.#host);
+  }
+
+  /** The redirection is left to end with the namespace, or to be replaced. */
+  close(): void {
+    this.#sockets.close();
+    this.#netns.close();
+  }
+}
+
+function openNamespace({ path, inode }: WireNamespace): Netns {
+  const netns = Netns.open(path);
+  if (inodeOf(netns.fd) === inode) return netns;
+  netns.close();
+  throw systemError(`the network namespace ${path} is another one meanwhile`);
+}
+
+function resolverView({ networks, forward, upstreams, options }: WireView, netns: number, host: HostServers): ResolverView {
+  const own = upstreams === "host" ? undefined : new Upstreams(upstreamsOf(upstreams).map((address) => ({ address, netns })), { rotate: options.includes("rotate") });
+  return {
+    networks: networks.map(({ networkId, links }) => ({ networkId, links: new Map(Object.entries(links).map(([name, target]) => [name.toLowerCase(), target.toLowerCase()])) })),
+    forward,
+    ndots: ndotsOf(options),
+    get upstreams() {
+      return own ?? host.current;
+    },
+  };
+}
+
+/** A server that asked itself would not stop. */
+const upstreamsOf = (texts: readonly string[]): string[] => addressesOf(texts).map(formatIp).filter((address) => address !== SERVER_ADDRESS);
+
+/** The last one counts, as resolv.conf(5) says; without one, bare names are asked everywhere. */
+function ndotsOf(options: readonly string[]): number {
+  const values = options.flatMap((option) => /^ndots:([0-9]+)$/.exec(option)?.[1] ?? []);
+  return Number(values.at(-1) ?? 0);
+}
