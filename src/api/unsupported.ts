@@ -68,7 +68,6 @@ const OPERATIONS: readonly Operation[] = [
   ["POST", "/networks/{id...}/connect", "NetworkConnect"],
   ["POST", "/networks/{id...}/disconnect", "NetworkDisconnect"],
   ["POST", "/networks/prune", "NetworkPrune"],
-
   ["POST", "/session", "Session"],
 ];
 

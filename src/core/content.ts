@@ -18,8 +18,8 @@ export interface ContentStore {
   size(digest: Digest): number | undefined;
   /** A small blob at once. "not-found" when missing, "data-loss" when its bytes are not those of its digest. */
   read(digest: Digest, mostBytes: number): Buffer;
-  /** A blob as a stream of its bytes. */
-  stream(digest: Digest): AsyncIterable<Uint8Array>;
+  /** A blob as a stream of its bytes, from an offset on. */
+  stream(digest: Digest, offset?: number): AsyncIterable<Uint8Array>;
   write(bytes: Uint8Array): Digest;
   receive(options?: ReceiveOptions): BlobReceiver;
   receiveArchive(): ArchiveReceiver;

@@ -1,21 +1,19 @@
-/** /images: list, inspect, history, tag, remove, prune, load, save, import, pull. */
+/** /images: list, inspect, history, tag, remove, prune, load, save, import, pull, push. */
 import type { ImageService } from "../../engine/images/service.ts";
 import { repositoryAndTag } from "../../engine/images/tag.ts";
 import { invalidParameter, notImplemented } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { familiarRepository, parseReference, repositoryOf } from "../../lib/reference.ts";
 import { type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson } from "../route.ts";
 import { createImage } from "./create.ts";
 import { inspectAnswer, listAnswer } from "./compat.ts";
 import { platformQuery, platformsQuery } from "./platform-query.ts";
 import { ProgressStream } from "./progress.ts";
+import { pushImage } from "./push.ts";
 import { requestBody } from "./body.ts";
-import { searchImages } from "./search.ts";
 
 export function imageRoutes(images: ImageService): Route[] {
   return [
     { method: "GET", path: "/images/json", handler: (call) => list(images, call) },
-    { method: "GET", path: "/images/search", handler: searchImages },
     { method: "GET", path: "/images/get", handler: (call) => save(images, call, call.query.getAll("names")) },
     { method: "GET", path: "/images/{name...}/get", handler: (call) => save(images, call, [nameOf(call)]) },
     { method: "GET", path: "/images/{name...}/history", handler: (call) => history(images, call) },
@@ -25,7 +23,7 @@ export function imageRoutes(images: ImageService): Route[] {
     { method: "POST", path: "/images/create", handler: (call) => createImage(images, call) },
     { method: "POST", path: "/images/prune", since: [1, 25], handler: (call) => prune(images, call) },
     { method: "POST", path: "/images/{name...}/tag", handler: (call) => tag(images, call) },
-    { method: "POST", path: "/images/{name...}/push", handler: (call) => push(images, call) },
+    { method: "POST", path: "/images/{name...}/push", handler: (call) => pushImage(images, call) },
     { method: "DELETE", path: "/images/{name...}", handler: (call) => remove(images, call) },
   ];
 }
@@ -91,15 +89,4 @@ async function save(images: ImageService, call: Call, names: string[]): Promise<
     if (!res.write(chunk)) await new Promise<void>((resolve) => void res.once("drain", resolve).once("close", resolve));
   }
   res.end();
-}
-
-/** Registries come later; what Docker says before it speaks to one is said. */
-function push(images: ImageService, call: Call): void {
-  const reference = parseReference(nameOf(call));
-  const tagged = call.query.get("tag") ?? "";
-  const progress = new ProgressStream(call);
-  progress.write({ status: `The push refers to repository [${repositoryOf(reference)}]` });
-  const known = images.idOf(tagged === "" ? nameOf(call) : `${nameOf(call)}:${tagged}`) !== undefined;
-  progress.fail(new Error(known ? "pushing to registries is not implemented yet" : `An image does not exist locally with the tag: ${familiarRepository(reference)}`));
-  progress.end();
 }

@@ -83,6 +83,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     host: hostPlatform(),
     registries,
     concurrentDownloads: config.registries.concurrentDownloads,
+    concurrentUploads: config.registries.concurrentUploads,
     embedded: embeddedImages(),
     containersUsing: (imageId) =>
       [...store.list()]

@@ -58,9 +58,9 @@ export class LocalContent implements ContentStore {
     return bytes;
   }
 
-  stream(digest: Digest): AsyncIterable<Uint8Array> {
+  stream(digest: Digest, offset = 0): AsyncIterable<Uint8Array> {
     if (!this.has(digest)) throw notFound(`content ${digest} is missing`);
-    return createReadStream(this.#path(digest), { highWaterMark: 256 << 10 });
+    return createReadStream(this.#path(digest), { start: offset, highWaterMark: 256 << 10 });
   }
 
   write(bytes: Uint8Array): Digest {

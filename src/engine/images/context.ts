@@ -6,6 +6,7 @@ import type { ImageUser } from "../../core/image.ts";
 import type { Registries } from "../../core/registry.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
+import type { Limiter } from "../../lib/limiter.ts";
 import type { Platform } from "../../lib/platform.ts";
 import type { Documents } from "./documents.ts";
 import type { Layers } from "./layers.ts";
@@ -27,6 +28,8 @@ export interface ImageServiceOptions {
   registries?: Registries;
   /** Layers that are downloaded at once, 3 unless told. */
   concurrentDownloads?: number;
+  /** Blobs that are uploaded at once, 5 unless told. */
+  concurrentUploads?: number;
   /** Archives that this installation brings, by canonical name ("docker.io/library/hello-world:latest"): a pull of that name loads them. */
   embedded?: Readonly<Record<string, string>>;
 }
@@ -36,4 +39,5 @@ export interface ImageContext extends ImageServiceOptions {
   documents: Documents;
   layers: Layers;
   leases: Leases;
+  uploads: Limiter;
 }

@@ -21,3 +21,8 @@ function labelsOf(context: ImageContext, image: ImageName): Record<string, strin
     return {};
   }
 }
+
+/** Its actor is the name that was pushed. */
+export function emitPush(context: ImageContext, image: ImageName, { id, name }: { id: string; name: string }): void {
+  context.events.emit({ type: "image", action: "push", actor: { id, attributes: { ...labelsOf(context, image), name } } });
+}

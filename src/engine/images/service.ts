@@ -15,6 +15,7 @@ import type { RootfsMount } from "../../core/runtime.ts";
 import type { SnapshotChange } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
 import type { Filters } from "../../lib/filters.ts";
+import { Limiter } from "../../lib/limiter.ts";
 import type { Platform } from "../../lib/platform.ts";
 import type { Reference } from "../../lib/reference.ts";
 import { type CollectOptions, collect } from "./collect.ts";
@@ -30,6 +31,7 @@ import { type ListOptions, listImages } from "./list.ts";
 import { type LoadOptions, loadArchive } from "./load-images.ts";
 import { pruneImages } from "./prune.ts";
 import { type PullRequest, pullImage } from "./pull.ts";
+import { type PushRequest, pushImage } from "./push/push.ts";
 import { removeImage } from "./remove.ts";
 import { resolveForRun } from "./resolve.ts";
 import { saveImages } from "./save.ts";
@@ -49,6 +51,7 @@ export function createImageService(options: ImageServiceOptions) {
     documents: new Documents(options.content),
     layers: new Layers(options.content, options.snapshotter, leases),
     leases,
+    uploads: new Limiter(options.concurrentUploads ?? 5),
   };
   return {
     /** The image that a name or id means, for the wanted platform or else this machine's (then any other that is here).
@@ -66,6 +69,7 @@ export function createImageService(options: ImageServiceOptions) {
     import: (bytes: AsyncIterable<Uint8Array>, request: ImportRequest) => importImage(context, bytes, request),
     save: (names: readonly string[], platforms: readonly Platform[]) => saveImages(context, names, platforms),
     pull: (request: PullRequest) => pullImage(context, request),
+    push: (request: PushRequest) => pushImage(context, request),
     /** Bytes of all images, what they share counted once. */
     usage: () => imagesUsage(context),
     list: (listOptions: ListOptions) => listImages(context, listOptions),

@@ -65,11 +65,13 @@ function reasonOf(thrown: unknown, url: URL): string {
   }
 }
 
+const harmless = new Set(["ns", "q", "n", "last", "mount", "from", "digest", "service", "scope"]);
+
 /** Without secrets: signed addresses of storage carry them in their query. */
 export function shownUrl(url: URL): string {
   const shown = new URL(url);
   shown.username = "";
   shown.password = "";
-  for (const key of new Set(shown.searchParams.keys())) if (key !== "ns") shown.searchParams.set(key, "REDACTED");
+  for (const key of new Set(shown.searchParams.keys())) if (!harmless.has(key)) shown.searchParams.set(key, "REDACTED");
   return shown.href;
 }
