@@ -1,8 +1,9 @@
 /**
- * Bundles the programs of src/cmd into OUT: node scripts/bundle.ts OUT
+ * Bundles the programs of src/cmd into OUT: node scripts/bundle.ts OUT [COMMIT]
  *
- *   OUT/gantry.js               what bin/gantry runs: switches the compile cache on, then imports the program
- *   OUT/programs/NAME-HASH.js   the program in one file; what is imported dynamically is evaluated only then
+ *   OUT/gantry.js                            what bin/gantry runs: evaluates the program with its compiled code
+ *   OUT/programs/NAME-HASH.js                the program in one file; what is imported dynamically is evaluated only then
+ *   OUT/programs/NAME-HASH.js-NODE-ARCH      what V8 compiled of it; a cache, see writeEntry
  *
  * One file is faster than shared chunks: each module costs the loader 0.3 ms, and `gantry ps` reaches forty of them.
  * Names carry hashes and the entries come last by rename, so commands may run while a new bundle is made. Programs of
@@ -11,6 +12,7 @@
 import { build, type Metafile, type Plugin } from "esbuild";
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { recordClient } from "./code-cache.ts";
 
 const programs = ["gantry", "gantryd", "gantry-runtime", "gantry-dns"];
 const dayMs = 24 * 60 * 60 * 1000;
@@ -34,13 +36,14 @@ const builtins: Plugin = {
   },
 };
 
-const out = process.argv[2];
-if (out === undefined) throw new Error("usage: bundle.ts OUT");
+const [, , out, commit] = process.argv;
+if (out === undefined) throw new Error("usage: bundle.ts OUT [COMMIT]");
 
 const { metafile } = await build({
   entryPoints: programs.map((name) => ({ in: `src/cmd/${name}.ts`, out: name })),
   bundle: true,
-  format: "esm",
+  // Not as an ES module: V8 takes compiled code along with a script only, and Node's loader of modules costs 2 ms.
+  format: "cjs",
   platform: "node",
   target: "node26",
   minifySyntax: true,
@@ -48,8 +51,9 @@ const { metafile } = await build({
   legalComments: "none",
   outdir: join(out, "programs"),
   entryNames: "[name]-[hash]",
-  // Packages in CommonJS form ask for built-in modules by require, which an ES module lacks.
-  banner: { js: 'const require=process.getBuiltinModule("node:module").createRequire(import.meta.url);' },
+  banner: { js: "(function(require,module,exports,__filename,__dirname){" },
+  footer: { js: "})" },
+  define: { "import.meta.dirname": "__dirname", "import.meta.filename": "__filename", "import.meta.url": "__filename", BUILD_COMMIT: JSON.stringify(commit || "unknown") },
   metafile: true,
   plugins: [builtins],
   logLevel: "warning",
@@ -57,6 +61,7 @@ const { metafile } = await build({
 
 refuseSlowImports(metafile);
 for (const name of programs) writeEntry(out, name, outputOf(metafile, `src/cmd/${name}.ts`));
+await recordClient(join(out, "gantry.js"));
 removeOld(join(out, "programs"), new Set(Object.keys(metafile.outputs).map((path) => basename(path))));
 
 function outputOf({ outputs }: Metafile, source: string): string {
@@ -72,14 +77,38 @@ function refuseSlowImports({ outputs }: Metafile): void {
   }
 }
 
+/**
+ * The daemon writes the compiled code of what it used when it ends, if there was none; the client's is recorded here.
+ * Without it, or when V8 refuses it, the program only starts later.
+ */
 function writeEntry(folder: string, name: string, program: string): void {
-  const text = [
-    'process.getBuiltinModule("node:module").enableCompileCache(import.meta.dirname + "/../build/compile-cache");',
-    `await import("./programs/${program}");`,
-    "",
-  ].join("\n");
+  const records = name === "gantryd" ? "true" : "process.env.GANTRY_RECORD_CODE !== undefined";
+  const text = `"use strict";
+try {
+  process.dlopen({ exports: {} }, __dirname + "/../build/native/flags.node");
+} catch {}
+const fs = require("fs");
+const filename = __dirname + "/programs/${program}";
+const cache = \`\${filename}-\${process.version}-\${process.arch}\`;
+let cachedData;
+try {
+  cachedData = fs.readFileSync(cache);
+} catch {}
+const script = new (require("vm").Script)(fs.readFileSync(filename, "latin1"), { filename, cachedData });
+if (${records} && (script.cachedDataRejected !== false || process.env.GANTRY_RECORD_CODE !== undefined)) {
+  process.once("exit", () => {
+    try {
+      fs.writeFileSync(cache + process.pid, script.createCachedData());
+      fs.renameSync(cache + process.pid, cache);
+    } catch {}
+  });
+}
+const program = { exports: {} };
+script.runInThisContext()(require, program, program.exports, filename, __dirname + "/programs");
+`;
   const path = join(folder, `${name}.js`);
   writeFileSync(`${path}.new`, text);
+  writeFileSync(join(folder, "package.json"), '{"type":"commonjs"}\n');
   renameSync(`${path}.new`, path);
 }
 
@@ -87,7 +116,7 @@ function removeOld(folder: string, current: Set<string>): void {
   const now = Date.now();
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
-    if (current.has(name)) utimesSync(path, now / 1000, now / 1000);
+    if (current.has(name.replace(/\.js-.*$/, ".js"))) utimesSync(path, now / 1000, now / 1000);
     else if (now - statSync(path).mtimeMs > dayMs) rmSync(path);
   }
 }

@@ -9,20 +9,22 @@ const [socketPath, resolvConf] = process.argv.slice(2);
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 process.on("SIGHUP", () => {});
 
-if (socketPath === undefined || resolvConf === undefined) {
-  process.stderr.write("usage: gantry-dns SOCKET RESOLV_CONF\n");
-  process.exitCode = 1;
-} else {
+if (socketPath === undefined || resolvConf === undefined) fail("usage: gantry-dns SOCKET RESOLV_CONF");
+else {
   process.title = `gantry-dns ${socketPath}`;
-  try {
-    const server = await startNameServer({ socketPath, resolvConf, idleMs: IDLE_MS });
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void server.end());
-    process.on("uncaughtException", (error) => process.stderr.write(`${error.stack ?? error.message}\n`));
-    process.stdout.write("ready\n");
-    await server.ended;
-    process.exit(0);
-  } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n`);
-    process.exitCode = 1;
-  }
+  serve(socketPath, resolvConf).catch((error: unknown) => fail(messageOf(error)));
+}
+
+async function serve(path: string, conf: string): Promise<void> {
+  const server = await startNameServer({ socketPath: path, resolvConf: conf, idleMs: IDLE_MS });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void server.end());
+  process.on("uncaughtException", (error) => process.stderr.write(`${error.stack ?? error.message}\n`));
+  process.stdout.write("ready\n");
+  await server.ended;
+  process.exit(0);
+}
+
+function fail(message: string): void {
+  process.stderr.write(`${message}\n`);
+  process.exitCode = 1;
 }

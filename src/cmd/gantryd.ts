@@ -4,7 +4,7 @@ import type { ParsedLine } from "../lib/flags.ts";
 import { build } from "./daemon/build-info.ts";
 import { type DaemonConfig, loadConfig, parseCommandLine } from "./daemon/config.ts";
 
-process.exitCode = await main(process.argv.slice(2));
+void main(process.argv.slice(2)).then((status) => (process.exitCode = status));
 
 async function main(args: string[]): Promise<number> {
   let line: ParsedLine;

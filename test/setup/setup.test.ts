@@ -1,7 +1,7 @@
 /** The first command in a fresh clone, and what stands in its way; the npm package in a fresh prefix. */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
@@ -49,6 +49,22 @@ test("later calls pay a millisecond or two", async () => {
   }
   const middle = (values: number[]): number => values.sort((a, b) => a - b)[7] ?? NaN;
   assert.ok(middle(launch) - middle(bare) < 15, `${middle(launch)} ms by bin/gantry, ${middle(bare)} ms without`);
+});
+
+test("compiled code beside the bundle is only a cache: missing or spoilt, it breaks nothing", async () => {
+  const programs = join(clone, "dist/programs");
+  const cache = readdirSync(programs).find((name) => /^gantry-\w+\.js-v/.test(name));
+  assert.ok(cache, "the client's is recorded with the bundle");
+  const path = join(programs, cache);
+  const whole = readFileSync(path);
+  for (const spoilt of [Buffer.from("no code"), whole.subarray(0, whole.length / 2), Buffer.alloc(whole.length), undefined]) {
+    if (spoilt === undefined) rmSync(path);
+    else writeFileSync(path, spoilt);
+    const { code, stdout, stderr } = await collect(start(["bin/gantry", "--version"]), setUpMs);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /version/i);
+  }
+  writeFileSync(path, whole);
 });
 
 test("through a symbolic link, from another folder", async () => {

@@ -1,5 +1,6 @@
 /** What this build is called. */
 import type { Build } from "../../engine/system/types.ts";
+import { commit } from "../commit.ts";
 import manifest from "../../../package.json" with { type: "json" };
 
 /** The Docker that this engine is compared with: tools that look at the engine's version look for Docker's. */
@@ -8,6 +9,6 @@ const DOCKER_VERSION = "29.7.2";
 export const build: Build = {
   version: manifest.version,
   dockerVersion: `${DOCKER_VERSION}+gantry.${manifest.version}`,
-  gitCommit: "unknown",
+  gitCommit: commit,
   buildTime: "",
 };
