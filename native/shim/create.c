@@ -150,6 +150,13 @@ static struct owner plan_owner(const struct plan *plan) {
   return (struct owner){0, 0};
 }
 
+void hold_init(void) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", shim.init.pid);
+  shim.init.pidfd = (int)syscall(SYS_pidfd_open, shim.init.pid, 0);
+  shim.mount_namespace = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 /* ---- steps ---- */
 
 static int make_folder(const struct create_request *request, struct failure *failure) {
@@ -198,7 +205,7 @@ static int start_init(const struct create_request *request, struct failure *fail
   timings_mark(&host_timings, SECTION_CLONE, 0);
   if (init->spawn.pid) {
     init->pid = init->spawn.pid;
-    init->pidfd = (int)syscall(SYS_pidfd_open, init->pid, 0);
+    hold_init();
     if (run_parent_ops(shim.plan, init->pid, failure)) return -1;
     timings_mark(&host_timings, SECTION_PARENT, 0);
   }

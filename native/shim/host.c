@@ -172,18 +172,18 @@ const struct strings *plan_cgroups(const struct plan *plan) {
   return &no_strings;
 }
 
-static uint64_t read_counter(const char *path, const char *file) {
+static bool read_counter(const char *path, const char *file, uint64_t *count) {
   char name[PATH_MAX], text[4096];
-  if ((size_t)snprintf(name, sizeof name, "%s/%s", path, file) >= sizeof name || read_file(name, text, sizeof text) < 0) return 0;
+  if ((size_t)snprintf(name, sizeof name, "%s/%s", path, file) >= sizeof name || read_file(name, text, sizeof text) < 0) return false;
   const char *line = strstr(text, "oom_kill ");
-  return line ? strtoull(line + strlen("oom_kill "), NULL, 10) : 0;
+  if (line) *count = strtoull(line + strlen("oom_kill "), NULL, 10);
+  return line;
 }
 
+/* One group has the memory controller. */
 uint64_t count_oom_kills(const struct strings *paths) {
   uint64_t count = 0;
-  for (uint32_t i = 0; i < paths->count && !count; i++) {
-    count = read_counter(paths->items[i], "memory.oom_control");
-    if (!count) count = read_counter(paths->items[i], "memory.events");
-  }
+  for (uint32_t i = 0; i < paths->count; i++)
+    if (read_counter(paths->items[i], "memory.oom_control", &count) || read_counter(paths->items[i], "memory.events", &count)) break;
   return count;
 }

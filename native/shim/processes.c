@@ -81,8 +81,9 @@ static void pid_known(struct process *process, pid_t pid) {
   struct failure failure = {0};
   if (process->pid) return;
   process->pid = pid;
-  process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-  if (is_init(process)) {
+  if (!is_init(process)) process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  else {
+    hold_init();
     if (run_parent_ops(shim.plan, pid, &failure)) give_up(&failure);
     if (!shim.cgroups.count) write_task_file(pid);
   }
@@ -182,6 +183,8 @@ void finish_when_drained(void) {
   shim.finished = true;
   end_streams(&shim.init);
   tell_exit(&shim.init);
+  if (shim.mount_namespace >= 0) close(shim.mount_namespace);
+  shim.mount_namespace = -1;
   run_teardown(&shim.teardown, shim.init.pid);
 }
 

@@ -11,17 +11,16 @@
 
 static void path_in_folder(char path[PATH_MAX], const char *name) { snprintf(path, PATH_MAX, "%s/%s", shim.folder, name); }
 
-static int write_new(const char *name, const char *text, size_t length, bool durable) {
-  char path[PATH_MAX], fresh[PATH_MAX];
+/* In one write: whoever reads it meanwhile, or after this process was killed, finds nothing or all of it. The folder lives no
+ * longer than the machine, so there is nothing to flush. */
+static int write_whole(const char *name, const char *text, size_t length) {
+  char path[PATH_MAX];
   path_in_folder(path, name);
-  if ((size_t)snprintf(fresh, sizeof fresh, "%s/.%s", shim.folder, name) >= sizeof fresh) return -ENAMETOOLONG;
-  int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return -errno;
   ssize_t written = write(fd, text, length);
   int error = written < 0 ? -errno : (size_t)written < length ? -ENOSPC : 0;
-  if (!error && durable && fdatasync(fd)) error = -errno;
   close(fd);
-  if (!error && rename(fresh, path)) error = -errno;
   return error;
 }
 
@@ -51,17 +50,17 @@ int write_task_file(pid_t init) {
   }
   int added = init ? snprintf(text + used, sizeof text - used, "pid %d %llu\n", init, start_time(init)) : 0;
   if (added < 0 || (used += (size_t)added) >= sizeof text) return -E2BIG;
-  return write_new("task", text, used, false);
+  return write_whole("task", text, used);
 }
 
 int write_exit_record(void) {
   char text[64];
   int length = snprintf(text, sizeof text, "%d %llu %d\n", shim.init.exit_code, (unsigned long long)shim.init.exited_at, shim.oom_killed);
-  return write_new("exit", text, (size_t)length, true);
+  return write_whole("exit", text, (size_t)length);
 }
 
 void remove_folder(bool with_record) {
-  static const char *const names[] = {"shim.sock", "task", ".task", ".exit", "spec.json", "exit"};
+  static const char *const names[] = {"shim.sock", "task", "spec.json", "exit"};
   char path[PATH_MAX];
   for (size_t i = 0; i < sizeof names / sizeof *names - (with_record ? 0 : 2); i++) {
     path_in_folder(path, names[i]);

@@ -44,7 +44,7 @@ static void set_up(void) {
   prctl(PR_SET_NAME, "gantry-shim");
   for (int i = 0; i < CONNECTIONS_MAX; i++) shim.connections[i].source.fd = -1;
   shim.listener = (struct source){.fd = -1, .ready = listener_ready};
-  shim.init.status.fd = -1;
+  shim.init.status.fd = shim.mount_namespace = -1;
   shim.signals = (struct source){.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK), .ready = signals_ready};
   if (shim.signals.fd < 0 || loop_open()) _exit(1);
   watch(&shim.signals, EPOLLIN);

@@ -34,6 +34,8 @@ struct shim {
   struct connection connections[CONNECTIONS_MAX];
   struct source listener, signals;
   bool private_pids;
+  /* Of init: held over its end, so that taking its mounts apart does not delay the news of it. */
+  int mount_namespace;
   struct strings cgroups;
   struct ops teardown;
   /* The host's ids of the container's root. */
@@ -62,6 +64,8 @@ __attribute__((noreturn)) void shim_main(int socket);
 /* create.c: reads the request from `socket` and starts init; on failure everything is undone, the failure is sent, and the process ends. */
 void create_task(int socket);
 void free_plan(void);
+/* Init's pid is known: opens what of it is held. */
+void hold_init(void);
 __attribute__((noreturn)) void give_up(const struct failure *failure);
 
 /* processes.c */
