@@ -2,8 +2,11 @@
 #include "executor.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,4 +128,14 @@ int join_namespaces(struct context *c) {
     for (uint32_t i = 0; i < c->plan->namespace_count; i++)
       if ((c->plan->namespaces[i].type == NS_USER) == user && join_namespace(c, i)) return -1;
   return 0;
+}
+
+int start_loopback(struct context *c) {
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+  c->failure.section = SECTION_NAMESPACES;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail_errno(&c->failure, "socket", "lo");
+  int error = ioctl(fd, SIOCSIFFLAGS, &request) ? fail_errno(&c->failure, "up", "lo") : 0;
+  close(fd);
+  return error;
 }

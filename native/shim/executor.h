@@ -83,6 +83,8 @@ int open_null(struct context *c);
 int run_child_ops(struct context *c);
 /* Joins the namespaces that were opened; the user namespace last. */
 int join_namespaces(struct context *c);
+/* Loopback of the network namespace we are in, which is new. */
+int start_loopback(struct context *c);
 /* Opens what the plan's mounts are made of, with the host's rights. */
 int open_sources(struct context *c);
 

@@ -93,6 +93,7 @@ static int set_up(struct making *m) {
   if (!m->spawn->plan) return 0;
   if (!m->staged && c->mountpoint && chdir(c->mountpoint)) return fail_errno(&c->failure, "chdir", c->mountpoint);
   if (!m->staged && join_namespaces(c)) return -1;
+  if (m->flags & CLONE_NEWNET && start_loopback(c)) return -1;
   timings_mark(&c->timings, SECTION_NAMESPACES, 0);
   return run_child_ops(c);
 }

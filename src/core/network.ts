@@ -35,8 +35,11 @@ export interface NetworkDriver {
 }
 
 export interface NetworkDriverCapabilities {
-  /** "own": a namespace for each container. "host": the host's own; join and leave change nothing. */
-  sandbox: "own" | "host";
+  /**
+   * "own": a namespace for each container, made by the engine. "bare": one with nothing but loopback, which the runtime makes
+   * with the container. "host": the host's own. With the last two join and leave change nothing.
+   */
+  sandbox: "own" | "bare" | "host";
   /** Endpoints have addresses, from the IPAM. */
   addresses: boolean;
   scope: "local" | "global";

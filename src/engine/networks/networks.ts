@@ -154,7 +154,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   }
 
   async function takeSandbox({ driver, row }: Network, connection: Connection): Promise<void> {
-    if (driver.capabilities.sandbox === "host") return;
+    if (driver.capabilities.sandbox !== "own") return;
     if (providesSandboxes(driver)) Object.assign(connection, await driver.provideSandbox(row.id));
     else connection.sandbox = await options.createSandbox();
   }
