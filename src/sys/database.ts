@@ -13,7 +13,7 @@ export function openDatabase(path: string, migrations: readonly Migration[]): Da
   let database: DatabaseSync;
   try {
     database = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 5000 });
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE IF NOT EXISTS migrations (id TEXT PRIMARY KEY, applied TEXT NOT NULL) STRICT;");
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE IF NOT EXISTS migrations (id TEXT PRIMARY KEY, applied TEXT NOT NULL) STRICT;");
   } catch (cause) {
     throw systemError(`cannot open the state database ${path}: ${(cause as Error).message}`, cause);
   }

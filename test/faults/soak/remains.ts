@@ -1,5 +1,5 @@
 /** What an idle daemon without containers holds: the same before and after. */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
@@ -56,8 +56,11 @@ function list(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder) : [];
 }
 
+/** Of a copy: the daemon has its database for itself. */
 function rows(engine: Engine): string[] {
-  const database = new DatabaseSync(join(engine.dataRoot, "state.db"), { readOnly: true });
+  const copy = join(engine.machine.folder, "state-copy.db");
+  for (const suffix of ["", "-wal"]) copyFileSync(join(engine.dataRoot, `state.db${suffix}`), `${copy}${suffix}`);
+  const database = new DatabaseSync(copy);
   try {
     const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all().map((row) => String(row["name"]));
     return tables.map((table) => `rows of ${table}: ${String(database.prepare(`SELECT count(*) AS n FROM "${table}"`).get()?.["n"])}`);
