@@ -214,6 +214,8 @@ struct tree_usage {
 int tree_remove(int dir, const char *name);
 /* Removes what is inside the folder `dir`. */
 int tree_clear(int dir);
+/* Removes what is in `dir`. Goes on after an error; the first one is in errno. */
+int tree_empty(int dir);
 /* Disk use as du counts it: blocks, hard links once. */
 int tree_usage(int dir, struct tree_usage *usage);
 /* Copies what is inside `from` into `to`, with owners, modes, times, xattrs, hard links, devices and holes. */

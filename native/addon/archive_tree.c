@@ -85,6 +85,17 @@ int tree_remove(int dir, const char *name) {
   return unlinkat(dir, name, AT_REMOVEDIR) && errno != ENOENT ? -1 : 0;
 }
 
+int tree_empty(int dir) {
+  DIR *stream = open_dir(dir, ".");
+  if (!stream) return -1;
+  int first = 0;
+  for (struct dirent *entry; (entry = readdir(stream));)
+    if (!is_dot(entry->d_name) && tree_remove(dir, entry->d_name) && !first) first = errno;
+  closedir(stream);
+  errno = first;
+  return first ? -1 : 0;
+}
+
 /* ---- usage ---- */
 
 struct inode_set {

@@ -51,25 +51,18 @@ static struct tree_call *begin(napi_env env, napi_value from, int (*run)(struct 
   return NULL;
 }
 
-static int run_remove(struct archive_job *job) {
+static int run_empty(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  return tree_remove(call->from, call->name) ? archive_fail(&job->error, errno, call->name, "cannot remove") : 0;
+  return tree_empty(call->from) ? archive_fail(&job->error, errno, "", "cannot empty") : 0;
 }
 
-/* treeRemove(dirFd, name): a promise. A missing name is no error. */
-static napi_value remove_tree(napi_env env, napi_callback_info info) {
-  size_t count = 2, size;
-  napi_value arguments[2];
-  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  struct tree_call *call = begin(env, arguments[0], run_remove);
-  if (!call) return NULL;
-  if (napi_get_value_string_utf8(env, arguments[1], call->name, sizeof call->name, &size) != napi_ok || !size || strchr(call->name, '/')) {
-    release(env, &call->job);
-    free(call);
-    napi_throw_type_error(env, "EINVAL", "expected a name without a slash");
-    return NULL;
-  }
-  return archive_job_start(env, &call->job);
+/* treeEmpty(dirFd): a promise. */
+static napi_value empty_tree(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  struct tree_call *call = begin(env, argument, run_empty);
+  return call ? archive_job_start(env, &call->job) : NULL;
 }
 
 static int run_usage(struct archive_job *job) {
@@ -312,7 +305,7 @@ static napi_value link_file(napi_env env, napi_callback_info info) {
 int register_archive_view(napi_env env, napi_value exports);
 
 int register_archive_tree(napi_env env, napi_value exports) {
-  return addon_function(env, exports, "treeWriteAs", write_tree_as) || register_archive_view(env, exports) || addon_function(env, exports, "treeRemove", remove_tree) || addon_function(env, exports, "treeUsage", usage) ||
+  return addon_function(env, exports, "treeWriteAs", write_tree_as) || register_archive_view(env, exports) || addon_function(env, exports, "treeEmpty", empty_tree) || addon_function(env, exports, "treeUsage", usage) ||
          addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path_in_root) || addon_function(env, exports, "openBeneath", open_path_beneath) ||
          addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "treeCopy", copy) ||
          addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "treeWrite", write_tree) || addon_function(env, exports, "overlayOpen", open_overlay);

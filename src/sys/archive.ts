@@ -67,7 +67,7 @@ const native = addon as unknown as {
   archiveFinish(handle: Handle): Promise<ArchiveResult>;
   archiveRun(handle: Handle, fd: number): Promise<ArchiveResult>;
   archiveClose(handle: Handle): void;
-  treeRemove(dir: number, name: string): Promise<void>;
+  treeEmpty(dir: number): Promise<void>;
   treeUsage(dir: number): Promise<TreeUsage & { content: number }>;
   syncFileSystem(fd: number): Promise<void>;
   openInRoot(root: number, path: string, flags: number): number;
@@ -133,8 +133,8 @@ export class ArchiveStream implements Disposable {
   }
 }
 
-/** Removes dir/name and all below it, on a thread of its own. A missing one is no error. */
-export const removeTree = (dir: string, name: string): Promise<void> => withDirectory(dir, (fd) => native.treeRemove(fd, name));
+/** Removes all that is in `dir`, on a thread of its own. Goes on after an error, and tells the first. */
+export const emptyFolder = (dir: string): Promise<void> => withDirectory(dir, (fd) => native.treeEmpty(fd));
 export async function treeUsage(dir: string): Promise<TreeUsage> {
   const { bytes, inodes } = await withDirectory(dir, (fd) => native.treeUsage(fd));
   return { bytes, inodes };

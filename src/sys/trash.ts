@@ -1,18 +1,25 @@
-/** Removal in two steps: a rename, which is immediate and atomic, and deletion in the background. What a crash leaves in the trash folder goes at the next start. */
-import { mkdirSync, readdirSync, renameSync } from "node:fs";
+/**
+ * Removal in two steps: a rename, which is immediate and atomic, and deletion in the background, of what was discarded within a
+ * moment together. What a crash leaves in the trash folder goes at the next start.
+ */
+import { mkdirSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
-import { removeTree } from "./archive.ts";
+import { emptyFolder } from "./archive.ts";
+
+/** How long deletion waits for more to delete: who discards is answering somebody, and that comes first. */
+const GATHER_MS = 50;
 
 export class Trash {
   readonly #dir: string;
   #counter = 0;
+  #timer: NodeJS.Timeout | undefined;
   #work: Promise<void> = Promise.resolve();
 
   /** `dir` must be on the file system of what is discarded. Starts to delete what is in it. */
   constructor(dir: string) {
     this.#dir = dir;
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(dir)) this.#delete(name);
+    this.#empty();
   }
 
   /** Throws the errno when the rename fails; a missing path is no error. */
@@ -24,15 +31,18 @@ export class Trash {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
       throw error;
     }
-    this.#delete(name);
+    this.#timer ??= setTimeout(() => this.#empty(), GATHER_MS);
   }
 
   /** Ends when all that was discarded so far is deleted, or could not be (the next start tries again). */
   settled(): Promise<void> {
+    if (this.#timer) this.#empty();
     return this.#work;
   }
 
-  #delete(name: string): void {
-    this.#work = this.#work.then(() => removeTree(this.#dir, name)).catch(() => undefined);
+  #empty(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#work = this.#work.then(() => emptyFolder(this.#dir)).catch(() => undefined);
   }
 }

@@ -55,6 +55,7 @@ import { openDatabase } from "../../sys/database.ts";
 import { readInRoot } from "../../sys/inroot.ts";
 import { SharedMemory } from "../../sys/shared-memory.ts";
 import { SubpathBinds } from "../../sys/subpath-binds.ts";
+import { Trash } from "../../sys/trash.ts";
 import { HOST_RESOLV_CONF, openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
@@ -114,12 +115,14 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   const kernel = detectKernelSupport(host);
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
   const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion });
+  const discarded = new Trash(join(containersRoot, "trash"));
   const lifecycle: Lifecycle = createLifecycle({
     store,
     runtime,
     events,
     logs: jsonFileReader,
     containersRoot,
+    discard: (path) => discarded.discard(path),
     networks: {
       ...networks,
       disconnect: async (record) => {
@@ -184,7 +187,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
       await networks.close();
       names.close();
       await runtime.close();
-      await lifecycle.settled();
+      await discarded.settled();
       await snapshotter.settled();
       await volumes.settled();
       registries.close();

@@ -109,6 +109,8 @@ export interface ContainerTasks {
   update(record: ContainerRecord, resources: OciResources): Promise<void>;
   /** The container was removed: forget its live state, tell who waits for it, delete its folder and log. */
   forget(record: ContainerRecord): Promise<void>;
+  /** Resolves when nothing of the container's last run is left, and its layer can be mounted again. */
+  released(record: ContainerRecord): Promise<void>;
   execIds(id: string): string[];
   /** What a start would do, for people to read. */
   explain(record: ContainerRecord, rootfs: RootfsMount[]): Promise<string>;

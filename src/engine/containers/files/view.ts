@@ -39,7 +39,9 @@ async function closing<T>(opened: OpenContainer, work: (opened: OpenContainer) =
 
 async function openView(context: ContainersContext, record: ContainerRecord, mounts: boolean): Promise<ContainerView> {
   const { state } = record;
-  const root = state.status === "running" || state.status === "paused" ? { id: record.id, pid: state.pid } : { rootfs: context.layers.mounts(record.id) };
+  const running = state.status === "running" || state.status === "paused";
+  if (!running) await context.tasks.released(record);
+  const root = running ? { id: record.id, pid: state.pid } : { rootfs: context.layers.mounts(record.id) };
   try {
     return mounts ? await withMounts(context, record, (list) => context.openFiles(root, list)) : await context.openFiles(root, []);
   } catch (error) {

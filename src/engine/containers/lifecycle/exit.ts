@@ -21,18 +21,11 @@ async function handleExit(context: LifecycleContext, id: string, task: Task, sta
   live.task = undefined;
   recordExit(context, record, status);
   faultPoint("exit-recorded");
-  const released = releaseAll(context, record, task);
-  if (record.state.status === "restarting") {
-    await released;
-    scheduleRestart(context, record);
-    return;
-  }
-  if (record.hostConfig.AutoRemove && !live.restarting) {
-    await released;
-    await context.remove(record);
-  } else {
-    await released;
-  }
+  const failed = (error: unknown): void => context.warn(`releasing what container ${id} used: ${messageOf(error)}`);
+  live.released = task.release().catch(failed);
+  await context.networks.disconnect(record).catch(failed);
+  if (record.state.status === "restarting") scheduleRestart(context, record);
+  else if (record.hostConfig.AutoRemove && !live.restarting) await context.remove(record);
 }
 
 /** Puts the exit into the record and tells everybody. Used for an exit that is seen and for one that happened while the daemon was away. */
@@ -59,9 +52,4 @@ export function recordExit(context: LifecycleContext, record: ContainerRecord, s
   const result = { exitCode: status.code, error: "" };
   live.tellExit(result);
   if (!restart) live.tellStop(result);
-}
-
-async function releaseAll(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
-  const results = await Promise.allSettled([context.networks.disconnect(record), task.release()]);
-  for (const result of results) if (result.status === "rejected") context.warn(`releasing what container ${record.id} used: ${messageOf(result.reason)}`);
 }

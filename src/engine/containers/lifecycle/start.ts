@@ -60,6 +60,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
   live.stopEvent = false;
   let task: Task | undefined;
   try {
+    await live.released;
     const rootfs = await measured("rootfs", () => context.rootfs(record));
     const sandbox: Sandbox = await measured("network", () => context.networks.connect(record));
     faultPoint("start-networked");

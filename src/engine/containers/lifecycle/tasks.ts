@@ -1,6 +1,6 @@
 /** Puts the lifecycle together: its context, the execs, and what removal and update ask of it. */
 import { mkdirSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../../../lib/errors.ts";
 import type { ContainerTasks } from "../context.ts";
@@ -17,6 +17,8 @@ import { killAndWait } from "./stop.ts";
 export type LifecycleOptions = Omit<LifecycleContext, "live" | "logPath" | "relaunch"> & {
   /** <data-root>/containers: a folder for each container, with its log and the files bound into it. */
   containersRoot: string;
+  /** Takes a folder away at once; it is deleted later. */
+  discard(path: string): void;
 };
 
 export interface Lifecycle {
@@ -25,15 +27,12 @@ export interface Lifecycle {
   tasks: ContainerTasks;
   /** Removes folders of containers that are not there any more. */
   sweep(): Promise<void>;
-  /** Ends when the folders of removed containers are gone. */
-  settled(): Promise<void>;
 }
 
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
-  const { containersRoot, ...given } = options;
+  const { containersRoot, discard, ...given } = options;
   mkdirSync(containersRoot, { recursive: true, mode: 0o710 });
   const lives = new Map<string, LiveContainer>();
-  const removals = new Set<Promise<void>>();
   const context: LifecycleContext = {
     ...given,
     live(id) {
@@ -46,9 +45,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   };
   const execs = new ExecService(context);
   const removeFolder = (name: string): void => {
-    const removal = rm(join(containersRoot, name), { recursive: true, force: true }).catch((error: unknown) => given.warn(`removing the folder of container ${name}: ${messageOf(error)}`));
-    removals.add(removal);
-    void removal.then(() => removals.delete(removal));
+    try {
+      discard(join(containersRoot, name));
+    } catch (error) {
+      given.warn(`removing the folder of container ${name}: ${messageOf(error)}`);
+    }
   };
   const tasks: ContainerTasks = {
     kill: (record) => killAndWait(context, record),
@@ -60,6 +61,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       lives.delete(record.id);
       removeFolder(record.id);
     },
+    released: async (record) => context.live(record.id).released,
     execIds: (id) => execs.idsOf(id),
     explain: (record, rootfs) => explainStart(context, record, rootfs),
   };
@@ -68,10 +70,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     execs,
     tasks,
     async sweep() {
-      for (const name of await readdir(containersRoot)) if (!given.store.get(name)) removeFolder(name);
-    },
-    async settled() {
-      await Promise.all(removals);
+      for (const name of await readdir(containersRoot)) if (/^[0-9a-f]{64}$/.test(name) && !given.store.get(name)) removeFolder(name);
     },
   };
 }

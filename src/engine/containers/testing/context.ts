@@ -105,6 +105,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       },
       update: async () => {},
       forget: async () => {},
+      released: async () => {},
       execIds: () => [],
       explain: async ({ name }) => `plan of ${name}`,
     },
