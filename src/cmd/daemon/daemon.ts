@@ -165,7 +165,7 @@ export class Daemon {
       machine,
       hostName: hostname,
       settings: () => ({ ...systemSettings(this.#config, dataRoot), registries: engine.registries.settings() }),
-      conditions: () => ({ ...engine.conditions(), openFiles: openFiles(), eventListeners: engine.events.listeners, ipv4Forwarding: ipv4Forwarding() }),
+      conditions: () => ({ ...engine.conditions(), openFiles: openFiles(), activeResources: process.getActiveResourcesInfo().length, eventListeners: engine.events.listeners, ipv4Forwarding: ipv4Forwarding() }),
     });
   }
 

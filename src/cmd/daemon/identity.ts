@@ -12,6 +12,6 @@ export function engineId(dataRoot: string): string {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
   const id = randomUUID();
-  writeFileSync(path, `${id}\n`, { mode: 0o600 });
+  writeFileSync(path, id, { mode: 0o600 });
   return id;
 }

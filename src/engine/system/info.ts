@@ -33,7 +33,8 @@ export function info(sources: InfoSources): Info {
     Debug: settings.debug,
     NFd: conditions.openFiles,
     OomKillDisable: machine.cgroups.oomKillDisable,
-    NGoroutines: 0,
+    // What comes nearest: what the process waits for.
+    NGoroutines: conditions.activeResources,
     SystemTime: sources.time,
     LoggingDriver: settings.loggingDriver,
     CgroupDriver: "cgroupfs",
@@ -63,7 +64,8 @@ export function info(sources: InfoSources): Info {
     LiveRestoreEnabled: settings.liveRestore,
     Isolation: "",
     InitBinary: settings.initPath,
-    ContainerdCommit: { ID: "N/A" },
+    // Its part is this program's too.
+    ContainerdCommit: { ID: build.gitCommit },
     RuncCommit: { ID: build.gitCommit },
     InitCommit: { ID: build.gitCommit },
     SecurityOptions: securityOptions(machine, settings),

@@ -50,6 +50,8 @@ export interface Conditions {
   images: number;
   storage: { driver: string; status: [name: string, value: string][] };
   openFiles: number;
+  /** Timers, sockets, threads and the like that the process has under way. */
+  activeResources: number;
   eventListeners: number;
   ipv4Forwarding: boolean;
 }
