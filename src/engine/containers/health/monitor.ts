@@ -76,7 +76,7 @@ async function probe(context: LifecycleContext, record: ContainerRecord, task: T
     });
     exec.stream?.on("error", () => {});
     const ended = Promise.withResolvers<void>();
-    exec.stream?.once("close", () => ended.resolve());
+    for (const event of ["end", "close"]) exec.stream?.once(event, () => ended.resolve());
     const status = await inTime(exec.exited, check.timeout);
     if (!status) await exec.signal(9).catch(() => {});
     if (exec.stream) await inTime(ended.promise.then(() => true), LAST_OUTPUT_MILLISECONDS);
