@@ -94,6 +94,14 @@ test("without live restore, a graceful stop stops containers, and the next start
   assert.equal(await logOf("plain"), "bye\n");
   assert.equal((await engine.api.send("GET", "/containers/gone/json")).status, 404);
   await until("it runs", async () => (await api("GET", "/containers/always/json")).State.Running === true);
+  await api("POST", "/containers/plain/start");
+  await engine.kill();
+  await engine.start({ flags: ["--live-restore=false"] });
+  const killed = (await api("GET", "/containers/plain/json")).State;
+  assert.deepEqual({ Status: killed.Status, ExitCode: killed.ExitCode }, { Status: "exited", ExitCode: 137 });
+  await until("it runs again", async () => (await api("GET", "/containers/always/json")).State.Running === true);
+  await engine.stop();
+  await engine.start();
   for (const name of ["always", "plain"]) await api("DELETE", `/containers/${name}?force=1`);
 });
 

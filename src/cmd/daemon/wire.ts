@@ -159,7 +159,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     },
     warn,
   };
-  await recoverAll(lifecycle.context);
+  await recoverAll(lifecycle.context, { keepRunning: config.liveRestore });
   const hasTask = (id: string): boolean => lifecycle.context.live(id).task !== undefined;
   sharedMemory.sweep(hasTask);
   subpaths.sweep(hasTask);

@@ -352,7 +352,7 @@ test("after a daemon's start: what ran on, what ended meanwhile, what is gone, w
   const always = w.add("always", (r) => ((r.hostConfig.RestartPolicy = { Name: "always", MaximumRetryCount: 0 }), (r.state = { status: "exited", exitCode: 0, oomKilled: false, error: "", startedAt: 1n, finishedAt: 2n })));
   const task = new FakeTask({ id: on.id, autostart: true });
   w.state.recovered.set(on.id, { kind: "running", task }).set(ended.id, { kind: "exited", exit: { code: 9, at: 77n, oomKilled: false } });
-  await recoverAll(w.context);
+  await recoverAll(w.context, { keepRunning: true });
   assert.equal(on.state.status, "running");
   assert.deepEqual(stateOf(ended), ["exited", 9]);
   assert.deepEqual(stateOf(gone), ["exited", 255]);
@@ -382,7 +382,7 @@ test("after a daemon's start: an exit that was recorded already is not recorded 
   const task = new FakeTask({ id: known.id, autostart: true });
   task.end(3, false, 77n);
   w.state.recovered.set(known.id, { kind: "running", task });
-  await recoverAll(w.context);
+  await recoverAll(w.context, { keepRunning: true });
   assert.deepEqual([stateOf(known), task.released, w.events.length], [["exited", 3], true, 0]);
   const always = (r: ContainerRecord): void => {
     r.hostConfig.RestartPolicy = { Name: "always", MaximumRetryCount: 0 };
@@ -390,7 +390,7 @@ test("after a daemon's start: an exit that was recorded already is not recorded 
   };
   w.add("first", always);
   const second = w.add("second", always);
-  await recoverAll(w.context);
+  await recoverAll(w.context, { keepRunning: true });
   await Promise.all([startByPolicy(w.context), stop(w.context, "second", {})]);
   assert.equal(second.state.status, "exited");
 });

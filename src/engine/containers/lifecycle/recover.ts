@@ -1,19 +1,25 @@
 /** After a daemon's start: finds the tasks that ran on, records the ends that nobody saw, and starts what policies ask for. */
 import type { ContainerRecord } from "../../../core/container.ts";
-import type { Task } from "../../../core/runtime.ts";
+import type { RecoveredTask, Task } from "../../../core/runtime.ts";
 import { nowNanoseconds } from "../../../lib/clock.ts";
 import { codeOf, messageOf } from "../../../lib/errors.ts";
 import { monitorHealth } from "../health/monitor.ts";
+import { SIGKILL } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
 import { recordExit, watchTask } from "./exit.ts";
 import { shouldStartWithDaemon } from "./restart-policy.ts";
 import { launch } from "./start.ts";
 import { hasTask, lastRun } from "./state.ts";
 
+export interface RecoverOptions {
+  /** false: what outlived the daemon is ended now. */
+  keepRunning: boolean;
+}
+
 /** Reconciles every record with the kernel. Failures concern one container each and are warned about. */
-export async function recoverAll(context: LifecycleContext): Promise<void> {
+export async function recoverAll(context: LifecycleContext, options: RecoverOptions): Promise<void> {
   const records = [...context.store.list()];
-  await Promise.all(records.map((record) => context.store.withContainer(record.id, () => recoverOne(context, record)).catch((error: unknown) => context.warn(`recovering container ${record.id}: ${messageOf(error)}`))));
+  await Promise.all(records.map((record) => context.store.withContainer(record.id, () => recoverOne(context, record, options)).catch((error: unknown) => context.warn(`recovering container ${record.id}: ${messageOf(error)}`))));
   for (const record of records) if (isDue(record)) context.live(record.id).due = record.state;
   await purgeOrphans(context, new Set(records.map((record) => record.id)));
 }
@@ -39,9 +45,10 @@ function isDue(record: ContainerRecord): boolean {
   return state.status === "exited" && shouldStartWithDaemon(hostConfig.RestartPolicy, { exitCode: lastRun(record).exitCode, restartCount, stoppedByUser });
 }
 
-async function recoverOne(context: LifecycleContext, record: ContainerRecord): Promise<void> {
+async function recoverOne(context: LifecycleContext, record: ContainerRecord, options: RecoverOptions): Promise<void> {
   if (record.state.status === "removing") return context.remove(record);
-  const recovered = await context.runtime.recover(record.id);
+  const found = await context.runtime.recover(record.id);
+  const recovered = found.kind === "running" && !options.keepRunning ? await ended(found.task) : found;
   if (recovered.kind === "running") return adopt(context, record, recovered.task);
   if (!hasTask(record)) {
     if (recovered.kind === "exited") await collect(context, record);
@@ -53,10 +60,18 @@ async function recoverOne(context: LifecycleContext, record: ContainerRecord): P
   if (record.hostConfig.AutoRemove && record.state.status === "exited") await context.remove(record);
 }
 
+async function ended(task: Task): Promise<RecoveredTask> {
+  await task.signal(SIGKILL, { all: true }).catch(() => {});
+  await task.resume().catch(() => {});
+  const exit = await task.exited;
+  await task.release();
+  return { kind: "exited", exit };
+}
+
 /** A task that ran on. One that the record does not know of (the daemon died in the middle of a start) is adopted when its program runs, and ended otherwise. */
 async function adopt(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
   if (task.startedAt === undefined) {
-    await task.signal(9, { all: true }).catch(() => {});
+    await task.signal(SIGKILL, { all: true }).catch(() => {});
     await task.release();
     await context.networks.disconnect(record);
     return;
