@@ -11,7 +11,7 @@ export const explanations: Record<string, string> = {
   "5": "Attaching a port to the bridge, reading the mount table and /sys grow with what runs.",
   "6": "The shims are 52 KB of private memory each; most of the rest is the daemon's heap, which grows by its young generation under load and is not given back at once.",
   "7": "The shim answers in 1 ms; joining the groups, three HTTP requests and the hijacked connection are the rest.",
-  "8": `${nodeStart} The plan is compiled in the command's own process; a static front that asks a resident compiler is not built yet.`,
+  "8": "The command, the shim and the container's program are three programs to execute, the rest is the kernel's work for namespaces, groups and mounts.",
   "11a": "Nine tenths of the shim's time are the kernel's copy into the page cache, of 1.7 times the bytes that were printed.",
   "11c": "Nine tenths of the shim's time are the kernel's copy into the page cache, of 1.7 times the bytes that were printed.",
   "12a": "The daemon joins the rows anew for each answer, and the measuring client reads on the same two CPUs.",

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Compiles the native parts with cc alone. usage: native/build.sh NODE_INCLUDE_DIR OUT_DIR
-# OUT_DIR gets gantry.node (the addon), flags.node (see flags/flags.c), gantry-shim (launcher, shim and executor, static), gantry-init (PID 1 of --init, static).
+# OUT_DIR gets gantry.node (the addon), flags.node (see flags/flags.c), gantry-shim (launcher, shim and executor, static),
+# gantry-runtime (the front of the OCI command line, static), gantry-init (PID 1 of --init, static).
 set -eu
 include=$1
 out=$2
@@ -15,6 +16,8 @@ if ls "$here"/shim/*.c >/dev/null 2>&1; then
   cc $flags -static -I"$here/include" -o "$out/gantry-shim.new" "$here"/shim/*.c
   mv "$out/gantry-shim.new" "$out/gantry-shim"
 fi
+cc $flags -static -o "$out/gantry-runtime.new" "$here"/front/*.c "$here"/shim/wire.c "$here"/shim/files.c
+mv "$out/gantry-runtime.new" "$out/gantry-runtime"
 if ls "$here"/init/*.c >/dev/null 2>&1; then
   cc $flags -static -o "$out/gantry-init.new" "$here"/init/*.c
   mv "$out/gantry-init.new" "$out/gantry-init"

@@ -24,11 +24,12 @@ target() {
 target fuzz_plan wire plan plan_exec
 target fuzz_launcher wire message loop files
 target fuzz_shim wire plan plan_exec message loop streams logfile failure processes requests
+target fuzz_front wire
 target fuzz_log logfile failure wire
 target fuzz_identity identity root wire failure
 target fuzz_tar ../addon/archive_tar ../addon/archive_tar_pax ../addon/archive_extract_path
 for build in $builds; do wait "$build"; done
 
-for name in fuzz_plan fuzz_launcher fuzz_shim fuzz_log fuzz_identity fuzz_tar; do
+for name in fuzz_plan fuzz_launcher fuzz_shim fuzz_front fuzz_log fuzz_identity fuzz_tar; do
   "./$name" "$seconds" "$here/fuzz/seeds/${name#fuzz_}" ${SEED:-}
 done

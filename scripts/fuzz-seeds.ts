@@ -6,6 +6,7 @@ import { compile } from "../src/oci/compile/compile.ts";
 import { ByteWriter } from "../src/oci/plan/bytes.ts";
 import { encodeExecPlan, encodePlan } from "../src/oci/plan/encode.ts";
 import type { ChildOp, ExecStep, MountAttributes, Plan } from "../src/oci/plan/types.ts";
+import { encodeDirect, encodeExit, encodeOutput, encodeSignal as encodeFrontSignal, encodeSpawn } from "../src/oci/resident/protocol.ts";
 import { encodeAttach, encodeCreate, encodeExec, encodeRelease, encodeResize, encodeSignal, encodeStart, encodeStatus, launcherRequest } from "../src/oci/shim/protocol.ts";
 import { specOf } from "../src/oci/runtime.testing.ts";
 
@@ -78,6 +79,11 @@ function pieces(...list: [kind: number, bytes: Uint8Array][]): Buffer {
   return Buffer.concat(parts);
 }
 
+/** Pieces of the front target: messages without the length before them. */
+function frames(...list: Uint8Array[]): Buffer {
+  return Buffer.concat(list.map((bytes) => Buffer.concat([Buffer.from([(bytes.length - 4) & 255, (bytes.length - 4) >> 8]), bytes.subarray(4)])));
+}
+
 function status(type: number, write: (w: ByteWriter) => void = () => {}): Buffer {
   const w = new ByteWriter(64);
   w.u8(type);
@@ -129,6 +135,11 @@ seed("shim", "create-again", pieces([0, encodeCreate(1, { folder: "/x", terminal
 const { hello, fork, put, get, drop, end } = launcherRequest;
 seed("launcher", "all", launcher([hello, 0], [fork, 1], [put, 2, "a"], [get, 0, "a"], [put, 1, "a"], [drop, 0, "a"], [get, 0, "a"], [end, 0]));
 seed("launcher", "names", launcher([put, 8, "x".repeat(100)], [put, 1, ""], [put, 0, "b"], [fork, 3]));
+
+const spawned = { path: "/bin/shim", args: ["shim", "create", "/x"], env: ["A=b"], input: Buffer.from("odd"), forwardSignals: true };
+seed("front", "run", frames(encodeSpawn(1, { ...spawned, kind: "plan" }), encodeSpawn(2, { ...spawned, kind: "hook", input: Buffer.from("even") }), encodeFrontSignal(2, 9), encodeOutput("stdout", "text\n"), encodeExit(3)));
+seed("front", "fails", frames(encodeOutput("stderr", "why\n"), encodeSpawn(1, { ...spawned, path: "", kind: "hook" }), encodeDirect()));
+seed("front", "many", frames(...[1, 2, 3, 4, 5, 5].map((id) => encodeSpawn(id, { ...spawned, kind: "plan" }))));
 
 seed("log", "lines", Buffer.from('\x01\x10hello\nwor"ld\\<&>\n\x05par\nt\x08tial end', "latin1"));
 seed("log", "unicode", Buffer.concat([Buffer.from([0, 40]), Buffer.from("ä€😀\u2028\xff\n"), Buffer.from([3, 0xe2, 0x80, 0xa8, 2, 0xff, 0xc3])]));

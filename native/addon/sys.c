@@ -270,6 +270,20 @@ static napi_value seqpacket_connect(napi_env env, napi_callback_info info) {
   return addon_throw_errno(env, error, "connect");
 }
 
+/* peerCredentials(fd): [pid, uid] of whoever connected the unix socket. */
+static napi_value peer_credentials(napi_env env, napi_callback_info info) {
+  napi_value argument, pair;
+  int32_t fd;
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (!get_arguments(env, info, 1, &argument) || napi_get_value_int32(env, argument, &fd) != napi_ok) return NULL;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size)) return addon_throw_errno(env, errno, "getsockopt");
+  napi_create_array_with_length(env, 2, &pair);
+  napi_set_element(env, pair, 0, make_int(env, peer.pid));
+  napi_set_element(env, pair, 1, make_int(env, (int)peer.uid));
+  return pair;
+}
+
 /* socketPair(seqpacket): two fds. */
 static napi_value socket_pair(napi_env env, napi_callback_info info) {
   napi_value argument, pair;
@@ -310,7 +324,8 @@ static napi_value sealed_memory(napi_env env, napi_callback_info info) {
 int register_sys(napi_env env, napi_value exports) {
   return addon_function(env, exports, "seqpacketOpen", seqpacket_open) || addon_function(env, exports, "seqpacketSend", seqpacket_send) ||
                  addon_function(env, exports, "seqpacketClose", seqpacket_close) || addon_function(env, exports, "seqpacketConnect", seqpacket_connect) ||
-                 addon_function(env, exports, "socketPair", socket_pair) || addon_function(env, exports, "sealedMemory", sealed_memory)
+                 addon_function(env, exports, "socketPair", socket_pair) || addon_function(env, exports, "sealedMemory", sealed_memory) ||
+                 addon_function(env, exports, "peerCredentials", peer_credentials)
              ? -1
              : 0;
 }

@@ -46,6 +46,7 @@ int main(int argc, char **argv) {
     return 1;
   }
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  prctl(PR_SET_NAME, "gantry-shim");
   if (argc == 3 && !strcmp(argv[1], "launcher")) return launcher_main(argv[2]);
   if (argc >= 2 && !strcmp(argv[1], "exec-plan")) return oneshot_main(argc - 2, argv + 2);
   dprintf(2, "usage: gantry-shim launcher SOCKET | exec-plan ...\n");

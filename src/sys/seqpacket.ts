@@ -11,6 +11,7 @@ interface Native {
   seqpacketConnect(path: string): number;
   socketPair(seqpacket: boolean): [number, number];
   sealedMemory(name: string, bytes: Buffer): number;
+  peerCredentials(fd: number): [pid: number, uid: number];
 }
 
 const native = addon as unknown as Native;
@@ -99,4 +100,9 @@ export function socketPair(kind: "stream" | "seqpacket"): [number, number] {
 /** An fd of a memory file with these bytes that nobody can change any more. */
 export function sealedMemory(name: string, bytes: Buffer): number {
   return native.sealedMemory(name, bytes);
+}
+
+/** Who connected the unix socket `fd`; pid 0: not visible from here. */
+export function peerCredentials(fd: number): [pid: number, uid: number] {
+  return native.peerCredentials(fd);
 }

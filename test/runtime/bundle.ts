@@ -21,6 +21,9 @@ export interface State {
   pid: number;
 }
 
+/** The sources on this Node; GANTRY_TEST_RUNTIME names another program, such as build/native/gantry-runtime. */
+const program = process.env["GANTRY_TEST_RUNTIME"];
+
 let count = 0;
 
 export class Bundle implements Disposable {
@@ -67,7 +70,7 @@ export class Bundle implements Disposable {
     const [outPath, errPath] = [join(this.folder, "stdout"), join(this.folder, "stderr")];
     const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
     try {
-      const { status } = spawnSync(process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: [stdin ?? "ignore", out, err] });
+      const { status } = spawnSync(program ?? process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: [stdin ?? "ignore", out, err] });
       return { status, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
     } finally {
       closeSync(out);
@@ -76,7 +79,7 @@ export class Bundle implements Disposable {
   }
 
   start(...args: string[]): ChildProcess {
-    return spawn(process.execPath, this.line(args), { cwd: this.folder, stdio: ["ignore", "pipe", "inherit"] });
+    return spawn(program ?? process.execPath, this.line(args), { cwd: this.folder, stdio: ["ignore", "pipe", "inherit"] });
   }
 
   /** Output of `run` of a shell script in the container, which must end with 0. */
@@ -113,7 +116,7 @@ export class Bundle implements Disposable {
   }
 
   line(args: string[]): string[] {
-    return [join(import.meta.dirname, "../../src/cmd/gantry-runtime.ts"), "--root", join(this.folder, "state"), ...args];
+    return [...(program === undefined ? [join(import.meta.dirname, "../../src/cmd/gantry-runtime.ts")] : []), "--root", join(this.folder, "state"), ...args];
   }
 
   #parents(): string[] {
