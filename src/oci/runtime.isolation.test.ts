@@ -105,6 +105,11 @@ describe("runtime: isolation", { skip: cannotRun }, () => {
     }
   });
 
+  test("a new network namespace has loopback, up, and nothing else", async () => {
+    const { stdout } = await bench.run(["sh", "-c", "cd /sys/class/net; ls; cat lo/flags"]);
+    assert.equal(stdout, "lo\n0x9\n");
+  });
+
   test("masked and read-only paths", async () => {
     const text = await output(["sh", "-c", "wc -c < /proc/uptime; ls /proc/tty | wc -l; (echo 1 > /proc/sys/kernel/hostname) 2>&1; (touch /proc/tty/x) 2>&1; (echo x > /etc/ro) 2>&1; true"], (spec) => {
       spec.linux!.maskedPaths = ["/proc/uptime", "/proc/tty", "/no/such/path"];

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -29,7 +30,15 @@ function record(id: string, name: string): ContainerRecord {
   };
 }
 const failsWith = (code: string, message: string) => ({ name: "GantryError", code, message });
-const store = (name: string): ContainerStore => new ContainerStore(openDatabase(join(folder, name), containerMigrations));
+const databases = new Map<string, DatabaseSync>();
+
+/** The one before of that name is over. */
+function store(name: string): ContainerStore {
+  databases.get(name)?.close();
+  const database = openDatabase(join(folder, name), containerMigrations);
+  databases.set(name, database);
+  return new ContainerStore(database);
+}
 
 test("records survive a restart, with exact times and every key", () => {
   const first = record("aa11", "one");
