@@ -1,7 +1,7 @@
 /**
  * Requests to one repository's endpoints: authorized, redirected, and sent again where that may help.
  *
- *   send() ─▶ 401: with what the registry asked for, once      ─▶ 3xx: where it points to; other origins see no secrets
+ *   send() ─▶ 401: with what the registry asked for             ─▶ 3xx: where it points to; other origins see no secrets
  *          ─▶ 408, 429, 500, 502, 503, 504, broken connection: after a pause (Retry-After), a few times
  */
 import { setTimeout as pause } from "node:timers/promises";
@@ -94,22 +94,24 @@ export class Session {
   async #authorized(configured: Endpoint, request: RegistryRequest): Promise<HttpResponse> {
     const { authorizer } = this.#options;
     const { scopes, signal } = request;
-    let tokensRefused = 0;
-    for (;;) {
+    for (let refused = 0; ; ) {
       const endpoint = this.actual(configured);
       const authorization = await authorizer.authorize(endpoint, scopes, signal);
-      const { response, away } = await this.#redirected(configured, request, authorization);
-      /* Of another origin, or with a scheme that is known only now: the challenge is not this endpoint's. */
+      const answered = await this.#redirected(configured, request, authorization);
+      if (answered === undefined) continue;
+      const { response, away } = answered;
+      /* The question of another origin is not this registry's. */
       if (response.status !== 401 || away) return response;
-      if (!authorizer.answerChallenge(this.actual(configured), response, { scopes, repeated: authorization !== undefined && tokensRefused > 0 })) return response;
-      if (authorization !== undefined) tokensRefused++;
+      if (authorization !== undefined) refused++;
+      if (!authorizer.answerChallenge(endpoint, response, { scopes, refused })) return response;
       response.discard();
     }
   }
 
-  async #redirected(configured: Endpoint, request: RegistryRequest, authorization: string | undefined): Promise<{ response: HttpResponse; away: boolean }> {
+  async #redirected(configured: Endpoint, request: RegistryRequest, authorization: string | undefined): Promise<{ response: HttpResponse; away: boolean } | undefined> {
     const sent = this.#requestFor(this.actual(configured), request, authorization);
     const first = await this.#first(configured, request, sent);
+    if (first === undefined) return undefined;
     const response = await this.#followed(sent, first, request.body);
     return { response, away: response.url.origin !== first.url.origin };
   }
@@ -127,17 +129,15 @@ export class Session {
     return response;
   }
 
-  /** Sends it by HTTPS, or by HTTP when the endpoint may and does speak only that. */
-  async #first(configured: Endpoint, request: RegistryRequest, sent: HttpRequest): Promise<HttpResponse> {
+  /** Undefined: the endpoint turned out to speak plain HTTP, which may need another authorization. */
+  async #first(configured: Endpoint, request: RegistryRequest, sent: HttpRequest): Promise<HttpResponse | undefined> {
     try {
       return await this.#options.http.send(sent);
     } catch (error) {
       const may = configured.plainFallback && sent.url.protocol === "https:" && typeof request.target === "string";
       if (!may || !(isPlainPeer(error) || (isRefusal(error) && !/:\d+$/.test(configured.host)))) throw error;
       this.#plain.add(configured.host);
-      /* What was meant for HTTPS alone is not sent in the clear: the challenge comes again. */
-      const { authorization: _, ...headers } = sent.headers;
-      return this.#options.http.send({ ...this.#requestFor(this.actual(configured), request, undefined), headers });
+      return undefined;
     }
   }
 

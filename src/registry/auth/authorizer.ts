@@ -32,6 +32,12 @@ export interface AuthorizerOptions {
   userAgent: string;
 }
 
+interface Answered {
+  scopes: readonly string[];
+  /** How often an authorization was refused. A kept token may have been revoked, a new one is no better than the one before. */
+  refused: number;
+}
+
 type Scheme = { kind: "basic" } | { kind: "bearer"; realm: URL; service: string; scopes: readonly string[] };
 
 const nobody: Identity = { username: "", secret: "" };
@@ -62,11 +68,11 @@ export class Authorizer {
    * Takes note of a 401. True when the request can be sent again with a better authorization; throws AuthorizationFailed when
    * there are no credentials to do so.
    */
-  answerChallenge(endpoint: Endpoint, response: HttpResponse, { scopes, repeated }: { scopes: readonly string[]; repeated: boolean }): boolean {
+  answerChallenge(endpoint: Endpoint, response: HttpResponse, { scopes, refused }: Answered): boolean {
     if ((this.#options.credentials?.registryToken ?? "") !== "" && this.#isOwn(endpoint)) return false;
     for (const challenge of parseChallenges(response.headers["www-authenticate"] ?? "")) {
-      if (challenge.scheme === "bearer") return this.#bearer(endpoint, challenge, { scopes, repeated });
-      if (challenge.scheme === "basic") return this.#basic(endpoint, repeated);
+      if (challenge.scheme === "bearer") return this.#bearer(endpoint, challenge, { scopes, refused });
+      if (challenge.scheme === "basic") return this.#basic(endpoint, refused);
     }
     return false;
   }
@@ -78,22 +84,22 @@ export class Authorizer {
     return scheme?.kind === "bearer" && username !== "" ? this.#request(scheme, { endpoint, scopes: [], signal }) : undefined;
   }
 
-  #bearer(endpoint: Endpoint, { parameters }: Challenge, { scopes, repeated }: { scopes: readonly string[]; repeated: boolean }): boolean {
+  #bearer(endpoint: Endpoint, { parameters }: Challenge, { scopes, refused }: Answered): boolean {
     const reason = (parameters["error"] ?? "").slice(0, 64);
     const scheme: Scheme = { kind: "bearer", realm: realmOf(parameters["realm"] ?? "", endpoint), service: parameters["service"] ?? "", scopes: (parameters["scope"] ?? "").split(" ").filter((scope) => scope !== "") };
     const known = this.#schemes.get(originOf(endpoint));
-    this.#options.tokens.forget(this.#request(scheme, { endpoint, scopes, signal: undefined }));
-    if (known?.kind === "bearer") this.#options.tokens.forget(this.#request(known, { endpoint, scopes, signal: undefined }));
-    if (repeated && reason !== "") throw new AuthorizationFailed(`server message: ${reason}: authorization failed`, false);
+    if (refused > 0) this.#options.tokens.forget(this.#request(scheme, { endpoint, scopes, signal: undefined }));
+    if (refused > 0 && known?.kind === "bearer") this.#options.tokens.forget(this.#request(known, { endpoint, scopes, signal: undefined }));
+    if (refused > 1 && reason !== "") throw new AuthorizationFailed(`server message: ${reason}: authorization failed`, false);
     this.#schemes.set(originOf(endpoint), scheme);
-    return !repeated;
+    return refused < 2;
   }
 
-  #basic(endpoint: Endpoint, repeated: boolean): boolean {
+  #basic(endpoint: Endpoint, refused: number): boolean {
     const { username, secret } = this.#identityAt(endpoint);
     if (username === "" || secret === "") throw new AuthorizationFailed("authorization failed: no basic auth credentials", true);
     this.#schemes.set(originOf(endpoint), { kind: "basic" });
-    return !repeated;
+    return refused === 0;
   }
 
   #request(scheme: Extract<Scheme, { kind: "bearer" }>, { endpoint, scopes, signal }: { endpoint: Endpoint; scopes: readonly string[]; signal: AbortSignal | undefined }): TokenRequest {

@@ -12,7 +12,7 @@ const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 export function parseChallenges(header: string): Challenge[] {
   const challenges: Challenge[] = [];
   let rest = header.slice(0, mostLength).trim();
-  const start = new RegExp(`^(${token})(?:\\s+|$)`);
+  const start = new RegExp(`^(${token})(?:\\s+|(?=,)|$)`);
   const parameter = new RegExp(`^,?\\s*(${token})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|(${token}))\\s*`);
   for (let match = start.exec(rest); match; match = start.exec(rest)) {
     rest = rest.slice(match[0].length);

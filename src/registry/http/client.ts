@@ -133,17 +133,19 @@ function answerOf(sent: ClientRequest, milliseconds: number): Promise<IncomingMe
   return answer;
 }
 
-/** Sends a body, until its end or until the registry answers before that. */
+/** Sends a body, until its end or until the registry answers, or nothing can be sent any more, before that. */
 async function upload(sent: ClientRequest, body: AsyncIterable<Uint8Array>, answer: Promise<IncomingMessage>): Promise<void> {
-  let over = false;
-  const end = answer.then(
-    () => void (over = true),
-    () => void (over = true),
+  const over = answer.then(
+    () => undefined,
+    () => undefined,
   );
+  const chunks = body[Symbol.asyncIterator]();
   try {
-    for await (const chunk of body) {
-      if (over) return;
-      if (!sent.write(chunk)) await Promise.race([new Promise<void>((resolve) => sent.once("drain", resolve)), end]);
+    for (;;) {
+      const next = await Promise.race([chunks.next(), over]);
+      if (next === undefined) return void chunks.return?.().catch(() => undefined);
+      if (next.done === true) break;
+      if (!sent.write(next.value)) await Promise.race([new Promise<void>((resolve) => sent.once("drain", resolve)), over]);
     }
   } catch (error) {
     sent.destroy();
