@@ -38,6 +38,7 @@ async function open(poolSize: number): Promise<Networks> {
     findContainer: (ref) => {
       throw notFound(`No such container: ${ref}`);
     },
+    saveContainer: () => {},
     containerFolder: (id) => join(root, "containers", id),
     warn: (message) => console.error(message),
     netns: host.fd,

@@ -49,6 +49,7 @@ function machine(t: TestContext): { host: Promise<OpenNamespace>; root: string; 
       findContainer: (ref) => {
         throw notFound(`No such container: ${ref}`);
       },
+      saveContainer: () => {},
       containerFolder: (id) => join(root, "containers", id),
       warn: (message) => void warnings.push(message),
       netns: (await host).fd,
@@ -65,8 +66,8 @@ const container = (id: string, mode = "bridge"): ContainerRecord =>
   ({ id, name: id, config: { ...emptyConfig(), Hostname: id }, hostConfig: { ...emptyHostConfig(), NetworkMode: mode }, networkingConfig: { EndpointsConfig: null } }) as unknown as ContainerRecord;
 
 const bridgeOf = ({ networks }: Daemon): string => {
-  const { options, pool } = networks.find("bridge");
-  return `${options["com.docker.network.bridge.name"]} ${pool!.subnet} ${pool!.gateway}`;
+  const { options, ipam } = networks.find("bridge");
+  return `${options["com.docker.network.bridge.name"]} ${ipam.config[0]!.subnet} ${ipam.config[0]!.gateway}`;
 };
 const real = (name: string, run: (t: TestContext) => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
 
@@ -97,7 +98,7 @@ real("--bridge, --bip, --fixed-cidr, --mtu, --default-address-pool", async (t) =
   const named = await start({ bridge: "mybr", bip: "10.5.0.1/24", fixedCidr: "10.5.0.64/26", mtu: 1400 });
   assert.equal(bridgeOf(named), "mybr 10.5.0.0/24 10.5.0.1");
   const sandbox = await named.networks.connect(container("c1"));
-  assert.equal(sandbox.endpoint!.ipAddress, "10.5.0.64");
+  assert.equal(sandbox.network!.endpoints[0]!.ipAddress, "10.5.0.64");
   assert.match(inNamespace({ fd: sandbox.netnsFd! }, "ip link show eth0"), /mtu 1400/);
   assert.match(inNamespace(await host, "ip link show mybr"), /mtu 1400/);
   const pooled = await start({ defaultAddressPools: [{ base: "10.96.0.0/12", size: 22 }] }, { dataRoot: "/pooled" });
@@ -110,7 +111,7 @@ real("a user's own bridge is used with its address, and kept", async (t) => {
   inNamespace(await host, "ip link add mine type bridge; ip addr add 10.44.0.9/24 dev mine; ip link set mine up");
   const daemon = await start({ bridge: "mine" });
   assert.equal(bridgeOf(daemon), "mine 10.44.0.0/24 10.44.0.9");
-  assert.equal((await daemon.networks.connect(container("c1"))).endpoint!.gateway, "10.44.0.9");
+  assert.equal((await daemon.networks.connect(container("c1"))).network!.endpoints[0]!.gateway, "10.44.0.9");
 });
 
 real("--bridge none: no bridge, no table, no forwarding", async (t) => {
@@ -129,21 +130,21 @@ real("containers from prepared sandboxes talk to each other; a restart keeps a r
   await first.networks.prepared();
   const [a, b] = [await first.networks.connect(container("a")), await first.networks.connect(container("b"))];
   const [inA, inB] = [{ fd: a.netnsFd! }, { fd: b.netnsFd! }];
-  assert.ok(canReach(inA, b.endpoint!.ipAddress));
+  assert.ok(canReach(inA, b.network!.endpoints[0]!.ipAddress));
   assert.ok(canReach(inA, "172.17.0.1"));
   await first.networks.close();
   await sleep(20);
   const second = await start();
   await second.networks.collect((id) => id === "a");
-  assert.ok(canReach(await host, a.endpoint!.ipAddress), "still connected");
-  assert.equal((await second.networks.connect(container("c"))).endpoint!.ipAddress, "172.17.0.4", "b's is not free while its namespace lives");
+  assert.ok(canReach(await host, a.network!.endpoints[0]!.ipAddress), "still connected");
+  assert.equal((await second.networks.connect(container("c"))).network!.endpoints[0]!.ipAddress, "172.17.0.4", "b's is not free while its namespace lives");
   const deadline = performance.now() + 4000;
   while (canReach(inB, "172.17.0.1")) {
     assert.ok(performance.now() < deadline, "b was not disconnected");
     await sleep(100);
   }
   await sleep(500);
-  assert.equal((await second.networks.connect(container("d"))).endpoint!.ipAddress, "172.17.0.3");
+  assert.equal((await second.networks.connect(container("d"))).network!.endpoints[0]!.ipAddress, "172.17.0.3");
   assert.deepEqual(second.warnings, []);
 });
 
@@ -157,9 +158,10 @@ real("many connects and disconnects at once leave nothing", async (t) => {
   for (let at = 0; at < ids.length; at += 20) {
     const batch = ids.slice(at, at + 20);
     const sandboxes = await Promise.all(batch.map((id) => networks.connect(container(id))));
-    for (const { endpoint } of sandboxes) {
-      assert.ok(parsePrefix(`${endpoint!.ipAddress}/16`));
-      addresses.add(endpoint!.ipAddress);
+    for (const { network } of sandboxes) {
+      const { ipAddress } = network!.endpoints[0]!;
+      assert.ok(parsePrefix(`${ipAddress}/16`));
+      addresses.add(ipAddress);
     }
     await Promise.all(batch.map((id) => networks.disconnect(container(id))));
   }

@@ -17,8 +17,10 @@ import type { Networks } from "../engine/networks/networks.ts";
 import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
 import { parseResolvConf } from "../lib/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
+import { systemError } from "../lib/errors.ts";
 import { parsePrefix, requirePrefix } from "../lib/ip.ts";
-import type { IpPrefix } from "../lib/ip.ts";
+import type { IpAddress, IpPrefix } from "../lib/ip.ts";
+import { Netns } from "../sys/netlink/netns.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
 import type { NetworkKernel } from "../sys/netlink/kernel.ts";
 
@@ -49,6 +51,7 @@ export interface NetworkWiring {
   flags: NetworkFlags;
   events: EventSink;
   findContainer: (ref: string) => ContainerRecord;
+  saveContainer: (record: ContainerRecord) => void;
   containerFolder: (id: string) => string;
   warn: (message: string) => void;
   /** Keeps the sockets that reserve ports over a restart; absent: nobody does. */
@@ -87,9 +90,13 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     drivers: { bridge, host: createHostDriver(), null: createNullDriver() },
     ipam: createDefaultIpam(pools(flags)),
     createSandbox: () => kernel.createSandbox(),
+    openSandbox: (path) => Netns.open(path),
+    setDefaultRoutes: (sandbox, name, gateways) => setDefaultRoutes(sandbox.fd, name, gateways),
+    hostPrefixes: async () => [...(await hostPrefixes(kernel)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],
     ...(settings ? { defaultBridge: settings } : {}),
     events: wiring.events,
     findContainer: wiring.findContainer,
+    saveContainer: wiring.saveContainer,
     containerFolder: wiring.containerFolder,
     hostFiles: { hosts: "/etc/hosts", resolvConf: wiring.hostResolvConf ?? HOST_RESOLV_CONF, ipv6: existsSync("/proc/sys/net/ipv6") },
     dns: flags.dns,
@@ -104,6 +111,17 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
       kernel.close();
     },
   };
+}
+
+async function setDefaultRoutes(sandbox: number, name: string, gateways: readonly IpAddress[]): Promise<void> {
+  const inside = openNetworkKernel(sandbox);
+  try {
+    const link = await inside.link(name);
+    if (!link) throw systemError(`the container has no interface ${name} any more: its default route is not set`);
+    await inside.apply(gateways.map((gateway) => ({ op: "addRoute", index: link.index, gateway, replace: true })));
+  } finally {
+    inside.close();
+  }
 }
 
 /** Tells the daemons of a machine apart by their data roots. */

@@ -168,7 +168,7 @@ export const hostConfigSchema = struct("HostConfig", {
     }),
     "the drivers json-file, local and none",
   ),
-  NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID; user-defined networks are not there yet"),
+  NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID and user-defined bridge networks"),
   PortBindings: partly(map(list(portBinding), parsePort), "at IPv4 addresses; an empty HostIp is every IPv4 address, as with Docker's userland-proxy off"),
   RestartPolicy: done(restartPolicySchema),
   AutoRemove: done(bool),
@@ -210,20 +210,19 @@ export const hostConfigSchema = struct("HostConfig", {
 export type HostConfig = Infer<typeof hostConfigSchema>;
 
 export const endpointSettingsSchema = struct("network.EndpointSettings", {
-  IPAMConfig: refused(
+  IPAMConfig: done(
     nullable(
       struct("network.EndpointIPAMConfig", {
-        IPv4Address: refused(address, "", omitEmpty),
-        IPv6Address: refused(address, "", omitEmpty),
-        LinkLocalIPs: refused(list(address), "", omitEmpty),
+        IPv4Address: done(address, "", omitEmpty),
+        IPv6Address: done(address, "", omitEmpty),
+        LinkLocalIPs: refused(list(address), "refused at the start", omitEmpty),
       }),
     ),
-    "needs a user-defined network",
   ),
   Links: refused(list(string), "refused at the start"),
-  Aliases: refused(list(string), "needs a user-defined network"),
-  DriverOpts: partly(map(string), "com.docker.network.endpoint.sysctls; others are refused at the start"),
-  GwPriority: noMeaning(goInt, "of several networks"),
+  Aliases: done(list(string)),
+  DriverOpts: done(map(string), "com.docker.network.endpoint.sysctls and .ifname"),
+  GwPriority: done(goInt),
   NetworkID: done(string),
   EndpointID: done(string),
   Gateway: done(address),

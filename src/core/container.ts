@@ -31,7 +31,7 @@ export interface ContainerRecord {
   /** Stopped by a user: "unless-stopped" does not start it at the daemon's start. */
   stoppedByUser: boolean;
   /** What the last start got; undefined while not running. */
-  network?: EndpointState;
+  network?: SandboxState;
   /** Of a container with a health check, since its last start. */
   health?: HealthState;
 }
@@ -95,19 +95,27 @@ export interface ImageManifest {
   platform: { architecture: string; os: string; variant?: string };
 }
 
-/** One endpoint in one network, as inspect shows it. */
+/** What a running container has in networks. */
+export interface SandboxState {
+  sandboxId: string;
+  /** In the order of their interfaces. */
+  endpoints: EndpointState[];
+  /** Published; absent: none. */
+  ports?: PortState[];
+}
+
+/** One endpoint in one network, as inspect shows it. What it has not is "" or 0. */
 export interface EndpointState {
   networkName: string;
   networkId: string;
   endpointId: string;
-  sandboxId: string;
-  sandboxKey: string;
   ipAddress: string;
   prefixLength: number;
   gateway: string;
+  ipv6Address: string;
+  ipv6PrefixLength: number;
+  ipv6Gateway: string;
   macAddress: string;
-  /** Published; absent: none. */
-  ports?: PortState[];
 }
 
 /** A port of the container and where it is published. */

@@ -4,7 +4,7 @@
  *   reservePorts ──▶ (the engine records them) ──▶ join with `ports` ──▶ releasePorts ──▶ leave
  *
  * Reserved ports are this endpoint's: conflicts are found before anything else is changed. They answer once the endpoint
- * has joined, and outlive the daemon; `restorePorts` comes after its restart, before the networks are made, so that nothing is interrupted.
+ * has joined with them, or later with publishPorts, and outlive the daemon; `restorePorts` comes after its restart, before the networks are made, so that nothing is interrupted.
  */
 import type { IpAddress, IpPrefix } from "../lib/ip.ts";
 import type { EndpointReference, NetworkDriver } from "./network.ts";
@@ -39,6 +39,8 @@ export interface PublishedEndpoint extends EndpointReference {
 export interface PublishesPorts {
   /** All or none, in the order of the requests. What is taken already: "system", in Docker's words. */
   reservePorts(endpoint: EndpointReference, requests: readonly PortRequest[]): Promise<PublishedPort[]>;
+  /** Has reserved ports answer of an endpoint that has joined already. */
+  publishPorts(endpoint: PublishedEndpoint): Promise<void>;
   /** They do not answer any more and are free when this resolves. Idempotent. */
   releasePorts(endpoint: EndpointReference): Promise<void>;
   /** Takes up what an earlier life of the daemon published. */

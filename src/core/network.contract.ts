@@ -42,6 +42,7 @@ export function networkDriverContract(name: string, open: () => Promise<DriverBe
     endpointId: randomBytes(32).toString("hex"),
     sandbox,
     interfaceName: "eth0",
+    slot: 0,
     addresses: [{ address: { family: 4, value: parsePrefix("10.77.0.0/24")!.address.value + BigInt(host) }, length: 24 }],
     gateways: [parseIp("10.77.0.1")!],
   });

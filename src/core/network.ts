@@ -28,8 +28,8 @@ export interface NetworkDriver {
   deleteNetwork(networkId: string): Promise<void>;
   /** On failure nothing is left of the endpoint. */
   join(request: JoinRequest): Promise<JoinResult>;
-  /** Resolves when the endpoint's interface is gone. Never fails for one that is gone already. */
-  leave(endpoint: EndpointReference): Promise<void>;
+  /** Resolves when the endpoint's interface is gone: with its sandbox, or taken out of one that `lives` on. Never fails for one that is gone already. */
+  leave(endpoint: EndpointReference, options?: { lives: boolean }): Promise<void>;
   /** Releases what the driver holds in this process. Networks and endpoints stay. */
   close(): Promise<void>;
 }
@@ -50,6 +50,7 @@ export interface NetworkSpec {
   name: string;
   /** Options as the API names them, such as com.docker.network.bridge.name. */
   options: Record<string, string>;
+  /** Nothing leaves the network, and nobody else comes in. */
   internal: boolean;
   subnets: NetworkSubnet[];
 }
@@ -69,10 +70,14 @@ export interface JoinRequest extends EndpointReference {
   sandbox: SandboxNamespace;
   /** Inside the sandbox, such as "eth0". */
   interfaceName: string;
+  /** The interface's place among the sandbox's, from 0 on. */
+  slot: number;
   /** The interface's addresses, each with its network's length. */
   addresses: IpPrefix[];
-  /** The first becomes the default route. */
+  /** Default routes go through these: one of each family at most. */
   gateways: IpAddress[];
+  /** Of the interface, as "net/ipv4/conf/eth0/log_martians". */
+  sysctls?: readonly { name: string; value: string }[];
   /** Absent: the driver chooses. */
   mac?: Uint8Array;
   /** What reservePorts() gave for this endpoint. */
@@ -92,7 +97,7 @@ export interface SandboxNamespace {
 /** Optional: makes a sandbox together with its endpoint's interface, ahead where it can, because making one waits for kernel locks. */
 export interface ProvidesSandboxes {
   /** The caller owns the sandbox, and joins with this endpoint id or leaves. */
-  provideSandbox(networkId: string): Promise<{ endpointId: string; sandbox: SandboxNamespace }>;
+  provideSandbox(networkId: string, interfaceName: string): Promise<{ endpointId: string; sandbox: SandboxNamespace }>;
   /** Begins to prepare; resolves when as many as wanted are ready, or that had to wait. */
   prepared(): Promise<void>;
 }

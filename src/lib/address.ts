@@ -1,5 +1,5 @@
 /** Text forms of network addresses as Go's net and netip packages read them, with their error texts: clients see them. */
-import { formatIp, parseIp } from "./ip.ts";
+import { bitsOf, formatIp, parseIp } from "./ip.ts";
 
 /** An IPv4 or IPv6 address in its canonical form; "" stays "". */
 export function parseAddress(input: string): string {
@@ -10,6 +10,27 @@ export function parseAddress(input: string): string {
     if (char === "%") throw new Error(`ParseAddr(${JSON.stringify(input)}): missing IPv6 address`);
   }
   throw new Error(`ParseAddr(${JSON.stringify(input)}): unable to parse IP`);
+}
+
+/** An address and a length in their canonical form, host bits kept; "" stays "". */
+export function parsePrefixText(input: string): string {
+  if (input === "") return "";
+  const fail = (message: string): never => {
+    throw new Error(`netip.ParsePrefix(${JSON.stringify(input)}): ${message}`);
+  };
+  const slash = input.lastIndexOf("/");
+  if (slash < 0) fail("no '/'");
+  const bits = input.slice(slash + 1);
+  let address = "";
+  try {
+    address = parseAddress(input.slice(0, slash));
+  } catch (error) {
+    fail((error as Error).message);
+  }
+  if (address.includes("%")) fail("IPv6 zones cannot be present in a prefix");
+  if (!/^(?:0|[1-9][0-9]{0,2})$/.test(bits)) fail(`bad bits after slash: ${JSON.stringify(bits)}`);
+  if (Number(bits) > bitsOf(address.includes(":") ? 6 : 4)) fail("prefix length out of range");
+  return `${address}/${Number(bits)}`;
 }
 
 export const isIPv4 = (address: string): boolean => address !== "" && !address.includes(":");

@@ -28,6 +28,7 @@ export class GantryError extends Error {
 }
 
 export const invalidParameter = (message: string, cause?: unknown): GantryError => new GantryError("invalid-parameter", message, { cause });
+export const forbidden = (message: string, cause?: unknown): GantryError => new GantryError("forbidden", message, { cause });
 export const notFound = (message: string, cause?: unknown): GantryError => new GantryError("not-found", message, { cause });
 export const conflict = (message: string, cause?: unknown): GantryError => new GantryError("conflict", message, { cause });
 export const notModified = (message: string): GantryError => new GantryError("not-modified", message);

@@ -1,100 +1,148 @@
-/** /networks: list and inspect; what changes networks is refused until they can be made. */
-import { changeConnection, createNetwork, inspectNetwork, listNetworks, pruneNetworks, removeNetwork } from "../../engine/networks/operations.ts";
-import type { NetworkView, Networks } from "../../engine/networks/networks.ts";
-import type { ContainerRecord } from "../../core/container.ts";
+/** /networks: making, showing and removing them, and containers' places in them. */
+import { endpointSettingsSchema } from "../../core/container-config.ts";
+import { connectContainer, disconnectContainer } from "../../engine/networks/container-operations.ts";
+import type { ConnectionContext } from "../../engine/networks/container-operations.ts";
+import { inspectNetwork, listNetworks, pruneNetworks } from "../../engine/networks/operations.ts";
+import type { NetworkCreation } from "../../engine/networks/definition.ts";
+import type { NetworkView } from "../../engine/networks/networks.ts";
 import type { EventSink } from "../../core/events.ts";
+import { parseAddress, parsePrefixText } from "../../lib/address.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { bool, field, string, struct } from "../../lib/schema.ts";
+import { formatPrefix } from "../../lib/ip.ts";
+import { bool, field, list, map, nullable, string, struct, text, zero } from "../../lib/schema.ts";
+import type { Infer } from "../../lib/schema.ts";
 import { parseBool } from "../../lib/strconv.ts";
-import { atLeast, sendJson, type Call, type Route } from "../route.ts";
+import { atLeast, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 import { readBody } from "../wire/body.ts";
 
-export interface NetworkRoutesOptions {
-  networks: Networks;
-  container: (id: string) => ContainerRecord | undefined;
+export interface NetworkRoutesOptions extends ConnectionContext {
   events: EventSink;
 }
 
-const createSchema = struct("network.CreateRequest", { Name: field(string), Driver: field(string), Scope: field(string), Ingress: field(bool) });
-const connectionSchema = struct("network.ConnectRequest", { Container: field(string), Force: field(bool) });
+const prefix = text("netip.Prefix", parsePrefixText);
+const address = text("netip.Addr", parseAddress);
+const ipamConfig = struct("network.IPAMConfig", { Subnet: field(prefix), IPRange: field(prefix), Gateway: field(address), AuxiliaryAddresses: field(map(address)) });
+const ipam = struct("network.IPAM", { Driver: field(string), Options: field(map(string)), Config: field(list(ipamConfig)) });
+const createSchema = struct("network.CreateRequest", {
+  Name: field(string),
+  Driver: field(string),
+  Scope: field(string),
+  EnableIPv4: field(nullable(bool)),
+  EnableIPv6: field(nullable(bool)),
+  IPAM: field(nullable(ipam)),
+  Internal: field(bool),
+  Attachable: field(bool),
+  Ingress: field(bool),
+  ConfigOnly: field(bool),
+  ConfigFrom: field(nullable(struct("network.ConfigReference", { Network: field(string) }))),
+  Options: field(map(string)),
+  Labels: field(map(string)),
+});
+const connectSchema = struct("network.ConnectRequest", { Container: field(string), EndpointConfig: field(nullable(endpointSettingsSchema)) });
+const disconnectSchema = struct("network.DisconnectRequest", { Container: field(string), Force: field(bool) });
 
-export function networkRoutes({ networks, container, events }: NetworkRoutesOptions): Route[] {
-  const list = (call: Call): void => {
+export function networkRoutes(options: NetworkRoutesOptions): Route[] {
+  const { networks } = options;
+  const containerName = (id: string): string => options.store.get(id)?.name ?? "";
+  const handleList = (call: Call): void => {
     const found = listNetworks(networks, parseFilters(call.query.get("filters")));
-    sendJson(call, 200, found.map((network) => networkJson(network, atLeast(call.version, 28) ? undefined : container)));
+    sendJson(call, 200, found.map((network) => networkJson(network, atLeast(call.version, 28) ? undefined : containerName)));
   };
-  const change = (action: "connect" | "disconnect") => async (call: Call) => {
-    const body = await readBody(call, connectionSchema);
-    if (body.Container === "") throw invalidParameter(`invalid name or ID supplied: ""`);
-    changeConnection(networks, call.params["id"] as string, action);
+  const handleInspect = (call: Call): void => {
+    const verbose = call.query.get("verbose") ?? "";
+    if (verbose !== "") checkBool("verbose", verbose);
+    sendJson(call, 200, networkJson(inspectNetwork(networks, call.params["id"] as string, call.query.get("scope") ?? ""), containerName));
+  };
+  const handleCreate = async (call: Call): Promise<void> => {
+    const { id } = await networks.create(creationOf(await readBody(call, createSchema)));
+    sendJson(call, 201, { Id: id, Warning: "" });
+  };
+  const handleConnect = async (call: Call): Promise<void> => {
+    const { Container, EndpointConfig } = await readBody(call, connectSchema);
+    await connectContainer(options, { network: call.params["id"] as string, container: Container, settings: EndpointConfig ?? zero(endpointSettingsSchema) });
+    sendEmpty(call, 200);
+  };
+  const handleDisconnect = async (call: Call): Promise<void> => {
+    const { Container, Force } = await readBody(call, disconnectSchema);
+    await disconnectContainer(options, { network: call.params["id"] as string, container: Container, force: Force });
+    sendEmpty(call, 200);
+  };
+  const handleRemove = async (call: Call): Promise<void> => {
+    await networks.remove(call.params["id"] as string);
+    sendEmpty(call, 204);
+  };
+  const handlePrune = async (call: Call): Promise<void> => {
+    const removed = await pruneNetworks(networks, parseFilters(call.query.get("filters")));
+    options.events.emit({ type: "network", action: "prune", actor: { id: "", attributes: { reclaimed: "0" } } });
+    sendJson(call, 200, { NetworksDeleted: removed.length > 0 ? removed : null });
   };
   return [
-    { method: "GET", path: "/networks", handler: list },
-    { method: "GET", path: "/networks/{id}", handler: (call) => handleInspect(networks, container, call) },
-    { method: "DELETE", path: "/networks/{id}", handler: (call) => removeNetwork(networks, call.params["id"] as string) },
+    { method: "GET", path: "/networks", handler: handleList },
+    { method: "GET", path: "/networks/{id}", handler: handleInspect },
+    { method: "DELETE", path: "/networks/{id}", handler: handleRemove },
     { method: "POST", path: "/networks/create", handler: handleCreate },
-    { method: "POST", path: "/networks/{id}/connect", handler: change("connect") },
-    { method: "POST", path: "/networks/{id}/disconnect", handler: change("disconnect") },
-    { method: "POST", path: "/networks/prune", since: [1, 25], handler: (call) => prune(call, events) },
+    { method: "POST", path: "/networks/{id}/connect", handler: handleConnect },
+    { method: "POST", path: "/networks/{id}/disconnect", handler: handleDisconnect },
+    { method: "POST", path: "/networks/prune", since: [1, 25], handler: handlePrune },
   ];
 }
 
-async function handleCreate(call: Call): Promise<void> {
-  const { Name, Driver, Scope, Ingress } = await readBody(call, createSchema);
-  createNetwork({ name: Name, driver: Driver, scope: Scope, ingress: Ingress });
+function creationOf(body: Infer<typeof createSchema>): NetworkCreation {
+  return {
+    name: body.Name,
+    driver: body.Driver,
+    scope: body.Scope,
+    internal: body.Internal,
+    attachable: body.Attachable,
+    ingress: body.Ingress,
+    ipv4: body.EnableIPv4 ?? undefined,
+    ipv6: body.EnableIPv6 ?? undefined,
+    ipam: body.IPAM ? { driver: body.IPAM.Driver, options: body.IPAM.Options, config: (body.IPAM.Config ?? []).map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => ({ subnet: Subnet, range: IPRange, gateway: Gateway, aux: AuxiliaryAddresses })) } : undefined,
+    options: body.Options ?? {},
+    labels: body.Labels ?? {},
+    configFrom: body.ConfigFrom?.Network ?? "",
+    configOnly: body.ConfigOnly,
+  };
 }
 
-function handleInspect(networks: Networks, container: NetworkRoutesOptions["container"], call: Call): void {
-  const verbose = call.query.get("verbose") ?? "";
-  if (verbose !== "") checkBool("verbose", verbose);
-  const network = inspectNetwork(networks, call.params["id"] as string, call.query.get("scope") ?? "");
-  sendJson(call, 200, networkJson(network, container));
-}
-
-function checkBool(name: string, text: string): void {
+function checkBool(name: string, value: string): void {
   try {
-    parseBool(text);
+    parseBool(value);
   } catch (error) {
-    throw invalidParameter(`invalid value for ${name}: ${text}: ${messageOf(error)}`);
+    throw invalidParameter(`invalid value for ${name}: ${value}: ${messageOf(error)}`);
   }
 }
 
-function prune(call: Call, events: EventSink): void {
-  const removed = pruneNetworks(parseFilters(call.query.get("filters")));
-  events.emit({ type: "network", action: "prune", actor: { id: "", attributes: { reclaimed: "0" } } });
-  sendJson(call, 200, { NetworksDeleted: removed.length > 0 ? removed : null });
-}
-
-/** `container` present: with the containers in it, as inspect has. */
-function networkJson(network: NetworkView, container: NetworkRoutesOptions["container"] | undefined): Record<string, unknown> {
-  const { pool } = network;
+/** `containerName` present: with the containers in it, as inspect has. */
+function networkJson(network: NetworkView, containerName: ((id: string) => string) | undefined): Record<string, unknown> {
+  const config = network.ipam.config.map(({ subnet, range, gateway, aux }) => ({
+    Subnet: subnet,
+    ...(range === "" ? {} : { IPRange: range }),
+    ...(gateway === "" ? {} : { Gateway: gateway }),
+    ...(aux && Object.keys(aux).length > 0 ? { AuxiliaryAddresses: aux } : {}),
+  }));
   return {
     Name: network.name,
     Id: network.id,
     Created: network.created,
     Scope: network.scope,
     Driver: network.driver,
-    EnableIPv4: true,
-    EnableIPv6: false,
-    IPAM: { Driver: "default", Options: null, Config: pool ? [{ Subnet: pool.subnet, ...(pool.range ? { IPRange: pool.range } : {}), Gateway: pool.gateway }] : null },
-    Internal: false,
-    Attachable: false,
+    EnableIPv4: network.ipv4,
+    EnableIPv6: network.ipv6,
+    IPAM: { Driver: network.ipam.driver, Options: network.ipam.options, Config: config.length > 0 ? config : null },
+    Internal: network.internal,
+    Attachable: network.attachable,
     Ingress: false,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
+    ConfigFrom: { Network: network.configFrom },
+    ConfigOnly: network.configOnly,
     Options: network.options,
-    Labels: {},
-    ...(container ? { Containers: Object.fromEntries(network.endpoints.map((endpoint) => [endpoint.container, endpointJson(endpoint, container(endpoint.container))])) } : {}),
+    Labels: network.labels,
+    ...(containerName ? { Containers: Object.fromEntries(network.endpoints.map((endpoint) => [endpoint.container, endpointJson(endpoint, containerName(endpoint.container))])) } : {}),
   };
 }
 
-function endpointJson(endpoint: NetworkView["endpoints"][number], record: ContainerRecord | undefined): Record<string, string> {
-  return {
-    Name: record?.name ?? "",
-    EndpointID: endpoint.endpoint,
-    MacAddress: endpoint.mac || (record?.network?.macAddress ?? ""),
-    IPv4Address: endpoint.address,
-    IPv6Address: "",
-  };
+function endpointJson({ endpoint, mac, addresses }: NetworkView["endpoints"][number], name: string): Record<string, string> {
+  const [v4, v6] = ([4, 6] as const).map((family) => addresses.find(({ address }) => address.family === family));
+  return { Name: name, EndpointID: endpoint, MacAddress: mac, IPv4Address: v4 ? formatPrefix(v4) : "", IPv6Address: v6 ? formatPrefix(v6) : "" };
 }

@@ -43,7 +43,6 @@ import { DiskUsageService } from "../../engine/system/disk-usage.ts";
 import { VolumeService } from "../../engine/volumes/service.ts";
 import { volumeMigrations } from "../../engine/volumes/store.ts";
 import { codeOf, invalidParameter, messageOf } from "../../lib/errors.ts";
-import { requirePrefix } from "../../lib/ip.ts";
 import { hostPlatform } from "../../lib/platform.ts";
 import { detectHost } from "../../oci/host.ts";
 import { detectKernelSupport } from "../../oci/kernel-support.ts";
@@ -101,6 +100,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     flags: { ...config.network, defaultAddressPools: config.network.addressPools, ipMasq: config.network.ipMasquerade, hostGatewayIps: [] },
     events,
     findContainer: (ref) => store.find(ref),
+    saveContainer: (record) => store.save(record),
     containerFolder: (id) => join(containersRoot, id),
     keeper: {
       put: (name, fd) => runtime.launcher.put(name, [fd]),
@@ -213,8 +213,8 @@ function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
 
 function networkOf(networks: Networks, ref: string): ReturnType<ContainersContext["findNetwork"]> {
   try {
-    const { id, pool } = networks.find(ref);
-    return { id, subnets: pool ? [requirePrefix(pool.subnet, "subnet")] : [] };
+    const { id, name, subnets } = networks.find(ref);
+    return { id, name, subnets };
   } catch (error) {
     if (codeOf(error) === "not-found") return undefined;
     throw error;
@@ -236,7 +236,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
     ...imageRoutes(images),
     diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), containers.volumes)),
     ...volumeRoutes(containers),
-    ...networkRoutes({ networks, events: containers.events, container: (id) => store.get(id) }),
+    ...networkRoutes({ networks, events: containers.events, store }),
   ];
 }
 

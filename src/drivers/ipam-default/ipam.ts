@@ -40,7 +40,7 @@ export function createDefaultIpam(pools: readonly DefaultPool[] = DOCKER_POOLS):
 
 function askedSubnet(asked: IpPrefix, isFree: (subnet: IpPrefix, avoid: readonly IpPrefix[]) => boolean): IpPrefix {
   const subnet = networkOf(asked);
-  if (!isFree(subnet, [])) throw conflict(`Pool overlaps with other one on this address space: ${formatPrefix(subnet)}`);
+  if (!isFree(subnet, [])) throw conflict("Pool overlaps with other one on this address space");
   return subnet;
 }
 

@@ -62,8 +62,8 @@ async function addressChanges(kernel: NetworkKernel, link: Link, network: Networ
 }
 
 /** The prefixes that the host routes elsewhere than to the link of that name: its own would forbid what it already has. */
-export async function hostPrefixes(kernel: NetworkKernel, except: string): Promise<IpPrefix[]> {
-  const own = (await kernel.link(except))?.index;
+export async function hostPrefixes(kernel: NetworkKernel, except?: string): Promise<IpPrefix[]> {
+  const own = except === undefined ? undefined : (await kernel.link(except))?.index;
   const routes = await kernel.routes();
   return routes.flatMap(({ destination, index, table, type }) => (destination && table === MAIN_TABLE && type === UNICAST && index !== own ? [destination] : []));
 }

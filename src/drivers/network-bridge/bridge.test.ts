@@ -115,7 +115,7 @@ real("a bridge that somebody deletes, or takes the address from, is restored wit
     await sleep(50);
     assert.ok(canReach(a.sandbox, "10.81.0.1"), `${damage}: the gateway`);
     assert.ok(canReach(a.sandbox, "10.81.0.3"), `${damage}: another container`);
-    const { endpointId, sandbox } = await bench.driver.provideSandbox(red.id);
+    const { endpointId, sandbox } = await bench.driver.provideSandbox(red.id, "eth0");
     await bench.driver.join({ ...a.request, endpointId, sandbox, addresses: [parsePrefix("10.81.0.9/24")!] });
     assert.ok(canReach(sandbox, "10.81.0.2"), `${damage}: from a new container`);
     sandbox.close();

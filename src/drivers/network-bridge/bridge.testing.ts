@@ -54,7 +54,7 @@ export const network = (bridge: string, subnet: number): NetworkSpec => ({
 
 export async function container(driver: BridgeDriver, spec: NetworkSpec, address: string, wanted: readonly PortRequest[] = []): Promise<{ sandbox: SandboxNamespace; request: JoinRequest }> {
   const sandbox = await createSandboxNamespace();
-  const request: JoinRequest = { networkId: spec.id, endpointId: randomBytes(32).toString("hex"), sandbox, interfaceName: "eth0", addresses: [parsePrefix(`${address}/24`)!], gateways: spec.subnets.map(({ gateway }) => gateway!) };
+  const request: JoinRequest = { networkId: spec.id, endpointId: randomBytes(32).toString("hex"), sandbox, interfaceName: "eth0", slot: 0, addresses: [parsePrefix(`${address}/24`)!], gateways: spec.subnets.map(({ gateway }) => gateway!) };
   if (wanted.length > 0) request.ports = await driver.reservePorts(request, wanted);
   await driver.join(request);
   return { sandbox, request };

@@ -41,6 +41,7 @@ const request = (machine: FakeMachine, endpointId = "22".repeat(32)): JoinReques
   endpointId,
   sandbox: machine.createSandbox(),
   interfaceName: "eth0",
+  slot: 0,
   addresses: [parsePrefix("172.17.0.2/16")!],
   gateways: [parseIp("172.17.0.1")!],
 });
@@ -98,10 +99,10 @@ test("an interface of that name that is no bridge is refused", async () => {
 test("options that nothing acts upon are refused by name", () => {
   const { driver } = open();
   assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.inhibit_ipv4": "true" })), /inhibit_ipv4 is not implemented/);
-  assert.throws(() => driver.validate(spec({ "com.docker.network.driver.mtu": "20" })), /invalid MTU "20"/);
-  assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.name": "a-name-that-is-too-long" })), /invalid bridge name/);
+  assert.throws(() => driver.validate(spec({ "com.docker.network.driver.mtu": "20" })), /invalid MTU number: 20/);
+  assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.name": "a-name-that-is-too-long" })), /numerical result out of range/);
   assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.name": "../etc" })), /invalid bridge name/);
-  assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.enable_ip_masquerade": "maybe" })), /neither true nor false/);
+  assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.enable_ip_masquerade": "maybe" })), /failed to parse com.docker.network.bridge.enable_ip_masquerade value: maybe/);
 });
 
 test("join: a port of the bridge outside, address and default route inside, IPv6 off before the interface is born", async () => {
@@ -156,7 +157,7 @@ test("prepared sandboxes are taken once, refilled, and dropped at close", async 
   assert.equal(machine.openSandboxes, 0, "nothing is prepared before it was asked for");
   await driver.prepared();
   assert.equal(machine.openSandboxes, 3);
-  const taken = await driver.provideSandbox(ID);
+  const taken = await driver.provideSandbox(ID, "eth0");
   const asked = { ...request(machine, taken.endpointId), sandbox: taken.sandbox };
   const before = machine.namespace(taken.sandbox.fd).done.length;
   await driver.join(asked);
@@ -170,9 +171,9 @@ test("prepared sandboxes are taken once, refilled, and dropped at close", async 
 test("with nothing prepared, a sandbox is made with its interface", async () => {
   const { machine, driver } = open();
   await driver.createNetwork(spec());
-  const { sandbox, endpointId } = await driver.provideSandbox(ID);
+  const { sandbox, endpointId } = await driver.provideSandbox(ID, "eth0");
   assert.deepEqual(machine.namespace(sandbox.fd).done, ["set link 1", `add veth eth0 with peer ${hostInterfaceName("vethabcd", endpointId)}`, "set link 2"]);
-  const again = await driver.provideSandbox(ID);
+  const again = await driver.provideSandbox(ID, "eth0");
   assert.notEqual(again.endpointId, endpointId);
   assert.equal(machine.openSandboxes, 2);
   await driver.close();
@@ -181,12 +182,12 @@ test("with nothing prepared, a sandbox is made with its interface", async () => 
 test("preparing that fails is told once, and the next start tries again", async () => {
   const { machine, driver, warnings } = open({ poolSize: 2 });
   await driver.createNetwork(spec());
-  machine.host.failure = (change) => ("op" in change && change.op === "setLink" ? "ENODEV" : undefined);
+  machine.born = (kernel) => (kernel.failure = (change) => ("op" in change && change.op === "setLink" ? "ENODEV" : undefined));
   await driver.prepared();
   assert.deepEqual([warnings.length, machine.openSandboxes], [1, 0]);
-  await assert.rejects(driver.provideSandbox(ID), /ENODEV/);
-  machine.host.failure = undefined;
-  (await driver.provideSandbox(ID)).sandbox.close();
+  await assert.rejects(driver.provideSandbox(ID, "eth0"), /ENODEV/);
+  machine.born = () => {};
+  (await driver.provideSandbox(ID, "eth0")).sandbox.close();
   await driver.close();
 });
 

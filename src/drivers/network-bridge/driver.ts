@@ -1,10 +1,10 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
 import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { localMac } from "../../lib/mac.ts";
-import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { NetworkKernel, SandboxPlan } from "../../sys/netlink/kernel.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
@@ -19,7 +19,6 @@ import type { BridgeOptions } from "./options.ts";
 import { createPorts } from "./ports.ts";
 import type { DescriptorKeeper } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
-import type { PreparedPool } from "./prepared-pool.ts";
 import { createRepairs } from "./repairs.ts";
 
 export interface BridgeDriverOptions {
@@ -30,7 +29,7 @@ export interface BridgeDriverOptions {
   table: string;
   /** Switch IP forwarding on. */
   ipForward: boolean;
-  /** Prepared sandboxes for each network; 0: none. */
+  /** Prepared sandboxes; 0: none. */
   poolSize: number;
   warn: (message: string) => void;
   /** Absent: reserved ports are free while the daemon is restarted. */
@@ -45,13 +44,13 @@ interface Network {
   spec: NetworkSpec;
   options: BridgeOptions;
   bridgeIndex: number;
-  pool: PreparedPool;
 }
 
 const PREPARED_INTERFACE = "eth0";
 /** The interface's index in its sandbox: loopback is 1. */
 const FIRST_INDEX = 2;
 const LATER_INDEX = 1000;
+const RANDOM_INDEX = 1 << 24;
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
@@ -63,6 +62,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const networks = new Map<string, Network>();
   /** The interface's index in each prepared sandbox, by endpoint. */
   const prepared = new Map<string, number>();
+  /** The networks of endpoints that have joined. */
+  const joined = new Map<string, string>();
   let interfaceIndex = FIRST_INDEX;
   let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
@@ -79,27 +80,15 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     return network;
   };
 
-  const planOf = (network: Network, endpoint: { endpointId: string; interfaceName: string; index: number; mac: Uint8Array }): ReturnType<typeof interfacePlan> =>
-    interfacePlan({
-      hostName: hostName(endpoint.endpointId),
-      hostNetns: kernel.netns,
-      bridgeIndex: network.bridgeIndex,
-      mtu: network.options.mtu || DEFAULT_MTU,
-      name: endpoint.interfaceName,
-      index: endpoint.index,
-      mac: endpoint.mac,
-      isolated: !network.options.icc,
-    });
-
-  /** Kernels that make tunnel devices in each namespace have taken the first index: then all get a later one. */
-  const withIndex = async <Value>(make: (index: number) => Promise<Value>): Promise<Value> => {
+  /** Kernels that make tunnel devices in each namespace have taken the first index, and containers make interfaces of their own: then a later one is taken. */
+  const withIndex = async <Value>(slot: number, make: (index: number) => Promise<Value>): Promise<Value> => {
     const tried = interfaceIndex;
     try {
-      return await make(tried);
+      return await make(tried + slot);
     } catch (error) {
-      if (errnoCode(error) !== "EEXIST" || tried === LATER_INDEX) throw error;
-      interfaceIndex = LATER_INDEX;
-      return make(LATER_INDEX);
+      if (errnoCode(error) !== "EEXIST") throw error;
+      if (slot === 0) interfaceIndex = LATER_INDEX;
+      return make(LATER_INDEX + slot + (tried === LATER_INDEX ? randomInt(RANDOM_INDEX) : 0));
     }
   };
 
@@ -112,28 +101,42 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     }
   };
 
-  const prepare = (network: Network, endpointId: string): Promise<SandboxNamespace> =>
-    withIndex(async (index) => {
-      const sandbox = await kernel.createSandbox(planOf(network, { endpointId, interfaceName: PREPARED_INTERFACE, index, mac: localMac(randomBytes(6)) }));
+  const planOf = (endpointId: string, plan: { name: string; index: number; mac: Uint8Array; mtu: number }): SandboxPlan => interfacePlan({ hostName: hostName(endpointId), hostNetns: kernel.netns, ...plan });
+
+  const prepare = (endpointId: string): Promise<SandboxNamespace> =>
+    withIndex(0, async (index) => {
+      const sandbox = await kernel.createSandbox(planOf(endpointId, { name: PREPARED_INTERFACE, index, mac: localMac(randomBytes(6)), mtu: DEFAULT_MTU }));
       prepared.set(endpointId, index);
       return sandbox;
     });
+  const pool = createPreparedPool({ size: options.poolSize, prepare, warn });
 
-  const hairpin = ({ endpointId, ports: published = [] }: JoinRequest): RouteChange[] => (published.length > 0 ? [hairpinChange(hostName(endpointId))] : []);
+  const outside = (network: Network, { endpointId, ports: published = [] }: JoinRequest): RouteChange[] => [
+    ...portChanges({ name: hostName(endpointId) }, network.bridgeIndex, !network.options.icc),
+    ...(published.length > 0 ? [hairpinChange(hostName(endpointId))] : []),
+  ];
 
-  const joinPrepared = (index: number, request: JoinRequest, mac: Uint8Array): Promise<void> =>
-    kernel.applyToSandbox(request.sandbox.fd, { inside: [{ op: "setLink", link: { index }, mac }, ...addressChanges(index, request)], outside: hairpin(request) });
+  const joinPrepared = (network: Network, index: number, request: JoinRequest, mac: Uint8Array): Promise<void> => {
+    const mtu = network.options.mtu || DEFAULT_MTU;
+    const resize = mtu === DEFAULT_MTU ? {} : { mtu };
+    return kernel.applyToSandbox(request.sandbox.fd, {
+      inside: [{ op: "setLink", link: { index }, mac, ...resize }],
+      settings: request.sysctls ?? [],
+      later: addressChanges(index, request),
+      outside: [...(mtu === DEFAULT_MTU ? [] : [{ op: "setLink" as const, link: { name: hostName(request.endpointId) }, mtu }]), ...outside(network, request)],
+    });
+  };
 
   const joinNew = (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> =>
-    withIndex((index) => {
-      const plan = planOf(network, { ...request, index, mac });
-      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, inside: [...plan.inside, ...addressChanges(index, request)], outside: [...plan.outside, ...hairpin(request)] });
+    withIndex(request.slot, (index) => {
+      const plan = planOf(request.endpointId, { name: request.interfaceName, index, mac, mtu: network.options.mtu || DEFAULT_MTU });
+      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, settings: request.sysctls ?? [], later: addressChanges(index, request), outside: outside(network, request) });
     });
 
   /** The host's loopback reaches published ports; the firewall keeps containers from it. */
   const openLoopback = ({ bridge }: BridgeOptions): Promise<void> => kernel.writeSysctls([{ name: `net/ipv4/conf/${bridge}/route_localnet`, value: "1" }]);
 
-  const publish = async (network: Network, request: JoinRequest): Promise<void> => {
+  const publish = async (network: Network, request: Pick<JoinRequest, "networkId" | "endpointId" | "addresses" | "ports">): Promise<void> => {
     const address = request.addresses.find((one) => one.address.family === 4)?.address;
     if (!address || !request.ports?.length) return;
     const first = ![...publishing.values()].includes(network.spec.id);
@@ -142,17 +145,11 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   };
 
   /** The interfaces of dropped sandboxes go with them, a moment later. */
-  const drain = async ({ pool }: Network): Promise<void> => {
+  const drain = async (): Promise<void> => {
     for (const endpointId of await pool.drain()) {
       prepared.delete(endpointId);
       void departures.wait(hostName(endpointId));
     }
-  };
-
-  const openNetwork = (spec: NetworkSpec, bridge: BridgeOptions, bridgeIndex: number): Network => {
-    const pool = createPreparedPool({ size: options.poolSize, prepare: (endpointId) => prepare(network, endpointId), warn });
-    const network: Network = { spec, options: bridge, bridgeIndex, pool };
-    return network;
   };
 
   /** What a new bridge and its new ports do not have yet. */
@@ -162,17 +159,17 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await kernel.apply(names.filter((name) => present.includes(name)).map(hairpinChange));
   };
 
-  /** A bridge that somebody deleted is made again, and the interfaces that lost it become its ports; with several networks nobody can tell whose they were. */
+  /** A bridge that somebody deleted is made again, and the interfaces that lost it become its ports. */
   const repair = async (network: Network): Promise<void> => {
     const { spec, options: bridge, bridgeIndex } = network;
     if (networks.get(spec.id) !== network || (await isIntact(kernel, spec, { name: bridge.bridge, index: bridgeIndex }))) return;
     const link = await ensureBridge(kernel, spec, bridge, alias);
     if (link.index !== bridgeIndex) {
-      const lost = networks.size === 1 ? (await kernel.links()).filter(({ name, master }) => name.startsWith(prefix) && master === 0) : [];
+      const own = new Set([...joined].flatMap(([endpointId, networkId]) => (networkId === spec.id ? [hostName(endpointId)] : [])));
+      const lost = (await kernel.links()).filter(({ name, master }) => own.has(name) && master === 0);
       await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, !bridge.icc)));
       await republish(spec.id, bridge, lost.map(({ name }) => name));
-      networks.set(spec.id, openNetwork(spec, bridge, link.index));
-      await drain(network);
+      networks.set(spec.id, { ...network, bridgeIndex: link.index });
     }
     warn(`the bridge ${bridge.bridge} was removed or changed by another program and has been restored`);
   };
@@ -192,9 +189,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const bridge = bridgeOptions(spec);
       if (options.ipForward) await kernel.writeSysctls([{ name: "net/ipv4/ip_forward", value: "1" }]);
       const link = await ensureBridge(kernel, spec, bridge, alias);
-      const before = networks.get(spec.id);
-      if (before) await drain(before);
-      networks.set(spec.id, openNetwork(spec, bridge, link.index));
+      networks.set(spec.id, { spec, options: bridge, bridgeIndex: link.index });
       await applyFirewall();
       await republish(spec.id, bridge, []);
       watching ??= kernel.watchAddresses(() => repairs.request());
@@ -206,7 +201,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       if (!network) return;
       networks.delete(networkId);
       const link = await kernel.link(network.options.bridge);
-      const steps = [drain(network), networks.size > 0 ? applyFirewall() : firewall.remove(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
+      const steps = [networks.size > 0 ? applyFirewall() : firewall.remove(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
       const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
       if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
     },
@@ -216,23 +211,34 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const mac = request.mac ?? macOf(request.addresses, () => localMac(randomBytes(6)));
       const index = prepared.get(request.endpointId);
       prepared.delete(request.endpointId);
+      joined.set(request.endpointId, request.networkId);
       try {
-        const steps = [index !== undefined ? joinPrepared(index, request, mac) : joinNew(network, request, mac), publish(network, request)];
+        const steps = [index !== undefined ? joinPrepared(network, index, request, mac) : joinNew(network, request, mac), publish(network, request)];
         const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
         if (failed?.status === "rejected") throw failed.reason;
       } catch (error) {
+        joined.delete(request.endpointId);
         await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
       }
       return { mac };
     },
 
-    leave: ({ endpointId }: EndpointReference) => {
+    leave: async ({ endpointId }: EndpointReference, { lives } = { lives: false }) => {
       prepared.delete(endpointId);
-      return departures.wait(hostName(endpointId));
+      joined.delete(endpointId);
+      await (lives ? removeInterface(endpointId) : departures.wait(hostName(endpointId)));
     },
 
-    provideSandbox: async (networkId) => find(networkId).pool.take(),
+    provideSandbox: async (networkId, interfaceName) => {
+      find(networkId);
+      return interfaceName === PREPARED_INTERFACE ? pool.take() : { endpointId: randomBytes(32).toString("hex"), sandbox: await kernel.createSandbox() };
+    },
+
+    publishPorts: async (endpoint) => {
+      await publish(find(endpoint.networkId), endpoint);
+      await kernel.apply([hairpinChange(hostName(endpoint.endpointId))]);
+    },
 
     reservePorts: (endpoint, requests) => ports.reserve(endpoint, requests, find(endpoint.networkId).options.hostBinding),
 
@@ -253,22 +259,21 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     },
 
     recover: async (endpoints) => {
+      for (const { endpointId, networkId } of endpoints) joined.set(endpointId, networkId);
       const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
       const stale = (await kernel.links()).filter(({ name, kind }) => kind === "veth" && name.startsWith(prefix) && !known.has(name));
       const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
     },
 
-    prepared: async () => {
-      for (const { pool } of networks.values()) await pool.filled();
-    },
+    prepared: () => pool.filled(),
 
     close: async () => {
       firewall.close();
       ports.close();
       repairs.close();
       (await watching)?.close();
-      await Promise.all([...networks.values()].map(drain));
+      await drain();
       await departures.close(CLOSE_MS);
     },
   };

@@ -22,30 +22,25 @@ export interface InterfacePlan {
   /** The host's end. */
   hostName: string;
   hostNetns: number;
-  bridgeIndex: number;
   mtu: number;
   /** The sandbox's end. */
   name: string;
   index: number;
   mac: Uint8Array;
-  /** Frames do not go from this port to others that are isolated. */
-  isolated: boolean;
 }
 
-/** The interface, up, as a port of the bridge. addr_gen_mode has to be set before the host's end goes up, and port flags after it is one. */
-export function interfacePlan(plan: InterfacePlan): SandboxPlan & { outside: RouteChange[]; inside: RouteChange[] } {
-  const link = { name: plan.hostName };
+/** The interface, up inside. The host's end is nobody's port yet. */
+export function interfacePlan(plan: InterfacePlan): SandboxPlan {
   return {
     sysctls: QUIET_IPV6,
     inside: [
       { op: "addVeth", name: plan.name, index: plan.index, mac: plan.mac, mtu: plan.mtu, peer: { netns: plan.hostNetns, name: plan.hostName } },
       { op: "setLink", link: { index: plan.index }, up: true },
     ],
-    outside: portChanges(link, plan.bridgeIndex, plan.isolated),
   };
 }
 
-/** Makes a host's end a port of the bridge, up. */
+/** Makes a host's end a port of the bridge, up. addr_gen_mode has to be set before it goes up, and port flags after it is one. */
 export function portChanges(link: LinkReference, bridgeIndex: number, isolated: boolean): RouteChange[] {
   return [
     { op: "setLink", link, master: bridgeIndex, noLinkLocal: true },
@@ -56,10 +51,10 @@ export function portChanges(link: LinkReference, bridgeIndex: number, isolated: 
 /** Frames may go back out of the port that they came from: a container that uses its own published port, where the bridge calls the firewall. */
 export const hairpinChange = (hostName: string): RouteChange => ({ op: "setLink", link: { name: hostName }, port: { hairpin: true } });
 
-/** In the sandbox: addresses and the default route. */
+/** In the sandbox: addresses and default routes. */
 export function addressChanges(index: number, request: Pick<JoinRequest, "addresses" | "gateways">): RouteChange[] {
   const addresses = request.addresses.map((address): RouteChange => ({ op: "addAddress", index, address }));
-  const routes = request.gateways.slice(0, 1).map((gateway): RouteChange => ({ op: "addRoute", index, gateway }));
+  const routes = request.gateways.map((gateway): RouteChange => ({ op: "addRoute", index, gateway, replace: true }));
   return [...addresses, ...routes];
 }
 

@@ -1,6 +1,6 @@
 /** The options of a bridge network, as the API names them. */
 import type { NetworkSpec } from "../../core/network.ts";
-import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { invalidParameter, notImplemented, systemError } from "../../lib/errors.ts";
 import { parseIp } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
 
@@ -28,32 +28,37 @@ export interface BridgeOptions {
   hostBinding: IpAddress;
 }
 
-/** Checks and reads them. Options that nothing acts upon yet are refused by name. */
+/** Checks and reads them. Others are for whoever knows them. */
 export function bridgeOptions({ options, id }: NetworkSpec): BridgeOptions {
-  const unknown = Object.keys(options).find((key) => !(Object.values(OPTION) as string[]).includes(key));
-  if (unknown !== undefined) throw notImplemented(`the bridge network option ${unknown} is not implemented yet`);
+  const unfinished = Object.keys(options).find((key) => UNFINISHED.includes(key));
+  if (unfinished !== undefined) throw notImplemented(`the bridge network option ${unfinished} is not implemented yet`);
   const bridge = options[OPTION.name] ?? `br-${id.slice(0, 12)}`;
-  if (!/^[^\s/:]+$/.test(bridge) || bridge === "." || bridge === ".." || Buffer.byteLength(bridge) > MAX_NAME) throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}: an interface name has 1 to ${MAX_NAME} bytes, without blanks, slashes and colons`);
+  if (Buffer.byteLength(bridge) > MAX_NAME) throw systemError("numerical result out of range");
+  if (!/^[^\s/:]+$/.test(bridge) || bridge === "." || bridge === "..") throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}: an interface name has 1 to ${MAX_NAME} bytes, without blanks, slashes and colons`);
   return { bridge, masquerade: flag(options, OPTION.masquerade, true), icc: flag(options, OPTION.icc, true), mtu: mtuOf(options[OPTION.mtu]), hostBinding: hostBindingOf(options[OPTION.hostBinding]) };
 }
+
+const UNFINISHED = ["gateway_mode_ipv4", "gateway_mode_ipv6", "inhibit_ipv4", "trusted_host_interfaces"].map((name) => `com.docker.network.bridge.${name}`);
 
 function flag(options: Record<string, string>, key: string, otherwise: boolean): boolean {
   const value = options[key];
   if (value === undefined) return otherwise;
   if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return true;
   if (["0", "f", "F", "false", "FALSE", "False"].includes(value)) return false;
-  throw invalidParameter(`invalid value for ${key}: ${JSON.stringify(value)} is neither true nor false`);
+  throw invalidParameter(`failed to parse ${key} value: ${value} (strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax)`);
 }
 
 function hostBindingOf(text = "0.0.0.0"): IpAddress {
   const address = parseIp(text);
-  if (address?.family !== 4) throw invalidParameter(`invalid value for ${OPTION.hostBinding}: ${JSON.stringify(text)} is no IPv4 address`);
+  if (address?.family !== 4) throw invalidParameter(`failed to parse ${OPTION.hostBinding} value: ${text} (nil ip)`);
   return address;
 }
 
 function mtuOf(text: string | undefined): number {
   if (text === undefined) return 0;
-  const mtu = /^[0-9]{1,5}$/.test(text) ? Number(text) : -1;
-  if (mtu < 0 || mtu > 65535 || (mtu > 0 && mtu < 68)) throw invalidParameter(`invalid MTU ${JSON.stringify(text)}: a bridge takes 68 to 65535`);
+  if (!/^[+-]?[0-9]+$/.test(text)) throw invalidParameter(`failed to parse ${OPTION.mtu} value: ${text} (strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax)`);
+  const mtu = Number(text);
+  if (mtu < 0) throw invalidParameter(`invalid MTU number: ${mtu}`);
+  if (mtu > 65535 || (mtu > 0 && mtu < 68)) throw invalidParameter(`invalid MTU number: ${mtu}: a bridge takes 68 to 65535`);
   return mtu;
 }

@@ -32,7 +32,7 @@ export interface ContainersContext {
   host: SpecHost;
   settings: ContainerSettings;
   /** A network by name or id; undefined when there is none. */
-  findNetwork(ref: string): { id: string; subnets: readonly IpPrefix[] } | undefined;
+  findNetwork(ref: string): { id: string; name: string; subnets: readonly IpPrefix[] } | undefined;
   /** Where the engine keeps a container's own files. */
   files(record: ContainerRecord): ContainerFiles;
   warn(message: string): void;

@@ -20,7 +20,7 @@ import type { MountPlan } from "./mounts/points.ts";
 import { withVolumes } from "./mounts/volumes.ts";
 import { checkName, inventName } from "./names.ts";
 import { validateConfig, validateHostname } from "./validate/config.ts";
-import { validateNetworkingConfig } from "./validate/endpoints.ts";
+import { useNetworkNames, validateNetworkingConfig } from "./validate/endpoints.ts";
 import { validateHostConfig, verifyPlatform } from "./validate/host-config.ts";
 import { validateLogConfig } from "./validate/log-config.ts";
 import { parseSecurityOptions } from "./validate/security-options.ts";
@@ -63,6 +63,7 @@ async function prepare(context: ContainersContext, options: CreateOptions): Prom
   const warnings = validate(context, options);
   const image = await findImage(context, options, warnings);
   validateNetworkingConfig(networkingConfig, (network) => context.findNetwork(network)?.subnets);
+  useNetworkNames(networkingConfig, hostConfig.NetworkMode, (ref) => context.findNetwork(ref)?.name);
   adaptHostConfig(hostConfig, context);
   if (hostConfig.NetworkMode === "bridge" && (hostConfig.Links?.length ?? 0) > 0) {
     warnings.push("Links on the default bridge network are deprecated and will be removed in a future release. Use a custom network instead.");

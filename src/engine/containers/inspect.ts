@@ -85,6 +85,9 @@ function shownNetworks(context: ContainersContext, record: ContainerRecord, vers
   return networks;
 }
 
+/** The namespace as a path, for programs that enter it. */
+const sandboxKey = ({ network, state }: ContainerRecord): string => (network && (state.status === "running" || state.status === "paused") ? `/proc/${state.pid}/ns/net` : "");
+
 /** Before 1.52 the bridge's endpoint was shown beside the networks. */
 function printNetworkSettings(record: ContainerRecord, networks: Record<string, EndpointSettings>, version: number): string {
   const bridge = version < 52 ? networks["bridge"] : undefined;
@@ -98,6 +101,6 @@ function printNetworkSettings(record: ContainerRecord, networks: Record<string, 
     IPv6Gateway: bridge.IPv6Gateway,
     MacAddress: bridge.MacAddress,
   };
-  const own = { SandboxID: record.network?.sandboxId ?? "", SandboxKey: record.network?.sandboxKey ?? "", Ports: inspectPorts(record), ...flat };
+  const own = { SandboxID: record.network?.sandboxId ?? "", SandboxKey: sandboxKey(record), Ports: inspectPorts(record), ...flat };
   return `${json(own).slice(0, -1)},"Networks":${printNetworks(networks)}}`;
 }

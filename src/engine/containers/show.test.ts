@@ -73,7 +73,7 @@ test("filters", async () => {
   }
   assert.deepEqual(await names(lists, { status: ["created"] }, { all: false }), ["/three"]);
   assert.deepEqual(await names(lists, { label: ["all"] }, { all: false, limit: 2 }), ["/three", "/two"]);
-  last.network = { networkName: "bridge", networkId: "b".repeat(64), endpointId: "e", sandboxId: "s", sandboxKey: "", ipAddress: "172.17.0.2", prefixLength: 16, gateway: "172.17.0.1", macAddress: "02:42:ac:11:00:02" };
+  last.network = { sandboxId: "s", endpoints: [{ networkName: "bridge", networkId: "b".repeat(64), endpointId: "e", ipAddress: "172.17.0.2", prefixLength: 16, gateway: "172.17.0.1", ipv6Address: "", ipv6PrefixLength: 0, ipv6Gateway: "", macAddress: "02:42:ac:11:00:02" }] };
   context.store.save(last);
   assert.deepEqual(await names(lists, { expose: ["70-90"] }), ["/three"]);
   assert.deepEqual(await names(lists, { expose: ["80/udp"] }), []);

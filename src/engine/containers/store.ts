@@ -14,7 +14,18 @@ import type { Migration } from "../../sys/database.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 import { recordFromJson, recordToJson } from "./record-json.ts";
 
-export const containerMigrations: readonly Migration[] = [{ id: "containers-1", sql: "CREATE TABLE containers (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;" }];
+export const containerMigrations: readonly Migration[] = [
+  { id: "containers-1", sql: "CREATE TABLE containers (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;" },
+  // A container may be in several networks, and in none: no endpoints are not the default any more.
+  {
+    id: "containers-2",
+    sql: `
+      UPDATE containers SET record = json_set(record, '$.networkingConfig.EndpointsConfig', NULL) WHERE record ->> '$.networkingConfig.EndpointsConfig' = '{}';
+      UPDATE containers SET record = json_set(record, '$.network', json_object('sandboxId', record ->> '$.network.sandboxId', 'ports', json(coalesce(record -> '$.network.ports', '[]')),
+        'endpoints', json_array(json_patch('{"ipv6Address":"","ipv6PrefixLength":0,"ipv6Gateway":""}', record -> '$.network')))) WHERE record ->> '$.network.endpointId' IS NOT NULL;
+    `,
+  },
+];
 
 /** `record` is undefined when the container was removed. */
 export type ContainerListener = (id: string, record: ContainerRecord | undefined) => void;

@@ -6,7 +6,6 @@ import type { ContainerRecord } from "../../core/container.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
 import { invalidParameter, notImplemented, type GantryError } from "../../lib/errors.ts";
 import { quote } from "../../lib/strconv.ts";
-import { ENDPOINT_SYSCTLS } from "./spec/sysctls.ts";
 import { parseSecurityOptions } from "./validate/security-options.ts";
 
 type Settings = Pick<ContainerRecord, "config" | "hostConfig" | "networkingConfig">;
@@ -56,9 +55,6 @@ const cgroupOfContainer: Refusal = ({ hostConfig }) => (hostConfig.Cgroup === ""
 
 const endpoints: Refusal = ({ networkingConfig }) => {
   for (const [network, endpoint] of Object.entries(networkingConfig.EndpointsConfig ?? {})) {
-    const option = Object.keys(endpoint?.DriverOpts ?? {}).find((key) => key !== ENDPOINT_SYSCTLS);
-    if (option !== undefined) return `options of an endpoint are not implemented yet: DriverOpts of the endpoint in network ${network} asks for ${option}`;
-    if (isSet(endpoint?.Links ?? null)) return `container links are not implemented yet: Links of the endpoint in network ${network}`;
     if (isSet(endpoint?.IPAMConfig?.LinkLocalIPs ?? null)) return `link-local addresses are not implemented yet: IPAMConfig of the endpoint in network ${network}`;
   }
   return undefined;

@@ -1,15 +1,11 @@
-/** What clients do with networks. Only the predefined ones exist so far: making others and connecting to them by hand is refused by name. */
-import { GantryError, invalidParameter, notFound, notImplemented, systemError } from "../../lib/errors.ts";
+/** What clients ask of networks as a whole. */
+import { invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import type { Filters } from "../../lib/filters.ts";
+import { parseTimeOrDuration } from "../../lib/time-or-duration.ts";
 import type { NetworkView, Networks } from "./networks.ts";
 
 const LIST_FILTERS = ["dangling", "driver", "id", "label", "name", "scope", "type"];
 const PRUNE_FILTERS = ["label", "label!", "until"];
-const RESERVED = ["bridge", "default", "host", "none"];
-
-const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
-
-const forbidden = (message: string): GantryError => new GantryError("forbidden", message);
 
 export function listNetworks(networks: Networks, filters: Filters): NetworkView[] {
   filters.validate(LIST_FILTERS);
@@ -19,15 +15,17 @@ export function listNetworks(networks: Networks, filters: Filters): NetworkView[
   const dangling = danglingFilter(filters);
   return networks.list().filter(
     (network) =>
-      (types.length === 0 || types.includes("builtin")) &&
-      dangling !== true &&
+      (types.length === 0 || types.includes(network.predefined ? "builtin" : "custom")) &&
+      (dangling === undefined || dangling === isDangling(network)) &&
       filters.exact("driver", network.driver) &&
       filters.exact("scope", network.scope) &&
-      filters.labels("label", {}) &&
+      filters.labels("label", network.labels) &&
       matches(filters, "name", network.name) &&
       matches(filters, "id", network.id),
   );
 }
+
+const isDangling = ({ predefined, endpoints }: NetworkView): boolean => !predefined && endpoints.length === 0;
 
 /** A part of the text is enough. */
 function matches(filters: Filters, key: string, text: string): boolean {
@@ -49,34 +47,29 @@ export function inspectNetwork(networks: Networks, ref: string, scope: string): 
   return network;
 }
 
-export interface NetworkCreation {
-  name: string;
-  driver: string;
-  scope: string;
-  ingress: boolean;
-}
-
-export function createNetwork({ name, driver, scope, ingress }: NetworkCreation): never {
-  if (name.trim() === "") throw invalidParameter("invalid name: name is empty");
-  if (RESERVED.includes(name)) throw forbidden(`operation is not permitted on predefined ${name} network `);
-  if (driver === "overlay") throw forbidden(NO_MANAGER);
-  if (ingress) throw forbidden("Ingress network can only be global scope network");
-  if (scope === "swarm") throw forbidden("cannot create a swarm scoped network when swarm is not active");
-  throw notImplemented(`user-defined networks are not implemented yet: network ${JSON.stringify(name)} cannot be created; bridge, host, none and container:ID are there`);
-}
-
-export function removeNetwork(networks: Networks, ref: string): never {
-  throw forbidden(`${networks.find(ref).name} is a pre-defined network and cannot be removed`);
-}
-
-export function changeConnection(networks: Networks, ref: string, action: "connect" | "disconnect"): never {
-  const { name } = networks.find(ref);
-  const what = action === "connect" ? `connecting a container to network ${name}` : `disconnecting a container from network ${name}`;
-  throw notImplemented(`${what} after its creation is not implemented yet: choose its network at create`);
-}
-
-/** Predefined networks are never pruned, so there is nothing to remove. */
-export function pruneNetworks(filters: Filters): string[] {
+/** Removes those that nobody uses, and names them. */
+export async function pruneNetworks(networks: Networks, filters: Filters): Promise<string[]> {
   filters.validate(PRUNE_FILTERS);
-  return [];
+  const until = untilFilter(filters);
+  const removed: string[] = [];
+  for (const network of networks.list()) {
+    const excepted = filters.values("label!").length > 0 && filters.labels("label!", network.labels);
+    if (!isDangling(network) || network.configOnly || excepted || !filters.labels("label", network.labels)) continue;
+    if (until !== undefined && BigInt(Date.parse(network.created)) * 1_000_000n > until) continue;
+    // Somebody may have begun to use it.
+    const done = await networks.remove(network.id).catch(() => undefined);
+    if (done) removed.push(network.name);
+  }
+  return removed;
+}
+
+function untilFilter(filters: Filters): bigint | undefined {
+  const [until, second] = filters.values("until");
+  if (second !== undefined) throw invalidParameter("more than one until filter specified");
+  if (until === undefined) return undefined;
+  try {
+    return parseTimeOrDuration(until);
+  } catch (error) {
+    throw invalidParameter(messageOf(error), error);
+  }
 }

@@ -4,6 +4,8 @@ import type { NetworkDriver, NetworkSpec } from "../../core/network.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { contains, formatPrefix, networkOf, overlaps, parsePrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
+import type { NetworkDefinition } from "./definition.ts";
+import type { NetworkPool } from "./pools.ts";
 import type { NetworkRow, NetworkStore } from "./store.ts";
 
 /** A network as the engine runs it. */
@@ -11,8 +13,10 @@ export interface Network {
   row: NetworkRow;
   driver: NetworkDriver;
   spec: NetworkSpec;
-  /** Absent where endpoints have no addresses. */
-  pool?: { id: string; subnet: IpPrefix; gateway: IpAddress; range?: IpPrefix };
+  /** Of a user-defined one. */
+  definition?: NetworkDefinition;
+  /** Empty where endpoints have no addresses. */
+  pools: NetworkPool[];
 }
 
 /** What the daemon's flags say about the default bridge. */
@@ -36,7 +40,7 @@ export interface DefaultBridgeSettings {
 
 export function plainNetwork(store: NetworkStore, name: string, driver: NetworkDriver): Network {
   const row = store.predefined(name, driver.id);
-  return { row, driver, spec: { id: row.id, name, options: {}, internal: false, subnets: [] } };
+  return { row, driver, spec: { id: row.id, name, options: {}, internal: false, subnets: [] }, pools: [] };
 }
 
 /** Chooses the subnet, reserves the gateway and makes the network. */
@@ -52,7 +56,7 @@ export async function openBridgeNetwork(options: { store: NetworkStore; driver: 
   const spec: NetworkSpec = { id: row.id, name: "bridge", options: bridgeLabels(settings), internal: false, subnets: [{ subnet: pool.subnet, gateway }] };
   driver.validate(spec);
   await driver.createNetwork(spec);
-  return { row, driver, spec, pool: { id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}) } };
+  return { row, driver, spec, pools: [{ id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}) }] };
 }
 
 const firstHost = (subnet: IpPrefix): IpAddress => ({ family: subnet.address.family, value: networkOf(subnet).address.value + 1n });

@@ -19,17 +19,19 @@ export interface ResolvConfRequest {
   dns: DnsSettings;
   /** false: as it is, for containers in the host's network. */
   isolated: boolean;
+  /** The name service that stands before the servers. */
+  served?: string;
 }
 
 /** The file's text. Servers on the host's loopback, and IPv6 ones, cannot be reached from a container and are left out. */
-export function resolvConf({ host, path, dns, isolated }: ResolvConfRequest): string {
+export function resolvConf({ host, path, dns, isolated, served }: ResolvConfRequest): string {
   const conf = parseResolvConf(host);
   const overrides: string[] = [];
   const notes: string[] = [];
   if (dns.servers.length > 0) {
     conf.nameservers = [...dns.servers];
     overrides.push("nameservers");
-  } else if (isolated) {
+  } else if (isolated && served === undefined) {
     conf.nameservers = conf.nameservers.filter(isReachable);
     if (conf.nameservers.length === 0) {
       conf.nameservers = PUBLIC_SERVERS;
@@ -43,6 +45,11 @@ export function resolvConf({ host, path, dns, isolated }: ResolvConfRequest): st
   if (dns.options.length > 0) {
     conf.options = [...dns.options];
     overrides.push("options");
+  }
+  if (served !== undefined) {
+    notes.push(`# Names that it does not know are asked of: ${conf.nameservers.join(" ") || "nobody"}`);
+    conf.nameservers = [served];
+    if (!conf.options.some((option) => option.startsWith("ndots:"))) conf.options.push("ndots:0");
   }
   if (conf.invalid.length > 0) notes.push(`# Not understood in the host's file: ${conf.invalid.join(" ")}`);
   return [...HEADER, "", ...body(conf), "", `# From ${path}, with these of its own: ${overrides.join(", ") || "none"}`, ...notes, ""].join("\n");

@@ -22,7 +22,9 @@ export interface ContentsRequest {
   daemonDns: DnsSettings;
   hostGateways: readonly string[];
   /** The container's own. */
-  address?: string;
+  addresses: readonly string[];
+  /** Where a name service answers in the sandbox. */
+  served?: string;
 }
 
 export function sandboxContents(request: ContentsRequest): SandboxFiles {
@@ -30,18 +32,21 @@ export function sandboxContents(request: ContentsRequest): SandboxFiles {
 }
 
 /** In the host's network without additions it is the host's file, so that names known there are known. */
-function hostsContent({ config, hostConfig, host, shared, hostGateways, address }: ContentsRequest): string {
+function hostsContent({ config, hostConfig, host, shared, hostGateways, addresses }: ContentsRequest): string {
   const extra = extraHosts(hostConfig.ExtraHosts ?? [], hostGateways);
   if (shared && extra.length === 0) return readIfThere(host.hosts);
-  const own = address === undefined ? [] : [{ address, names: ownNames(config.Hostname, config.Domainname) }];
+  const own = addresses.map((address) => ({ address, names: ownNames(config.Hostname, config.Domainname) }));
   return hostsFile({ ipv6: host.ipv6, extra, own });
 }
 
+function resolvContent({ hostConfig, host, shared, daemonDns, served }: ContentsRequest): string {
+  return resolvConf({ host: readIfThere(host.resolvConf), path: host.resolvConf, dns: dnsSettings(hostConfig, daemonDns), isolated: !shared, ...(served === undefined ? {} : { served }) });
+}
+
 /** The container's own settings win over the daemon's, each by itself. */
-function resolvContent({ hostConfig, host, shared, daemonDns }: ContentsRequest): string {
-  const either = (own: readonly string[] | null | undefined, daemon: readonly string[]): readonly string[] => (own && own.length > 0 ? own : daemon);
-  const dns: DnsSettings = { servers: either(hostConfig.Dns, daemonDns.servers), search: either(hostConfig.DnsSearch, daemonDns.search), options: either(hostConfig.DnsOptions, daemonDns.options) };
-  return resolvConf({ host: readIfThere(host.resolvConf), path: host.resolvConf, dns, isolated: !shared });
+export function dnsSettings({ Dns, DnsSearch, DnsOptions }: Pick<HostConfig, "Dns" | "DnsSearch" | "DnsOptions">, daemon: DnsSettings): DnsSettings {
+  const either = (own: readonly string[] | null, otherwise: readonly string[]): readonly string[] => (own && own.length > 0 ? own : otherwise);
+  return { servers: either(Dns, daemon.servers), search: either(DnsSearch, daemon.search), options: either(DnsOptions, daemon.options) };
 }
 
 function readIfThere(path: string): string {

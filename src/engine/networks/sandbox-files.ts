@@ -30,8 +30,23 @@ export function writeSandboxFiles(folder: string, contents: SandboxFiles): Sandb
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeInPlace(paths.hosts, contents.hosts);
   writeInPlace(paths.hostname, contents.hostname);
-  if (!isChanged(paths.resolvConf)) writeInPlace(paths.resolvConf, sealed(contents.resolvConf));
+  writeResolvConf(folder, contents.resolvConf);
   return paths;
+}
+
+/** Unless it was changed by hand. */
+export function writeResolvConf(folder: string, content: string): void {
+  const { resolvConf } = sandboxPaths(folder);
+  if (!isChanged(resolvConf)) writeInPlace(resolvConf, sealed(content));
+}
+
+/** Adds the lines of `content` that a running container's file has not, and takes away those of addresses that are gone. */
+export function changeHosts(folder: string, content: string, gone: readonly string[]): void {
+  const { hosts } = sandboxPaths(folder);
+  const present = (readIfThere(hosts) ?? "").split("\n").filter((line) => line !== "");
+  const kept = present.filter((line) => !gone.includes(line.split(/\s/, 1)[0]!));
+  const added = content.split("\n").filter((line) => line !== "" && !kept.includes(line));
+  writeInPlace(hosts, [...kept, ...added].map((line) => `${line}\n`).join(""));
 }
 
 const SEAL = "# Unchanged: ";

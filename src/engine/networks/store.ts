@@ -1,13 +1,15 @@
 /**
  * Networks and endpoints in the state database.
  *
- *   networks    one row each; the predefined ones keep their ids for the life of the data root
+ *   networks    one row each: written before the network is made, removed after it is gone. The predefined ones keep their ids
+ *               for the life of the data root and have no definition
  *   endpoints   what each running container holds: written before its interface is made, removed when it is given back
  */
 import { randomBytes } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { PortState } from "../../core/container.ts";
 import type { Migration } from "../../sys/database.ts";
+import type { NetworkDefinition } from "./definition.ts";
 
 export const networkMigrations: readonly Migration[] = [
   {
@@ -18,6 +20,16 @@ export const networkMigrations: readonly Migration[] = [
     `,
   },
   { id: "networks-2", sql: "ALTER TABLE endpoints ADD COLUMN ports TEXT" },
+  {
+    id: "networks-3",
+    sql: `
+      ALTER TABLE networks ADD COLUMN definition TEXT;
+      ALTER TABLE endpoints ADD COLUMN address6 TEXT;
+      ALTER TABLE endpoints ADD COLUMN sandbox TEXT NOT NULL DEFAULT '';
+      ALTER TABLE endpoints ADD COLUMN interface TEXT NOT NULL DEFAULT 'eth0';
+      ALTER TABLE endpoints ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];
 
 export interface NetworkRow {
@@ -26,50 +38,78 @@ export interface NetworkRow {
   driver: string;
   /** RFC 3339. */
   created: string;
-  /** The chosen IPv4 subnet with its gateway, as "172.17.0.1/16". */
+  /** Of the default bridge: the chosen IPv4 subnet with its gateway, as "172.17.0.1/16". */
   subnet: string | undefined;
+  definition: NetworkDefinition | undefined;
 }
 
 export interface EndpointRow {
   container: string;
   network: string;
   endpoint: string;
-  address: string | undefined;
+  /** IPv4 and IPv6, with their lengths. */
+  addresses: readonly string[];
   /** Published; empty: none. */
   ports: readonly PortState[];
+  sandbox: string;
+  interface: string;
+  slot: number;
 }
 
 export interface NetworkStore {
   /** The network of that name, made with a new id when there is none. */
   predefined(name: string, driver: string): NetworkRow;
+  /** Those that users made. */
+  defined(): (NetworkRow & { definition: NetworkDefinition })[];
+  addNetwork(row: NetworkRow): void;
+  removeNetwork(id: string): void;
   setSubnet(id: string, subnet: string): void;
   endpoints(): EndpointRow[];
   addEndpoint(row: EndpointRow): void;
   removeEndpoints(container: string): void;
+  removeEndpoint(container: string, network: string): void;
 }
 
+type Texts<Row> = Record<keyof Row, string | null>;
+
+export const newNetworkRow = (name: string, driver: string, definition?: NetworkDefinition): NetworkRow => ({ id: randomBytes(32).toString("hex"), name, driver, created: new Date().toISOString(), subnet: undefined, definition });
+
 export function createNetworkStore(database: DatabaseSync): NetworkStore {
-  const byName = database.prepare("SELECT id, name, driver, created, subnet FROM networks WHERE name = ?");
-  const insert = database.prepare("INSERT INTO networks (id, name, driver, created) VALUES (?, ?, ?, ?)");
+  const NETWORK = "SELECT id, name, driver, created, subnet, definition FROM networks";
+  const byName = database.prepare(`${NETWORK} WHERE name = ?`);
+  const defined = database.prepare(`${NETWORK} WHERE definition IS NOT NULL`);
+  const insert = database.prepare("INSERT INTO networks (id, name, driver, created, definition) VALUES (?, ?, ?, ?, ?)");
   const subnet = database.prepare("UPDATE networks SET subnet = ? WHERE id = ?");
-  const all = database.prepare("SELECT container, network, endpoint, address, ports FROM endpoints");
-  const add = database.prepare("INSERT OR REPLACE INTO endpoints (container, network, endpoint, address, ports) VALUES (?, ?, ?, ?, ?)");
+  const dropEndpoints = database.prepare("DELETE FROM endpoints WHERE network = ?");
+  const drop = database.prepare("DELETE FROM networks WHERE id = ?");
+  const all = database.prepare("SELECT container, network, endpoint, address, address6, ports, sandbox, interface, slot FROM endpoints ORDER BY container, slot");
+  const add = database.prepare("INSERT OR REPLACE INTO endpoints (container, network, endpoint, address, address6, ports, sandbox, interface, slot) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
   const remove = database.prepare("DELETE FROM endpoints WHERE container = ?");
-  const find = (name: string): NetworkRow | undefined => {
-    const row = byName.get(name) as Record<keyof NetworkRow, string | null> | undefined;
-    return row && { id: row.id!, name: row.name!, driver: row.driver!, created: row.created!, subnet: row.subnet ?? undefined };
-  };
+  const removeOne = database.prepare("DELETE FROM endpoints WHERE container = ? AND network = ?");
+  const addNetwork = ({ id, name, driver, created, definition }: NetworkRow): void => void insert.run(id, name, driver, created, definition ? JSON.stringify(definition) : null);
   return {
     predefined: (name, driver) => {
-      const known = find(name);
-      if (known) return known;
-      const made: NetworkRow = { id: randomBytes(32).toString("hex"), name, driver, created: new Date().toISOString(), subnet: undefined };
-      insert.run(made.id, made.name, made.driver, made.created);
+      const known = byName.get(name) as Texts<NetworkRow> | undefined;
+      if (known) return networkRow(known);
+      const made = newNetworkRow(name, driver);
+      addNetwork(made);
       return made;
     },
+    defined: () => (defined.all() as Texts<NetworkRow>[]).map(networkRow).filter((row): row is NetworkRow & { definition: NetworkDefinition } => row.definition !== undefined),
+    addNetwork,
+    removeNetwork: (id) => {
+      dropEndpoints.run(id);
+      drop.run(id);
+    },
     setSubnet: (id, text) => void subnet.run(text, id),
-    endpoints: () => (all.all() as Record<keyof EndpointRow, string | null>[]).map((row) => ({ container: row.container!, network: row.network!, endpoint: row.endpoint!, address: row.address ?? undefined, ports: row.ports === null ? [] : (JSON.parse(row.ports) as PortState[]) })),
-    addEndpoint: (row) => void add.run(row.container, row.network, row.endpoint, row.address ?? null, row.ports.length === 0 ? null : JSON.stringify(row.ports)),
+    endpoints: () => (all.all() as (Texts<EndpointRow> & { address: string | null; address6: string | null })[]).map((row) => ({ container: row.container!, network: row.network!, endpoint: row.endpoint!, addresses: [row.address, row.address6].filter((text) => text !== null), ports: row.ports === null ? [] : (JSON.parse(row.ports) as PortState[]), sandbox: row.sandbox!, interface: row.interface!, slot: Number(row.slot) })),
+    addEndpoint: (row) => {
+      const of = (isFamily: (text: string) => boolean): string | null => row.addresses.find(isFamily) ?? null;
+      add.run(row.container, row.network, row.endpoint, of((text) => !text.includes(":")), of((text) => text.includes(":")), row.ports.length === 0 ? null : JSON.stringify(row.ports), row.sandbox, row.interface, row.slot);
+    },
     removeEndpoints: (container) => void remove.run(container),
+    removeEndpoint: (container, network) => void removeOne.run(container, network),
   };
 }
+
+const networkRow = (row: Texts<NetworkRow>): NetworkRow => ({ id: row.id!, name: row.name!, driver: row.driver!, created: row.created!, subnet: row.subnet ?? undefined, definition: row.definition === null ? undefined : (JSON.parse(row.definition) as NetworkDefinition) });

@@ -97,6 +97,8 @@ export class FakeKernel implements NetworkKernel {
     const inside = this.#machine.namespace(netns);
     await inside.writeSysctls(plan.sysctls ?? []);
     await inside.apply(plan.inside);
+    await inside.writeSysctls(plan.settings ?? []);
+    await inside.apply(plan.later ?? []);
     await this.apply(plan.outside ?? []);
   }
 

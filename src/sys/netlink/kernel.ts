@@ -16,10 +16,14 @@ import type { NetworkStep, Sysctl } from "./steps.ts";
 import { reservePorts } from "../port-reservation.ts";
 import type { PortReservation, PortWish } from "../port-reservation.ts";
 
-/** What is done in a sandbox and then in the namespace that the sandbox belongs to, in one go. */
+/** What is done in a sandbox and then in the namespace that the sandbox belongs to, in one go and in this order. */
 export interface SandboxPlan {
   sysctls?: readonly Sysctl[];
   inside: readonly RouteChange[];
+  /** Sysctls of what was made inside. */
+  settings?: readonly Sysctl[];
+  /** Inside, when these are set. */
+  later?: readonly RouteChange[];
   outside?: readonly RouteChange[];
 }
 
@@ -116,6 +120,8 @@ function steps(sandbox: number, plan: SandboxPlan, outside: number): NetworkStep
   const all: NetworkStep[] = [
     { op: "sysctls", in: sandbox, sysctls: plan.sysctls ?? [] },
     { op: "route", in: sandbox, changes: plan.inside },
+    { op: "sysctls", in: sandbox, sysctls: plan.settings ?? [] },
+    { op: "route", in: sandbox, changes: plan.later ?? [] },
     { op: "route", in: outside, changes: plan.outside ?? [] },
   ];
   return all.filter((step) => (step.op === "sysctls" ? step.sysctls.length > 0 : step.op !== "route" || step.changes.length > 0));

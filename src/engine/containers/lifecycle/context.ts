@@ -1,5 +1,5 @@
 /** What the lifecycle of containers needs from the rest of the engine. */
-import type { ContainerRecord, EndpointState } from "../../../core/container.ts";
+import type { ContainerRecord, SandboxState } from "../../../core/container.ts";
 import type { EventSink } from "../../../core/events.ts";
 import type { LogReader } from "../../../core/log.ts";
 import type { RootfsMount, Runtime } from "../../../core/runtime.ts";
@@ -52,7 +52,7 @@ export interface Sandbox {
   netnsFd?: number;
   /** Another container's namespace, as /proc/PID/ns/net. */
   netnsPath?: string;
-  endpoint?: EndpointState;
+  network?: SandboxState;
   /** Files of the engine's own that are bound over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
   files?: { hosts: string; hostname: string; resolvConf: string };
 }

@@ -83,7 +83,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
       await measured("attach", () => fulfilAttachments(context, record, task as Task));
       await measured("exec", () => (task as Task).start());
     }
-    if (sandbox.endpoint) record.network = sandbox.endpoint;
+    if (sandbox.network) record.network = sandbox.network;
     else delete record.network;
     context.networks.started(record);
   } catch (error) {

@@ -1,9 +1,11 @@
 /** NetworkingConfig: what each endpoint asks for, against what is known of its network. */
+import { endpointSettingsSchema } from "../../../core/container-config.ts";
 import type { EndpointSettings, NetworkingConfig } from "../../../core/container-config.ts";
+import { zero } from "../../../lib/schema.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
 import { contains, parseIp } from "../../../lib/ip.ts";
 import type { IpPrefix } from "../../../lib/ip.ts";
-import { isUserDefined } from "../modes.ts";
+import { containerOf, isUserDefined } from "../modes.ts";
 
 type SubnetsOf = (network: string) => readonly IpPrefix[] | undefined;
 
@@ -15,6 +17,20 @@ export function validateNetworkingConfig(config: NetworkingConfig, subnetsOf: Su
     if (found !== undefined) problems.push(`invalid config for network ${network}: ${found}`);
   }
   if (problems.length > 0) throw invalidParameter(joined(problems));
+}
+
+/** Endpoints under their networks' names, and one of the mode's network when there is none. Changes the configuration in place. */
+export function useNetworkNames(config: NetworkingConfig, mode: string, nameOf: (ref: string) => string | undefined): void {
+  if (containerOf(mode) !== undefined) return;
+  const endpoints = Object.entries(config.EndpointsConfig ?? {});
+  const named = (endpoints.length > 0 ? endpoints : [[mode, zero(endpointSettingsSchema)] as const]).map(([ref, endpoint]) => [isUserDefined(ref) ? (nameOf(ref) ?? ref) : ref, endpoint] as const);
+  config.EndpointsConfig = Object.fromEntries(named);
+}
+
+/** What connecting to a network asks of the endpoint. Throws Docker's error. */
+export function validateEndpoint(network: string, endpoint: EndpointSettings, subnets: readonly IpPrefix[]): void {
+  const found = endpointProblems(network, endpoint, subnets);
+  if (found !== undefined) throw invalidParameter(found.trim());
 }
 
 /** One problem as it is, several as a list. */

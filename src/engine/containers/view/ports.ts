@@ -4,7 +4,7 @@ import type { ContainerRecord, PortState } from "../../../core/container.ts";
 /** By "80/tcp"; empty for those that are only exposed. */
 export function portsOf({ network, config }: Pick<ContainerRecord, "network" | "config">): Map<string, PortState[]> {
   const ports = new Map<string, PortState[]>();
-  if (!network || network.endpointId === "") return ports;
+  if (!network || network.endpoints.length === 0) return ports;
   for (const port of Object.keys(config.ExposedPorts ?? {})) if (port !== "") ports.set(port, []);
   for (const published of network.ports ?? []) {
     const key = `${published.port}/${published.protocol}`;

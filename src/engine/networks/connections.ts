@@ -1,0 +1,341 @@
+/** Containers in networks: their sandboxes, endpoint by endpoint. */
+import { randomBytes } from "node:crypto";
+import type { EndpointSettings } from "../../core/container-config.ts";
+import type { ContainerRecord, SandboxState } from "../../core/container.ts";
+import type { SandboxNamespace } from "../../core/network.ts";
+import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
+import { publishesPorts } from "../../core/network-ports.ts";
+import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import { parsePrefix } from "../../lib/ip.ts";
+import { formatMac, parseMac } from "../../lib/mac.ts";
+import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
+import { containerOf } from "../containers/modes.ts";
+import { createAddresses } from "./addresses.ts";
+import { interfaceNameFor, settingsFor, sysctlsFor } from "./endpoint-options.ts";
+import type { NetworksOptions } from "./networks.ts";
+import { portRequests, publishedPorts } from "./port-requests.ts";
+import type { Network } from "./predefined.ts";
+import type { NetworkRegistry } from "./registry.ts";
+import { createSandboxNames } from "./sandbox-names.ts";
+import { sandboxPaths } from "./sandbox-files.ts";
+import { endpointRow, gatewayEndpoints, routesThrough, stateOf } from "./sandbox.ts";
+import type { ContainerSandbox, Endpoint } from "./sandbox.ts";
+import type { NetworkStore } from "./store.ts";
+
+interface ConnectionsOptions extends NetworksOptions {
+  store: NetworkStore;
+  registry: NetworkRegistry;
+}
+
+export interface Connections {
+  port: SandboxPort;
+  attach(record: ContainerRecord, network: Network, settings: EndpointSettings): Promise<SandboxState>;
+  detach(record: ContainerRecord, network: Network): Promise<SandboxState>;
+  endpointsOf(network: Network): { container: string; endpoint: Endpoint }[];
+  /** What the last daemon's containers hold stays theirs until collect() says otherwise. */
+  adopt(): Promise<void>;
+  collect(isRunning: (containerId: string) => boolean): Promise<void>;
+}
+
+const newId = (): string => randomBytes(32).toString("hex");
+
+export function createConnections(options: ConnectionsOptions): Connections {
+  const { store, registry, warn } = options;
+  const sandboxes = new Map<string, ContainerSandbox>();
+  const addresses = createAddresses(options.ipam);
+  const names = createSandboxNames(options);
+
+  async function connect(record: ContainerRecord): Promise<Sandbox> {
+    const other = containerOf(record.hostConfig.NetworkMode);
+    if (other !== undefined) return joinContainer(record, other);
+    if (sandboxes.has(record.id)) await disconnect(record);
+    const sandbox: ContainerSandbox = { id: newId(), endpoints: [], named: false };
+    sandboxes.set(record.id, sandbox);
+    let taking = Promise.resolve();
+    try {
+      for (const network of networksFor(record)) newEndpoint(sandbox, network, settingsFor(record.networkingConfig, network, record.hostConfig.NetworkMode));
+      taking = takeSandbox(sandbox, sandbox.endpoints[0]);
+      await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings)))]);
+      const chosen = gatewayEndpoints(sandbox.endpoints);
+      await reservePorts(record, chosen[4]);
+      const files = await joinAll(record, sandbox);
+      return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files };
+    } catch (error) {
+      await taking.catch(() => undefined);
+      await disconnect(record);
+      throw new GantryError(codeOf(error), `failed to set up container networking: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /** The main one first. */
+  function networksFor({ config, hostConfig, networkingConfig }: ContainerRecord): Network[] {
+    if (config.NetworkDisabled) return [registry.find("none")];
+    const main = hostConfig.NetworkMode;
+    const asked = Object.keys(networkingConfig.EndpointsConfig ?? { [main]: null });
+    const sorted = asked.includes(main) ? [main, ...asked] : asked;
+    return [...new Set(sorted.map((ref) => registry.find(predefinedName(ref))))];
+  }
+
+  function newEndpoint(sandbox: ContainerSandbox, network: Network, settings: EndpointSettings): Endpoint {
+    const slots = new Set(sandbox.endpoints.map(({ slot }) => slot));
+    let slot = 0;
+    while (slots.has(slot)) slot++;
+    const interfaceName = interfaceNameFor(settings, network, sandbox.endpoints.map((endpoint) => endpoint.interfaceName));
+    const endpoint: Endpoint = { network, endpointId: newId(), settings, slot, interfaceName, addresses: [], mac: "", told: false };
+    sandbox.endpoints.push(endpoint);
+    return endpoint;
+  }
+
+  async function takeSandbox(sandbox: ContainerSandbox, endpoint: Endpoint | undefined): Promise<void> {
+    const driver = endpoint?.network.driver;
+    if (!endpoint || driver?.capabilities.sandbox !== "own") return;
+    if (!providesSandboxes(driver)) return void (sandbox.namespace = await options.createSandbox());
+    const provided = await driver.provideSandbox(endpoint.network.row.id, endpoint.interfaceName);
+    endpoint.endpointId = provided.endpointId;
+    sandbox.namespace = provided.sandbox;
+  }
+
+  /** The files and the rows are written while the kernel makes the interfaces on other threads. */
+  async function joinAll(record: ContainerRecord, sandbox: ContainerSandbox): Promise<NonNullable<Sandbox["files"]>> {
+    for (const endpoint of sandbox.endpoints) store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
+    faultPoint("endpoint-recorded");
+    if (sandbox.endpoints.some(({ ports }) => ports)) faultPoint("ports-recorded");
+    const chosen = gatewayEndpoints(sandbox.endpoints);
+    const { namespace } = sandbox;
+    const joining = namespace ? Promise.allSettled(sandbox.endpoints.map((endpoint) => join(endpoint, namespace, chosen))) : undefined;
+    const files = names.write(record, sandbox);
+    const failed = (await joining)?.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
+    faultPoint("endpoint-joined");
+    await names.serve(record, sandbox);
+    for (const endpoint of sandbox.endpoints) tell("connect", record, endpoint);
+    return files;
+  }
+
+  async function join(endpoint: Endpoint, sandbox: SandboxNamespace, chosen: ReturnType<typeof gatewayEndpoints>): Promise<void> {
+    const { network, endpointId, interfaceName, slot, settings, ports } = endpoint;
+    const mac = parseMac(settings.MacAddress);
+    const request = { networkId: network.row.id, endpointId, sandbox, interfaceName, slot, addresses: endpoint.addresses, gateways: routesThrough(endpoint, chosen), sysctls: sysctlsFor(settings, interfaceName) };
+    const joined = await network.driver.join({ ...request, ...(mac ? { mac } : {}), ...(ports ? { ports } : {}) });
+    endpoint.mac = formatMac(joined.mac);
+  }
+
+  /** Docker's words for what cannot be had. */
+  async function reservePorts(record: ContainerRecord, endpoint: Endpoint | undefined): Promise<void> {
+    if (!endpoint || !publishesPorts(endpoint.network.driver)) return;
+    const { network, endpointId } = endpoint;
+    const requests = portRequests(record);
+    if (requests.length === 0) return;
+    try {
+      endpoint.ports = await endpoint.network.driver.reservePorts({ networkId: network.row.id, endpointId }, requests);
+      faultPoint("ports-reserved");
+    } catch (error) {
+      if (codeOf(error) !== "system") throw error;
+      throw systemError(`driver failed programming external connectivity on endpoint ${record.name} (${endpointId}): ${messageOf(error)}`, error);
+    }
+  }
+
+  async function releasePorts({ network, endpointId, ports }: Endpoint): Promise<void> {
+    if (!ports || !publishesPorts(network.driver)) return;
+    await network.driver.releasePorts({ networkId: network.row.id, endpointId }).catch((error: unknown) => warn(messageOf(error)));
+    faultPoint("ports-released");
+  }
+
+  function joinContainer(record: ContainerRecord, ref: string): Sandbox {
+    const other = options.findContainer(ref);
+    if (other.id === record.id) throw systemError("cannot join own network namespace");
+    const { state } = other;
+    if (state.status === "restarting") throw conflict(`Container ${other.id} is restarting, wait until the container is running`);
+    if (state.status !== "running" && state.status !== "paused") throw conflict(`cannot join network namespace of a non running container: container ${other.name} is ${state.status}`);
+    // Its hosts file has this name, and the UTS namespace is not shared.
+    Object.assign(record.config, { Hostname: other.config.Hostname, Domainname: other.config.Domainname });
+    return { netnsPath: `/proc/${state.pid}/ns/net`, files: sandboxPaths(options.containerFolder(other.id)) };
+  }
+
+  async function disconnect(record: { id: string }): Promise<void> {
+    const sandbox = sandboxes.get(record.id);
+    if (!sandbox) return;
+    sandboxes.delete(record.id);
+    sandbox.namespace?.close();
+    await names.withdraw(sandbox);
+    // While the rows are there, a crash leaves no reservation that nobody knows of.
+    for (const endpoint of sandbox.endpoints) await releasePorts(endpoint);
+    store.removeEndpoints(record.id);
+    for (const endpoint of sandbox.endpoints) {
+      if (endpoint.told) tell("disconnect", record, endpoint);
+      void release(endpoint, false);
+    }
+  }
+
+  function release({ network, endpointId, addresses: held }: Endpoint, lives: boolean): Promise<void> {
+    const gone = network.driver.leave({ networkId: network.row.id, endpointId }, { lives }).catch((error: unknown) => warn(`leaving network ${network.row.name}: ${messageOf(error)}`));
+    addresses.release(network, held, gone);
+    return gone;
+  }
+
+  function tell(action: "connect" | "disconnect", record: { id: string }, endpoint: Endpoint): void {
+    const { row, driver } = endpoint.network;
+    endpoint.told = action === "connect";
+    options.events.emit({ type: "network", action, actor: { id: row.id, attributes: { container: record.id, name: row.name, type: driver.id } } });
+  }
+
+  /** The row first: an endpoint that its container's record does not know was never promised to anybody. */
+  async function attach(record: ContainerRecord, network: Network, settings: EndpointSettings): Promise<SandboxState> {
+    const sandbox = runningSandbox(record);
+    if (sandbox.endpoints.some((endpoint) => endpoint.network === network)) throw forbidden(`endpoint with name ${record.name} already exists in network ${network.row.name}`);
+    const namespace = open(record);
+    const endpoint = newEndpoint(sandbox, network, settings);
+    try {
+      endpoint.addresses = await addresses.choose(network, settings);
+      store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
+      faultPoint("attach-recorded");
+      await join(endpoint, namespace, gatewayEndpoints(sandbox.endpoints));
+      faultPoint("attach-joined");
+      await movePorts(record, sandbox);
+      names.rewrite(record, sandbox);
+      await names.serve(record, sandbox, namespace);
+    } catch (error) {
+      await takeOut(record, sandbox, { endpoint, namespace });
+      throw error;
+    } finally {
+      namespace.close();
+    }
+    tell("connect", record, endpoint);
+    return stateOf(sandbox);
+  }
+
+  async function detach(record: ContainerRecord, network: Network): Promise<SandboxState> {
+    const sandbox = runningSandbox(record);
+    const endpoint = sandbox.endpoints.find((candidate) => candidate.network === network);
+    if (!endpoint) throw systemError(`container ${record.id} is not connected to network ${network.row.name}`);
+    const namespace = open(record);
+    try {
+      await takeOut(record, sandbox, { endpoint, namespace });
+      await movePorts(record, sandbox);
+      await names.serve(record, sandbox, namespace);
+    } finally {
+      namespace.close();
+    }
+    tell("disconnect", record, endpoint);
+    return stateOf(sandbox);
+  }
+
+  /** The row first: an endpoint of a container's record that has none is on its way out. */
+  async function takeOut(record: ContainerRecord, sandbox: ContainerSandbox, { endpoint, namespace }: { endpoint: Endpoint; namespace: SandboxNamespace }): Promise<void> {
+    sandbox.endpoints = sandbox.endpoints.filter((other) => other !== endpoint);
+    await names.forget(endpoint);
+    await releasePorts(endpoint);
+    store.removeEndpoint(record.id, endpoint.network.row.id);
+    faultPoint("detach-recorded");
+    await release(endpoint, true);
+    faultPoint("detach-left");
+    await routeAgain(sandbox, namespace);
+    names.rewrite(record, sandbox, endpoint.addresses);
+  }
+
+  function runningSandbox(record: ContainerRecord): ContainerSandbox {
+    const sandbox = sandboxes.get(record.id);
+    if (!sandbox) throw systemError(`container ${record.id} has no network of its own`);
+    return sandbox;
+  }
+
+  function open({ id, state }: ContainerRecord): SandboxNamespace {
+    if (state.status !== "running" && state.status !== "paused") throw conflict(`container ${id} is not running`);
+    return options.openSandbox(`/proc/${state.pid}/ns/net`);
+  }
+
+  /** Default routes as they are to be, whatever was changed. */
+  async function routeAgain(sandbox: ContainerSandbox, namespace: SandboxNamespace): Promise<void> {
+    const chosen = gatewayEndpoints(sandbox.endpoints);
+    for (const endpoint of sandbox.endpoints) {
+      const gateways = routesThrough(endpoint, chosen);
+      if (gateways.length > 0) await options.setDefaultRoutes(namespace, endpoint.interfaceName, gateways).catch((error: unknown) => warn(messageOf(error)));
+    }
+  }
+
+  /** Published ports are those of the endpoint that the default route goes through. */
+  async function movePorts(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void> {
+    const chosen = gatewayEndpoints(sandbox.endpoints)[4];
+    if (chosen?.ports) return;
+    for (const endpoint of sandbox.endpoints.filter(({ ports }) => ports)) {
+      await releasePorts(endpoint);
+      delete endpoint.ports;
+      store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
+    }
+    await reservePorts(record, chosen);
+    if (!chosen?.ports || !publishesPorts(chosen.network.driver)) return;
+    store.addEndpoint(endpointRow(record.id, sandbox.id, chosen));
+    await chosen.network.driver.publishPorts({ networkId: chosen.network.row.id, endpointId: chosen.endpointId, addresses: chosen.addresses, ports: chosen.ports });
+  }
+
+  async function adopt(): Promise<void> {
+    for (const row of store.endpoints()) {
+      const network = registry.get(row.network);
+      const record = recordOf(row.container);
+      if (!network) continue;
+      const sandbox: ContainerSandbox = sandboxes.get(row.container) ?? { id: row.sandbox || newId(), endpoints: [], named: false };
+      sandboxes.set(row.container, sandbox);
+      const held = row.addresses.flatMap((text) => parsePrefix(text) ?? []);
+      await addresses.adopt(network, held).catch((error: unknown) => warn(`the addresses ${row.addresses.join(", ")} of container ${row.container}: ${messageOf(error)}`));
+      const mac = record?.network?.endpoints.find(({ networkId }) => networkId === row.network)?.macAddress ?? "";
+      sandbox.endpoints.push({ network, endpointId: row.endpoint, settings: settingsFor(record?.networkingConfig, network, record?.hostConfig.NetworkMode ?? ""), slot: row.slot, interfaceName: row.interface, addresses: held, mac, told: true, ...(row.ports.length > 0 ? { ports: publishedPorts(row.ports) } : {}) });
+    }
+    const all = [...sandboxes.values()].flatMap(({ endpoints }) => endpoints);
+    for (const driver of new Set(registry.list().map((network) => network.driver))) {
+      const own = all.filter(({ network }) => network.driver === driver);
+      if (recoversEndpoints(driver)) await driver.recover(own.map(({ network, endpointId }) => ({ networkId: network.row.id, endpointId })));
+    }
+  }
+
+  /** What a daemon that died in the middle had not written down of a running container. */
+  async function reconcile(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void> {
+    const { network: known } = record;
+    if (known) {
+      for (const endpoint of sandbox.endpoints.filter(({ network }) => !known.endpoints.some(({ networkId }) => networkId === network.row.id))) {
+        const namespace = open(record);
+        await takeOut(record, sandbox, { endpoint, namespace }).finally(() => namespace.close());
+      }
+      for (const { networkId, networkName } of known.endpoints) if (!sandbox.endpoints.some(({ network }) => network.row.id === networkId)) delete record.networkingConfig.EndpointsConfig?.[networkName];
+    }
+    if (known && known.endpoints.length === sandbox.endpoints.length) return;
+    record.network = stateOf(sandbox);
+    options.saveContainer(record);
+  }
+
+  function recordOf(id: string): ContainerRecord | undefined {
+    try {
+      return options.findContainer(id);
+    } catch {
+      return undefined;
+    }
+  }
+
+  return {
+    port: {
+      connect,
+      disconnect,
+      started: ({ id }) => {
+        const sandbox = sandboxes.get(id);
+        sandbox?.namespace?.close();
+        delete sandbox?.namespace;
+      },
+    },
+    attach,
+    detach,
+    endpointsOf: (network) => [...sandboxes].flatMap(([container, { endpoints }]) => endpoints.filter((endpoint) => endpoint.network === network).map((endpoint) => ({ container, endpoint }))),
+    adopt,
+    collect: async (isRunning) => {
+      for (const id of [...sandboxes.keys()]) if (!isRunning(id)) await disconnect({ id });
+      const running = [...sandboxes].flatMap(([id, sandbox]) => {
+        const record = recordOf(id);
+        return record ? [{ record, sandbox }] : [];
+      });
+      for (const { record, sandbox } of running) await reconcile(record, sandbox).catch((error: unknown) => warn(`the networks of container ${record.id}: ${messageOf(error)}`));
+      await names.restore(running);
+    },
+  };
+}
+
+/** What "default" stands for. */
+const predefinedName = (mode: string): string => (mode === "" || mode === "default" ? "bridge" : mode);

@@ -1,0 +1,62 @@
+/** The addresses of a network: its subnets from the IPAM, with what is not for containers taken out of them. */
+import type { Ipam } from "../../core/ipam.ts";
+import { GantryError, codeOf, forbidden, messageOf } from "../../lib/errors.ts";
+import { formatIp, formatPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
+import type { IpamEntry, NetworkDefinition } from "./definition.ts";
+
+export interface NetworkPool {
+  id: string;
+  subnet: IpPrefix;
+  gateway: IpAddress;
+  range?: IpPrefix;
+}
+
+export interface OpenedPools {
+  pools: NetworkPool[];
+  /** The entries as asked for, with what was chosen. */
+  config: IpamEntry[];
+}
+
+const NOTHING: IpamEntry = { subnet: "", range: "", gateway: "", aux: null };
+
+/** All or none. Families without an entry get a subnet of the default pools that overlaps none of `avoid`. */
+export async function openPools(ipam: Ipam, { ipv4, ipv6, ipam: { config } }: NetworkDefinition, avoid: () => Promise<readonly IpPrefix[]>): Promise<OpenedPools> {
+  const opened: OpenedPools = { pools: [], config: [] };
+  const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);
+  try {
+    for (const [family, wanted] of [[4, ipv4], [6, ipv6]] as const) {
+      const entries = config.filter((entry) => familyOf(entry) === family);
+      for (const entry of wanted && entries.length === 0 ? [NOTHING] : entries) opened.config.push(wanted ? await openEntry(ipam, { entry, family, avoid }, opened.pools) : entry);
+    }
+    return opened;
+  } catch (error) {
+    await closePools(ipam, opened.pools);
+    throw error;
+  }
+}
+
+export async function closePools(ipam: Ipam, pools: readonly NetworkPool[]): Promise<void> {
+  for (const { id } of pools) await ipam.releasePool(id);
+}
+
+async function openEntry(ipam: Ipam, { entry, family, avoid }: { entry: IpamEntry; family: IpFamily; avoid: () => Promise<readonly IpPrefix[]> }, pools: NetworkPool[]): Promise<IpamEntry> {
+  const subnet = parsePrefix(entry.subnet);
+  const range = parsePrefix(entry.range);
+  const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...(subnet ? { subnet } : {}), ...(range ? { range } : {}) });
+  const opened: NetworkPool = { id: pool.id, subnet: pool.subnet, gateway: pool.subnet.address, ...(range ? { range } : {}) };
+  pools.push(opened);
+  for (const aux of Object.values(entry.aux ?? {})) await ipam.requestAddress(pool.id, parseIp(aux));
+  opened.gateway = (await ipam.requestAddress(pool.id, parseIp(entry.gateway))).address;
+  return { ...entry, subnet: formatPrefix(pool.subnet), gateway: formatIp(opened.gateway) };
+}
+
+/** Docker's words for subnets that cannot be. */
+async function requestPool(ipam: Ipam, request: Parameters<Ipam["requestPool"]>[0]): ReturnType<Ipam["requestPool"]> {
+  try {
+    return await ipam.requestPool(request);
+  } catch (error) {
+    if (codeOf(error) === "conflict") throw request.subnet ? forbidden(`invalid pool request: ${messageOf(error)}`, error) : new GantryError("not-found", messageOf(error), { cause: error });
+    throw error;
+  }
+}

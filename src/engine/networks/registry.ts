@@ -1,0 +1,139 @@
+/** The networks that there are: those that every daemon has, and those that users make and remove. */
+import type { Ipam } from "../../core/ipam.ts";
+import type { NetworkDriver, NetworkSpec } from "../../core/network.ts";
+import { GantryError, conflict, forbidden, messageOf, notFound } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import type { IpPrefix } from "../../lib/ip.ts";
+import { defineNetwork } from "./definition.ts";
+import type { NetworkCreation, NetworkDefinition } from "./definition.ts";
+import { closePools, openPools } from "./pools.ts";
+import type { Network } from "./predefined.ts";
+import { newNetworkRow } from "./store.ts";
+import type { NetworkRow, NetworkStore } from "./store.ts";
+
+export interface RegistryOptions {
+  store: NetworkStore;
+  /** By the names that `--driver` has. */
+  drivers: Readonly<Record<string, NetworkDriver>>;
+  ipam: Ipam;
+  /** What the host routes now. */
+  hostPrefixes: () => Promise<readonly IpPrefix[]>;
+  warn: (message: string) => void;
+}
+
+export class NetworkRegistry {
+  readonly #options: RegistryOptions;
+  readonly #networks = new Map<string, Network>();
+  readonly #names = new Map<string, Network | undefined>();
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+  }
+
+  /** One that the daemon made itself. */
+  add(network: Network): void {
+    this.#networks.set(network.row.id, network);
+    this.#names.set(network.row.name, network);
+  }
+
+  list(): Network[] {
+    return [...this.#networks.values()];
+  }
+
+  get(id: string): Network | undefined {
+    return this.#networks.get(id);
+  }
+
+  /** Docker's order: the whole id, the name, the beginning of an id. Throws its not-found. */
+  find(ref: string): Network {
+    const exact = this.#networks.get(ref) ?? this.#names.get(ref);
+    if (exact) return exact;
+    const [found, second] = this.list().filter(({ row }) => ref !== "" && row.id.startsWith(ref));
+    if (second) throw new GantryError("invalid-parameter", `network ${ref} is ambiguous (2 matches found based on ID prefix)`);
+    if (!found) throw notFound(`network ${ref} not found`);
+    return found;
+  }
+
+  /** Makes again what earlier daemons made. One that cannot be is left out, with a warning; its record stays. */
+  async restore(): Promise<void> {
+    const restoreOne = async (row: NetworkRow & { definition: NetworkDefinition }): Promise<void> => {
+      try {
+        this.add(await this.#open(row, row.definition));
+      } catch (error) {
+        this.#options.warn(`the network ${row.name} cannot be restored: ${messageOf(error)}`);
+      }
+    };
+    await Promise.all(this.#options.store.defined().map(restoreOne));
+  }
+
+  async create(creation: NetworkCreation): Promise<Network> {
+    const { store } = this.#options;
+    const definition = defineNetwork(creation, (name) => this.#names.get(name)?.definition);
+    if (this.#names.has(creation.name)) throw conflict(`network with name ${creation.name} already exists`);
+    this.#names.set(creation.name, undefined);
+    const row = newNetworkRow(creation.name, definition.driver, definition);
+    try {
+      const network = await this.#open(row, definition, () => store.addNetwork(row));
+      this.add(network);
+      return network;
+    } catch (error) {
+      this.#names.delete(creation.name);
+      store.removeNetwork(row.id);
+      throw error;
+    }
+  }
+
+  /** `users` says who is connected to it. */
+  async remove(network: Network, users: () => string[]): Promise<void> {
+    const { row, driver, definition, pools } = network;
+    if (!definition) throw forbidden(`${row.name} is a pre-defined network and cannot be removed`);
+    const refuse = (reason: string): GantryError => forbidden(`error while removing network: ${reason}`);
+    if (definition.configOnly && this.list().some((other) => other.definition?.configFrom === row.name)) throw refuse(`configuration network ${JSON.stringify(row.name)} is in use`);
+    const active = users();
+    if (active.length > 0) throw refuse(`network ${row.name} has active endpoints (${active.join(", ")})`);
+    if (!this.#networks.delete(row.id)) throw notFound(`network ${row.name} not found`);
+    try {
+      if (!definition.configOnly) await driver.deleteNetwork(row.id);
+    } catch (error) {
+      this.#networks.set(row.id, network);
+      throw error;
+    }
+    faultPoint("network-deleted");
+    this.#names.delete(row.name);
+    this.#options.store.removeNetwork(row.id);
+    await closePools(this.#options.ipam, pools);
+  }
+
+  /** `record` writes it down, when its subnets are chosen and before anything is made. */
+  async #open(row: NetworkRow, definition: NetworkDefinition, record?: () => void): Promise<Network> {
+    const { ipam, hostPrefixes } = this.#options;
+    const driver = this.#driver(definition.configOnly ? "null" : definition.driver);
+    if (definition.ipam.driver !== "default") throw notFound(`plugin ${JSON.stringify(definition.ipam.driver)} not found`);
+    const spec: NetworkSpec = { id: row.id, name: row.name, options: definition.options, internal: definition.internal, subnets: [] };
+    if (definition.configOnly) {
+      record?.();
+      return { row, driver, definition, spec, pools: [] };
+    }
+    driver.validate(spec);
+    const { pools, config } = await openPools(ipam, definition, hostPrefixes);
+    definition.ipam = { ...definition.ipam, config };
+    spec.subnets = pools.map(({ subnet, gateway }) => ({ subnet, gateway }));
+    try {
+      driver.validate(spec);
+      record?.();
+      if (record) faultPoint("network-recorded");
+      await driver.createNetwork(spec);
+      if (record) faultPoint("network-made");
+    } catch (error) {
+      await closePools(ipam, pools);
+      throw error;
+    }
+    return { row, driver, definition, spec, pools };
+  }
+
+  #driver(name: string): NetworkDriver {
+    const driver = Object.hasOwn(this.#options.drivers, name) ? this.#options.drivers[name] : undefined;
+    if (!driver) throw notFound(`plugin ${JSON.stringify(name)} not found`);
+    return driver;
+  }
+}

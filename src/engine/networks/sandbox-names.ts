@@ -1,0 +1,129 @@
+/** What a container finds under names: its hosts, hostname and resolv.conf files, and the name service inside its sandbox. */
+import type { ContainerRecord } from "../../core/container.ts";
+import type { EndpointNames, SandboxView } from "../../core/name-service.ts";
+import type { SandboxNamespace } from "../../core/network.ts";
+import { messageOf } from "../../lib/errors.ts";
+import { formatIp, parseIp } from "../../lib/ip.ts";
+import type { IpPrefix } from "../../lib/ip.ts";
+import type { NetworksOptions } from "./networks.ts";
+import type { NetworkRegistry } from "./registry.ts";
+import { dnsSettings, sandboxContents } from "./sandbox-contents.ts";
+import { changeHosts, writeResolvConf, writeSandboxFiles } from "./sandbox-files.ts";
+import type { SandboxFiles } from "./sandbox-files.ts";
+import { gatewayEndpoints, hasNames, isShared } from "./sandbox.ts";
+import type { ContainerSandbox, Endpoint } from "./sandbox.ts";
+
+export interface SandboxNames {
+  /** Makes the files for a start. */
+  write(record: ContainerRecord, sandbox: ContainerSandbox): SandboxFiles;
+  /** Brings the files of a running container up to date; lines of others stay. */
+  rewrite(record: ContainerRecord, sandbox: ContainerSandbox, gone?: readonly IpPrefix[]): void;
+  /** Tells the name service of the sandbox as it is now. `namespace` is that of a running container. */
+  serve(record: ContainerRecord, sandbox: ContainerSandbox, namespace?: SandboxNamespace): Promise<void>;
+  /** An endpoint is gone. */
+  forget(endpoint: Endpoint): Promise<void>;
+  /** The sandbox is gone, with all its endpoints. Never fails. */
+  withdraw(sandbox: ContainerSandbox): Promise<void>;
+  /** Everything that runs, once after the daemon's start. Never fails. */
+  restore(running: readonly { record: ContainerRecord; sandbox: ContainerSandbox }[]): Promise<void>;
+}
+
+/** What the container is called in a user-defined network; the first is what its addresses are called. */
+export function dnsNames({ name, id, config }: Pick<ContainerRecord, "name" | "id" | "config">, aliases: readonly string[] | null): string[] {
+  return [...new Set([name, ...(aliases ?? []), id.slice(0, 12), config.Hostname].filter((one) => one !== ""))];
+}
+
+export function createSandboxNames(options: NetworksOptions & { registry: NetworkRegistry }): SandboxNames {
+  const { names: service, warn, registry } = options;
+
+  const contents = (record: ContainerRecord, { endpoints }: ContainerSandbox): SandboxFiles => {
+    const gateways = registry.list().find(({ definition, pools }) => !definition && pools.length > 0)?.pools.map(({ gateway }) => formatIp(gateway));
+    return sandboxContents({
+      config: record.config,
+      hostConfig: record.hostConfig,
+      host: options.hostFiles,
+      shared: endpoints.some(({ network }) => isShared(network)),
+      daemonDns: options.dns,
+      hostGateways: options.hostGateways.length > 0 ? options.hostGateways : (gateways ?? []),
+      addresses: endpoints.flatMap(({ addresses }) => addresses.map(({ address }) => formatIp(address))),
+      ...(service && endpoints.some(({ network }) => hasNames(network)) ? { served: service.address } : {}),
+    });
+  };
+
+  const namesOf = (record: ContainerRecord, { network, settings, addresses }: Endpoint): EndpointNames => ({ networkName: network.row.name, names: dnsNames(record, settings.Aliases), addresses: addresses.map(({ address }) => address) });
+
+  const viewOf = ({ hostConfig }: ContainerRecord, { endpoints }: ContainerSandbox): SandboxView => {
+    const { servers, search, options: flags } = dnsSettings(hostConfig, options.dns);
+    const first = gatewayEndpoints(endpoints)[4];
+    const named = endpoints.filter(({ network }) => hasNames(network)).sort((one, other) => Number(other === first) - Number(one === first));
+    return {
+      networks: named.map(({ network, settings }) => ({ networkId: network.row.id, links: linksOf(settings.Links) })),
+      forward: endpoints.some(({ network }) => !network.spec.internal),
+      upstreams: servers.length > 0 ? servers.flatMap((server) => parseIp(server) ?? []) : "host",
+      search,
+      options: flags,
+    };
+  };
+
+  const referenceOf = ({ network, endpointId }: Endpoint): { networkId: string; endpointId: string } => ({ networkId: network.row.id, endpointId });
+
+  const calmly = async (run: () => Promise<unknown> | undefined): Promise<void> => {
+    try {
+      await run();
+    } catch (error) {
+      warn(`the name service: ${messageOf(error)}`);
+    }
+  };
+
+  return {
+    write: (record, sandbox) => writeSandboxFiles(options.containerFolder(record.id), contents(record, sandbox)),
+    rewrite: (record, sandbox, gone = []) => {
+      const folder = options.containerFolder(record.id);
+      const { hosts, resolvConf } = contents(record, sandbox);
+      changeHosts(folder, hosts, gone.map(({ address }) => formatIp(address)));
+      writeResolvConf(folder, resolvConf);
+    },
+    serve: async (record, sandbox, namespace = sandbox.namespace) => {
+      const named = sandbox.endpoints.filter(({ network }) => hasNames(network));
+      if (!service || !namespace || (named.length === 0 && !sandbox.named)) return;
+      await Promise.all(named.map((endpoint) => service.setEndpoint(referenceOf(endpoint), namesOf(record, endpoint))));
+      if (sandbox.named) await service.setView(sandbox.id, viewOf(record, sandbox));
+      else await service.attach({ id: sandbox.id, netnsFd: namespace.fd }, viewOf(record, sandbox));
+      sandbox.named = true;
+    },
+    forget: (endpoint) => calmly(() => (hasNames(endpoint.network) ? service?.setEndpoint(referenceOf(endpoint), undefined) : undefined)),
+    withdraw: (sandbox) =>
+      calmly(async () => {
+        if (!service || !sandbox.named) return;
+        await Promise.all(sandbox.endpoints.filter(({ network }) => hasNames(network)).map((endpoint) => service.setEndpoint(referenceOf(endpoint), undefined)));
+        await service.detach(sandbox.id);
+      }),
+    restore: (running) =>
+      calmly(async () => {
+        if (!service) return;
+        const opened: SandboxNamespace[] = [];
+        const named = running.filter(({ sandbox }) => sandbox.endpoints.some(({ network }) => hasNames(network)));
+        try {
+          const sandboxes = named.flatMap(({ record, sandbox }) => {
+            if (record.state.status !== "running" && record.state.status !== "paused") return [];
+            const namespace = options.openSandbox(`/proc/${record.state.pid}/ns/net`);
+            opened.push(namespace);
+            sandbox.named = true;
+            return [{ sandbox: { id: sandbox.id, netnsFd: namespace.fd }, view: viewOf(record, sandbox) }];
+          });
+          const endpoints = named.flatMap(({ record, sandbox }) => sandbox.endpoints.filter(({ network }) => hasNames(network)).map((endpoint) => ({ ...referenceOf(endpoint), names: namesOf(record, endpoint) })));
+          await service.restore({ endpoints, sandboxes });
+        } finally {
+          for (const namespace of opened) namespace.close();
+        }
+      }),
+  };
+}
+
+/** "name:alias" of a user-defined network, by alias. */
+function linksOf(links: readonly string[] | null): Record<string, string> {
+  return Object.fromEntries((links ?? []).map((link) => {
+    const [name = "", alias = name] = link.split(":");
+    return [alias, name];
+  }));
+}

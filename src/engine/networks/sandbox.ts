@@ -1,0 +1,99 @@
+/** What the engine holds of a running container's network: its sandbox with an endpoint in each network. */
+import type { EndpointSettings } from "../../core/container-config.ts";
+import type { EndpointState, SandboxState } from "../../core/container.ts";
+import type { PublishedPort } from "../../core/network-ports.ts";
+import type { SandboxNamespace } from "../../core/network.ts";
+import { formatIp, formatPrefix } from "../../lib/ip.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
+import { storedPorts } from "./port-requests.ts";
+import type { NetworkPool } from "./pools.ts";
+import type { Network } from "./predefined.ts";
+import type { EndpointRow } from "./store.ts";
+
+export interface Endpoint {
+  network: Network;
+  endpointId: string;
+  settings: EndpointSettings;
+  slot: number;
+  interfaceName: string;
+  addresses: IpPrefix[];
+  mac: string;
+  /** Published; absent: none. */
+  ports?: PublishedPort[];
+  /** The connect event was sent, or a daemon before this one sent it. */
+  told: boolean;
+}
+
+export interface ContainerSandbox {
+  id: string;
+  /** In the order of their slots. */
+  endpoints: Endpoint[];
+  /** Open until the container's own processes hold it. */
+  namespace?: SandboxNamespace;
+  /** The name service answers in it. */
+  named: boolean;
+}
+
+export const isShared = ({ driver }: Network): boolean => driver.capabilities.sandbox === "host";
+
+/** One whose containers know each other by name. */
+export const hasNames = ({ definition, driver }: Network): boolean => definition !== undefined && driver.capabilities.addresses;
+
+/** The gateway that endpoints of the network use; undefined where nothing leaves it. */
+export function gatewayOf({ network, addresses }: Pick<Endpoint, "network" | "addresses">, family: IpFamily): IpAddress | undefined {
+  if (network.spec.internal || !addresses.some(({ address }) => address.family === family)) return undefined;
+  return poolOf(network, family)?.gateway;
+}
+
+export const poolOf = ({ pools }: Network, family: IpFamily): NetworkPool | undefined => pools.find(({ subnet }) => subnet.address.family === family);
+
+/** The endpoints that default routes go through, in Docker's order: by priority, then those with both families, then by the network's name. */
+export function gatewayEndpoints(endpoints: readonly Endpoint[]): Record<IpFamily, Endpoint | undefined> {
+  const both = (endpoint: Endpoint): boolean => gatewayOf(endpoint, 4) !== undefined && gatewayOf(endpoint, 6) !== undefined;
+  const sorted = [...endpoints].sort(
+    (one, other) => other.settings.GwPriority - one.settings.GwPriority || Number(both(other)) - Number(both(one)) || (one.network.row.name < other.network.row.name ? -1 : 1),
+  );
+  return { 4: sorted.find((endpoint) => gatewayOf(endpoint, 4)), 6: sorted.find((endpoint) => gatewayOf(endpoint, 6)) };
+}
+
+/** Those of the endpoint's gateways that default routes shall go through. */
+export function routesThrough(endpoint: Endpoint, chosen: Record<IpFamily, Endpoint | undefined>): IpAddress[] {
+  return ([4, 6] as const).flatMap((family) => (chosen[family] === endpoint ? (gatewayOf(endpoint, family) ?? []) : []));
+}
+
+export function stateOf({ id, endpoints }: ContainerSandbox): SandboxState {
+  const ports = storedPorts(endpoints.flatMap(({ ports: published = [] }) => published));
+  return { sandboxId: id, endpoints: endpoints.map(endpointState), ...(ports.length > 0 ? { ports } : {}) };
+}
+
+function endpointState(endpoint: Endpoint): EndpointState {
+  const { network, endpointId, addresses, mac } = endpoint;
+  const [v4, v6] = ([4, 6] as const).map((family) => addresses.find(({ address }) => address.family === family));
+  const gateway = (family: IpFamily): string => {
+    const found = gatewayOf(endpoint, family);
+    return found ? formatIp(found) : "";
+  };
+  return {
+    networkName: network.row.name,
+    networkId: network.row.id,
+    endpointId,
+    ipAddress: v4 ? formatIp(v4.address) : "",
+    prefixLength: v4?.length ?? 0,
+    gateway: gateway(4),
+    ipv6Address: v6 ? formatIp(v6.address) : "",
+    ipv6PrefixLength: v6?.length ?? 0,
+    ipv6Gateway: gateway(6),
+    macAddress: mac,
+  };
+}
+
+export const endpointRow = (container: string, sandbox: string, { network, endpointId, addresses, ports = [], interfaceName, slot }: Endpoint): EndpointRow => ({
+  container,
+  network: network.row.id,
+  endpoint: endpointId,
+  addresses: addresses.map(formatPrefix),
+  ports: storedPorts(ports),
+  sandbox,
+  interface: interfaceName,
+  slot,
+});
