@@ -266,7 +266,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
     },
 
-    prepared: () => pool.filled(),
+    prepared: async () => {
+      if (networks.size > 0) await pool.filled();
+    },
 
     close: async () => {
       firewall.close();
