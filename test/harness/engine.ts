@@ -146,8 +146,8 @@ export async function withEngine(body: (engine: Engine) => Promise<void>, option
   await endEngine(engine);
 }
 
-/** The parent of all containers' groups, and the launcher, which outlives the daemon. */
-const stays = /^cgroup [^/]+\/gantry$|^process \S+\/gantry-shim launcher /;
+/** The parent of all containers' groups, and what outlives the daemon: the launcher, and for ten seconds the name server. */
+const stays = /^cgroup [^/]+\/gantry$|^process \S+\/gantry-shim launcher |^process gantry-dns /;
 
 /** What is still there three seconds later: the kernel takes network namespaces apart behind everyone's back. */
 async function leftovers(engine: Engine): Promise<string[]> {
