@@ -9,6 +9,7 @@ import { DOCKER_POOLS, createDefaultIpam } from "../drivers/ipam-default/ipam.ts
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
 import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
+import type { FirewallMode } from "../drivers/network-bridge/driver.ts";
 import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
 import { createHostDriver } from "../drivers/network-host/driver.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
@@ -37,13 +38,12 @@ export interface NetworkFlags {
   ipForward: boolean;
   ipMasq: boolean;
   icc: boolean;
-  /** false: --iptables=false, no firewall rules are made. */
-  firewall: boolean;
+  firewall: FirewallMode;
   dns: DnsSettings;
   hostGatewayIps: string[];
 }
 
-export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: true, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
+export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: "docker", dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
 
 export interface NetworkWiring {
   database: DatabaseSync;
@@ -81,6 +81,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     table: `gantry-${settings?.name ?? tag}`,
     ipForward: flags.ipForward,
     firewall: flags.firewall,
+    repaired: (what) => wiring.events.emit({ type: "daemon", action: "repair", actor: { id: tag, attributes: { name: what } } }),
     poolSize: wiring.poolSize ?? POOL_SIZE,
     ...(wiring.keeper ? { keeper: wiring.keeper } : {}),
     warn,

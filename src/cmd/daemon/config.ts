@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { existsSync } from "node:fs";
 import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
-import { invalidParameter, messageOf } from "../../lib/errors.ts";
+import { invalidParameter, messageOf, notImplemented } from "../../lib/errors.ts";
 import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
 import { requirePrefix } from "../../lib/ip.ts";
 import { parseRamSize } from "../../lib/units.ts";
@@ -75,8 +75,8 @@ export interface NetworkConfig {
   icc: boolean;
   ipForward: boolean;
   ipMasquerade: boolean;
-  /** false: no firewall rules are made. */
-  firewall: boolean;
+  /** "none": no firewall rules are made. */
+  firewall: "docker" | "own-table" | "none";
   addressPools: AddressPool[];
   dns: { servers: string[]; search: string[]; options: string[] };
 }
@@ -293,10 +293,17 @@ function networkOf(values: FlagValues): NetworkConfig {
     icc: values.bool("icc"),
     ipForward: values.bool("ip-forward"),
     ipMasquerade: values.bool("ip-masq"),
-    firewall: values.bool("iptables"),
+    firewall: firewallOf(values),
     addressPools: values.list("default-address-pool").map(parsePool),
     dns: { servers: values.list("dns"), search: values.list("dns-search"), options: values.list("dns-opt") },
   };
+}
+
+function firewallOf(values: FlagValues): NetworkConfig["firewall"] {
+  const mode = values.string("firewall");
+  if (mode === "honour-host") throw notImplemented("--firewall=honour-host is not implemented yet: published ports are open whatever the machine's own firewall says of them");
+  if (mode !== "docker" && mode !== "own-table") throw invalidParameter(`invalid value for --firewall: ${JSON.stringify(mode)}; there are docker and own-table`);
+  return values.bool("iptables") ? mode : "none";
 }
 
 function containersOf(values: FlagValues): ContainerDefaults {

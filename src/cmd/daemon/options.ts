@@ -70,6 +70,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("exec-opt", checked("list", checkKeyValue), "Option of the runtime (native.cgroupdriver=cgroupfs)", plural("exec-opt")),
   done("exec-root", string, "Folder of what lasts until the next boot (default " + DEFAULT_EXEC_ROOT + ", or one for the data root)"),
   done("experimental", bool, "Say that experimental features are on"),
+  done("firewall", string, "Containers' packets pass other programs' firewalls (docker), or nothing but the own table is touched (own-table)", { default: "docker" }),
   done("fixed-cidr", string, "Range of the default bridge's addresses that containers get"),
   done("group", string, "Group that may use the unix sockets", { shorthand: "G", default: "docker" }),
   done("help", bool, "Show this text", { ...COMMAND_LINE, shorthand: "h" }),

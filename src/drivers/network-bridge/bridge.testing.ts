@@ -22,6 +22,7 @@ export const options = (kernel: NetworkKernel, warnings: string[]): BridgeDriver
   tag: "7e57",
   table: "gantry-test0",
   ipForward: true,
+  firewall: "docker",
   poolSize: 0,
   warn: (message) => warnings.push(message),
 });

@@ -21,6 +21,7 @@ function open(options: Partial<BridgeDriverOptions> = {}): { machine: FakeMachin
     tag: TAG,
     table: "gantry-test",
     ipForward: true,
+    firewall: "docker",
     poolSize: 0,
     warn: (message) => warnings.push(message),
     ...options,
@@ -237,13 +238,17 @@ test("a lost table is restored and told of", async () => {
   await driver.close();
 });
 
-test("another program's chain that drops forwarded packets is warned of, once", async () => {
-  const { machine, driver, warnings } = open();
+test("another program's chain that drops forwarded packets: a way through it, or one warning", async () => {
   const chain = { family: 2, table: "filter", name: "FORWARD", hook: 2, priority: 0, policy: "drop" } as const;
-  machine.host.chains = [{ ...chain, policy: "accept", name: "other" }, { ...chain, hook: 1, name: "INPUT" }, { ...chain, family: 7, name: "bridge" }, { ...chain, table: "gantry-test" }, chain];
-  await driver.createNetwork(spec());
-  await driver.createNetwork(spec());
-  assert.equal(warnings.length, 1);
-  assert.match(warnings[0]!, /^chain FORWARD of table filter drops forwarded packets .* docker0$/);
-  await driver.close();
+  const chains = [{ ...chain, policy: "accept", name: "other" } as const, { ...chain, hook: 1, name: "INPUT" }, { ...chain, family: 7, name: "bridge" }, { ...chain, table: "gantry-test" }, chain];
+  for (const firewall of ["docker", "own-table"] as const) {
+    const { machine, driver, warnings } = open({ firewall });
+    machine.host.chains = chains;
+    await driver.createNetwork(spec());
+    if (firewall === "own-table") await driver.createNetwork(spec());
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]!, firewall === "docker" ? /^chain FORWARD of table filter drops .* a rule at its head accepts/ : /^chain FORWARD of table filter: .* docker0$/);
+    assert.deepEqual(machine.host.transactions.filter(({ table }) => table.name === "filter").map(({ changes }) => changes.map(({ op }) => op)), firewall === "docker" ? [["addRule"]] : []);
+    await driver.close();
+  }
 });

@@ -21,6 +21,12 @@ import type { DescriptorKeeper } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
 import { createRepairs } from "./repairs.ts";
 
+/**
+ * What becomes of other programs' firewalls. "docker": containers' packets pass their forward chains. "own-table": nothing but our
+ * table is touched. "none": no rules are made, and no ports published.
+ */
+export type FirewallMode = "docker" | "own-table" | "none";
+
 export interface BridgeDriverOptions {
   kernel: NetworkKernel;
   /** Four characters that tell this daemon's interfaces from another's. */
@@ -34,8 +40,9 @@ export interface BridgeDriverOptions {
   warn: (message: string) => void;
   /** Absent: reserved ports are free while the daemon is restarted. */
   keeper?: DescriptorKeeper;
-  /** false: no rules are made, and no ports published. */
-  firewall?: boolean;
+  firewall: FirewallMode;
+  /** Something of ours was made again after another program took it away. */
+  repaired?: (what: string) => void;
   /** false: without owners of tables, as on kernels before 6.9. */
   tableOwner?: boolean;
 }
@@ -57,7 +64,7 @@ const CLOSE_MS = 1000;
 export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts;
 
 export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
-  const { kernel, tag, warn } = options;
+  const { kernel, tag, warn, repaired = () => {} } = options;
   const alias = ownerAlias(tag);
   const networks = new Map<string, Network>();
   /** The interface's index in each prepared sandbox, by endpoint. */
@@ -68,7 +75,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
-  const firewall = options.firewall === false ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, owner: options.tableOwner ?? true });
+  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, passage: options.firewall === "docker", owner: options.tableOwner ?? true });
   const ports = createPorts({ kernel, keeper: options.keeper, warn });
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
@@ -172,6 +179,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       networks.set(spec.id, { ...network, bridgeIndex: link.index });
     }
     warn(`the bridge ${bridge.bridge} was removed or changed by another program and has been restored`);
+    repaired(`bridge ${bridge.bridge}`);
   };
 
   const repairs = createRepairs(async () => {

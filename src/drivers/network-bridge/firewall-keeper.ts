@@ -5,8 +5,9 @@ import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
-import { firewallTransaction, foreignDrops, removalTransaction } from "./firewall.ts";
-import type { FirewallNetwork, Ownership } from "./firewall.ts";
+import { firewallTransaction, removalTransaction } from "./firewall.ts";
+import type { FirewallNetwork, FirewallState, Ownership } from "./firewall.ts";
+import { closePassage, droppingChains, openPassage } from "./passage.ts";
 import { answeredFlows, earlierFlows, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
 
@@ -27,11 +28,17 @@ export interface FirewallKeeperOptions {
   kernel: NetworkKernel;
   table: NftTable;
   warn: (message: string) => void;
+  /** Something of ours was made again after somebody else removed it. */
+  repaired?: (what: string) => void;
+  /** What ours accepts passes other programs' forward chains; false: they are left alone. */
+  passage?: boolean;
   /** false: as on kernels that have no owners (before 6.9), for tests. */
   owner?: boolean;
 }
 
+/** One flush is many events. */
 const SETTLE_MS = 5;
+const OTHERS_MS = 50;
 
 /** For a daemon that makes no rules (--iptables=false): those of an earlier one with other settings go. */
 export function withoutFirewall(kernel: NetworkKernel, table: NftTable): FirewallKeeper {
@@ -45,17 +52,20 @@ export function withoutFirewall(kernel: NetworkKernel, table: NftTable): Firewal
   };
 }
 
-export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeeperOptions): FirewallKeeper {
+/** Tables of any daemon of ours. */
+const isOurs = (table: string): boolean => table.startsWith("gantry-");
+
+export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage = true, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
   let networks: readonly FirewallNetwork[] = [];
   const publications = new Map<string, Publication>();
   let watching: Promise<NetlinkWatch> | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let closed = false;
   let warnedOf = "";
+  let passed = false;
+  const state = (): FirewallState => ({ networks, publications: [...publications.values()], passage });
 
   const commit = async (): Promise<void> => {
-    if (ownership) return kernel.nft(firewallTransaction(table, networks, [...publications.values()], ownership));
+    if (ownership) return kernel.nft(firewallTransaction(table, state(), ownership));
     ownership = await claim();
   };
 
@@ -63,7 +73,7 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
   const claim = async (): Promise<Ownership> => {
     for (const attempt of ["claim", "take-over", "none"] as const) {
       try {
-        await kernel.nft(firewallTransaction(table, networks, [...publications.values()], attempt));
+        await kernel.nft(firewallTransaction(table, state(), attempt));
         return attempt === "none" ? "none" : "take-over";
       } catch (error) {
         if (errnoCode(error) === "EPERM") throw new GantryError("conflict", `the firewall table ${table.family} ${table.name} belongs to another running program: is a second daemon using the same bridge?`, { cause: error });
@@ -87,35 +97,62 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
     if (flows.length > 0) await kernel.forgetFlows(flows).catch((error: unknown) => warn(messageOf(error)));
   };
 
-  /** One flush is many events: they are awaited before the table is restored, once. */
-  const lost = (): void => {
-    if (closed || timer) return;
-    timer = setTimeout(restore, SETTLE_MS);
+  const restore = async (): Promise<void> => {
+    try {
+      await commit();
+      warn(`the firewall table ${table.family} ${table.name} was removed or changed by another program and has been restored`);
+      repaired(`firewall table ${table.name}`);
+    } catch (error) {
+      warn(`cannot restore the firewall table ${table.family} ${table.name}: ${messageOf(error)}`);
+    }
   };
 
-  const restore = (): void => {
-    timer = undefined;
-    if (closed) return;
-    commit().then(
-      () => warn(`the firewall table ${table.family} ${table.name} was removed or changed by another program and has been restored`),
-      (error: unknown) => warn(`cannot restore the firewall table ${table.family} ${table.name}: ${messageOf(error)}`),
-    );
+  /** What is new to say of other programs' chains. */
+  const warnOnce = (text: string): void => {
+    if (text !== "" && text !== warnedOf) warn(text);
+    warnedOf = text;
   };
 
-  const warnOfDrops = async (): Promise<void> => {
-    const [drop] = foreignDrops(await kernel.baseChains(), table);
-    if (drop === undefined || drop === warnedOf) return;
-    warnedOf = drop;
-    warn(`${drop} drops forwarded packets that it does not know: containers may reach nothing, and not be reached, until it accepts what comes from and goes to ${networks.map(({ bridge }) => bridge).join(", ")}`);
+  const pass = async (): Promise<void> => {
+    const { opened, failures } = await openPassage(kernel, isOurs);
+    for (const chain of opened) {
+      if (passed) repaired(`passage through ${chain}`);
+      else warn(`${chain} drops forwarded packets that it does not know: a rule at its head accepts those of containers`);
+    }
+    passed = true;
+    warnOnce(failures.length === 0 ? "" : `no way for containers' packets through ${failures.join("; ")}`);
+  };
+
+  const leaveAlone = async (): Promise<void> => {
+    if (!passed) await closePassage(kernel, isOurs);
+    passed = true;
+    const drops = await droppingChains(kernel, isOurs);
+    warnOnce(drops.length === 0 ? "" : `${drops.join(", ")}: forwarded packets are dropped there that it does not know: containers may reach nothing, and not be reached, until it accepts what comes from and goes to ${networks.map(({ bridge }) => bridge).join(", ")}`);
+  };
+
+  const mindOthers = async (): Promise<void> => {
+    try {
+      await (passage ? pass() : leaveAlone());
+    } catch (error) {
+      warn(`other programs' firewalls: ${messageOf(error)}`);
+    }
+  };
+
+  const restoring = afterSettling(SETTLE_MS, restore);
+  const minding = afterSettling(OTHERS_MS, mindOthers);
+
+  const end = (): void => {
+    restoring.close();
+    minding.close();
   };
 
   return {
     apply: async (wanted) => {
       networks = wanted;
       await commit();
-      watching ??= kernel.watchTable(table.name, lost);
+      watching ??= kernel.watchTable(table.name, { lost: restoring.request, others: minding.request });
       await watching;
-      if (networks.length > 0) await warnOfDrops();
+      if (networks.length > 0) await mindOthers();
     },
     publish: async (endpointId, publication) => {
       publications.set(endpointId, publication);
@@ -131,13 +168,32 @@ export function keepFirewall({ kernel, table, warn, owner = true }: FirewallKeep
       await forget(answeredFlows(publication));
     },
     remove: async () => {
-      closed = true;
+      end();
       (await watching)?.close();
       await kernel.nft(removalTransaction(table));
     },
     close: () => {
-      closed = true;
+      end();
       void watching?.then((watch) => watch.close());
+    },
+  };
+}
+
+/** Runs the work once, a moment after the first of several requests. */
+function afterSettling(milliseconds: number, work: () => Promise<void>): { request(): void; close(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+  return {
+    request: () => {
+      if (closed) return;
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        if (!closed) void work();
+      }, milliseconds);
+    },
+    close: () => {
+      closed = true;
+      clearTimeout(timer);
     },
   };
 }

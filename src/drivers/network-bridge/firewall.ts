@@ -6,16 +6,19 @@
  *   publish       nat prerouting and output -100   packets to a local address, by the published maps
  *   masquerade    nat postrouting 100   what leaves our subnets for elsewhere than our bridges; what comes back to its own
  *                 subnet, or from the host's loopback, through a published port: its answers would miss the way back
- *   forward       filter forward 0   answers and published ports in, within a network as `pairs` says, nothing else in
+ *   forward       filter forward -10   what comes from and goes to our bridges, by the chain containers: answers and published
+ *                 ports in, within a network as `pairs` says, nothing else in
+ *   allow         accepts; with a passage it marks, for the rule that lets marked packets pass other programs' chains
  */
 import { PORT_PROTOCOLS } from "../../core/network-ports.ts";
 import type { PortProtocol } from "../../core/network-ports.ts";
 import { ipToBytes, lastAddress, networkOf } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
+import { markPassage } from "./passage.ts";
 import { PROTOCOL_NUMBER, publishedElements, rangesOf } from "./published.ts";
 import type { Publication } from "./published.ts";
-import { FAMILY, HOOK, concatenation, ifname } from "../../sys/netlink/nftables.ts";
-import type { NftBaseChain, NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
+import { concatenation, ifname } from "../../sys/netlink/nftables.ts";
+import type { NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
 import { ADDRESS_TYPE_LOCAL, CT_STATE, CT_STATUS_DNAT, VERDICT_REGISTER, hostWord, word } from "../../sys/netlink/nftables-expression.ts";
 import type { NftExpression } from "../../sys/netlink/nftables-expression.ts";
 
@@ -37,17 +40,18 @@ const LOOPBACK = { mask: Uint8Array.of(255, 0, 0, 0), network: Uint8Array.of(127
 const IPV4_SOURCE = 12;
 const IPV4_DESTINATION = 16;
 
-/** Replaces the table by the state given, whatever it held before. */
-export function firewallTransaction(table: NftTable, networks: readonly FirewallNetwork[], publications: readonly Publication[], ownership: Ownership): NftTransaction {
-  const protection = ownership === "none" ? {} : { owner: true, persist: true };
-  const clear: NftChange[] = [ownership === "claim" ? { op: "addTable", ...protection } : { op: "addTable" }, { op: "deleteTable" }, { op: "addTable", ...protection }];
-  return { table, changes: [...clear, ...sets(), ...chains(), ...rules(), ...elements(networks), ...publishedElements("addElements", publications)] };
+export interface FirewallState {
+  networks: readonly FirewallNetwork[];
+  publications: readonly Publication[];
+  /** What is accepted gets the passage's mark. */
+  passage: boolean;
 }
 
-/** Says which chains of others drop what our bridges forward: an accept in our table never beats a drop in another. */
-export function foreignDrops(chains: readonly NftBaseChain[], own: NftTable): string[] {
-  const ipv4 = [FAMILY.inet, FAMILY.ip] as number[];
-  return chains.filter(({ family, table, hook, policy }) => policy === "drop" && hook === HOOK.forward && ipv4.includes(family) && table !== own.name).map(({ table, name }) => `chain ${name} of table ${table}`);
+/** Replaces the table by the state given, whatever it held before. */
+export function firewallTransaction(table: NftTable, { networks, publications, passage }: FirewallState, ownership: Ownership): NftTransaction {
+  const protection = ownership === "none" ? {} : { owner: true, persist: true };
+  const clear: NftChange[] = [ownership === "claim" ? { op: "addTable", ...protection } : { op: "addTable" }, { op: "deleteTable" }, { op: "addTable", ...protection }];
+  return { table, changes: [...clear, ...sets(), ...chains(), ...rules(passage), ...elements(networks), ...publishedElements("addElements", publications)] };
 }
 
 export function removalTransaction(table: NftTable): NftTransaction {
@@ -66,6 +70,9 @@ function sets(): NftChange[] {
   ];
 }
 
+/** Before other programs' chains, which see the mark. */
+const FORWARD_PRIORITY = -10;
+
 function chains(): NftChange[] {
   const base = (name: string, type: "filter" | "nat", hook: "prerouting" | "forward" | "output" | "postrouting", priority: number): NftChange => ({ op: "addChain", chain: { name, base: { type, hook, priority, policy: "accept" } } });
   return [
@@ -74,12 +81,14 @@ function chains(): NftChange[] {
     base("published-in", "nat", "prerouting", -100),
     base("published-own", "nat", "output", -100),
     base("masquerade", "nat", "postrouting", 100),
-    base("forward", "filter", "forward", 0),
+    { op: "addChain", chain: { name: "allow" } },
+    { op: "addChain", chain: { name: "containers" } },
+    base("forward", "filter", "forward", FORWARD_PRIORITY),
   ];
 }
 
-function rules(): NftChange[] {
-  const rule = (chain: string, comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain, expressions, comment });
+function rules(passage: boolean): NftChange[] {
+  const rule = (chain: string, comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain, expressions, ...(comment === "" ? {} : { comment }) });
   return [
     rule("martians", "loopback addresses stay on this host", ...fromBridge(), ...loopback(IPV4_DESTINATION), { expr: "verdict", verdict: "drop" }),
     rule("martians", "loopback addresses are no source", ...fromBridge(), ...loopback(IPV4_SOURCE), { expr: "verdict", verdict: "drop" }),
@@ -91,13 +100,19 @@ function rules(): NftChange[] {
     ...PORT_PROTOCOLS.map((protocol) => rule("publish", `ranges of ${protocol} ports`, ...isIpv4(), ...isProtocol(protocol), destinationPort(1), { expr: "lookup", set: rangesOf(protocol), register: 1, to: word(8) }, { expr: "dnat", family: 4, address: word(8) })),
     rule("masquerade", "containers to the outside", ...isIpv4(), ipv4Field(IPV4_SOURCE), { expr: "lookup", set: "masqueraded", register: 1 }, ...notToBridge(), { expr: "masquerade" }),
     rule("masquerade", "published ports to their own subnet", ...isIpv4(), { expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT), ipv4Field(IPV4_SOURCE, word(0)), { expr: "meta", key: "oifname", register: word(1) }, { expr: "lookup", set: "returning", register: word(0) }, { expr: "masquerade" }),
-    rule("forward", "answers", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), { expr: "verdict", verdict: "accept" }),
-    rule("forward", "published ports", { expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT), { expr: "verdict", verdict: "accept" }),
-    rule("forward", "within a network", { expr: "meta", key: "iifname", register: word(0) }, { expr: "meta", key: "oifname", register: word(4) }, { expr: "lookup", set: "pairs", register: word(0), to: VERDICT_REGISTER }),
-    rule("forward", "nothing else reaches containers", { expr: "meta", key: "oifname", register: 1 }, { expr: "lookup", set: "bridges", register: 1 }, { expr: "verdict", verdict: "drop" }),
+    rule("forward", "from containers", ...fromBridge(), { expr: "verdict", verdict: "goto", chain: "containers" }),
+    rule("forward", "to containers", { expr: "meta", key: "oifname", register: 1 }, { expr: "lookup", set: "bridges", register: 1 }, { expr: "verdict", verdict: "goto", chain: "containers" }),
+    rule("containers", "answers", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), ALLOW),
+    rule("containers", "published ports", { expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT), ALLOW),
+    rule("containers", "within a network", { expr: "meta", key: "iifname", register: word(0) }, { expr: "meta", key: "oifname", register: word(4) }, { expr: "lookup", set: "pairs", register: word(0), to: VERDICT_REGISTER }),
+    rule("containers", "nothing else reaches containers", { expr: "meta", key: "oifname", register: 1 }, { expr: "lookup", set: "bridges", register: 1 }, { expr: "verdict", verdict: "drop" }),
+    rule("containers", "to the outside", ALLOW),
+    ...(passage ? [rule("allow", "for the passage through other programs' chains", ...markPassage())] : []),
+    rule("allow", "", { expr: "verdict", verdict: "accept" }),
   ];
 }
 
+const ALLOW: NftExpression = { expr: "verdict", verdict: "goto", chain: "allow" };
 const fromBridge = (): NftExpression[] => [
   { expr: "meta", key: "iifname", register: 1 },
   { expr: "lookup", set: "bridges", register: 1 },
@@ -131,7 +146,7 @@ const protocolPort = (): NftExpression[] => [{ expr: "meta", key: "l4proto", reg
 function elements(networks: readonly FirewallNetwork[]): NftChange[] {
   const filled: NftChange[] = [
     { op: "addElements", set: "bridges", elements: networks.map(({ bridge }) => ({ key: ifname(bridge) })) },
-    { op: "addElements", set: "pairs", elements: networks.map(({ bridge, icc }) => ({ key: concatenation(ifname(bridge), ifname(bridge)), value: { verdict: icc ? "accept" : "drop" } })) },
+    { op: "addElements", set: "pairs", elements: networks.map(({ bridge, icc }) => ({ key: concatenation(ifname(bridge), ifname(bridge)), value: icc ? { verdict: "goto", chain: "allow" } : { verdict: "drop" } })) },
     { op: "addElements", set: "masqueraded", elements: networks.flatMap(({ masquerade }) => masquerade.map(interval)) },
     { op: "addElements", set: "returning", elements: networks.flatMap(({ bridge, subnets }) => [...subnets, LOOPBACK_PREFIX].map((prefix) => returning(prefix, bridge))) },
   ];

@@ -4,6 +4,8 @@ import { formatIp, formatPrefix } from "../../lib/ip.ts";
 import type { NetworkKernel, OpenNamespace, SandboxPlan } from "./kernel.ts";
 import type { FlowFilter } from "./conntrack.ts";
 import type { NftBaseChain, NftTransaction } from "./nftables.ts";
+import type { ListedRule } from "./nftables-rules.ts";
+import type { TableChanges } from "./nftables-session.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { describe } from "./rtnetlink.ts";
 import type { LinkReference, RouteChange } from "./rtnetlink.ts";
@@ -74,7 +76,7 @@ export class FakeKernel implements NetworkKernel {
   readonly netns: number;
   readonly #machine: FakeMachine;
   readonly #peers = new Map<Link, { kernel: FakeKernel; link: Link }>();
-  readonly #lost = new Set<() => void>();
+  readonly #tableWatches = new Set<TableChanges>();
   readonly #addressWatches = new Set<() => void>();
 
   constructor(machine: FakeMachine, netns: number) {
@@ -164,9 +166,12 @@ export class FakeKernel implements NetworkKernel {
   async baseChains(): Promise<NftBaseChain[]> {
     return this.chains;
   }
-  async watchTable(_table: string, lost: () => void): Promise<{ close(): void }> {
-    this.#lost.add(lost);
-    return { close: () => void this.#lost.delete(lost) };
+  async chainRules(): Promise<ListedRule[]> {
+    return [];
+  }
+  async watchTable(_table: string, changes: TableChanges): Promise<{ close(): void }> {
+    this.#tableWatches.add(changes);
+    return { close: () => void this.#tableWatches.delete(changes) };
   }
   async watchAddresses(changed: () => void): Promise<{ close(): void }> {
     this.#addressWatches.add(changed);
@@ -176,7 +181,7 @@ export class FakeKernel implements NetworkKernel {
 
   /** As if another program had flushed the ruleset. */
   loseTables(): void {
-    for (const lost of this.#lost) lost();
+    for (const { lost } of this.#tableWatches) lost();
   }
 
   /** As if another program had changed addresses. */

@@ -9,7 +9,10 @@ import { forgetFlowsRequest } from "./conntrack.ts";
 import type { FlowFilter } from "./conntrack.ts";
 import { chainsRequest, decodeBaseChain } from "./nftables.ts";
 import type { NftBaseChain, NftTransaction } from "./nftables.ts";
+import { decodeRule, rulesRequest } from "./nftables-rules.ts";
+import type { ListedRule } from "./nftables-rules.ts";
 import { NftSession } from "./nftables-session.ts";
+import type { TableChanges } from "./nftables-session.ts";
 import { Netns } from "./netns.ts";
 import { NEW_NAMESPACE, runSteps } from "./steps.ts";
 import type { NetworkStep, Sysctl } from "./steps.ts";
@@ -58,8 +61,9 @@ export interface NetworkKernel {
   nft(transaction: NftTransaction): Promise<void>;
   /** Of all tables. */
   baseChains(): Promise<NftBaseChain[]>;
-  /** Called after somebody else removed the table or it was found missing. */
-  watchTable(table: string, lost: () => void): Promise<NetlinkWatch>;
+  chainRules(chain: NftBaseChain): Promise<ListedRule[]>;
+  /** Changes by others. */
+  watchTable(table: string, changes: TableChanges): Promise<NetlinkWatch>;
   /** Called when IPv4 addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
   watchAddresses(changed: () => void): Promise<NetlinkWatch>;
   close(): void;
@@ -105,7 +109,8 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     reservePorts: (wishes) => reservePorts(netns, wishes),
     nft: (transaction) => session.commit(transaction),
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
-    watchTable: (table, lost) => session.watch(table, lost),
+    chainRules: async (chain) => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [rulesRequest(chain)])).map(decodeRule)),
+    watchTable: (table, changes) => session.watch(table, changes),
     watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR], changed),
     close: () => {
       session.close();

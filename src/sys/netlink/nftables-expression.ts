@@ -13,7 +13,15 @@ export type NftExpression =
   | { expr: "notrack" }
   | { expr: "ct"; key: keyof typeof CT; register: number }
   | { expr: "fib"; result: keyof typeof FIB_RESULT; flags: (keyof typeof FIB_FLAG)[]; register: number }
-  | { expr: "bitwise"; register: number; mask: Uint8Array }
+  /** `flip`: bits that are turned over after the mask; absent: none. */
+  | { expr: "bitwise"; register: number; mask: Uint8Array; flip?: Uint8Array }
+  /** Gives the packet the register's value, such as a mark. */
+  | { expr: "metaWrite"; key: keyof typeof META; register: number }
+  | { expr: "reject"; with: keyof typeof REJECT }
+  /** Goes on for so many packets a second. */
+  | { expr: "limit"; perSecond: number; burst: number }
+  /** A copy of the packet's beginning goes to the readers of the group. */
+  | { expr: "log"; group: number; prefix: string; bytes: number }
   | { expr: "compare"; register: number; equal: boolean; value: Uint8Array }
   /** `to`: where a map's value goes; 0 is the verdict. */
   | { expr: "lookup"; set: string; register: number; to?: number; invert?: boolean }
@@ -31,6 +39,8 @@ const PAYLOAD_BASE = { link: 0, network: 1, transport: 2 } as const;
 const CT = { state: 0, status: 2 } as const;
 const FIB_RESULT = { type: 3 } as const;
 const FIB_FLAG = { saddr: 1, daddr: 2, iif: 8 } as const;
+/** Of the inet family: the kernel words the message for IPv4 or IPv6. */
+const REJECT = { "tcp-reset": [1, 0], "admin-prohibited": [2, 3] } as const;
 const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 const CHECKSUM_INTERNET = 1;
 const LOOKUP_INVERT = 1;
@@ -59,6 +69,10 @@ const NAMES: Record<NftExpression["expr"], string> = {
   fib: "fib",
   bitwise: "bitwise",
   compare: "cmp",
+  metaWrite: "meta",
+  reject: "reject",
+  limit: "limit",
+  log: "log",
   lookup: "lookup",
   dnat: "nat",
   masquerade: "masq",
@@ -97,7 +111,19 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
       writer.attributeU32be(3, expression.flags.reduce((sum, flag) => sum | FIB_FLAG[flag], 0));
       return;
     case "bitwise":
-      writeBitwise(writer, expression.register, expression.mask);
+      writeBitwise(writer, expression);
+      return;
+    case "metaWrite":
+      writer.attributeU32be(2, META[expression.key]).attributeU32be(3, expression.register);
+      return;
+    case "reject":
+      writer.attributeU32be(1, REJECT[expression.with][0]).attributeBytes(2, Uint8Array.of(REJECT[expression.with][1]));
+      return;
+    case "limit":
+      writer.attributeBytes(1, bigWord(expression.perSecond)).attributeBytes(2, bigWord(1)).attributeU32be(3, expression.burst).attributeU32be(4, 0).attributeU32be(5, 0);
+      return;
+    case "log":
+      writer.attributeBytes(1, Uint8Array.of(expression.group >> 8, expression.group & 255)).attributeString(2, expression.prefix).attributeU32be(3, expression.bytes);
       return;
     case "compare":
       writer.attributeU32be(1, expression.register).attributeU32be(2, expression.equal ? 0 : 1);
@@ -122,10 +148,17 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
   }
 }
 
-function writeBitwise(writer: MessageWriter, register: number, mask: Uint8Array): void {
+function writeBitwise(writer: MessageWriter, { register, mask, flip = new Uint8Array(mask.length) }: Extract<NftExpression, { expr: "bitwise" }>): void {
   writer.attributeU32be(1, register).attributeU32be(2, register).attributeU32be(3, mask.length);
   writer.nested(4, () => writer.attributeBytes(1, mask));
-  writer.nested(5, () => writer.attributeBytes(1, new Uint8Array(mask.length)));
+  writer.nested(5, () => writer.attributeBytes(1, flip));
+}
+
+/** 64 bits in network order. */
+export function bigWord(value: number): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes;
 }
 
 /** The data of an immediate or of a verdict map's element. */

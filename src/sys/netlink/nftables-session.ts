@@ -7,8 +7,18 @@ import type { NftTransaction } from "./nftables.ts";
 import { NETLINK, answersTo, openNetlinkSocket, roundTrip, watch } from "./socket.ts";
 import type { NetlinkWatch } from "./socket.ts";
 
-/** Losing one of these loses rules. Elements are not among them: an egress set's elements expire by themselves. */
-const LOSSES = [NFT_MSG.DELTABLE, NFT_MSG.DELCHAIN, NFT_MSG.DELRULE, NFT_MSG.DELSET].map((type) => (SUBSYSTEM_NFTABLES << 8) | type);
+const typesOf = (...messages: number[]): number[] => messages.map((type) => (SUBSYSTEM_NFTABLES << 8) | type);
+/** Losing one of these loses rules. What expires by itself is not told. */
+const LOSSES = typesOf(NFT_MSG.DELTABLE, NFT_MSG.DELCHAIN, NFT_MSG.DELRULE, NFT_MSG.DELSET, NFT_MSG.DELSETELEM);
+const RULES = typesOf(NFT_MSG.NEWCHAIN, NFT_MSG.DELCHAIN, NFT_MSG.NEWRULE, NFT_MSG.DELRULE, NFT_MSG.DELTABLE);
+
+/** Called when somebody else did it, or it cannot be ruled out. */
+export interface TableChanges {
+  /** The table is gone, or a part of it. */
+  lost(): void;
+  /** Chains or rules of other tables have changed. */
+  others?(): void;
+}
 
 export class NftSession {
   readonly #netns: number;
@@ -37,10 +47,11 @@ export class NftSession {
     answersTo(requests, messages);
   }
 
-  /** `lost` is called when somebody else removed the table, or a part of it that is no element. */
-  watch(table: string, lost: () => void): Promise<NetlinkWatch> {
+  watch(table: string, changes: TableChanges): Promise<NetlinkWatch> {
     return watch({ protocol: NETLINK.NETFILTER, netns: this.#netns }, [NFNLGRP_NFTABLES], (messages) => {
-      if (!messages || messages.some((message) => message.port !== this.#port && isLoss(message, table))) lost();
+      const foreign = messages?.filter(({ port }) => port !== this.#port);
+      if (!foreign || foreign.some((message) => LOSSES.includes(message.type) && tableOf(message) === table)) changes.lost();
+      if (!foreign || foreign.some((message) => RULES.includes(message.type) && tableOf(message) !== table)) changes.others?.();
     });
   }
 
@@ -53,6 +64,4 @@ export class NftSession {
   }
 }
 
-function isLoss(message: NetlinkMessage, table: string): boolean {
-  return LOSSES.includes(message.type) && attributeText(parseAttributes(message.payload, 4).get(1)) === table;
-}
+const tableOf = (message: NetlinkMessage): string => attributeText(parseAttributes(message.payload, 4).get(1));

@@ -7,16 +7,16 @@
 import { NLM_F, attributeText, parseAttributes } from "./message.ts";
 import type { MessageWriter, NetlinkMessage } from "./message.ts";
 import type { NftExpression } from "./nftables-expression.ts";
-import { writeExpression, writeVerdict } from "./nftables-expression.ts";
+import { bigWord, writeExpression, writeVerdict } from "./nftables-expression.ts";
 import type { NftVerdict } from "./nftables-expression.ts";
 import type { NetlinkRequest } from "./socket.ts";
 
 export const SUBSYSTEM_NFTABLES = 10;
 export const NFNLGRP_NFTABLES = 7;
-export const NFT_MSG = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, GETCHAIN: 4, DELCHAIN: 5, NEWRULE: 6, DELRULE: 8, NEWSET: 9, DELSET: 11, NEWSETELEM: 12, DELSETELEM: 14 } as const;
-export const FAMILY = { inet: 1, ip: 2, bridge: 7 } as const;
+export const NFT_MSG = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, GETCHAIN: 4, DELCHAIN: 5, NEWRULE: 6, GETRULE: 7, DELRULE: 8, NEWSET: 9, DELSET: 11, NEWSETELEM: 12, DELSETELEM: 14 } as const;
+export const FAMILY = { inet: 1, ip: 2, bridge: 7, ip6: 10 } as const;
 const TABLE_FLAG = { owner: 2, persist: 4 } as const;
-const SET_FLAG = { interval: 4, map: 8, concatenation: 128 } as const;
+const SET_FLAG = { interval: 4, map: 8, timeout: 16, concatenation: 128 } as const;
 const ELEMENT_INTERVAL_END = 1;
 const DATA_TYPE_VERDICT = 0xffffff00;
 /** Of the inet family; the bridge family numbers its own the same way for these. */
@@ -38,6 +38,8 @@ export interface NftSet {
   value?: NftType[] | "verdict";
   /** Keys are ranges: elements have `end`, and `last` where the key is a concatenation. */
   interval?: boolean;
+  /** Elements may go by themselves. */
+  timeout?: boolean;
 }
 
 export interface NftElement {
@@ -47,6 +49,8 @@ export interface NftElement {
   /** The last key of the range, field by field. */
   last?: Uint8Array;
   value?: Uint8Array | NftVerdict;
+  /** Milliseconds, in a set whose elements go by themselves; absent: it stays. */
+  timeout?: number;
 }
 
 export interface NftChain {
@@ -60,7 +64,9 @@ export type NftChange =
   | { op: "addTable"; owner?: boolean; persist?: boolean; exclusive?: boolean }
   | { op: "deleteTable" }
   | { op: "addChain"; chain: NftChain }
-  | { op: "addRule"; chain: string; expressions: NftExpression[]; comment?: string }
+  /** `first`: before the others. */
+  | { op: "addRule"; chain: string; expressions: NftExpression[]; comment?: string; first?: boolean }
+  | { op: "deleteRule"; chain: string; handle: Uint8Array }
   | { op: "addSet"; set: NftSet }
   | { op: "addElements"; set: string; elements: NftElement[] }
   | { op: "deleteElements"; set: string; elements: NftElement[] };
@@ -135,6 +141,8 @@ export function describe(table: NftTable, change: NftChange): string {
       return `add chain ${change.chain.name} to ${where}`;
     case "addRule":
       return `add rule${change.comment ? ` "${change.comment}"` : ""} to chain ${change.chain} of ${where}`;
+    case "deleteRule":
+      return `delete a rule of chain ${change.chain} of ${where}`;
     case "addSet":
       return `add ${change.set.value ? "map" : "set"} ${change.set.name} to ${where}`;
     case "addElements":
@@ -156,7 +164,9 @@ function encodings(table: NftTable, change: NftChange, nextSetId: () => number):
     case "addChain":
       return [NFT_MSG.NEWCHAIN, NLM_F.CREATE, (writer) => writeChain(header(writer), change.chain)];
     case "addRule":
-      return [NFT_MSG.NEWRULE, NLM_F.CREATE | NLM_F.APPEND, (writer) => writeRule(header(writer), change)];
+      return [NFT_MSG.NEWRULE, NLM_F.CREATE | (change.first ? 0 : NLM_F.APPEND), (writer) => writeRule(header(writer), change)];
+    case "deleteRule":
+      return [NFT_MSG.DELRULE, 0, (writer) => header(writer).attributeString(2, change.chain).attributeBytes(3, change.handle)];
     case "addSet":
       return [NFT_MSG.NEWSET, NLM_F.CREATE, (writer) => writeSet(header(writer), change.set, nextSetId())];
     case "addElements":
@@ -206,7 +216,7 @@ const hasFields = (set: NftSet): boolean => set.interval === true && set.key.len
 
 function writeSet(writer: MessageWriter, set: NftSet, id: number): void {
   writer.attributeString(2, set.name);
-  writer.attributeU32be(3, (set.interval ? SET_FLAG.interval : 0) | (set.value ? SET_FLAG.map : 0) | (hasFields(set) ? SET_FLAG.concatenation : 0));
+  writer.attributeU32be(3, (set.interval ? SET_FLAG.interval : 0) | (set.value ? SET_FLAG.map : 0) | (set.timeout ? SET_FLAG.timeout : 0) | (hasFields(set) ? SET_FLAG.concatenation : 0));
   writer.attributeU32be(4, typeId(set.key)).attributeU32be(5, lengthOf(set.key));
   if (set.value === "verdict") writer.attributeU32be(6, DATA_TYPE_VERDICT).attributeU32be(7, 0);
   else if (set.value) writer.attributeU32be(6, typeId(set.value)).attributeU32be(7, lengthOf(set.value));
@@ -232,6 +242,7 @@ function writeElement(writer: MessageWriter, element: NftElement, flags = 0): vo
   if (flags) writer.attributeU32be(3, flags);
   writer.nested(1, () => writer.attributeBytes(1, element.key));
   if (element.last) writer.nested(10, () => writer.attributeBytes(1, element.last!));
+  if (element.timeout !== undefined) writer.attributeBytes(4, bigWord(element.timeout));
   const value = element.value;
   if (value instanceof Uint8Array) writer.nested(2, () => writer.attributeBytes(1, value));
   else if (value) writer.nested(2, () => writeVerdict(writer, value));
