@@ -100,7 +100,7 @@ function hostOf(address: string, table: Table, folder: string): ConfiguredHost {
 }
 
 function addressOf(text: string, overridePath: boolean): ConfiguredHost["address"] {
-  const url = URL.parse(text.startsWith("http") ? text : `https://${text}`);
+  const url = URL.parse(text.includes("://") ? text : `https://${text}`);
   if (!url || url.host === "") throw new Error(`unable to parse server ${text}`);
   if (url.protocol !== "http:" && url.protocol !== "https:") throw new Error(`unsupported scheme in server ${text}`);
   const path = url.pathname.replace(/\/+$/, "");

@@ -43,11 +43,10 @@ export class FakeRegistry implements AsyncDisposable {
   }
 
   static async start(tls?: ServerOptions, address = "127.0.0.1"): Promise<FakeRegistry> {
-    let registry: FakeRegistry | undefined;
-    const listener = (req: IncomingMessage, res: ServerResponse): void => void registry?.serve(req, res).catch(() => res.destroy());
+    const listener = (req: IncomingMessage, res: ServerResponse): void => void registry.serve(req, res).catch(() => res.destroy());
     const server = tls ? process.getBuiltinModule("node:https").createServer(tls, listener) : process.getBuiltinModule("node:http").createServer(listener);
+    const registry = new FakeRegistry(server, tls !== undefined);
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, address, resolve));
-    registry = new FakeRegistry(server, tls !== undefined);
     return registry;
   }
 
@@ -161,7 +160,7 @@ function send(res: ServerResponse, method: string, { status, headers = {}, body 
   const bytes = Buffer.from(body);
   res.writeHead(status, { ...(headers["transfer-encoding"] === undefined && status !== 204 ? { "content-length": String(bytes.length) } : {}), ...headers });
   if (method === "HEAD") return void res.end();
-  if (stall) return void res.flushHeaders();
+  if (stall) return res.flushHeaders();
   if (cutAfter === undefined) return void res.end(bytes);
   res.write(bytes.subarray(0, cutAfter), () => setImmediate(() => res.destroy()));
 }
