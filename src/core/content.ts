@@ -5,9 +5,11 @@
  *   receiveArchive() ──push...──▶ finish()         an uploaded tar, untarred into a private folder
  *        └─ read(path), adopt(path, digest) ─▶ blob
  *   write(bytes) ─▶ blob                           a small document made here
+ *   ingest(descriptor) ──write...──▶ commit() ─▶ blob      a blob that is downloaded, in as many attempts as it takes
+ *        └─ unpack(digest, target): at the same time
  *
- * A blob is there completely or not at all: it gets its name by a rename, after its bytes were verified. What a crash leaves of
- * ingests goes at the next start. Blobs survive a loss of power once sync() has ended.
+ * A blob is there completely or not at all: it gets its name by a rename, after its bytes were verified. What a crash leaves
+ * goes at the next start, but for downloads: those can be continued for a day. Blobs survive a loss of power once sync() has ended.
  */
 import type { Digest } from "../lib/digest.ts";
 import type { UnpackTarget } from "./snapshotter.ts";
@@ -18,12 +20,21 @@ export interface ContentStore {
   size(digest: Digest): number | undefined;
   /** A small blob at once. "not-found" when missing, "data-loss" when its bytes are not those of its digest. */
   read(digest: Digest, mostBytes: number): Buffer;
+  /** Whether a blob's bytes are those of its digest. False also when it is missing. */
+  verify(digest: Digest): Promise<boolean>;
   /** A blob as a stream of its bytes, from an offset on. */
   stream(digest: Digest, offset?: number): AsyncIterable<Uint8Array>;
   write(bytes: Uint8Array): Digest;
   receive(options?: ReceiveOptions): BlobReceiver;
   receiveArchive(): ArchiveReceiver;
-  /** Untars a layer. Errors are "system", also for malformed layers; ParentNeeded when a merged target is wanted. */
+  /** Opens a download, with what an earlier attempt left of it. "conflict" while another one of the same digest is open, "system" without room on the disk. */
+  ingest(blob: { digest: Digest; size: number }): BlobIngest;
+  /** Downloads, open or left. */
+  ingests(): IngestStatus[];
+  /** Drops a download that is not open. */
+  abort(ref: Digest): void;
+  /** Untars a layer, also one that is being downloaded: then as its bytes arrive, and "cancelled" when the download is left. Errors
+   *  are "system", also for malformed layers; ParentNeeded when a merged target is wanted. */
   unpack(digest: Digest, target: UnpackTarget, options: UnpackOptions): Promise<UnpackedBlob>;
   delete(digest: Digest): void;
   list(): Digest[];
@@ -39,6 +50,13 @@ export interface ReceiveOptions {
 export interface UnpackOptions {
   /** Stop when the layer relies on folders or links of its parent that the target does not show. */
   needsParents: boolean;
+  /** Gets something to look at while it runs. */
+  observe?: (progress: UnpackProgress) => void;
+}
+
+export interface UnpackProgress {
+  /** Bytes of the blob that were read so far. */
+  readonly position: number;
 }
 
 export interface UnpackedBlob {
@@ -57,6 +75,27 @@ export interface BlobReceiver extends AsyncDisposable {
   push(bytes: Uint8Array): Promise<void>;
   /** Verifies, and gives the blob its name. */
   finish(expected?: Digest): Promise<UnpackedBlob>;
+}
+
+/** Leaving it keeps what has arrived. */
+export interface BlobIngest extends AsyncDisposable {
+  readonly digest: Digest;
+  readonly size: number;
+  /** Bytes that are here: the next ones to write. */
+  readonly offset: number;
+  /** The bytes must not change until the promise settles. One call at a time. "data-loss" for more than the expected size. */
+  write(chunks: readonly Uint8Array[]): Promise<void>;
+  /** Verifies, and gives the blob its name. "data-loss" when the bytes are others: then nothing of them is kept. */
+  commit(): Promise<void>;
+}
+
+/** As containerd shows ingests. Times in milliseconds since 1970. */
+export interface IngestStatus {
+  ref: Digest;
+  offset: number;
+  total: number;
+  started: number;
+  updated: number;
 }
 
 export interface ArchiveReceiver extends AsyncDisposable {

@@ -65,7 +65,9 @@ const native = addon as unknown as {
   archivePush(handle: Handle, bytes: Uint8Array): Promise<void>;
   archivePushSync(handle: Handle, bytes: Uint8Array): void;
   archiveFinish(handle: Handle): Promise<ArchiveResult>;
-  archiveRun(handle: Handle, fd: number): Promise<ArchiveResult>;
+  archiveRun(handle: Handle, fd: number, follow: boolean): Promise<ArchiveResult>;
+  archiveArrived(handle: Handle, bytes: number, complete: boolean): void;
+  archivePosition(handle: Handle): number;
   archiveClose(handle: Handle): void;
   treeEmpty(dir: number): Promise<void>;
   treeUsage(dir: number): Promise<TreeUsage & { content: number }>;
@@ -126,7 +128,19 @@ export class ArchiveStream implements Disposable {
   }
   /** All that `fd` has, on a thread of its own; then finishes. */
   run(fd: number): Promise<ArchiveResult> {
-    return native.archiveRun(this.#handle, fd);
+    return native.archiveRun(this.#handle, fd, false);
+  }
+  /** The same of a file that is still growing: waits for what arrived() announces. */
+  follow(fd: number): Promise<ArchiveResult> {
+    return native.archiveRun(this.#handle, fd, true);
+  }
+  /** How many bytes a followed file has, and whether that is all. */
+  arrived(bytes: number, complete: boolean): void {
+    native.archiveArrived(this.#handle, bytes, complete);
+  }
+  /** Bytes that run() or follow() has read. */
+  get position(): number {
+    return native.archivePosition(this.#handle);
   }
   [Symbol.dispose](): void {
     native.archiveClose(this.#handle);

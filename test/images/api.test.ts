@@ -73,7 +73,7 @@ test("an import's errors have statuses of their own, and the connection goes on 
     ["/images/create?fromSrc=-&platform=a/b/c/d", 400, /cannot parse platform specifier/],
     ["/images/create?fromSrc=-", 500, /invalid tar header/],
     ["/images/create?fromImage=scratch", 403, /^'scratch' is a reserved name$/],
-    ["/images/create?fromImage=busybox", 501, /pulling from registries is not implemented yet/],
+    ["/images/create?fromImage=busybox", 501, /cannot pull busybox: this engine was opened without registries/],
   ];
   for (const [path, status, message] of cases) {
     const answer = await s.call("POST", path, large);

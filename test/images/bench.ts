@@ -6,6 +6,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ContentStore } from "../../src/core/content.ts";
 import type { EngineEvent } from "../../src/core/events.ts";
 import type { ImageUser } from "../../src/core/image.ts";
+import type { Registries } from "../../src/core/registry.ts";
 import type { Snapshotter } from "../../src/core/snapshotter.ts";
 import { create as createContent } from "../../src/drivers/content-local/index.ts";
 import { create as createOverlay2 } from "../../src/drivers/storage-overlay2/index.ts";
@@ -27,7 +28,7 @@ export interface ImageBench extends AsyncDisposable {
   warnings: string[];
 }
 
-export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string> } = {}): ImageBench {
+export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string>; registries?: Registries } = {}): ImageBench {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), "gantry-images-"));
   const content = createContent(join(dir, "content"));
   const driver = options.driver ?? "overlay2";
@@ -44,6 +45,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
     host: { os: "linux", architecture: "amd64" },
     containersUsing: (id) => users.get(id) ?? [],
     warn: (message) => void warnings.push(message),
+    ...(options.registries ? { registries: options.registries } : {}),
     ...(options.embedded ? { embedded: options.embedded } : {}),
   });
   return {

@@ -283,10 +283,11 @@ test("an image that the installation brings is pulled from it; others are refuse
   writeFileSync(archive, layoutOf("docker.io/library/hello-world:latest", [{ bytes: base }]));
   await using brought = openBench({ embedded: { "docker.io/library/hello-world:latest": archive } });
   const said: string[] = [];
-  await brought.images.pull({ reference: reference("hello-world"), report: ({ status }) => void said.push(status) });
+  const request = { platform: undefined, access: {}, signal: new AbortController().signal };
+  await brought.images.pull({ ...request, reference: reference("hello-world"), report: ({ status }) => void said.push(status) });
   assert.equal(said.at(-1), "Status: Downloaded newer image for hello-world:latest");
   assert.equal(brought.images.resolve("hello-world").ref, "hello-world:latest");
-  await assert.rejects(brought.images.pull({ reference: reference("busybox"), report: () => undefined }), { code: "not-implemented" });
+  await assert.rejects(brought.images.pull({ ...request, reference: reference("busybox"), report: () => undefined }), { code: "not-implemented" });
 });
 
 test("another storage driver on the same root unpacks what it does not have", async () => {

@@ -18,7 +18,7 @@ export async function createImage(images: ImageService, call: Call): Promise<voi
   try {
     const from = query.get("fromImage") ?? "";
     if (from === "") await importImage(images, call, platform, progress);
-    else await images.pull({ reference: pullReference(from, query.get("tag") ?? ""), report: (message) => progress.write(message) });
+    else await images.pull({ reference: pullReference(from, query.get("tag") ?? ""), platform, access: {}, signal: call.signal, report: (message) => progress.write(message) });
   } catch (error) {
     if (!progress.started) throw error;
     progress.fail(error);

@@ -1,18 +1,19 @@
 /**
  *   <dir>/sha256/<hex>     blobs, mode 0444
- *   <dir>/ingest/<name>    what is arriving: a file, or the folder of an uploaded archive
+ *   <dir>/ingest/<name>    what is arriving: a file, or the folder of an uploaded archive, or of a download (ingest.ts)
  *   <dir>/trash/           what was dropped and is being deleted
  */
 import { closeSync, constants, createReadStream, existsSync, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, renameSync, statSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ParentNeeded } from "../../core/content.ts";
-import type { ArchiveReceiver, BlobReceiver, ContentStore, ReceiveOptions, UnpackOptions, UnpackedBlob } from "../../core/content.ts";
+import type { ArchiveReceiver, BlobIngest, BlobReceiver, ContentStore, IngestStatus, ReceiveOptions, UnpackOptions, UnpackedBlob } from "../../core/content.ts";
 import type { UnpackTarget } from "../../core/snapshotter.ts";
 import { type Digest, digestOf, hexOf, isDigest } from "../../lib/digest.ts";
-import { GantryError, invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
+import { GantryError, conflict, invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import { ArchiveStream, extract, linkFile, openDirectory, openInRoot, syncFileSystem } from "../../sys/archive.ts";
 import type { ArchiveResult } from "../../sys/archive.ts";
 import { Trash } from "../../sys/trash.ts";
+import { LocalIngest, readIngest, resumable } from "./ingest.ts";
 
 /** What an archive must leave free on the disk: this much, or a share of a small one. */
 const reservedBytes = 256 << 20;
@@ -26,6 +27,7 @@ export class LocalContent implements ContentStore {
   readonly #trash: Trash;
   /** Blobs that were seen: only delete() takes them away. */
   readonly #known = new Set<Digest>();
+  readonly #ingests = new Map<Digest, LocalIngest>();
   #counter = 0;
 
   constructor(dir: string) {
@@ -35,7 +37,7 @@ export class LocalContent implements ContentStore {
     mkdirSync(this.#blobs, { recursive: true, mode: 0o700 });
     mkdirSync(this.#ingest, { recursive: true, mode: 0o700 });
     this.#trash = new Trash(join(dir, "trash"));
-    for (const name of readdirSync(this.#ingest)) this.#trash.discard(join(this.#ingest, name));
+    resumable(this.#ingest, (path) => this.#trash.discard(path));
   }
 
   has(digest: Digest): boolean {
@@ -56,6 +58,12 @@ export class LocalContent implements ContentStore {
     const bytes = readFileSync(this.#path(digest));
     if (digestOf(bytes) !== digest) throw new GantryError("data-loss", `content ${digest} is damaged on disk`);
     return bytes;
+  }
+
+  async verify(digest: Digest): Promise<boolean> {
+    if (!existsSync(this.#path(digest))) return false;
+    using hash = new ArchiveStream({ raw: true });
+    return `sha256:${(await this.#run(digest, hash)).blobHex}` === digest;
   }
 
   stream(digest: Digest, offset = 0): AsyncIterable<Uint8Array> {
@@ -160,16 +168,54 @@ export class LocalContent implements ContentStore {
     }
   }
 
+  ingest(blob: { digest: Digest; size: number }): BlobIngest {
+    if (this.#ingests.has(blob.digest)) throw conflict(`${blob.digest} is being downloaded already`);
+    let ingest: LocalIngest | undefined;
+    try {
+      ingest = new LocalIngest(this.#ingest, blob, {
+        place: (path, digest) => this.#place(path, digest),
+        discard: (path) => this.#trash.discard(path),
+        ended: () => void this.#ingests.delete(blob.digest),
+      });
+      this.#ingests.set(blob.digest, ingest);
+      const missing = blob.size - ingest.offset;
+      if (missing > this.#freeBytes()) throw systemError(`no space left on device: ${missing} bytes of ${blob.digest} are to come`);
+      return ingest;
+    } catch (error) {
+      void ingest?.[Symbol.asyncDispose]();
+      throw explained("cannot receive content", error);
+    }
+  }
+
+  ingests(): IngestStatus[] {
+    return readdirSync(this.#ingest).flatMap((name) => readIngest(this.#ingest, name) ?? []);
+  }
+
+  abort(ref: Digest): void {
+    if (this.#ingests.has(ref)) throw conflict(`${ref} is being downloaded`);
+    this.#trash.discard(join(this.#ingest, hexOf(ref)));
+  }
+
   async unpack(digest: Digest, target: UnpackTarget, options: UnpackOptions): Promise<UnpackedBlob> {
-    const fd = this.#open(digest);
     try {
       using stream = this.#unpacker(target, { needsParents: options.needsParents });
-      const result = unpacked(await stream.run(fd));
-      if (result.digest !== digest) throw new GantryError("data-loss", `content ${digest} is damaged on disk`);
+      options.observe?.(stream);
+      const arriving = this.has(digest) ? undefined : this.#ingests.get(digest);
+      const result = unpacked(await (arriving?.follow(stream) ?? this.#run(digest, stream)));
+      if (result.digest !== digest) throw new GantryError("data-loss", arriving ? `failed to verify content: expected ${digest}, got ${result.digest}` : `content ${digest} is damaged on disk`);
       return result;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ESTALE") throw new ParentNeeded(messageOf(error));
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ESTALE") throw new ParentNeeded(messageOf(error));
+      if (code === "ECANCELED") throw new GantryError("cancelled", `the download of ${digest} was cancelled`, { cause: error });
       throw explained("failed to extract layer", error);
+    }
+  }
+
+  async #run(digest: Digest, stream: ArchiveStream): Promise<ArchiveResult> {
+    const fd = this.#open(digest);
+    try {
+      return await stream.run(fd);
     } finally {
       closeSync(fd);
     }

@@ -11,6 +11,7 @@ import type { Platform } from "../../lib/platform.ts";
 import type { Documents } from "./documents.ts";
 import type { Layers } from "./layers.ts";
 import type { Leases } from "./leases.ts";
+import type { Downloads } from "./pull/downloads.ts";
 import type { ImageStore } from "./store.ts";
 
 export interface ImageServiceOptions {
@@ -38,6 +39,7 @@ export interface ImageContext extends ImageServiceOptions {
   store: ImageStore;
   documents: Documents;
   layers: Layers;
+  downloads: Downloads;
   leases: Leases;
   uploads: Limiter;
 }

@@ -1,4 +1,5 @@
 /** Events of images. */
+import type { Descriptor } from "../../lib/oci-image.ts";
 import type { ImageContext } from "./context.ts";
 import { bestFor } from "./documents.ts";
 import type { ImageName } from "./store.ts";
@@ -6,6 +7,12 @@ import type { ImageName } from "./store.ts";
 /** With the image's labels while it is there, and the name. */
 export function emitImage(context: ImageContext, action: "create" | "load" | "import" | "tag" | "save" | "delete", image: ImageName, name: string): void {
   context.events.emit({ type: "image", action, actor: { id: image.target.digest, attributes: { ...labelsOf(context, image), name } } });
+}
+
+/** Its actor is the name that was pulled. */
+export function emitPull(context: ImageContext, target: Descriptor, { id, name }: { id: string; name: string }): void {
+  const [image] = context.store.namesOf(target.digest);
+  context.events.emit({ type: "image", action: "pull", actor: { id, attributes: { ...(image ? labelsOf(context, image) : {}), name } } });
 }
 
 export function emitUntag(context: ImageContext, image: ImageName, name: string): void {

@@ -1,24 +1,37 @@
 /** Unpacks images' layers into snapshots, each once, however many ask for it at the same time. */
 import { randomUUID } from "node:crypto";
-import { type ContentStore, ParentNeeded, type UnpackedBlob } from "../../core/content.ts";
+import { type ContentStore, ParentNeeded, type UnpackedBlob, type UnpackProgress } from "../../core/content.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
+import { Limiter } from "../../lib/limiter.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { PlatformImage } from "./documents.ts";
 import type { Leases } from "./leases.ts";
 
+/** Of blobs that are here; the work is the CPU's. */
 const mostAtOnce = 2;
+/** Of blobs that are being downloaded: most of them wait for the network. */
+const mostArriving = 3;
 
 /** For a snapshot that is being unpacked: whatever has such a key at the next start is garbage. */
 export const temporaryKey = (): string => `unpack-${randomUUID()}`;
+
+/** For layers that are being downloaded, and for who watches. */
+export interface UnpackWatch {
+  /** Ends when the blob is here or can be unpacked as it arrives. */
+  arriving: (blob: Digest) => Promise<void>;
+  unpacking: (blob: Digest, progress: UnpackProgress) => void;
+  unpacked: (blob: Digest) => void;
+}
 
 interface Layer {
   name: Digest;
   parent: Digest | undefined;
   blob: Descriptor;
   diffId: Digest;
+  watch: UnpackWatch | undefined;
 }
 
 interface Attempt {
@@ -34,8 +47,8 @@ export class Layers {
   readonly #leases: Leases;
   readonly #underWay = new Map<Digest, Promise<void>>();
   readonly #bytes = new Map<Digest, number>();
-  #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #here = new Limiter(mostAtOnce);
+  readonly #arriving = new Limiter(mostArriving);
 
   constructor(content: ContentStore, snapshotter: Snapshotter, leases: Leases) {
     this.#content = content;
@@ -46,6 +59,12 @@ export class Layers {
   isUnpacked(image: PlatformImage): boolean {
     const top = image.chain.at(-1);
     return top === undefined || this.#snapshotter.has(top);
+  }
+
+  /** Its layer at a place, bottom first, is unpacked. */
+  hasLayer(image: PlatformImage, at: number): boolean {
+    const name = image.chain[at];
+    return name !== undefined && this.#snapshotter.has(name);
   }
 
   /** What its unpacked layers take; their names are added to `seen`, and those that are there already are not counted. */
@@ -71,18 +90,18 @@ export class Layers {
   }
 
   /** All layers of the image, at once where the driver allows it. */
-  async unpack(image: PlatformImage): Promise<void> {
+  async unpack(image: PlatformImage, watch?: UnpackWatch): Promise<void> {
     using lease = this.#leases.begin();
     for (const name of image.chain) lease.snapshot(name);
     const layers = image.chain.map((name, at): Layer => {
       const blob = image.manifest.layers[at];
       const diffId = image.document.rootfs.diff_ids[at];
       if (!blob || !diffId) throw systemError(`layer ${at} of ${image.descriptor.digest} is missing`);
-      return { name, parent: image.chain[at - 1], blob, diffId };
+      return { name, parent: image.chain[at - 1], blob, diffId, watch };
     });
     let below: Promise<void> = Promise.resolve();
-    const all = layers.map((layer) => (below = this.#once(layer, below)));
-    await Promise.all(all);
+    const all = layers.map((layer) => (below = this.#once(layer, below).then(() => watch?.unpacked(layer.blob.digest))));
+    for (const ended of await Promise.allSettled(all)) if (ended.status === "rejected") throw ended.reason;
   }
 
   #once(layer: Layer, below: Promise<void>): Promise<void> {
@@ -93,18 +112,6 @@ export class Layers {
       this.#underWay.set(layer.name, work);
     }
     return work;
-  }
-
-  async #limited<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running < mostAtOnce) this.#running++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
-    }
   }
 
   /** `below`: its parent is being unpacked. */
@@ -123,13 +130,15 @@ export class Layers {
   }
 
   async #attempt(layer: Layer, { parent, merged, below }: Attempt): Promise<void> {
+    await layer.watch?.arriving(layer.blob.digest);
     const key = temporaryKey();
     using lease = this.#leases.begin();
     lease.snapshot(key);
     await this.#snapshotter.prepare(key, parent);
     try {
       const late = layer.parent !== undefined && parent === undefined;
-      const { diffId, rootEntry } = await this.#limited(() => this.#untar(layer, key, { merged, needsParents: late }));
+      const limiter = this.#content.has(layer.blob.digest) ? this.#here : this.#arriving;
+      const { diffId, rootEntry } = await limiter.run(() => this.#untar(layer, key, { merged, needsParents: late }));
       if (diffId !== layer.diffId) throw systemError(`wrong diff id calculated on extraction: expected ${layer.diffId}, got ${diffId}`);
       faultPoint("image-layer-unpacked");
       await below;
@@ -143,6 +152,7 @@ export class Layers {
 
   async #untar(layer: Layer, key: string, { merged, needsParents }: { merged: boolean; needsParents: boolean }): Promise<UnpackedBlob> {
     using target = this.#snapshotter.unpackTarget(key, { merged });
-    return await this.#content.unpack(layer.blob.digest, target, { needsParents });
+    const { digest } = layer.blob;
+    return await this.#content.unpack(digest, target, { needsParents, observe: (progress) => layer.watch?.unpacking(digest, progress) });
   }
 }

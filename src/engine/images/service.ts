@@ -30,7 +30,8 @@ import { Leases } from "./leases.ts";
 import { type ListOptions, listImages } from "./list.ts";
 import { type LoadOptions, loadArchive } from "./load-images.ts";
 import { pruneImages } from "./prune.ts";
-import { type PullRequest, pullImage } from "./pull.ts";
+import { Downloads } from "./pull/downloads.ts";
+import { type PullRequest, pullImage } from "./pull/pull.ts";
 import { type PushRequest, pushImage } from "./push/push.ts";
 import { removeImage } from "./remove.ts";
 import { resolveForRun } from "./resolve.ts";
@@ -50,6 +51,7 @@ export function createImageService(options: ImageServiceOptions) {
     store: new ImageStore(options.database),
     documents: new Documents(options.content),
     layers: new Layers(options.content, options.snapshotter, leases),
+    downloads: new Downloads(options.content, options.concurrentDownloads ?? 3),
     leases,
     uploads: new Limiter(options.concurrentUploads ?? 5),
   };

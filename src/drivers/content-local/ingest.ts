@@ -1,0 +1,166 @@
+/**
+ * A blob on its way, in a file that outlives connections and daemons:
+ *
+ *   <ingest>/<hex>/state.json    { digest, size, started }: what is expected
+ *   <ingest>/<hex>/data          what has arrived, from the first byte on
+ *
+ * Layers are unpacked while they arrive: a follower reads the file behind the writer, and its digest is the verification.
+ */
+import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, statSync, writeFileSync, writev } from "node:fs";
+import { join } from "node:path";
+import type { BlobIngest, IngestStatus } from "../../core/content.ts";
+import { type Digest, hexOf, isDigest } from "../../lib/digest.ts";
+import { GantryError } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import { ArchiveStream } from "../../sys/archive.ts";
+import type { ArchiveResult } from "../../sys/archive.ts";
+
+/** What nobody continued for so long goes at the next start, as with containerd's leases. */
+const keptMilliseconds = 24 * 3600 * 1000;
+
+export interface IngestOwner {
+  /** Gives the file its name as a blob. */
+  place: (path: string, digest: Digest) => void;
+  discard: (path: string) => void;
+  /** Forget an ingest that has ended. */
+  ended: () => void;
+}
+
+export class LocalIngest implements BlobIngest {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly #folder: string;
+  readonly #data: string;
+  readonly #fd: number;
+  readonly #owner: IngestOwner;
+  readonly #followers = new Map<ArchiveStream, Promise<ArchiveResult>>();
+  #offset: number;
+  #open = true;
+
+  constructor(parent: string, { digest, size }: { digest: Digest; size: number }, owner: IngestOwner) {
+    this.digest = digest;
+    this.size = size;
+    this.#owner = owner;
+    this.#folder = join(parent, hexOf(digest));
+    this.#data = join(this.#folder, "data");
+    if (readIngest(parent, hexOf(digest))?.total !== size) {
+      owner.discard(this.#folder);
+      mkdirSync(this.#folder, { mode: 0o700 });
+      writeFileSync(join(this.#folder, "state.json"), JSON.stringify({ digest, size, started: Date.now() }));
+    }
+    this.#fd = openSync(this.#data, constants.O_RDWR | constants.O_CREAT, 0o600);
+    this.#offset = fstatSync(this.#fd).size;
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Followers stop with ECANCELED when the ingest is left before it is whole. */
+  async follow(stream: ArchiveStream): Promise<ArchiveResult> {
+    const fd = openSync(this.#data, "r");
+    const work = stream.follow(fd);
+    closeSync(fd);
+    this.#followers.set(stream, work);
+    stream.arrived(this.#offset, this.#offset === this.size);
+    try {
+      return await work;
+    } finally {
+      this.#followers.delete(stream);
+    }
+  }
+
+  async write(chunks: readonly Uint8Array[]): Promise<void> {
+    let left = [...chunks];
+    const end = this.#offset + left.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (end > this.size) throw new GantryError("data-loss", `${this.digest} is larger than the ${this.size} bytes of its descriptor`);
+    while (left.length > 0) {
+      const written = await writeAt(this.#fd, left, this.#offset);
+      this.#offset += written;
+      left = remaining(left, written);
+      for (const follower of this.#followers.keys()) follower.arrived(this.#offset, this.#offset === this.size);
+    }
+  }
+
+  async commit(): Promise<void> {
+    if (this.#offset !== this.size) throw new GantryError("data-loss", `${this.digest} has ${this.#offset} bytes, its descriptor says ${this.size}`);
+    faultPoint("blob-arrived");
+    const found = (await this.#followed()) ?? (await this.#hash());
+    if (found !== this.digest) {
+      this.#end();
+      this.#owner.discard(this.#folder);
+      throw new GantryError("data-loss", `failed to verify content: expected ${this.digest}, got ${found}`);
+    }
+    fchmodSync(this.#fd, 0o444);
+    this.#owner.place(this.#data, this.digest);
+    faultPoint("blob-placed");
+    this.#end();
+    this.#owner.discard(this.#folder);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#open && this.#offset === 0 && this.size > 0) this.#owner.discard(this.#folder);
+    this.#end();
+  }
+
+  /** The digest that one of the followers finds; undefined when there is none, or none gets to the end. */
+  async #followed(): Promise<Digest | undefined> {
+    for (const work of [...this.#followers.values()]) {
+      const result = await work.catch(() => undefined);
+      if (result) return `sha256:${result.blobHex}`;
+    }
+    return undefined;
+  }
+
+  async #hash(): Promise<Digest> {
+    using stream = new ArchiveStream({ raw: true });
+    return `sha256:${(await this.follow(stream)).blobHex}`;
+  }
+
+  #end(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    for (const follower of this.#followers.keys()) follower[Symbol.dispose]();
+    closeSync(this.#fd);
+    this.#owner.ended();
+  }
+}
+
+/** What an ingest folder holds; undefined when it is none, or damaged. */
+export function readIngest(parent: string, name: string): IngestStatus | undefined {
+  const folder = join(parent, name);
+  try {
+    const { digest, size, started } = JSON.parse(readFileSync(join(folder, "state.json"), "utf8")) as { digest: unknown; size: unknown; started: unknown };
+    const data = statSync(join(folder, "data"));
+    if (typeof digest !== "string" || !isDigest(digest) || hexOf(digest) !== name || typeof size !== "number" || typeof started !== "number" || data.size > size) return undefined;
+    return { ref: digest, offset: data.size, total: size, started, updated: Math.floor(data.mtimeMs) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Those that can be continued; the others are handed over to be discarded. */
+export function resumable(parent: string, discard: (path: string) => void): void {
+  for (const name of readdirSync(parent)) {
+    const status = readIngest(parent, name);
+    if (!status || Date.now() - status.updated > keptMilliseconds) discard(join(parent, name));
+  }
+}
+
+const writeAt = (fd: number, chunks: readonly Uint8Array[], position: number): Promise<number> =>
+  new Promise((resolve, reject) => {
+    writev(fd, chunks, position, (error, written) => (error ? reject(error) : resolve(written)));
+  });
+
+function remaining(chunks: Uint8Array[], written: number): Uint8Array[] {
+  let skip = written;
+  const left: Uint8Array[] = [];
+  for (const chunk of chunks) {
+    if (skip >= chunk.length) skip -= chunk.length;
+    else {
+      left.push(skip === 0 ? chunk : chunk.subarray(skip));
+      skip = 0;
+    }
+  }
+  return left;
+}
