@@ -94,6 +94,8 @@ export interface IngestStatus {
   ref: Digest;
   offset: number;
   total: number;
+  /** A download is under way. */
+  open: boolean;
   started: number;
   updated: number;
 }

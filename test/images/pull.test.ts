@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { PullMessage } from "../../src/engine/images/pull/progress.ts";
 import { type Digest, digestOf, hexOf } from "../../src/lib/digest.ts";
+import { Filters } from "../../src/lib/filters.ts";
 import type { Descriptor } from "../../src/lib/oci-image.ts";
 import { type Platform, parsePlatform } from "../../src/lib/platform.ts";
 import { parseReference } from "../../src/lib/reference.ts";
@@ -255,10 +256,41 @@ test("one layer that cannot be had ends the pull, and the others stop", async ()
   await using bench = openBench({ registries: registry });
   const [good, gone] = [layer("good", 5_000_000), layer("gone")];
   registry.tag("1", registry.addImage([{ bytes: good }, { bytes: gone }]));
-  registry.blobs.delete(digestOf(gone));
-  registry.pace = () => new Promise((resolve) => setTimeout(resolve, 5));
-  await assert.rejects(pull(bench, "r.test/x:1"), { code: "not-found" });
-  const [left] = bench.content.ingests();
-  assert.ok(left && left.offset < left.total);
+  registry.breaks.set(digestOf(gone), 1);
+  const begun = Promise.withResolvers<void>();
+  registry.pace = (digest, offset) => (digest === digestOf(gone) ? begun.promise : offset > 0 ? begun.resolve() : undefined);
+  await assert.rejects(pull(bench, "r.test/x:1"), { code: "unavailable" });
+  const left = bench.content.ingests();
+  assert.ok(left.length > 0 && left.every(({ offset, total }) => offset > 0 && offset < total));
   while (bench.snapshotter.list().length > 0) await new Promise(setImmediate);
+});
+
+test("what an unfinished pull has stays over a restart, until a prune", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "gantry-pull-"));
+  try {
+    const registry = new FakeRegistry();
+    const [done, big] = [layer("done", 10_000), layer("big", 1_000_000)];
+    registry.tag("1", registry.addImage([{ bytes: done }, { bytes: big }]));
+    const attempt = async (): Promise<void> => {
+      registry.breaks.set(digestOf(big), 500_000);
+      await using bench = openBench({ dir, registries: registry });
+      await bench.images.collect({ containers: new Set() });
+      registry.pace = async (digest, offset) => {
+        while (digest === digestOf(big) && offset > 0 && !bench.content.has(digestOf(done))) await new Promise(setImmediate);
+      };
+      await assert.rejects(pull(bench, "r.test/x:1"), { code: "unavailable" });
+    };
+    await attempt();
+    await attempt();
+    assert.deepEqual([registry.offsetsOf(digestOf(done)), registry.offsetsOf(digestOf(big))], [[0], [0, 500_000]]);
+    await using bench = openBench({ dir, registries: registry });
+    await bench.images.collect({ containers: new Set() });
+    const filters = new Filters(new Map());
+    const plan = await bench.images.planPrune(filters);
+    assert.ok(plan.SpaceReclaimed > 510_000, String(plan.SpaceReclaimed));
+    assert.equal((await bench.images.prune({ filters, state: plan.State })).SpaceReclaimed, plan.SpaceReclaimed);
+    assert.deepEqual([bench.content.list(), bench.snapshotter.list(), bench.content.ingests()], [[], [], []]);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 });

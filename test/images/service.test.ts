@@ -118,11 +118,11 @@ test("a name that moves leaves its former image without one; prune takes that", 
   await load(bench, layoutOf("docker.io/library/x:1", [{ bytes: second }]));
   const dangling = (await listAll(bench)).find((row) => row.Id === id);
   assert.deepEqual([dangling?.RepoTags, dangling?.RepoDigests], [[], []]);
-  const { ImagesDeleted, SpaceReclaimed } = await bench.images.prune(noFilters);
+  const { ImagesDeleted, SpaceReclaimed } = await bench.images.prune({ filters: noFilters });
   assert.deepEqual(ImagesDeleted, [{ Untagged: id }, { Deleted: id }]);
   assert.ok(SpaceReclaimed > base.length);
   assert.deepEqual((await listAll(bench)).map((row) => row.RepoTags), [["x:1"]]);
-  assert.deepEqual(await bench.images.prune(noFilters), { ImagesDeleted: null, SpaceReclaimed: 0 });
+  assert.deepEqual(await bench.images.prune({ filters: noFilters }), { ImagesDeleted: null, SpaceReclaimed: 0 });
 });
 
 test("images in use are kept, and the conflicts are told in Docker's words", async () => {
@@ -144,7 +144,7 @@ test("images in use are kept, and the conflicts are told in Docker's words", asy
   assert.deepEqual(await bench.images.remove("y:1", false), [{ Untagged: "y:1" }]);
   assert.deepEqual(await bench.images.remove("x:1", true), [{ Untagged: "x:1" }]);
   assert.equal(bench.images.resolve(image.id).id, image.id);
-  assert.equal((await bench.images.prune(new Filters(new Map([["dangling", new Set(["false"])]])))).ImagesDeleted, null);
+  assert.equal((await bench.images.prune({ filters: new Filters(new Map([["dangling", new Set(["false"])]])) })).ImagesDeleted, null);
   using root = enter(bench.images.layers.mounts(container));
   assert.ok(existsSync(join(root.path, "bin/sh")));
 });
@@ -308,4 +308,21 @@ test("state stays private, and a start collects what nobody owns", async () => {
   await again.images.collect({ containers: new Set() });
   await again.snapshotter.settled();
   assert.deepEqual([readdirSync(join(bench.dir, "content/ingest")), readdirSync(join(bench.dir, "content/sha256")), again.snapshotter.list()], [[], [], []]);
+});
+
+test("a dry run says what a prune removes; a prune that is given its state does that or nothing", async () => {
+  await using bench = openBench();
+  await load(bench, layoutOf("docker.io/library/a:1", [{ bytes: base }, { bytes: tarOf({ name: "a", data: "x".repeat(50_000) }) }]));
+  await load(bench, layoutOf("docker.io/library/b:1", [{ bytes: base }]));
+  bench.images.tag("a:1", reference("a:2"));
+  const filters = new Filters(new Map([["dangling", new Set(["false"])], ["label!", new Set(["keep"])]]));
+  const plan = await bench.images.planPrune(filters);
+  assert.equal(bench.images.count(), 2);
+  assert.deepEqual(await bench.images.planPrune(filters), plan);
+  bench.images.tag("b:1", reference("b:2"));
+  await assert.rejects(bench.images.prune({ filters, state: plan.State }), { code: "conflict", message: /have changed since the dry run/ });
+  assert.equal(bench.images.count(), 2);
+  const { State, ...expected } = await bench.images.planPrune(filters);
+  assert.deepEqual(await bench.images.prune({ filters, state: State }), expected);
+  assert.deepEqual([bench.images.count(), bench.content.list(), bench.snapshotter.list()], [0, [], []]);
 });

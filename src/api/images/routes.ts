@@ -64,8 +64,11 @@ async function remove(images: ImageService, call: Call): Promise<void> {
   sendJson(call, 200, await images.remove(name, boolQuery(call.query, "force")));
 }
 
+/** `dry-run` and `state` are ours: what would go, and to remove that or nothing. */
 async function prune(images: ImageService, call: Call): Promise<void> {
-  sendJson(call, 200, await images.prune(parseFilters(call.query.get("filters"))));
+  const filters = parseFilters(call.query.get("filters"));
+  if (boolQuery(call.query, "dry-run")) return sendJson(call, 200, await images.planPrune(filters));
+  sendJson(call, 200, await images.prune({ filters, state: call.query.get("state") ?? undefined }));
 }
 
 /** Errors come in the stream, with status 200, as Docker has it. */

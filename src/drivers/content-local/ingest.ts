@@ -127,7 +127,7 @@ export class LocalIngest implements BlobIngest {
 }
 
 /** What an ingest folder holds; undefined when it is none, or damaged. */
-export function readIngest(parent: string, name: string): IngestStatus | undefined {
+export function readIngest(parent: string, name: string): Omit<IngestStatus, "open"> | undefined {
   const folder = join(parent, name);
   try {
     const { digest, size, started } = JSON.parse(readFileSync(join(folder, "state.json"), "utf8")) as { digest: unknown; size: unknown; started: unknown };

@@ -188,7 +188,10 @@ export class LocalContent implements ContentStore {
   }
 
   ingests(): IngestStatus[] {
-    return readdirSync(this.#ingest).flatMap((name) => readIngest(this.#ingest, name) ?? []);
+    return readdirSync(this.#ingest).flatMap((name) => {
+      const found = readIngest(this.#ingest, name);
+      return found ? [{ ...found, open: this.#ingests.has(found.ref) }] : [];
+    });
   }
 
   abort(ref: Digest): void {

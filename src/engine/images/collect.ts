@@ -1,5 +1,6 @@
 /** Drops blobs and snapshots that no image, container or operation under way needs. */
 import { reachable } from "../../core/collect.ts";
+import type { Digest } from "../../lib/digest.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { ImageContext } from "./context.ts";
@@ -10,48 +11,79 @@ export interface CollectOptions {
   containers?: ReadonlySet<string>;
 }
 
-/** What was dropped. */
-export interface Collected {
-  blobs: ReadonlySet<string>;
+/** What nothing needs. */
+export interface Garbage {
+  blobs: ReadonlySet<Digest>;
   snapshots: ReadonlySet<string>;
+}
+
+/** What was dropped. */
+export interface Collected extends Garbage {
+  /** What it took on the disk. */
+  bytes: number;
+}
+
+interface Roots {
+  targets: Iterable<Descriptor>;
+  /** Of writable layers. */
+  isLeftOver?: (key: string) => boolean;
 }
 
 /** What the loop may be kept for at a time. */
 const sliceMilliseconds = 3;
 
-export async function collect(context: ImageContext, options: CollectOptions = {}): Promise<Collected> {
-  const { store, content, snapshotter, leases, documents } = context;
-  /* Containers may be made while this waits: only layers that are there now can be left over. */
-  const present = options.containers && new Set(snapshotter.list().map(({ key }) => key));
-  const isLeftOver = (key: string): boolean => present !== undefined && present.has(key) && options.containers?.has(key) === false;
-  await readDocuments(context);
-  const snapshots = snapshotter.list();
+/** All at once, so that nothing that is made meanwhile is overlooked. */
+export function garbageOf(context: ImageContext, { targets, isLeftOver = () => false }: Roots): Garbage {
+  const snapshots = context.snapshotter.list();
   const parents = new Map(snapshots.map((snapshot) => [snapshotId(snapshot.key), snapshot.parent]));
-  const kept = new Set<StoredId>(leases.held());
-  for (const image of store.all()) for (const id of imageParts(context, image.target)) kept.add(id);
+  const kept = new Set<StoredId>(context.leases.held());
+  for (const target of targets) for (const id of imageParts(context, target)) kept.add(id);
   for (const { key, kind } of snapshots) if (kind === "active" && !isLeftOver(key)) kept.add(snapshotId(key));
   const live = reachable(kept, (id) => {
     const parent = parents.get(id);
     return parent === undefined ? [] : [snapshotId(parent)];
   });
-  const dropped = { blobs: new Set<string>(), snapshots: new Set<string>() };
-  for (const { key } of snapshots) if (!live.has(snapshotId(key))) dropped.snapshots.add(key);
+  return {
+    blobs: new Set(context.content.list().filter((digest) => !live.has(blobId(digest)))),
+    snapshots: new Set(snapshots.map(({ key }) => key).filter((key) => !live.has(snapshotId(key)))),
+  };
+}
+
+/** What names and unfinished pulls keep. */
+export const rootsOf = ({ store, unfinished }: ImageContext): Descriptor[] => [...[...store.all()].map(({ target }) => target), ...unfinished.targets()];
+
+export async function bytesOf({ content, layers }: ImageContext, { blobs, snapshots }: Garbage): Promise<number> {
+  let bytes = 0;
+  for (const digest of blobs) bytes += content.size(digest) ?? 0;
+  for (const key of snapshots) bytes += await layers.layerBytes(key as Digest);
+  return bytes;
+}
+
+export async function collect(context: ImageContext, options: CollectOptions = {}): Promise<Collected> {
+  const { content, snapshotter, documents } = context;
+  /* Containers may be made while this waits: only layers that are there now can be left over. */
+  const present = options.containers && new Set(snapshotter.list().map(({ key }) => key));
+  const isLeftOver = (key: string): boolean => present !== undefined && present.has(key) && options.containers?.has(key) === false;
+  await readDocuments(context);
+  const first = garbageOf(context, { targets: rootsOf(context), isLeftOver });
+  const bytes = await bytesOf(context, first);
+  const { blobs, snapshots } = garbageOf(context, { targets: rootsOf(context), isLeftOver });
   /* All are begun before one is waited for: what is asked for meanwhile must not find half of them. */
-  const removals = Promise.allSettled([...dropped.snapshots].map((key) => snapshotter.remove(key)));
+  const removals = Promise.allSettled([...snapshots].map((key) => snapshotter.remove(key)));
+  const dropped = new Set<Digest>();
   const problems: unknown[] = [];
-  for (const digest of content.list()) {
-    if (live.has(blobId(digest))) continue;
+  for (const digest of blobs) {
     try {
       content.delete(digest);
       documents.forget(digest);
-      dropped.blobs.add(digest);
+      dropped.add(digest);
     } catch (error) {
       problems.push(error);
     }
   }
   for (const removal of await removals) if (removal.status === "rejected") problems.push(removal.reason);
   if (problems.length > 0) context.warn?.(`cannot drop ${problems.length} unused layers and blobs: ${messageOf(problems[0])}`);
-  return dropped;
+  return { blobs: dropped, snapshots, bytes };
 }
 
 /** Reads what is not in memory yet, in slices. */

@@ -12,6 +12,7 @@ import type { Documents } from "./documents.ts";
 import type { Layers } from "./layers.ts";
 import type { Leases } from "./leases.ts";
 import type { Downloads } from "./pull/downloads.ts";
+import type { UnfinishedPulls } from "./pull/unfinished.ts";
 import type { ImageStore } from "./store.ts";
 
 export interface ImageServiceOptions {
@@ -40,6 +41,7 @@ export interface ImageContext extends ImageServiceOptions {
   documents: Documents;
   layers: Layers;
   downloads: Downloads;
+  unfinished: UnfinishedPulls;
   leases: Leases;
   uploads: Limiter;
 }

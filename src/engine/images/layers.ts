@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { type ContentStore, ParentNeeded, type UnpackedBlob, type UnpackProgress } from "../../core/content.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { systemError } from "../../lib/errors.ts";
+import { GantryError, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { Limiter } from "../../lib/limiter.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
@@ -139,7 +139,7 @@ export class Layers {
       const late = layer.parent !== undefined && parent === undefined;
       const limiter = this.#content.has(layer.blob.digest) ? this.#here : this.#arriving;
       const { diffId, rootEntry } = await limiter.run(() => this.#untar(layer, key, { merged, needsParents: late }));
-      if (diffId !== layer.diffId) throw systemError(`wrong diff id calculated on extraction: expected ${layer.diffId}, got ${diffId}`);
+      if (diffId !== layer.diffId) throw new GantryError("data-loss", `wrong diff id calculated on extraction: expected ${layer.diffId}, got ${diffId}`);
       faultPoint("image-layer-unpacked");
       await below;
       await this.#snapshotter.commit(key, layer.name, { inheritRoot: !rootEntry, ...(late && layer.parent !== undefined ? { parent: layer.parent } : {}) });

@@ -1,38 +1,81 @@
 /** `docker image prune`. */
-import type { Digest } from "../../lib/digest.ts";
+import { type Digest, digestOf } from "../../lib/digest.ts";
 import { conflict } from "../../lib/errors.ts";
 import { Filters } from "../../lib/filters.ts";
 import { canonicalName, parseReference, withDefaultTag } from "../../lib/reference.ts";
-import { collect } from "./collect.ts";
+import { bytesOf, collect, garbageOf } from "./collect.ts";
 import type { ImageContext } from "./context.ts";
 import { emitImage, emitUntag } from "./events.ts";
 import { imageFilter } from "./filters.ts";
 import { familiarNameOf } from "./find.ts";
 import type { RemovalRecord } from "./remove.ts";
 import { type ImageName, danglingName, isDangling } from "./store.ts";
-import { summarize } from "./summary.ts";
 
 export interface PruneReport {
   ImagesDeleted: RemovalRecord[] | null;
   SpaceReclaimed: number;
 }
 
+/** What a prune would do, and what names that state: a prune that is given it does exactly this or nothing. */
+export interface PrunePlan extends PruneReport {
+  State: string;
+}
+
+export interface PruneRequest {
+  filters: Filters;
+  /** Of a plan. "conflict" when it would be another one now. */
+  state?: string | undefined;
+}
+
 const acceptedFilters = ["dangling", "label", "label!", "until"];
 const pruning = new WeakSet<ImageContext>();
 
-/** Images without a name, or with the filter dangling=false all that no container uses. */
-export async function pruneImages(context: ImageContext, filters: Filters): Promise<PruneReport> {
+/** Images without a name, or with the filter dangling=false all that no container uses; and what unfinished pulls left. */
+export async function pruneImages(context: ImageContext, request: PruneRequest): Promise<PruneReport> {
   if (pruning.has(context)) throw conflict("a prune operation is already running");
   pruning.add(context);
   try {
-    filters.validate(acceptedFilters);
-    const danglingOnly = filters.boolean("dangling") ?? true;
-    const others = new Filters(new Map(acceptedFilters.slice(1).flatMap((key) => (filters.has(key) ? [[key, new Set(filters.values(key))] as const] : []))));
-    return await removeAll(context, candidates(context, imageFilter(context, others), danglingOnly));
+    if (request.state !== undefined && (await planPrune(context, request.filters)).State !== request.state) throw conflict("the images have changed since the dry run: see what a prune would remove now");
+    const images = wanted(context, request.filters);
+    const unfinished = await dropUnfinished(context);
+    const report = await removeAll(context, images);
+    return { ...report, SpaceReclaimed: report.SpaceReclaimed + unfinished };
   } finally {
     pruning.delete(context);
   }
 }
+
+/** Nothing is removed. */
+export async function planPrune(context: ImageContext, filters: Filters): Promise<PrunePlan> {
+  const images = wanted(context, filters);
+  const names = new Set(images.map(({ name }) => name));
+  const left = [...context.store.all()].filter(({ name }) => !names.has(name)).map(({ target }) => target);
+  const garbage = garbageOf(context, { targets: [...left, ...context.unfinished.underWay()] });
+  const bytes = (await bytesOf(context, garbage)) + partialBytes(context);
+  const records = images.map((image): RemovalRecord[] => [{ Untagged: familiarNameOf(image) }]);
+  /* A document goes with the last image that has it. */
+  const last = new Map(images.flatMap((image, at) => documentsOf(context, image).map((digest) => [digest, at] as const)));
+  for (const [digest, at] of last) if (garbage.blobs.has(digest)) records[at]?.push({ Deleted: digest });
+  const state = digestOf(JSON.stringify([records, [...garbage.blobs].sort(), [...garbage.snapshots].sort(), bytes]));
+  return { ImagesDeleted: records.length === 0 ? null : records.flat(), SpaceReclaimed: bytes, State: state };
+}
+
+function wanted(context: ImageContext, filters: Filters): ImageName[] {
+  filters.validate(acceptedFilters);
+  const danglingOnly = filters.boolean("dangling") ?? true;
+  const others = new Filters(new Map(acceptedFilters.slice(1).flatMap((key) => (filters.has(key) ? [[key, new Set(filters.values(key))] as const] : []))));
+  return candidates(context, imageFilter(context, others), danglingOnly);
+}
+
+/** The bytes that come back. */
+async function dropUnfinished(context: ImageContext): Promise<number> {
+  context.unfinished.release();
+  const partial = partialBytes(context);
+  for (const { ref, open } of context.content.ingests()) if (!open) context.content.abort(ref);
+  return partial + (await collect(context)).bytes;
+}
+
+const partialBytes = ({ content }: ImageContext): number => content.ingests().reduce((sum, { offset, open }) => sum + (open ? 0 : offset), 0);
 
 /** Without names that containers were made from, nor the last name of an image in use by its id. */
 function candidates(context: ImageContext, keep: (image: ImageName) => boolean, danglingOnly: boolean): ImageName[] {
@@ -71,18 +114,24 @@ function namesOf(text: string): string[] {
 async function removeAll(context: ImageContext, images: readonly ImageName[]): Promise<PruneReport> {
   const report: { ImagesDeleted: RemovalRecord[]; SpaceReclaimed: number } = { ImagesDeleted: [], SpaceReclaimed: 0 };
   for (const image of images) {
-    const { blobs, chains, manifests } = await summarize(context, image.target, { platform: context.host, any: true });
-    const layers = await Promise.all([...chains].map(async (name) => [name, await context.layers.layerBytes(name)] as const));
+    const documents = documentsOf(context, image);
     const name = familiarNameOf(image);
     context.store.delete(image.name);
     emitUntag(context, image, name);
     report.ImagesDeleted.push({ Untagged: name });
     const dropped = await collect(context);
-    for (const [digest, bytes] of blobs) if (dropped.blobs.has(digest)) report.SpaceReclaimed += bytes;
-    for (const [layer, bytes] of layers) if (dropped.snapshots.has(layer)) report.SpaceReclaimed += bytes;
-    const documents = new Set([image.target.digest, ...manifests.map((manifest) => manifest.ID)]);
+    report.SpaceReclaimed += dropped.bytes;
     for (const digest of documents) if (dropped.blobs.has(digest)) report.ImagesDeleted.push({ Deleted: digest });
     if (dropped.blobs.has(image.target.digest)) emitImage(context, "delete", image, name);
   }
   return { ...report, ImagesDeleted: report.ImagesDeleted.length === 0 ? null : report.ImagesDeleted };
+}
+
+/** Its index and manifests; of a damaged image what it is named by. */
+function documentsOf({ documents }: ImageContext, { target }: ImageName): Digest[] {
+  try {
+    return [...new Set([target.digest, ...documents.reachableManifests(target).map(({ digest }) => digest)])];
+  } catch {
+    return [target.digest];
+  }
 }

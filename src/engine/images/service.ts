@@ -13,6 +13,7 @@
 import type { ImageForRun } from "../../core/image.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
 import type { SnapshotChange } from "../../core/snapshotter.ts";
+import type { Migration } from "../../sys/database.ts";
 import type { Digest } from "../../lib/digest.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { Limiter } from "../../lib/limiter.ts";
@@ -29,18 +30,19 @@ import { Layers } from "./layers.ts";
 import { Leases } from "./leases.ts";
 import { type ListOptions, listImages } from "./list.ts";
 import { type LoadOptions, loadArchive } from "./load-images.ts";
-import { pruneImages } from "./prune.ts";
+import { type PruneRequest, planPrune, pruneImages } from "./prune.ts";
 import { Downloads } from "./pull/downloads.ts";
 import { type PullRequest, pullImage } from "./pull/pull.ts";
+import { UnfinishedPulls, leaseMigrations } from "./pull/unfinished.ts";
 import { type PushRequest, pushImage } from "./push/push.ts";
 import { removeImage } from "./remove.ts";
 import { resolveForRun } from "./resolve.ts";
 import { saveImages } from "./save.ts";
-import { ImageStore } from "./store.ts";
+import { ImageStore, nameMigrations } from "./store.ts";
 import { tagImage } from "./tag.ts";
 import { imagesUsage } from "./usage.ts";
 
-export { imageMigrations } from "./store.ts";
+export const imageMigrations: readonly Migration[] = [...nameMigrations, ...leaseMigrations];
 export type { ImageServiceOptions } from "./context.ts";
 export type ImageService = ReturnType<typeof createImageService>;
 
@@ -52,6 +54,7 @@ export function createImageService(options: ImageServiceOptions) {
     documents: new Documents(options.content),
     layers: new Layers(options.content, options.snapshotter, leases),
     downloads: new Downloads(options.content, options.concurrentDownloads ?? 3),
+    unfinished: new UnfinishedPulls(options.database),
     leases,
     uploads: new Limiter(options.concurrentUploads ?? 5),
   };
@@ -79,7 +82,9 @@ export function createImageService(options: ImageServiceOptions) {
     history: (ref: string, platform?: Platform) => imageHistory(context, ref, platform),
     tag: (source: string, reference: Reference): void => tagImage(context, source, reference),
     remove: (ref: string, force: boolean) => removeImage(context, ref, force),
-    prune: (filters: Filters) => pruneImages(context, filters),
+    prune: (request: PruneRequest) => pruneImages(context, request),
+    /** What a prune would do. */
+    planPrune: (filters: Filters) => planPrune(context, filters),
     /** Drops what nothing needs. With `containers`, at start, also writable layers of containers that do not exist. */
     collect: (collectOptions?: CollectOptions) => collect(context, collectOptions),
   };

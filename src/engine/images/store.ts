@@ -8,7 +8,7 @@ import type { Digest } from "../../lib/digest.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 
-export const imageMigrations: readonly Migration[] = [
+export const nameMigrations: readonly Migration[] = [
   {
     id: "images-1",
     sql: `CREATE TABLE images (

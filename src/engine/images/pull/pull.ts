@@ -3,7 +3,7 @@
  * The name is given last, when all is durable. An index is kept whole, of its images only the one for the wanted platform.
  */
 import type { Registries, RegistryAccess, Repository } from "../../../core/registry.ts";
-import { GantryError, codeOf, notImplemented, notFound } from "../../../lib/errors.ts";
+import { type ErrorCode, GantryError, codeOf, notImplemented, notFound } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { Descriptor } from "../../../lib/oci-image.ts";
 import type { Platform } from "../../../lib/platform.ts";
@@ -28,6 +28,9 @@ export interface PullRequest {
   report: (message: PullMessage) => void;
 }
 
+/** What another try may mend: what was fetched stays. */
+const mendable: ReadonlySet<ErrorCode> = new Set(["cancelled", "unavailable", "deadline", "system"]);
+
 /** Fails with the registry's refusals before the first message; "cancelled" by the signal. */
 export async function pullImage(context: ImageContext, request: PullRequest): Promise<void> {
   const { reference } = request;
@@ -51,16 +54,29 @@ async function pullOne(context: ImageContext, request: PullRequest, asked: Refer
   using lease = context.leases.begin();
   lease.blob(target.digest);
   request.report({ status: `Pulling from ${reference.path}`, id: reference.digest ?? reference.tag ?? "" });
-  const image = await fetchDocuments(context, { repository, reference, target, platform: request.platform, signal: request.signal, lease });
-  await fetchLayers(context, { image, repository, lease, request });
-  await context.content.sync();
-  faultPoint("image-pull-synced");
+  context.unfinished.begin(target);
+  let kept = false;
+  try {
+    const image = await fetchDocuments(context, { repository, reference, target, platform: request.platform, signal: request.signal, lease });
+    await fetchLayers(context, { image, repository, lease, request });
+    await context.content.sync();
+    faultPoint("image-pull-synced");
+    giveTarget(context, request, { reference, target });
+  } catch (error) {
+    kept = mendable.has(codeOf(error));
+    throw error;
+  } finally {
+    context.unfinished.end(target, { kept });
+  }
+}
+
+function giveTarget(context: ImageContext, { report }: PullRequest, { reference, target }: { reference: Reference; target: Descriptor }): void {
   const isNewer = context.store.get(canonicalName(reference))?.target.digest !== target.digest;
   giveName(context, canonicalName(reference), target);
   faultPoint("image-pull-named");
   emitPull(context, target, { id: familiarName(reference), name: familiarRepository(reference) });
-  request.report({ status: `Digest: ${target.digest}` });
-  request.report({ status: `Status: ${isNewer ? "Downloaded newer image" : "Image is up to date"} for ${familiarName(reference)}` });
+  report({ status: `Digest: ${target.digest}` });
+  report({ status: `Status: ${isNewer ? "Downloaded newer image" : "Image is up to date"} for ${familiarName(reference)}` });
 }
 
 async function resolved(repository: Repository, reference: Reference, signal: AbortSignal): Promise<Descriptor> {
