@@ -52,6 +52,8 @@ export interface UnpackOptions {
   needsParents: boolean;
   /** Gets something to look at while it runs. */
   observe?: (progress: UnpackProgress) => void;
+  /** Runs the work when it is its turn. A download that it follows waits for it with its verification. */
+  turn?: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 export interface UnpackProgress {

@@ -17,6 +17,8 @@ export class FakeRegistry implements Registries {
   readonly tagged = new Map<string, Digest>();
   /** "blob DIGEST OFFSET", "manifest REFERENCE", "resolve REFERENCE" */
   readonly asked: string[] = [];
+  /** Bytes of each chunk of a layer. */
+  readonly sent: number[] = [];
   /** Bytes after which the next transfer of a blob fails for good. */
   readonly breaks = new Map<Digest, number>();
   /** What the next transfer of a blob sends instead. */
@@ -116,7 +118,9 @@ export class FakeRegistry implements Registries {
       await this.pace(digest, at);
       await new Promise(setImmediate);
       if (signal?.aborted === true) throw new GantryError("cancelled", "aborted");
-      yield room.subarray(0, bytes.copy(room, 0, at, Math.min(end, at + this.chunk)));
+      const copied = bytes.copy(room, 0, at, Math.min(end, at + this.chunk));
+      this.sent.push(copied);
+      yield room.subarray(0, copied);
     }
     if (end === bytes.length) return;
     this.breaks.delete(digest);

@@ -6,6 +6,7 @@ import { GantryError, invalidParameter } from "../../lib/errors.ts";
 import { type Platform, parsePlatform } from "../../lib/platform.ts";
 import { type Reference, familiarRepository, isTag, parseReference } from "../../lib/reference.ts";
 import { atLeast, type Call } from "../route.ts";
+import { registryAccess } from "../wire/registry-auth.ts";
 import { requestBody } from "./body.ts";
 import { ProgressStream } from "./progress.ts";
 import { remoteBody } from "./remote.ts";
@@ -18,7 +19,7 @@ export async function createImage(images: ImageService, call: Call): Promise<voi
   try {
     const from = query.get("fromImage") ?? "";
     if (from === "") await importImage(images, call, platform, progress);
-    else await images.pull({ reference: pullReference(from, query.get("tag") ?? ""), platform, access: {}, signal: call.signal, report: (message) => progress.write(message) });
+    else await images.pull({ reference: pullReference(from, query.get("tag") ?? ""), platform, access: registryAccess(call), signal: call.signal, report: (message) => progress.write(message) });
   } catch (error) {
     if (!progress.started) throw error;
     progress.fail(error);

@@ -8,7 +8,7 @@
  */
 import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, statSync, writeFileSync, writev } from "node:fs";
 import { join } from "node:path";
-import type { BlobIngest, IngestStatus } from "../../core/content.ts";
+import type { BlobIngest, IngestStatus, UnpackOptions } from "../../core/content.ts";
 import { type Digest, hexOf, isDigest } from "../../lib/digest.ts";
 import { GantryError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
@@ -35,7 +35,7 @@ export class LocalIngest implements BlobIngest {
   readonly #owner: IngestOwner;
   readonly #followers = new Map<ArchiveStream, Promise<ArchiveResult>>();
   #offset: number;
-  #open = true;
+  #state: "open" | "placed" | "left" = "open";
 
   constructor(parent: string, { digest, size }: { digest: Digest; size: number }, owner: IngestOwner) {
     this.digest = digest;
@@ -57,15 +57,15 @@ export class LocalIngest implements BlobIngest {
   }
 
   /** Followers stop with ECANCELED when the ingest is left before it is whole. */
-  async follow(stream: ArchiveStream): Promise<ArchiveResult> {
+  async follow(stream: ArchiveStream, turn: NonNullable<UnpackOptions["turn"]> = (work) => work()): Promise<ArchiveResult> {
     const fd = openSync(this.#data, "r");
-    const work = stream.follow(fd);
-    closeSync(fd);
+    const work = turn(() => (this.#state === "left" ? Promise.reject(leftError()) : stream.follow(fd)));
     this.#followers.set(stream, work);
     stream.arrived(this.#offset, this.#offset === this.size);
     try {
       return await work;
     } finally {
+      closeSync(fd);
       this.#followers.delete(stream);
     }
   }
@@ -87,20 +87,20 @@ export class LocalIngest implements BlobIngest {
     faultPoint("blob-arrived");
     const found = (await this.#followed()) ?? (await this.#hash());
     if (found !== this.digest) {
-      this.#end();
+      this.#end("left");
       this.#owner.discard(this.#folder);
       throw new GantryError("data-loss", `failed to verify content: expected ${this.digest}, got ${found}`);
     }
     fchmodSync(this.#fd, 0o444);
     this.#owner.place(this.#data, this.digest);
     faultPoint("blob-placed");
-    this.#end();
+    this.#end("placed");
     this.#owner.discard(this.#folder);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#open && this.#offset === 0 && this.size > 0) this.#owner.discard(this.#folder);
-    this.#end();
+    if (this.#state === "open" && this.#offset === 0 && this.size > 0) this.#owner.discard(this.#folder);
+    this.#end("left");
   }
 
   /** The digest that one of the followers finds; undefined when there is none, or none gets to the end. */
@@ -117,10 +117,11 @@ export class LocalIngest implements BlobIngest {
     return `sha256:${(await this.follow(stream)).blobHex}`;
   }
 
-  #end(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    for (const follower of this.#followers.keys()) follower[Symbol.dispose]();
+  #end(state: "placed" | "left"): void {
+    if (this.#state !== "open") return;
+    this.#state = state;
+    /* What reads a blob that is whole goes on. */
+    if (state === "left") for (const follower of this.#followers.keys()) follower[Symbol.dispose]();
     closeSync(this.#fd);
     this.#owner.ended();
   }
@@ -146,6 +147,8 @@ export function resumable(parent: string, discard: (path: string) => void): void
     if (!status || Date.now() - status.updated > keptMilliseconds) discard(join(parent, name));
   }
 }
+
+const leftError = (): Error => Object.assign(new Error("cancelled"), { code: "ECANCELED" });
 
 const writeAt = (fd: number, chunks: readonly Uint8Array[], position: number): Promise<number> =>
   new Promise((resolve, reject) => {

@@ -203,8 +203,9 @@ export class LocalContent implements ContentStore {
     try {
       using stream = this.#unpacker(target, { needsParents: options.needsParents });
       options.observe?.(stream);
+      const { turn = (work) => work() } = options;
       const arriving = this.has(digest) ? undefined : this.#ingests.get(digest);
-      const result = unpacked(await (arriving?.follow(stream) ?? this.#run(digest, stream)));
+      const result = unpacked(await (arriving?.follow(stream, turn) ?? turn(() => this.#run(digest, stream))));
       if (result.digest !== digest) throw new GantryError("data-loss", arriving ? `failed to verify content: expected ${digest}, got ${result.digest}` : `content ${digest} is damaged on disk`);
       return result;
     } catch (error) {

@@ -1,6 +1,6 @@
 /** Unpacks images' layers into snapshots, each once, however many ask for it at the same time. */
 import { randomUUID } from "node:crypto";
-import { type ContentStore, ParentNeeded, type UnpackedBlob, type UnpackProgress } from "../../core/content.ts";
+import { type ContentStore, ParentNeeded, type UnpackOptions, type UnpackedBlob, type UnpackProgress } from "../../core/content.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { GantryError, systemError } from "../../lib/errors.ts";
@@ -138,7 +138,7 @@ export class Layers {
     try {
       const late = layer.parent !== undefined && parent === undefined;
       const limiter = this.#content.has(layer.blob.digest) ? this.#here : this.#arriving;
-      const { diffId, rootEntry } = await limiter.run(() => this.#untar(layer, key, { merged, needsParents: late }));
+      const { diffId, rootEntry } = await this.#untar(layer, key, { merged, needsParents: late, turn: (work) => limiter.run(work) });
       if (diffId !== layer.diffId) throw new GantryError("data-loss", `wrong diff id calculated on extraction: expected ${layer.diffId}, got ${diffId}`);
       faultPoint("image-layer-unpacked");
       await below;
@@ -150,9 +150,9 @@ export class Layers {
     }
   }
 
-  async #untar(layer: Layer, key: string, { merged, needsParents }: { merged: boolean; needsParents: boolean }): Promise<UnpackedBlob> {
+  async #untar(layer: Layer, key: string, { merged, ...options }: UnpackOptions & { merged: boolean }): Promise<UnpackedBlob> {
     using target = this.#snapshotter.unpackTarget(key, { merged });
     const { digest } = layer.blob;
-    return await this.#content.unpack(digest, target, { needsParents, observe: (progress) => layer.watch?.unpacking(digest, progress) });
+    return await this.#content.unpack(digest, target, { ...options, observe: (progress) => layer.watch?.unpacking(digest, progress) });
   }
 }

@@ -87,7 +87,7 @@ export class Downloads {
     const begun = Promise.withResolvers<void>();
     const download: Download = { blob, waiters: new Set([request]), state: { kind: "waiting" }, abort: new AbortController(), begun, whole: Promise.resolve() };
     this.#underWay.set(blob.digest, download);
-    download.whole = this.#limiter.run(() => this.#run(download)).finally(() => this.#underWay.delete(blob.digest));
+    download.whole = this.#run(download).finally(() => this.#underWay.delete(blob.digest));
     download.whole.then(begun.resolve, begun.reject);
     /* Nobody may be waiting any more. */
     begun.promise.catch(() => undefined);
@@ -106,11 +106,14 @@ export class Downloads {
   }
 
   async #attempt(download: Download): Promise<void> {
-    const { blob, abort } = download;
-    if (abort.signal.aborted) throw cancelled(blob);
-    await using ingest = this.#content.ingest(blob);
-    download.begun.resolve();
-    if (ingest.offset < ingest.size) await this.#receive(download, ingest);
+    await using held = new AsyncDisposableStack();
+    const ingest = await this.#limiter.run(async () => {
+      if (download.abort.signal.aborted) throw cancelled(download.blob);
+      const opened = held.use(this.#content.ingest(download.blob));
+      download.begun.resolve();
+      if (opened.offset < opened.size) await this.#receive(download, opened);
+      return opened;
+    });
     tell(download, { kind: "verifying" });
     await ingest.commit();
     tell(download, { kind: "done" });
