@@ -10,7 +10,7 @@ import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readF
 import { join } from "node:path";
 import type { BlobIngest, IngestStatus, UnpackOptions } from "../../core/content.ts";
 import { type Digest, hexOf, isDigest } from "../../lib/digest.ts";
-import { GantryError } from "../../lib/errors.ts";
+import { GantryError, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { ArchiveStream } from "../../sys/archive.ts";
 import type { ArchiveResult } from "../../sys/archive.ts";
@@ -75,7 +75,7 @@ export class LocalIngest implements BlobIngest {
     const end = this.#offset + left.reduce((sum, chunk) => sum + chunk.length, 0);
     if (end > this.size) throw new GantryError("data-loss", `${this.digest} is larger than the ${this.size} bytes of its descriptor`);
     while (left.length > 0) {
-      const written = await writeAt(this.#fd, left, this.#offset);
+      const written = await writeAt(this.#fd, left, this.#offset).catch((error: unknown) => Promise.reject(systemError(`cannot keep ${this.digest}: ${messageOf(error)}`, error)));
       this.#offset += written;
       left = remaining(left, written);
       for (const follower of this.#followers.keys()) follower.arrived(this.#offset, this.#offset === this.size);
