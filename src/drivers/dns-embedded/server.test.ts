@@ -227,12 +227,13 @@ function relay(at: OpenNamespace, to: OpenNamespace): { count: () => number; clo
   const { createSocket } = process.getBuiltinModule("node:dgram");
   const inner = createSocket("udp4");
   let count = 0;
+  let open = true;
   inner.on("message", (message, from) => {
     count++;
-    exchangeRaw(to, Buffer.from(message)).then((answer) => inner.send(answer, from.port, from.address, () => {}), () => {});
+    exchangeRaw(to, Buffer.from(message)).then((answer) => void (open && inner.send(answer, from.port, from.address, () => {})), () => {});
   });
   inner.bind({ fd: netSocket({ netns: at.fd, kind: "datagram", action: "bind", address: parseIp("127.0.0.53")!, port: 53 }) });
-  return { count: () => count, close: () => inner.close() };
+  return { count: () => count, close: () => void ((open = false), inner.close()) };
 }
 
 real("another daemon takes the server up, and says what is gone", async () => {
