@@ -103,9 +103,10 @@ export function printable(descriptor: Descriptor): object {
   };
 }
 
-/** Familiar names with tags, and names with digests, of one image. */
+/** Familiar names with tags, and names with digests, of one image, in the order of the canonical names. */
 export function tagsAndDigests(names: readonly ImageName[]): { tags: string[]; digests: string[] } {
-  const references = names.filter((name) => !isDangling(name)).map((name) => ({ reference: parseReference(name.name), target: name.target }));
+  const sorted = names.filter((name) => !isDangling(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const references = sorted.map((name) => ({ reference: parseReference(name.name), target: name.target }));
   const digests = references.map(({ reference, target }) => familiarName({ domain: reference.domain, path: reference.path, digest: reference.digest ?? target.digest }));
   return { tags: references.map(({ reference }) => familiarName(reference)), digests: [...new Set(digests)] };
 }
