@@ -12,7 +12,8 @@ export function statsRoutes(context: LifecycleContext): Route[] {
         const name = params["name"] as string;
         context.store.find(name);
         const stream = query.has("stream") ? boolQuery(query, "stream") : true;
-        res.writeHead(200, { "content-type": "application/json" });
+        // Docker names no type for a stream.
+        res.writeHead(200, stream ? {} : { "content-type": "application/json" });
         res.flushHeaders();
         for await (const sample of stats(context, name, { stream, oneShot: boolQuery(query, "one-shot"), signal })) res.write(`${JSON.stringify(sample)}\n`);
         res.end();
