@@ -61,11 +61,11 @@ const weightDevice = struct("blkiodev.WeightDevice", { Path: done(string), Weigh
 const throttleDevice = struct("blkiodev.ThrottleDevice", { Path: done(string), Rate: done(uint64) });
 const deviceMapping = struct("container.DeviceMapping", { PathOnHost: done(string), PathInContainer: done(string), CgroupPermissions: done(string) });
 const deviceRequest = struct("container.DeviceRequest", {
-  Driver: refused(string),
-  Count: refused(goInt),
-  DeviceIDs: refused(list(string)),
-  Capabilities: refused(list(list(string))),
-  Options: refused(map(string)),
+  Driver: done(string, "cdi, nvidia, amd, or by the capability gpu"),
+  Count: done(goInt),
+  DeviceIDs: done(list(string)),
+  Capabilities: done(list(list(string))),
+  Options: refused(map(string), "refused, as Docker does"),
 });
 const ulimit = struct("units.Ulimit", { Name: done(string), Hard: done(int64), Soft: done(int64) });
 export type Ulimit = Infer<typeof ulimit>;
@@ -91,7 +91,7 @@ export const resourcesSchema = struct("Resources", {
   CpusetMems: done(string),
   Devices: done(list(deviceMapping)),
   DeviceCgroupRules: done(list(string)),
-  DeviceRequests: refused(list(deviceRequest), "no device driver (GPU, CDI) is known: refused at the start, as Docker does"),
+  DeviceRequests: done(list(deviceRequest), "devices of the Container Device Interface; GPUs by it as well"),
   MemoryReservation: done(int64),
   MemorySwap: done(int64),
   MemorySwappiness: done(nullable(int64)),

@@ -8,7 +8,7 @@ export function systemRoutes(system: SystemService): Route[] {
     { method: "GET", path: "/_ping", handler: (call) => ping(call, "OK") },
     { method: "HEAD", path: "/_ping", handler: (call) => ping(call, "") },
     { method: "GET", path: "/version", handler: (call) => sendJson(call, 200, system.version()) },
-    { method: "GET", path: "/info", handler: (call) => sendJson(call, 200, infoFor(call, system.info())) },
+    { method: "GET", path: "/info", handler: async (call) => sendJson(call, 200, infoFor(call, await system.info())) },
   ];
 }
 

@@ -11,7 +11,7 @@ import { requirePrefix } from "../../lib/ip.ts";
 import { parseRamSize } from "../../lib/units.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
-import { type AddressPool, type Host, parseHost, parsePool, parseUlimit, type Ulimit } from "./option-values.ts";
+import { type AddressPool, type Host, parseFeature, parseHost, parsePool, parseUlimit, type Ulimit } from "./option-values.ts";
 import { checkProxy, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
 import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_HOST, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
 
@@ -94,6 +94,8 @@ export interface ContainerDefaults {
   seccompProfile: string;
   stopTimeoutSeconds: number;
   log: { driver: string; options: Record<string, string> };
+  /** Folders of the Container Device Interface; none: it is switched off. */
+  cdiSpecDirs: string[];
 }
 
 /** The grammar of gantryd's command line. */
@@ -168,7 +170,9 @@ function isUnusual(values: FlagValues, option: DaemonOption): boolean {
 
 /** What was asked for and has no effect here, a sentence each. */
 function mootOptions(values: FlagValues): string[] {
-  return DAEMON_OPTIONS.filter((option) => option.support === "moot" && isUnusual(values, option)).map((option) => `--${option.flag}=${values.string(option.flag)} has no effect: gantryd works without`);
+  const features = values.list("feature").map(parseFeature).filter(({ hasEffect }) => !hasEffect).map(({ name }) => `the feature ${name} has no effect: gantryd works without`);
+  const flags = DAEMON_OPTIONS.filter((option) => option.support === "moot" && isUnusual(values, option)).map((option) => `--${option.flag}=${values.string(option.flag)} has no effect: gantryd works without`);
+  return [...flags, ...features];
 }
 
 function settings(values: FlagValues, configFile: string, environment: NodeJS.ProcessEnv): DaemonConfig {
@@ -326,6 +330,7 @@ function containersOf(values: FlagValues): ContainerDefaults {
     seccompProfile: values.string("seccomp-profile") || "builtin",
     stopTimeoutSeconds: stopTimeout(values),
     log: logDriverOf(values),
+    cdiSpecDirs: cdiSpecDirsOf(values),
   };
 }
 
@@ -335,6 +340,12 @@ function logDriverOf(values: FlagValues): ContainerDefaults["log"] {
   const options = Object.fromEntries(values.list("log-opt").map(splitOnce));
   validateLogConfig({ Type: driver, Config: options }, { Type: driver, Config: {} });
   return { driver, options };
+}
+
+function cdiSpecDirsOf(values: FlagValues): string[] {
+  const isOff = values.list("feature").map(parseFeature).some(({ name, enabled }) => name === "cdi" && !enabled);
+  if (isOff) return [];
+  return values.changed("cdi-spec-dir") ? values.list("cdi-spec-dir").filter((dir) => dir !== "") : ["/etc/cdi", "/var/run/cdi"];
 }
 
 function stopTimeout(values: FlagValues): number {

@@ -2,7 +2,7 @@
 import type { Registries } from "../../core/registry.ts";
 import type { Route } from "../../api/route.ts";
 import type { EventBus } from "../../engine/events.ts";
-import type { Conditions } from "../../engine/system/types.ts";
+import type { Conditions, DiscoveredDevices } from "../../engine/system/types.ts";
 
 export interface Engine {
   routes: Route[];
@@ -11,6 +11,8 @@ export interface Engine {
   /** Throws Docker's not-found. */
   requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;
+  /** What containers may ask for by name; undefined where nothing finds devices. */
+  discoverDevices(): Promise<DiscoveredDevices | undefined>;
   /** Nothing runs that the daemon must watch. */
   isIdle(): boolean;
   /** Work that can wait until the API answers: what was left behind, what is prepared ahead. */

@@ -16,6 +16,21 @@ export function checkBytes(text: string): void {
   if (parseRamSize(text) === undefined) throw new Error(`invalid size: '${text}'`);
 }
 
+/** Those of dockerd. The second ones concern parts that gantryd does without: they change nothing. */
+const FEATURES = { done: ["cdi"], moot: ["containerd-snapshotter", "containerd-migration"] };
+
+export function checkFeature(text: string): void {
+  parseFeature(text);
+}
+
+/** "cdi", "cdi=false". */
+export function parseFeature(text: string): { name: string; enabled: boolean; hasEffect: boolean } {
+  const [name = "", value = "true"] = text.split("=", 2);
+  if (![...FEATURES.done, ...FEATURES.moot].includes(name)) throw new Error(`the feature ${JSON.stringify(name)} is not supported: there is ${FEATURES.done.join(", ")}`);
+  if (!/^(?:1|t|T|true|TRUE|True|0|f|F|false|FALSE|False)$/.test(value)) throw new Error(`invalid value ${JSON.stringify(value)} of the feature ${name}: it is true or false`);
+  return { name, enabled: /^[1tT]/.test(value), hasEffect: FEATURES.done.includes(name) };
+}
+
 export function checkKeyValue(text: string): void {
   if (!/^[^=]+=/.test(text)) throw new Error(`invalid argument: ${text}: must be formatted 'opt=value'`);
 }

@@ -9,7 +9,7 @@
  * Help, the grammar of the command line and the checks of the file all follow from this table.
  */
 import { bool, duration, int, int64, list, map, string, type FlagType } from "../../lib/flags.ts";
-import { checkAddress, checkBytes, checkHost, checkKeyValue, checkLabel, checkPool, checkSearchDomain, checkUlimit } from "./option-values.ts";
+import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkPool, checkSearchDomain, checkUlimit } from "./option-values.ts";
 
 export interface DaemonOption {
   /** Without dashes; "" when only the file has it. */
@@ -54,6 +54,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("bip", string, "IPv4 address and prefix of the default bridge"),
   done("bridge", string, "Bridge that containers are connected to by default (none: no default network)", { shorthand: "b" }),
   done("cgroup-parent", string, "Parent of all containers' cgroups"),
+  done("cdi-spec-dir", list, "Folder of device specifications (CDI); \"\" switches them off (default /etc/cdi, /var/run/cdi)", plural("cdi-spec-dir")),
   done("config-file", string, "File with further options", { ...COMMAND_LINE, default: DEFAULT_CONFIG_FILE }),
   done("data-root", string, "Folder of what lasts: images, containers, state", { default: DEFAULT_DATA_ROOT }),
   done("debug", bool, "Log more, and more verbosely", { shorthand: "D" }),
@@ -70,6 +71,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("exec-opt", checked("list", checkKeyValue), "Option of the runtime (native.cgroupdriver=cgroupfs)", plural("exec-opt")),
   done("exec-root", string, "Folder of what lasts until the next boot (default " + DEFAULT_EXEC_ROOT + ", or one for the data root)"),
   done("experimental", bool, "Say that experimental features are on"),
+  done("feature", { ...map, check: checkFeature }, "Switch a feature on or off: cdi", plural("feature")),
   done("firewall", string, "Containers' packets pass other programs' firewalls (docker), or nothing but the own table is touched (own-table)", { default: "docker" }),
   done("fixed-cidr", string, "Range of the default bridge's addresses that containers get"),
   done("group", string, "Group that may use the unix sockets", { shorthand: "G", default: "docker" }),
@@ -127,14 +129,12 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   refused("authorization-plugin", list, "Load authorization plugins", plural("authorization-plugin")),
   refused("bip6", string, "IPv6 address of the default bridge"),
   refused("bridge-accept-fwmark", string, "Accept packets with this mark in bridge networks"),
-  refused("cdi-spec-dir", list, "Folders of device specifications (CDI)", plural("cdi-spec-dir")),
   refused("cpu-rt-period", int64, "Period of real-time scheduling of all containers"),
   refused("cpu-rt-runtime", int64, "Real-time runtime of all containers"),
   refused("cri-containerd", bool, "Start containerd with CRI"),
   refused("default-gateway", ip, "Gateway of the default bridge"),
   refused("default-gateway-v6", ip, "IPv6 gateway of the default bridge"),
   refused("default-network-opt", map, "Options of new networks", plural("default-network-opt")),
-  refused("feature", map, "Switch features", plural("feature")),
   refused("fixed-cidr-v6", string, "IPv6 range of the default bridge"),
   refused("host-gateway-ip", addresses, "What host-gateway in --add-host means", plural("host-gateway-ip")),
   refused("init-path", string, "The init of --init"),

@@ -20,6 +20,7 @@ export function systemSettings(config: DaemonConfig, dataRoot: string): Omit<Sys
     labels: config.labels,
     debug: config.debug,
     experimental: config.experimental,
+    cdiSpecDirs: containers.cdiSpecDirs,
     liveRestore: config.liveRestore,
     defaultRuntime: containers.runtime,
     runtimes: { [containers.runtime]: { path: containers.runtime } },

@@ -18,6 +18,7 @@ import { volumeRoutes } from "../../api/volumes/routes.ts";
 import type { Logger } from "../../core/logger.ts";
 import { defaultCapabilities } from "../../core/oci-defaults.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
+import { createCdiDriver } from "../../drivers/devices-cdi/index.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
 import { createEmbeddedDns } from "../../drivers/dns-embedded/client.ts";
 import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
@@ -113,6 +114,8 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   for (const record of store.list()) for (const { name } of volumesOf(record)) volumes.hold(name, record.id);
   const subpaths = new SubpathBinds(join(config.dataRoot, "volume-parts"));
   const kernel = detectKernelSupport(host);
+  const { cdiSpecDirs } = config.containers;
+  const devices = cdiSpecDirs.length > 0 ? createCdiDriver(cdiSpecDirs) : undefined;
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
   const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion });
   const discarded = new Trash(join(containersRoot, "trash"));
@@ -150,6 +153,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     openRootfs,
     openFiles,
     kernel,
+    devices,
     host: specHost(host, config.containers.seccompProfile),
     settings,
     findNetwork: (ref) => networkOf(networks, ref),
@@ -174,6 +178,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     registries,
     requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
+    discoverDevices: async () => (devices ? { driver: devices.id, ...(await devices.list()) } : undefined),
     isIdle: () => ![...store.list()].some(isRunning),
     async afterStart() {
       await removeLeftovers(containers);

@@ -3,6 +3,7 @@ import type { HostConfig } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import type { EventSink } from "../../core/events.ts";
 import type { ImageForRun } from "../../core/image.ts";
+import type { DeviceDriver } from "../../core/devices.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
 import type { OpenFiles } from "../../core/container-files.ts";
 import type { OpenRootfs } from "../../core/rootfs.ts";
@@ -29,6 +30,8 @@ export interface ContainersContext {
   openRootfs: OpenRootfs;
   openFiles: OpenFiles;
   kernel: KernelSupport;
+  /** Gives devices by name (CDI); undefined where that is switched off. */
+  devices: DeviceDriver | undefined;
   host: SpecHost;
   settings: ContainerSettings;
   /** A network by name or id; undefined when there is none. */

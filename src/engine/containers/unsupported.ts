@@ -4,7 +4,7 @@
  */
 import type { ContainerRecord } from "../../core/container.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
-import { invalidParameter, notImplemented, type GantryError } from "../../lib/errors.ts";
+import { notImplemented, type GantryError } from "../../lib/errors.ts";
 import { quote } from "../../lib/strconv.ts";
 import { parseSecurityOptions } from "./validate/security-options.ts";
 
@@ -20,13 +20,6 @@ export function refuseAtStart(record: Settings, kernel: KernelSupport): void {
 
 type Refusal = (record: Settings, kernel: KernelSupport) => string | GantryError | undefined;
 const isSet = (value: object | null): boolean => value !== null && Object.keys(value).length > 0;
-
-const deviceRequests: Refusal = ({ hostConfig }) => {
-  const request = hostConfig.DeviceRequests?.[0];
-  if (request === undefined) return undefined;
-  const capabilities = (request.Capabilities ?? []).map((list) => `[${(list ?? []).join(" ")}]`).join(" ");
-  return invalidParameter(`could not select device driver ${quote(request.Driver)} with capabilities: [${capabilities}]`);
-};
 
 const logDriver: Refusal = ({ hostConfig: { LogConfig: log } }) => {
   if (log.Type === "none" || log.Type === "local") return undefined;
@@ -60,4 +53,4 @@ const endpoints: Refusal = ({ networkingConfig }) => {
   return undefined;
 };
 
-const refusals: readonly Refusal[] = [deviceRequests, logDriver, securityLabels, userNamespace, links, storageOptions, cgroupOfContainer, endpoints];
+const refusals: readonly Refusal[] = [logDriver, securityLabels, userNamespace, links, storageOptions, cgroupOfContainer, endpoints];

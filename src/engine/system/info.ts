@@ -1,6 +1,6 @@
 /** What GET /info answers. The keys stand in Docker's order. */
 import type { RegistrySettings } from "../../core/registry.ts";
-import type { Build, CgroupFeatures, Conditions, Machine, SystemSettings } from "./types.ts";
+import type { Build, CgroupFeatures, Conditions, DiscoveredDevices, Machine, SystemSettings } from "./types.ts";
 
 export interface InfoSources {
   id: string;
@@ -11,12 +11,13 @@ export interface InfoSources {
   machine: Machine;
   settings: SystemSettings;
   conditions: Conditions;
+  devices: DiscoveredDevices | undefined;
 }
 
 export type Info = Record<string, unknown>;
 
 export function info(sources: InfoSources): Info {
-  const { build, machine, settings, conditions } = sources;
+  const { build, machine, settings, conditions, devices } = sources;
   const { running, paused, stopped } = conditions.containers;
   return {
     ID: sources.id,
@@ -71,8 +72,9 @@ export function info(sources: InfoSources): Info {
     SecurityOptions: securityOptions(machine, settings),
     ...(settings.addressPools.length === 0 ? {} : { DefaultAddressPools: settings.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
     FirewallBackend: { Driver: "nftables" },
-    CDISpecDirs: [],
-    Warnings: warnings(machine, settings, conditions),
+    CDISpecDirs: settings.cdiSpecDirs,
+    ...(devices && devices.names.length > 0 && { DiscoveredDevices: devices.names.map((name) => ({ Source: devices.driver, ID: name })) }),
+    Warnings: warnings(machine, settings, conditions, devices?.warnings ?? []),
   };
 }
 
@@ -114,7 +116,7 @@ const ROOT_ACCESS = `
          to the 'Docker daemon attack surface' section in the documentation for
          more information: https://docs.docker.com/go/attack-surface/`;
 
-function warnings(machine: Machine, settings: SystemSettings, conditions: Conditions): string[] {
+function warnings(machine: Machine, settings: SystemSettings, conditions: Conditions, ofDevices: readonly string[]): string[] {
   const { cgroups } = machine;
   const open = settings.openAddresses.map(({ address, encrypted }) =>
     encrypted ? `WARNING: API is accessible on https://${address} without TLS client verification.${ROOT_ACCESS}` : `WARNING: API is accessible on http://${address} without encryption.${ROOT_ACCESS}`,
@@ -135,5 +137,5 @@ function warnings(machine: Machine, settings: SystemSettings, conditions: Condit
   ];
   const found = [...open, ...missing.filter(([present]) => !present).map(([, what]) => `WARNING: ${what}`)];
   if (machine.seccomp && settings.seccompProfile !== "builtin") found.push("WARNING: daemon is not using the default seccomp profile");
-  return found;
+  return [...found, ...ofDevices];
 }

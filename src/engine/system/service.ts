@@ -1,7 +1,7 @@
 /** The daemon about itself: `info` and `version`. */
 import { nowNanoseconds } from "../../lib/clock.ts";
 import { info, type Info } from "./info.ts";
-import type { Build, Conditions, Machine, SystemSettings } from "./types.ts";
+import type { Build, Conditions, DiscoveredDevices, Machine, SystemSettings } from "./types.ts";
 import { version } from "./version.ts";
 
 export interface SystemContext {
@@ -13,6 +13,7 @@ export interface SystemContext {
   hostName: () => string;
   settings: () => SystemSettings;
   conditions: () => Conditions;
+  discoverDevices: () => Promise<DiscoveredDevices | undefined>;
 }
 
 export class SystemService {
@@ -22,9 +23,10 @@ export class SystemService {
     this.#context = context;
   }
 
-  info(): Info {
-    const { id, build, machine, hostName, settings, conditions } = this.#context;
-    return info({ id, build, machine: machine(), hostName: hostName(), settings: settings(), conditions: conditions(), time: localTime() });
+  async info(): Promise<Info> {
+    const { id, build, machine, hostName, settings, conditions, discoverDevices } = this.#context;
+    const devices = await discoverDevices();
+    return info({ devices, id, build, machine: machine(), hostName: hostName(), settings: settings(), conditions: conditions(), time: localTime() });
   }
 
   version(): Record<string, unknown> {

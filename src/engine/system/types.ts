@@ -57,11 +57,19 @@ export interface Conditions {
 }
 
 /** The part of the daemon's settings that `info` and `version` show. */
+/** Found by a device driver. */
+export interface DiscoveredDevices {
+  driver: string;
+  names: string[];
+  warnings: string[];
+}
+
 export interface SystemSettings {
   dataRoot: string;
   labels: string[];
   debug: boolean;
   experimental: boolean;
+  cdiSpecDirs: string[];
   liveRestore: boolean;
   defaultRuntime: string;
   runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;

@@ -18,7 +18,7 @@ export interface LifecycleContext {
   /** The OCI configuration of a record in its sandbox. */
   buildSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;
   /** The same for a container that is not started; nothing is made for it. */
-  planSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec;
+  planSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;
   /** The process of an exec, from the container's own settings and the exec's. */
   buildExecProcess(record: ContainerRecord, exec: ExecConfig): OciSpec["process"] & {};
   /** Removes a container that has ended: for auto-remove. */

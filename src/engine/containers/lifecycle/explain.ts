@@ -10,7 +10,7 @@ export async function explainStart(context: LifecycleContext, record: ContainerR
   const { NetworkMode: mode } = record.hostConfig;
   const plan = context.runtime.explain({
     id: record.id,
-    spec: context.planSpec(record, {}),
+    spec: await context.planSpec(record, {}),
     rootfs,
     stdio: stdioOf(record),
     log: logRequest(record, context.logPath(record)),

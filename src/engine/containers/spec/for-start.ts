@@ -9,7 +9,8 @@ import { mountVolumes, plannedVolumes, unmountVolumes } from "../mounts/volumes.
 import { refuseAtStart } from "../unsupported.ts";
 import { countsAsRunning } from "../view/state.ts";
 import { buildSpec } from "./build.ts";
-import type { SpecSandbox } from "./host.ts";
+import { injectDevices } from "./device-requests.ts";
+import type { SpecInput, SpecSandbox } from "./host.ts";
 
 /** Throws Docker's errors. */
 export async function specForStart(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): Promise<OciSpec> {
@@ -17,16 +18,22 @@ export async function specForStart(context: ContainersContext, record: Container
   makeBindSources(record.mounts);
   const volumes = await mountVolumes(context, record);
   const sharedMemory = sharedMemoryFor(context, record);
-  return buildSpec({ record, sandbox, volumes, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+  return specWith(context, { record, sandbox, volumes, sharedMemory });
 }
 
 /** The same for a container that is not started: nothing is made. */
-export function specForPlan(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): OciSpec {
+export async function specForPlan(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): Promise<OciSpec> {
   refuseAtStart(record, context.kernel);
   const { IpcMode: mode } = record.hostConfig;
   const sharedMemory = mode === "shareable" ? undefined : sharedMemoryFor(context, record);
   const volumes = plannedVolumes(context, record);
-  return buildSpec({ record, sandbox, volumes, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+  return specWith(context, { record, sandbox, volumes, sharedMemory });
+}
+
+async function specWith(context: ContainersContext, { sharedMemory, ...parts }: Pick<SpecInput, "record" | "sandbox" | "volumes"> & { sharedMemory: string | undefined }): Promise<OciSpec> {
+  const spec = buildSpec({ ...parts, host: context.host, settings: context.settings, ...(sharedMemory !== undefined && { sharedMemory }), pidOf: (ref, namespace) => pidOf(context, ref, namespace) });
+  await injectDevices(spec, parts.record.hostConfig, context.devices);
+  return spec;
 }
 
 /** Gives back what specForStart took for a run. Idempotent. */

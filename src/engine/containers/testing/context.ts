@@ -115,6 +115,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     openFiles: async () => Promise.reject(new Error("a container that is made up has no files")),
     openRootfs: () => ({ kindOf: (path) => (path.startsWith("/image-file") ? "other" : path.startsWith("/image") ? "folder" : undefined), copyOut: async (path, { folder }) => (context.filled.push(`${path} ${folder}`), true), [Symbol.dispose]: () => {} }),
     kernel,
+    devices: undefined,
     host: fakeHost,
     settings: {
       dataRoot: "/var/lib/fake",
