@@ -118,6 +118,7 @@ export const HANDLERS: Record<string, LoadCommand> = {
   "swarm leave": () => import("./commands/swarm/leave.ts"),
   "swarm unlock-key": swarm,
   "swarm update": swarm,
+  "system check": () => import("./commands/system/system-check.ts"),
   "system df": () => import("./commands/system/df.ts"),
   "system events": () => import("./commands/system/events.ts"),
   "system info": () => import("./commands/system/info.ts"),

@@ -38,6 +38,9 @@ export interface ContentStore {
   unpack(digest: Digest, target: UnpackTarget, options: UnpackOptions): Promise<UnpackedBlob>;
   delete(digest: Digest): void;
   list(): Digest[];
+  /** Paths of files in the store that are nothing of the above. */
+  strays(): string[];
+  discardStray(path: string): void;
   /** Ends when all that was written so far, here and in unpacked layers of the same file system, is durable. */
   sync(): Promise<void>;
 }

@@ -138,6 +138,7 @@ const TEXTS: Record<string, string> = {
   "swarm unlock-key": "Show or renew the key that unlocks the swarm",
   "swarm update": "Change the swarm",
   system: "Look after the engine",
+  "system check": "Look for what is damaged or belongs to nothing on the daemon's disk",
   "system df": "Show how much disk space is used",
   "system dial-stdio": "Join the standard streams with a connection to the daemon",
   "system events": "Watch what happens in the engine",

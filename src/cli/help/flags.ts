@@ -155,6 +155,8 @@ const TEXTS: Record<string, string> = {
   publish: "Publish a container's port on the host",
   "publish-all": "Publish all exposed ports on free ports of the host",
   pull: "Pull the image before: always, missing or never",
+  state: "Remove what the dry run with this state said, or nothing",
+  repair: "Put right what can be",
   quiet: "Print only what programs need",
   "read-only": "Mount the container's root file system read-only",
   "required-bytes": "Least size of the cluster volume",

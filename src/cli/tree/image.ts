@@ -43,7 +43,7 @@ export const COMMANDS: CommandTable = {
     usage: "[OPTIONS]",
     requires: ["version=1.25"],
     arguments: [0, 0],
-    flags: "all/a filter:filter force/f",
+    flags: "all/a dry-run filter:filter force/f state:string",
   },
   "image pull": {
     usage: "[OPTIONS] NAME[:TAG|@DIGEST]",

@@ -143,6 +143,11 @@ export const COMMANDS: CommandTable = {
   system: {
     group: true,
   },
+  "system check": {
+    usage: "[OPTIONS]",
+    arguments: [0, 0],
+    flags: "repair",
+  },
   "system df": {
     usage: "[OPTIONS]",
     requires: ["version=1.25"],

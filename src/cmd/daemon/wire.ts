@@ -13,6 +13,7 @@ import { execRoutes } from "../../api/exec/routes.ts";
 import { imageRoutes } from "../../api/images/routes.ts";
 import { networkRoutes } from "../../api/networks/routes.ts";
 import type { Route } from "../../api/route.ts";
+import { checkRoute } from "../../api/system/check.ts";
 import { diskUsageRoute } from "../../api/system/disk-usage.ts";
 import { volumeRoutes } from "../../api/volumes/routes.ts";
 import type { Logger } from "../../core/logger.ts";
@@ -26,6 +27,7 @@ import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
 import * as vfs from "../../drivers/storage-vfs/index.ts";
 import * as volumeLocal from "../../drivers/volume-local/index.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
+import type { CheckService } from "../../engine/system/check.ts";
 import { ContainerLists } from "../../engine/containers/list.ts";
 import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecycle/tasks.ts";
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
@@ -59,6 +61,7 @@ import { Trash } from "../../sys/trash.ts";
 import { HOST_RESOLV_CONF, openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
+import { checkService } from "./check.ts";
 import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
 import type { Engine } from "./engine.ts";
@@ -173,7 +176,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   // Before the API answers: a container in the making has a layer before it is known.
   await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });
   return {
-    routes: routesOf({ containers, lifecycle, images, networks, store }),
+    routes: routesOf({ containers, lifecycle, images, networks, store, check: checkService({ dataRoot: config.dataRoot, images, store, volumes, discard: (path) => discarded.discard(path) }) }),
     events,
     registries,
     requireContainer: (ref) => void store.find(ref),
@@ -226,7 +229,16 @@ function networkOf(networks: Networks, ref: string): ReturnType<ContainersContex
   }
 }
 
-function routesOf({ containers, lifecycle, images, networks, store }: { containers: ContainersContext; lifecycle: Lifecycle; images: ImageService; networks: Networks; store: ContainerStore }): Route[] {
+interface Parts {
+  containers: ContainersContext;
+  lifecycle: Lifecycle;
+  images: ImageService;
+  networks: Networks;
+  store: ContainerStore;
+  check: CheckService;
+}
+
+function routesOf({ containers, lifecycle, images, networks, store, check }: Parts): Route[] {
   const { context, execs } = lifecycle;
   return [
     ...containerRoutes(containers),
@@ -239,6 +251,7 @@ function routesOf({ containers, lifecycle, images, networks, store }: { containe
     ...statsRoutes(context),
     ...execRoutes(execs),
     ...imageRoutes(images),
+    checkRoute(check),
     diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), containers.volumes)),
     ...volumeRoutes(containers),
     ...networkRoutes({ networks, events: containers.events, store }),

@@ -236,6 +236,16 @@ export class LocalContent implements ContentStore {
       .filter(isDigest);
   }
 
+  strays(): string[] {
+    const names = readdirSync(this.#blobs).filter((hex) => !isDigest(`sha256:${hex}`));
+    const own = new Set(["sha256", "ingest", "trash"]);
+    return [...names.map((name) => join(this.#blobs, name)), ...readdirSync(this.#dir).filter((name) => !own.has(name)).map((name) => join(this.#dir, name))];
+  }
+
+  discardStray(path: string): void {
+    if (this.strays().includes(path)) this.#trash.discard(path);
+  }
+
   sync(): Promise<void> {
     return syncFileSystem(this.#dir);
   }

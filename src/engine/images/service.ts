@@ -19,6 +19,7 @@ import type { Filters } from "../../lib/filters.ts";
 import { Limiter } from "../../lib/limiter.ts";
 import type { Platform } from "../../lib/platform.ts";
 import type { Reference } from "../../lib/reference.ts";
+import { type AuditOptions, auditImages } from "./audit.ts";
 import { type CollectOptions, collect } from "./collect.ts";
 import { type CommitRequest, commitImage } from "./commit.ts";
 import type { ImageContext, ImageServiceOptions } from "./context.ts";
@@ -85,6 +86,8 @@ export function createImageService(options: ImageServiceOptions) {
     prune: (request: PruneRequest) => pruneImages(context, request),
     /** What a prune would do. */
     planPrune: (filters: Filters) => planPrune(context, filters),
+    /** Whether all that is on the disk is whole and belongs to something. */
+    audit: (auditOptions: AuditOptions) => auditImages(context, auditOptions),
     /** Drops what nothing needs. With `containers`, at start, also writable layers of containers that do not exist. */
     collect: (collectOptions?: CollectOptions) => collect(context, collectOptions),
   };
@@ -118,6 +121,8 @@ function containerLayers(context: ImageContext) {
       if (!context.layers.isUnpacked(found)) await context.layers.unpack(found);
       return snapshotter.planned(containerId, image.chainId);
     },
+    /** There is a writable layer. */
+    has: (containerId: string): boolean => snapshotter.list().some(({ key }) => key === containerId),
     /** Idempotent. */
     remove: (containerId: string): Promise<void> => snapshotter.remove(containerId),
     changes: (containerId: string): Promise<SnapshotChange[]> => snapshotter.diff(containerId),

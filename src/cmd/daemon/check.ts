@@ -1,0 +1,35 @@
+/** What `system check` looks at in this daemon. */
+import { readFileSync } from "node:fs";
+import type { ContainerStore } from "../../engine/containers/store.ts";
+import { isRunning } from "../../engine/containers/lifecycle/state.ts";
+import type { ImageService } from "../../engine/images/service.ts";
+import { auditFolders } from "../../engine/system/audit-folders.ts";
+import { CheckService } from "../../engine/system/check.ts";
+import type { VolumeService } from "../../engine/volumes/service.ts";
+import { parseMountInfo } from "../../sys/mount-table.ts";
+import { detachNow } from "../../sys/mounts.ts";
+
+export interface CheckedParts {
+  dataRoot: string;
+  images: ImageService;
+  store: ContainerStore;
+  volumes: VolumeService;
+  discard: (path: string) => void;
+}
+
+export function checkService({ dataRoot, images, store, volumes, discard }: CheckedParts): CheckService {
+  const containers = (): ReadonlySet<string> => new Set([...store.list()].map(({ id }) => id));
+  return new CheckService([
+    () => images.audit({ containers }),
+    () =>
+      auditFolders({
+        dataRoot,
+        containers: () => [...store.list()].map((record) => ({ id: record.id, running: isRunning(record) })),
+        volumes: () => volumes.find(() => true).map(({ name }) => name),
+        hasLayer: (id) => images.layers.has(id),
+        mountpoints: () => parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8")).map(({ mountpoint }) => mountpoint),
+        discardContainerFolder: discard,
+        detach: detachNow,
+      }),
+  ]);
+}
