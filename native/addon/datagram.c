@@ -1,4 +1,4 @@
-/* One datagram to a unix socket: what sd_notify(3) speaks, and Node does not. */
+/* Datagrams of unix sockets: what sd_notify(3) speaks, and Node does not. */
 #define _GNU_SOURCE
 #include "addon.h"
 
@@ -6,8 +6,32 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+static napi_value new_fd(napi_env env, int fd) {
+  napi_value value;
+  return napi_create_int32(env, fd, &value) == napi_ok ? value : NULL;
+}
+
+/* datagramBind(path): a socket there that anybody may write to; reading it never waits. */
+static napi_value datagram_bind(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  size_t count = 1, length;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok || count != 1) return addon_throw_errno(env, EINVAL, "datagramBind");
+  if (napi_get_value_string_utf8(env, args[0], address.sun_path, sizeof address.sun_path, &length) != napi_ok || length == 0 || length >= sizeof address.sun_path - 1)
+    return addon_throw_errno(env, ENAMETOOLONG, "datagramBind");
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return addon_throw_errno(env, errno, "socket");
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) || chmod(address.sun_path, 0777)) {
+    int error = errno;
+    close(fd);
+    return addon_throw_errno(env, error, "bind");
+  }
+  return new_fd(env, fd);
+}
 
 /* datagramSend(path, text): a path that begins with "@" is abstract. */
 static napi_value datagram_send(napi_env env, napi_callback_info info) {
@@ -31,4 +55,4 @@ static napi_value datagram_send(napi_env env, napi_callback_info info) {
   return sent < 0 ? addon_throw_errno(env, error, "sendto") : NULL;
 }
 
-int register_datagram(napi_env env, napi_value exports) { return addon_function(env, exports, "datagramSend", datagram_send); }
+int register_datagram(napi_env env, napi_value exports) { return addon_function(env, exports, "datagramSend", datagram_send) || addon_function(env, exports, "datagramBind", datagram_bind); }

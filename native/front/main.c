@@ -52,6 +52,10 @@ int main(int argc, char **argv, char **environment) {
     dprintf(2, "gantry-runtime: cannot tell where it is installed: is /proc mounted?\n");
     return 1;
   }
+  /* Messages have the name that we were called by, so that who calls us "runc" reads of runc. */
+  const char *slash = strrchr(argv[0], '/');
+  if (setenv("GANTRY_PROGRAM", slash ? slash + 1 : argv[0], 0)) return ENOMEM;
+  environment = environ;
   signal(SIGCHLD, SIG_DFL);
   /* A resident that ends is noticed by what it does not say any more. */
   signal(SIGPIPE, SIG_IGN);

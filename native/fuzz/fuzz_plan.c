@@ -34,7 +34,7 @@ static void touch_ops(const struct ops *ops) {
 }
 
 static void touch_exec(const struct exec_step *step) {
-  const char *texts[] = {step->user_spec, step->cwd, step->listener_path, step->listener_metadata, step->apparmor, step->selinux, step->keyring, step->affinity_initial, step->affinity_final};
+  const char *texts[] = {step->user_spec, step->cwd, step->listener_path, step->listener_state, step->apparmor, step->selinux, step->keyring, step->affinity_initial, step->affinity_final};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) touched += strlen(texts[i]);
   touch_strings(&step->args);
   touch_strings(&step->env);

@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include "../shim/executor.h"
 #include "../shim/host.h"
+#include "../shim/idmap.h"
+#include "../shim/listener.h"
 #include "../shim/shim.h"
 
 #include <errno.h>
@@ -39,6 +41,18 @@ int run_parent_ops(const struct plan *plan, pid_t pid, struct failure *failure) 
 }
 
 void open_gate(struct spawn *spawn) { (void)spawn; }
+
+void hold_init(void) {}
+
+int give_listener(struct failure *failure, const struct listener *to, int pid, int fd) {
+  (void)to, (void)pid, (void)fd;
+  return fail(failure, ENOENT, "seccompListener", "");
+}
+
+int idmap_mount(struct failure *failure, int mount, const struct op *op) {
+  (void)mount, (void)op;
+  return fail(failure, EPERM, "idmap", "");
+}
 
 int run_hook(struct failure *failure, const struct op *op, int pid) {
   (void)failure, (void)op, (void)pid;

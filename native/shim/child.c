@@ -23,7 +23,7 @@ static int join_cgroups(struct context *c, const struct op *op) {
 }
 
 static int run_stage(struct context *c, const struct op *op) {
-  if (!strcmp(op->stage, "createContainer")) return run_hook(&c->failure, op, 0);
+  if (!strcmp(op->stage, "createContainer")) return run_hook_in(&c->failure, op, c->root, NULL);
   /* The others are run by the shim later, or by run_exec. */
   return !strcmp(op->stage, "prestart") || !strcmp(op->stage, "createRuntime") ? ask_hook(c, c->failure.index) : 0;
 }
@@ -106,7 +106,7 @@ int open_sources(struct context *c) {
   for (uint32_t i = 0; i < ops->count; i++) {
     c->failure.index = i;
     if (ops->items[i].code == OP_ROOT_PROPAGATION && run_root_propagation(c, &ops->items[i])) return -1;
-    if (open_source(c, &ops->items[i])) return -1;
+    if (!ops->items[i].after_mounts && open_source(c, &ops->items[i])) return -1;
   }
   return 0;
 }
@@ -122,12 +122,18 @@ static int join_namespace(struct context *c, uint32_t i) {
   return 0;
 }
 
+/* The current directory is where the root gets attached: in the mount namespace that it will be in. */
+static int enter_mountpoint(struct context *c) {
+  return c->mountpoint && chdir(c->mountpoint) ? fail_errno(&c->failure, "chdir", c->mountpoint) : 0;
+}
+
 int join_namespaces(struct context *c) {
   c->failure.section = SECTION_NAMESPACES;
+  if (!c->joins_mount_namespace && enter_mountpoint(c)) return -1;
   for (int user = 0; user < 2; user++)
     for (uint32_t i = 0; i < c->plan->namespace_count; i++)
       if ((c->plan->namespaces[i].type == NS_USER) == user && join_namespace(c, i)) return -1;
-  return 0;
+  return c->joins_mount_namespace ? enter_mountpoint(c) : 0;
 }
 
 int start_loopback(struct context *c) {

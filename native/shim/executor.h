@@ -9,6 +9,7 @@
 #include "plan.h"
 
 #define CGROUPS_MAX 64
+#define PRESERVED_MAX 256
 
 /* A mount that hides others. */
 struct cover {
@@ -25,13 +26,17 @@ struct context {
   int cgroups[CGROUPS_MAX];
   uint32_t cgroup_count;
   bool new_cgroup_namespace;
-  bool new_user_namespace;
+  /* The user namespace is to be made or joined: the process becomes its root. */
+  bool new_user_namespace, joins_user_namespace, joins_mount_namespace;
   /* stdin, stdout, stderr; -1 with a terminal. */
   int stdio[3];
   /* To the shim: a seqpacket socket. */
   int status;
   /* Without a shim: a fifo that the start is read from; else -1. */
   int start_fifo;
+  /* fds that the program gets as 3, 4, and so on; above 3 + PRESERVED_MAX, so that their places are free. */
+  int preserved[PRESERVED_MAX];
+  uint32_t preserved_count;
   /* Namespaces to join, opened by the shim; -1: none. */
   int namespaces[NS_TYPES];
 
@@ -99,7 +104,14 @@ int say_ready(struct context *c, bool wait);
 /* Asks the shim to run the hook op `index` in the host's namespaces, and waits for it. */
 int ask_hook(struct context *c, uint32_t index);
 
+/* Asks the shim, who has the host's rights and proc, to give the detached mount the id map of the bind op `index`. */
+int ask_idmap(struct context *c, uint32_t index, int mount);
+/* The shim takes the listener of a seccomp filter and gives it to whoever listens. Closes it. */
+int hand_over_listener(struct context *c, int listener);
+
 /* hook.c: runs a hook with the state on its stdin. */
 int run_hook(struct failure *failure, const struct op *op, int pid);
+/* The same, in the directory `cwd` (-1: ours) and with `env` for a hook that has no environment of its own. */
+int run_hook_in(struct failure *failure, const struct op *op, int cwd, char **env);
 
 #endif

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "executor.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,7 +28,7 @@ static int state_file(const char *state, int pid) {
   return fd;
 }
 
-static void exec_hook(int state, const struct op *op) {
+static void exec_hook(int state, const struct op *op, int cwd, char **env) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -35,7 +36,9 @@ static void exec_hook(int state, const struct op *op) {
   setsid();
   dup2(state, 0);
   close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-  execve(op->path, (char *const *)op->list.items, (char *const *)op->env.items);
+  if (cwd >= 0 && fchdir(cwd)) _exit(127);
+  execve(op->path, (char *const *)op->list.items, op->inherit_env && env ? env : (char *const *)op->env.items);
+  dprintf(2, "%s: %s\n", op->path, strerror(errno));
   _exit(127);
 }
 
@@ -50,15 +53,28 @@ static int wait_hook(struct failure *failure, const struct op *op, pid_t pid) {
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR);
   if (pidfd >= 0) close(pidfd);
   if (got == 0) return fail(failure, ETIMEDOUT, "hook", op->path);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : fail(failure, ECHILD, "hook", op->path);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+  char how[512];
+  if (WIFEXITED(status)) snprintf(how, sizeof how, "%.460s: exit status %d", op->path, WEXITSTATUS(status));
+  else {
+    const char *name = sigdescr_np(WTERMSIG(status));
+    snprintf(how, sizeof how, "%.460s: signal: %s", op->path, name ? name : "unknown");
+    char *word = strstr(how, ": signal: ") + strlen(": signal: ");
+    *word = (char)tolower((unsigned char)*word);
+  }
+  return fail(failure, ECHILD, "hook", how);
 }
 
-int run_hook(struct failure *failure, const struct op *op, int pid) {
+static int run(struct failure *failure, const struct op *op, int pid, int cwd, char **env) {
   int state = state_file(op->data, pid);
   if (state < 0) return fail_errno(failure, "hook", op->path);
   pid_t child = fork();
-  if (child == 0) exec_hook(state, op);
+  if (child == 0) exec_hook(state, op, cwd, env);
   close(state);
   if (child < 0) return fail_errno(failure, "hook", op->path);
   return wait_hook(failure, op, child);
 }
+
+int run_hook(struct failure *failure, const struct op *op, int pid) { return run(failure, op, pid, -1, NULL); }
+
+int run_hook_in(struct failure *failure, const struct op *op, int cwd, char **env) { return run(failure, op, 0, cwd, env); }

@@ -8,12 +8,14 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -95,6 +97,35 @@ int run_host_ops(const struct ops *ops, struct failure *failure, struct timings 
     if (run_host_op(&ops->items[i], failure)) return -1;
     timings_mark(timings, SECTION_HOST, i);
   }
+  return 0;
+}
+
+/* ---- joining ---- */
+
+/*
+ * A process with one thread joins a v1 group by "0" in `tasks`: the kernel then goes without the lock over all processes
+ * (cgroup_procs_write_start), which after a quiet time costs a grace period of some ten milliseconds. v2 has no such file, but clone3.
+ */
+int open_cgroup(const char *path, int *procs, int *into) {
+  char file[PATH_MAX];
+  struct statfs fs;
+  if ((size_t)snprintf(file, sizeof file, "%s/cgroup.procs", path) >= sizeof file) return -ENAMETOOLONG;
+  snprintf(file, sizeof file, "%s/tasks", path);
+  int fd = open(file, O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    *procs = fd;
+    return 0;
+  }
+  snprintf(file, sizeof file, "%s/cgroup.procs", path);
+  fd = open(file, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  if (*into < 0 && !fstatfs(fd, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC) {
+    *into = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    close(fd);
+    fd = -1;
+    if (*into < 0) return -errno;
+  }
+  *procs = fd;
   return 0;
 }
 

@@ -22,4 +22,8 @@ uint64_t count_oom_kills(const struct strings *paths);
 /* Groups that the plan's child joins; empty without any. */
 const struct strings *plan_cgroups(const struct plan *plan);
 
+/* Opens the file of a group by which a process joins it into *procs; of the first v2 group the folder, for CLONE_INTO_CGROUP,
+ * into *into (-1 before), and *procs is -1. 0 or -errno. */
+int open_cgroup(const char *path, int *procs, int *into);
+
 #endif

@@ -33,7 +33,7 @@ static int apply(struct failure *failure, int mount, int pid, const struct op *o
   int namespace = open(path, O_RDONLY | O_CLOEXEC);
   if (namespace < 0) return fail_errno(failure, "idmap", path);
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)namespace};
-  int error = mount_setattr(mount, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) ? errno : 0;
+  int error = mount_setattr(mount, "", AT_EMPTY_PATH | (op->idmap_recursive ? AT_RECURSIVE : 0), &attr, sizeof attr) ? errno : 0;
   close(namespace);
   return error ? fail(failure, error, "idmap", op->source) : 0;
 }

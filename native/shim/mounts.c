@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -87,7 +89,8 @@ int open_source(struct context *c, struct op *op) {
     break;
   case OP_BIND:
     op->source_fd = open_bind(c, op->source, op->recursive);
-    if (op->source_fd >= 0 && op->uid_map[0] && idmap_mount(&c->failure, op->source_fd, op)) return -1;
+    if (op->source_fd < 0 || !op->uid_map[0]) break;
+    if (op->after_mounts ? ask_idmap(c, c->failure.index, op->source_fd) : idmap_mount(&c->failure, op->source_fd, op)) return -1;
     break;
   default:
     return 0;
@@ -168,8 +171,25 @@ int run_mount(struct context *c, const struct op *op) {
   return error ? -1 : 0;
 }
 
+/* What a user namespace could not do to a mount of the host must not happen because it is prepared with the host's rights. */
+static int check_locked(struct context *c, const struct op *op) {
+  static const struct {
+    unsigned long flag;
+    uint64_t attribute;
+  } lockable[] = {{ST_RDONLY, MOUNT_ATTR_RDONLY}, {ST_NOSUID, MOUNT_ATTR_NOSUID}, {ST_NODEV, MOUNT_ATTR_NODEV}, {ST_NOEXEC, MOUNT_ATTR_NOEXEC}};
+  struct statvfs info;
+  const struct attributes *a = &op->attributes;
+  if (fstatvfs(op->source_fd, &info)) return fail_errno(&c->failure, "statvfs", op->source);
+  for (size_t i = 0; i < sizeof lockable / sizeof *lockable; i++)
+    if (info.f_flag & lockable[i].flag && (a->clear | a->recursive_clear) & lockable[i].attribute) return fail(&c->failure, EPERM, "locked", op->target);
+  if (!(a->clear & MOUNT_ATTR__ATIME)) return 0;
+  uint64_t now = info.f_flag & ST_NOATIME ? MOUNT_ATTR_NOATIME : info.f_flag & ST_RELATIME ? MOUNT_ATTR_RELATIME : MOUNT_ATTR_STRICTATIME;
+  if (info.f_flag & ST_NODIRATIME) now |= MOUNT_ATTR_NODIRATIME;
+  return now == (a->set & (MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME)) ? 0 : fail(&c->failure, EPERM, "locked", op->target);
+}
+
 int run_bind(struct context *c, struct op *op) {
-  if (open_source(c, op)) return -1;
+  if (open_source(c, op) || (op->keep_locked && check_locked(c, op))) return -1;
   enum create create = op->create;
   if (create == CREATE_LIKE_SOURCE) {
     struct stat info;
@@ -216,7 +236,68 @@ static int pivot(struct context *c) {
   return error;
 }
 
+/* A whole proc or sysfs that stays below the new root lets the kernel give further ones to whoever is in there: it goes, or
+ * where it is locked (user namespaces) it is covered. */
+static int hide_one(struct context *c, const char *path) {
+  /* The host shall not hear of it. */
+  struct propagation slave = {PROPAGATION_SLAVE, true};
+  if (set_propagation(AT_FDCWD, path, &slave)) return fail_errno(&c->failure, "propagation", path);
+  if (!umount2(path, MNT_DETACH)) return 0;
+  if (errno != EINVAL && errno != EPERM) return fail_errno(&c->failure, "umount", path);
+  int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+  int mount = fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) ? -1 : fsmount(fs, FSMOUNT_CLOEXEC, 0);
+  int error = mount < 0 || move_mount(mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) ? errno : 0;
+  if (fs >= 0) close(fs);
+  if (mount >= 0) close(mount);
+  return error ? fail(&c->failure, error, "cover", path) : 0;
+}
+
+/* proc(5): "id parent device root mountpoint options ... - type source options"; "\\040" stands for a space. */
+static bool parse_proc_mount(char *line, char **path) {
+  char *root, *at = line;
+  for (int field = 0; field < 3 && at; field++) at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL;
+  char *kind = strstr(line, " - ");
+  if (!at || !kind || strncmp(at, "/ ", 2)) return false;
+  if (strncmp(kind + 3, "proc ", 5) && strncmp(kind + 3, "sysfs ", 6)) return false;
+  root = *path = at + 2;
+  char *end = strchr(root, ' ');
+  if (!end) return false;
+  *end = 0;
+  char *to = root;
+  for (char *from = root; *from; to++) {
+    unsigned value;
+    if (*from == '\\' && sscanf(from + 1, "%3o", &value) == 1) *to = (char)value, from += 4;
+    else *to = *from++;
+  }
+  *to = 0;
+  return true;
+}
+
+static int hide_host_proc(struct context *c) {
+  size_t size = 0;
+  char *line = NULL, *path, own[PATH_MAX], link[32];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", c->root);
+  ssize_t below = readlink(link, own, sizeof own - 1);
+  if (below < 0) return fail_errno(&c->failure, "readlink", link);
+  own[below] = 0;
+  FILE *mounts = fopen("/proc/self/mountinfo", "re");
+  if (!mounts) return fail_errno(&c->failure, "open", "/proc/self/mountinfo");
+  char *paths[256];
+  size_t count = 0;
+  while (count < sizeof paths / sizeof *paths && getline(&line, &size, mounts) > 0)
+    if (parse_proc_mount(line, &path) && (strncmp(path, own, (size_t)below) || (path[below] && path[below] != '/')) && (paths[count] = strdup(path))) count++;
+  fclose(mounts);
+  free(line);
+  int error = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (!error) error = hide_one(c, paths[i]);
+    free(paths[i]);
+  }
+  return error;
+}
+
 static int move(struct context *c) {
+  if (hide_host_proc(c)) return -1;
   if (fchdir(c->root)) return fail_errno(&c->failure, "fchdir", c->mountpoint);
   if (move_mount(c->root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH)) return fail_errno(&c->failure, "move_mount", "/");
   return chroot(".") ? fail_errno(&c->failure, "chroot", c->mountpoint) : 0;

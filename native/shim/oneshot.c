@@ -2,6 +2,8 @@
 #include "oneshot.h"
 #include "executor.h"
 #include "host.h"
+#include "idmap.h"
+#include "listener.h"
 #include "message.h"
 #include "shim.h"
 #include "spawn.h"
@@ -17,7 +19,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +33,10 @@ struct oneshot {
   bool wait;
   bool trace;
   const char *folder;
+  const char *mountpoint;
   const char *console_socket;
+  const char *pidfd_socket;
+  int preserved[PRESERVED_MAX];
   struct plan plan;
   struct exec_plan exec_plan;
   struct spawn spawn;
@@ -57,16 +61,6 @@ static struct writer reply_of(uint8_t *bytes, enum reply reply) {
   return writer;
 }
 
-static void tell_made(struct oneshot *o) {
-  uint8_t bytes[MESSAGE_SIZE];
-  struct writer writer = reply_of(bytes, o->create ? REPLY_CREATED : REPLY_EXEC_STARTED);
-  write_u32(&writer, (uint32_t)o->pid);
-  write_u64(&writer, clock_nanoseconds(CLOCK_REALTIME));
-  write_timings(&writer, &o->timings);
-  reply_bytes(&writer);
-  o->done = true;
-}
-
 /* Undoes what was made. */
 __attribute__((noreturn)) static void give_up_on(struct oneshot *o, const struct failure *failure) {
   if (o->pid > 0) kill(o->pid, SIGKILL);
@@ -83,26 +77,35 @@ __attribute__((noreturn)) static void give_up_on(struct oneshot *o, const struct
   _exit(1);
 }
 
-/* ---- the console socket ---- */
-
-static int send_master(const char *path, int master) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
-  strcpy(address.sun_path, path);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
-  static const char name[] = "/dev/ptmx";
-  int error = connect(fd, (struct sockaddr *)&address, sizeof address) ? -errno : message_send(fd, name, sizeof name - 1, &master, 1, 0);
-  close(fd);
-  return error;
+static void send_pidfd(struct oneshot *o) {
+  struct failure failure = {.section = SECTION_CLONE};
+  int pidfd = (int)syscall(SYS_pidfd_open, o->pid, 0);
+  int error = pidfd < 0 ? -errno : send_fd_to(o->pidfd_socket, "pidfd", strlen("pidfd"), pidfd);
+  if (pidfd >= 0) close(pidfd);
+  if (!error) return;
+  fail(&failure, -error, "pidfdSocket", o->pidfd_socket);
+  give_up_on(o, &failure);
 }
+
+static void tell_made(struct oneshot *o) {
+  if (o->pidfd_socket) send_pidfd(o);
+  uint8_t bytes[MESSAGE_SIZE];
+  struct writer writer = reply_of(bytes, o->create ? REPLY_CREATED : REPLY_EXEC_STARTED);
+  write_u32(&writer, (uint32_t)o->pid);
+  write_u64(&writer, clock_nanoseconds(CLOCK_REALTIME));
+  write_timings(&writer, &o->timings);
+  reply_bytes(&writer);
+  o->done = true;
+}
+
+/* ---- the console socket ---- */
 
 static void take_master(struct oneshot *o, int master) {
   struct failure failure = {.section = SECTION_CHILD};
   if (o->console_socket) {
     /* Whoever gets it expects a terminal like any other. */
     fcntl(master, F_SETFL, fcntl(master, F_GETFL) & ~O_NONBLOCK);
-    int error = send_master(o->console_socket, master);
+    int error = send_fd_to(o->console_socket, "/dev/ptmx", strlen("/dev/ptmx"), master);
     close(master);
     if (error) {
       fail(&failure, -error, "console", o->console_socket);
@@ -126,6 +129,21 @@ static void pid_known(struct oneshot *o, pid_t pid) {
 static void say_go(struct oneshot *o) {
   uint8_t go = STATUS_GO;
   message_send(o->spawn.status, &go, 1, NULL, 0, 0);
+}
+
+static void idmap_asked(struct oneshot *o, uint32_t index, struct message_fds *fds) {
+  struct failure failure = {.section = SECTION_CHILD, .index = index};
+  if (!o->create || index >= o->plan.child.count || o->plan.child.items[index].code != OP_BIND || !fds->count) return;
+  if (idmap_mount(&failure, fds->fds[0], &o->plan.child.items[index])) give_up_on(o, &failure);
+  say_go(o);
+}
+
+static void listener_given(struct oneshot *o, int fd) {
+  struct failure failure = {.section = SECTION_EXEC};
+  const struct exec_step *step = o->create ? &o->plan.exec : &o->exec_plan.exec;
+  struct listener to = {step->listener_path, step->listener_state};
+  if (give_listener(&failure, &to, o->pid, fd)) give_up_on(o, &failure);
+  say_go(o);
 }
 
 static void hook_asked(struct oneshot *o, uint32_t index) {
@@ -153,6 +171,12 @@ static void handle(struct oneshot *o, struct reader *reader, struct message_fds 
     break;
   case STATUS_HOOK:
     hook_asked(o, read_u32(reader));
+    break;
+  case STATUS_IDMAP:
+    idmap_asked(o, read_u32(reader), fds);
+    break;
+  case STATUS_LISTENER:
+    listener_given(o, (int)read_u32(reader));
     break;
   case STATUS_READY:
     master = message_take_fd(fds);
@@ -212,7 +236,7 @@ static uint8_t *read_plan(size_t *length) {
 
 static int make_fifo(struct oneshot *o, struct failure *failure) {
   char path[PATH_MAX];
-  snprintf(path, sizeof path, "%s/start.fifo", o->folder);
+  snprintf(path, sizeof path, "%s/exec.fifo", o->folder);
   if (mkfifo(path, 0600)) return fail_errno(failure, "folder", path);
   /* For writing too, so that reading waits for the first byte. */
   o->spawn.start_fifo = open(path, O_RDWR | O_CLOEXEC);
@@ -221,7 +245,7 @@ static int make_fifo(struct oneshot *o, struct failure *failure) {
 
 static int spawn_create(struct oneshot *o, struct failure *failure) {
   o->spawn.plan = &o->plan;
-  o->spawn.mountpoint = o->folder;
+  o->spawn.mountpoint = o->mountpoint;
   if (make_fifo(o, failure) || run_host_ops(&o->plan.host, failure, &o->timings) || spawn_init(&o->spawn, failure)) return -1;
   close(o->spawn.start_fifo);
   if (!o->spawn.pid) return 0;
@@ -251,14 +275,28 @@ static int options(struct oneshot *o, int argc, char **argv) {
     if (!strcmp(argv[i], "--wait")) o->wait = true;
     else if (!strcmp(argv[i], "--trace")) o->trace = true;
     else if (!strcmp(argv[i], "--console-socket") && i + 1 < argc) o->console_socket = argv[++i];
+    else if (!strcmp(argv[i], "--pidfd-socket") && i + 1 < argc) o->pidfd_socket = argv[++i];
+    else if (!strcmp(argv[i], "--mountpoint") && i + 1 < argc) o->mountpoint = argv[++i];
+    else if (!strcmp(argv[i], "--preserve-fds") && i + 1 < argc && sscanf(argv[++i], "%u", &o->spawn.preserved_count) == 1 && o->spawn.preserved_count <= PRESERVED_MAX) continue;
     else if (!strcmp(argv[i], "--size") && i + 1 < argc && sscanf(argv[++i], "%ux%u", &o->spawn.width, &o->spawn.height) == 2) continue;
     else return -1;
   }
   return 0;
 }
 
+/* Above the places that they will take. */
+static void lift_preserved(struct oneshot *o) {
+  o->spawn.preserved = o->preserved;
+  for (uint32_t i = 0; i < o->spawn.preserved_count; i++) {
+    int given = REPLY_FD + 1 + (int)i;
+    o->preserved[i] = fcntl(given, F_DUPFD_CLOEXEC, 3 + PRESERVED_MAX);
+    if (o->preserved[i] < 0) dprintf(2, "fd %d cannot be preserved\n", given), _exit(2);
+    close(given);
+  }
+}
+
 static int usage(void) {
-  dprintf(2, "usage: gantry-shim exec-plan create FOLDER | exec PID [--console-socket PATH] [--wait] [--trace]\n");
+  dprintf(2, "usage: gantry-shim exec-plan create FOLDER | exec PID [OPTIONS]\n");
   return 2;
 }
 
@@ -270,6 +308,7 @@ int oneshot_main(int argc, char **argv) {
   pid_t init = o.create ? 0 : atoi(argv[1]);
   if ((!o.create && (strcmp(argv[0], "exec") || init <= 0)) || options(&o, argc - 2, argv + 2)) return usage();
   fcntl(REPLY_FD, F_SETFD, FD_CLOEXEC);
+  lift_preserved(&o);
   signal(SIGPIPE, SIG_IGN);
   timings_start(&o.timings, o.trace);
   o.spawn.trace = o.trace;

@@ -1,10 +1,12 @@
 /* Plans without a supervisor, for the OCI command line.
  *
- *   exec-plan create FOLDER [OPTIONS]   makes a container's init, which waits for a byte from FOLDER/start.fifo; FOLDER is where
- *                                       the root gets attached in the container's own mount namespace
+ *   exec-plan create FOLDER [OPTIONS]   makes a container's init, which waits for a byte from FOLDER/exec.fifo
  *   exec-plan exec PID [OPTIONS]        runs a further process in the container whose init is PID
  *
  *   --console-socket PATH   with a terminal: send its master there (the name "/dev/ptmx" with the fd)
+ *   --pidfd-socket PATH     send a pidfd of the process there
+ *   --mountpoint PATH       where the root gets attached in the container's own mount namespace; with create
+ *   --preserve-fds N        fds 5 to 4+N become the process's 3 to 2+N
  *   --size WIDTHxHEIGHT     of an exec's terminal
  *   --wait                  stay until the process has ended, and end with its code
  *   --trace                 measure

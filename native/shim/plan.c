@@ -111,6 +111,9 @@ static void decode_bind(struct decoder *d, struct op *op) {
   op->create = read_choice(d, CREATE_NONE, CREATE_LIKE_SOURCE);
   op->uid_map = read_string(&d->reader);
   op->gid_map = read_string(&d->reader);
+  op->idmap_recursive = read_bool(&d->reader);
+  op->keep_locked = read_bool(&d->reader);
+  op->after_mounts = read_bool(&d->reader);
 }
 
 static void decode_mknod(struct decoder *d, struct op *op) {
@@ -132,6 +135,7 @@ static void decode_hook(struct decoder *d, struct op *op) {
   op->timeout = read_u32(&d->reader);
   op->stage = read_string(&d->reader);
   op->data = read_string(&d->reader);
+  op->inherit_env = read_bool(&d->reader);
 }
 
 static void decode_op(struct decoder *d, struct op *op) {

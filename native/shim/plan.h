@@ -10,8 +10,9 @@
 
 #include "wire.h"
 
-#define PLAN_VERSION 1
+#define PLAN_VERSION 2
 #define PLAN_MAX_BYTES (16u << 20)
+#define MEMORY_NODES_MAX 1024
 
 enum namespace_type { NS_PID, NS_NETWORK, NS_MOUNT, NS_IPC, NS_UTS, NS_USER, NS_CGROUP, NS_TIME, NS_TYPES };
 enum namespace_kind { NS_NEW = 1, NS_JOIN, NS_JOIN_FD };
@@ -89,7 +90,7 @@ struct op {
   uint8_t create;
   uint8_t pivot;
   char node_type;
-  bool recursive, readonly, unified, copy_cpuset, bind_fallback, copy_up, inherit_mode, no_links;
+  bool recursive, readonly, unified, copy_cpuset, bind_fallback, copy_up, inherit_mode, no_links, idmap_recursive, keep_locked, after_mounts, inherit_env;
   uint32_t mode, uid, gid, major, minor, width, height, timeout;
   int32_t score;
   const char *path, *target, *source, *data, *fstype, *upper, *work, *to, *name, *uid_map, *gid_map, *setgroups, *stage;
@@ -121,7 +122,7 @@ struct rlimit_value {
 };
 
 struct exec_step {
-  bool terminal, create_cwd, no_new_privileges, has_capabilities, has_oom_score, has_seccomp, has_scheduler, has_personality, has_io_priority;
+  bool terminal, create_cwd, no_new_privileges, has_capabilities, has_oom_score, has_seccomp, has_scheduler, has_personality, has_io_priority, has_memory_policy;
   uint32_t uid, gid, umask;
   uint32_t gid_count;
   uint32_t *gids;
@@ -136,9 +137,11 @@ struct exec_step {
   int32_t oom_score;
   struct blob seccomp;
   uint32_t seccomp_flags;
-  /* "" when absent, like the following. */
-  const char *listener_path, *listener_metadata, *apparmor, *selinux, *keyring, *affinity_initial, *affinity_final;
-  uint32_t io_priority, personality;
+  /* "" when absent, like the following. The state is the JSON that the listener gets, with each "pid":0 to become the process's. */
+  const char *listener_path, *listener_state, *apparmor, *selinux, *keyring, *affinity_initial, *affinity_final;
+  uint32_t io_priority, personality, memory_policy;
+  /* A bit mask of nodes, in the byte order of this machine. */
+  struct blob memory_nodes;
   struct {
     uint32_t policy, priority;
     int32_t nice;

@@ -41,7 +41,7 @@ static void decode_seccomp(struct decoder *d, struct exec_step *step) {
   if (step->seccomp.length % 8 || step->seccomp.length > 4096 * 8 || !step->seccomp.length) r->bad = true;
   step->seccomp_flags = read_u32(r);
   step->listener_path = read_string(r);
-  step->listener_metadata = read_string(r);
+  step->listener_state = read_string(r);
 }
 
 static void decode_scheduling(struct decoder *d, struct exec_step *step) {
@@ -60,6 +60,13 @@ static void decode_scheduling(struct decoder *d, struct exec_step *step) {
   }
   step->has_personality = read_bool(r);
   if (step->has_personality) step->personality = read_u32(r);
+  step->has_memory_policy = read_bool(r);
+  if (step->has_memory_policy) {
+    step->memory_policy = read_u32(r);
+    step->memory_nodes = read_blob(r);
+    /* The kernel reads whole words. */
+    if (step->memory_nodes.length % sizeof(unsigned long) || step->memory_nodes.length > MEMORY_NODES_MAX / 8) r->bad = true;
+  }
   step->affinity_initial = read_string(r);
   step->affinity_final = read_string(r);
 }
@@ -74,7 +81,7 @@ void decode_exec(struct decoder *d, void *into) {
   step->args = decode_strings(d);
   step->env = decode_strings(d);
   decode_limits(d, step);
-  step->listener_path = step->listener_metadata = "";
+  step->listener_path = step->listener_state = "";
   decode_seccomp(d, step);
   step->apparmor = read_string(r);
   step->selinux = read_string(r);

@@ -95,12 +95,19 @@ static int set_labels(struct context *c) {
 
 static int load_seccomp(struct context *c) {
   if (!c->step->has_seccomp) return 0;
-  if (c->step->listener_path[0]) return fail(&c->failure, ENOTSUP, "seccomp", c->step->listener_path);
+  bool listened = c->step->listener_path[0];
   struct sock_fprog program = {.len = (unsigned short)(c->step->seccomp.length / 8), .filter = malloc(c->step->seccomp.length)};
   if (!program.filter) return fail(&c->failure, ENOMEM, "seccomp", "");
   memcpy(program.filter, c->step->seccomp.bytes, c->step->seccomp.length);
-  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, c->step->seccomp_flags, &program) < 0 ? fail_errno(&c->failure, "seccomp", "") : 0;
+  unsigned flags = c->step->seccomp_flags | (listened ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+  int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  if (listener < 0) return fail_errno(&c->failure, "seccomp", "");
+  /* Each of our own calls may from now on wait for the listener. */
+  return listened ? hand_over_listener(c, listener) : 0;
 }
+
+/* A filter with a listener is loaded while there is someone to take the listener. */
+static bool loads_late(const struct context *c) { return c->step->no_new_privileges && !c->step->listener_path[0]; }
 
 static int drop_bounding(struct context *c) {
   for (int capability = 0; capability < 64; capability++) {
@@ -240,18 +247,44 @@ int prepare_exec(struct context *c) {
   timings_mark(&c->timings, SECTION_EXEC, 2);
   if (become(c, &identity) || find_program(c)) return step_failed(c, 3);
   umask(step->umask == MODE_ABSENT ? 0022 : step->umask);
+  if (step->no_new_privileges && !loads_late(c) && load_seccomp(c)) return step_failed(c, 3);
   timings_mark(&c->timings, SECTION_EXEC, 3);
   return 0;
 }
 
+/* The preserved fds take their places, from 3 on; what is left of ours goes with the exec. */
+static int place_preserved(struct context *c) {
+  int places = 3 + (int)c->preserved_count;
+  if (c->status >= 0 && c->status < places) {
+    int higher = fcntl(c->status, F_DUPFD_CLOEXEC, places);
+    if (higher < 0) return fail_errno(&c->failure, "preserveFds", "");
+    c->status = higher;
+  }
+  for (uint32_t i = 0; i < c->preserved_count; i++)
+    if (dup2(c->preserved[i], 3 + (int)i) < 0) return fail_errno(&c->failure, "preserveFds", "");
+  close_range((unsigned)places, ~0u, CLOSE_RANGE_CLOEXEC);
+  return 0;
+}
+
+/* The hook's number among those of its stage. */
+static int hook_failed(struct context *c, unsigned number) {
+  char subject[sizeof c->failure.subject];
+  snprintf(subject, sizeof subject, "#%u: %.480s", number, c->failure.error == ETIMEDOUT ? "it took too long" : c->failure.subject);
+  fail(&c->failure, c->failure.error, "hook", subject);
+  return step_failed(c, 4);
+}
+
 int run_exec(struct context *c) {
   c->failure.section = SECTION_EXEC;
+  if (loads_late(c) && load_seccomp(c)) return step_failed(c, 4);
+  unsigned hooks = 0;
   for (uint32_t i = 0; c->plan && i < c->plan->child.count; i++) {
     const struct op *op = &c->plan->child.items[i];
-    if (op->code == OP_HOOK && !strcmp(op->stage, "startContainer") && run_hook(&c->failure, op, 0)) return step_failed(c, 4);
+    if (op->code != OP_HOOK || strcmp(op->stage, "startContainer")) continue;
+    if (run_hook_in(&c->failure, op, -1, c->environment)) return hook_failed(c, hooks);
+    hooks++;
   }
-  if (c->step->no_new_privileges && load_seccomp(c)) return step_failed(c, 4);
-  close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+  if (place_preserved(c)) return step_failed(c, 4);
   execve(c->program, (char *const *)c->step->args.items, c->environment);
   int error = errno;
   c->failure.index = 5;

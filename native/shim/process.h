@@ -44,6 +44,8 @@ struct process {
   struct source status;
   bool executing;
   struct failure failure;
+  /* Of an exec whose seccomp filter has a listener; else NULL. */
+  char *listener_path, *listener_state;
   struct timings *timings;
   pid_t pid;
   int pidfd;

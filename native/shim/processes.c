@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "executor.h"
 #include "host.h"
+#include "idmap.h"
+#include "listener.h"
 #include "shim.h"
 
 #include <errno.h>
@@ -35,6 +37,8 @@ void free_exec(struct process *process) {
   close_streams(process);
   source_close(&process->status);
   if (process->pidfd >= 0) close(process->pidfd);
+  free(process->listener_path);
+  free(process->listener_state);
   free(process);
 }
 
@@ -90,12 +94,36 @@ static void pid_known(struct process *process, pid_t pid) {
   open_gate(&process->spawn);
 }
 
+static void say_go(struct process *process) {
+  uint8_t go = STATUS_GO;
+  message_send(process->status.fd, &go, 1, NULL, 0, 0);
+}
+
 static void hook_asked(struct process *process, uint32_t index) {
   struct failure failure = {.section = SECTION_CHILD, .index = index};
   if (!is_init(process) || !shim.plan || index >= shim.plan->child.count || shim.plan->child.items[index].code != OP_HOOK) return;
   if (run_hook(&failure, &shim.plan->child.items[index], process->pid)) give_up(&failure);
-  uint8_t go = STATUS_GO;
-  message_send(process->status.fd, &go, 1, NULL, 0, 0);
+  say_go(process);
+}
+
+static void idmap_asked(struct process *process, uint32_t index, struct message_fds *fds) {
+  struct failure failure = {.section = SECTION_CHILD, .index = index};
+  if (!is_init(process) || !shim.plan || index >= shim.plan->child.count || shim.plan->child.items[index].code != OP_BIND || !fds->count) return;
+  if (idmap_mount(&failure, fds->fds[0], &shim.plan->child.items[index])) give_up(&failure);
+  say_go(process);
+}
+
+static void listener_given(struct process *process, int fd) {
+  struct listener to = {process->listener_path, process->listener_state};
+  if (is_init(process) && shim.plan) to = (struct listener){shim.plan->exec.listener_path, shim.plan->exec.listener_state};
+  if (!to.path || !to.path[0] || !to.state) return;
+  struct failure failure = {.section = SECTION_EXEC};
+  if (give_listener(&failure, &to, process->pid, fd)) {
+    process->failure = failure;
+    kill(process->pid, SIGKILL);
+    return;
+  }
+  say_go(process);
 }
 
 static void ready(struct process *process, struct message_fds *fds) {
@@ -125,6 +153,12 @@ static void status_message(struct process *process, struct reader *reader, struc
     break;
   case STATUS_HOOK:
     hook_asked(process, read_u32(reader));
+    break;
+  case STATUS_IDMAP:
+    idmap_asked(process, read_u32(reader), fds);
+    break;
+  case STATUS_LISTENER:
+    listener_given(process, (int)read_u32(reader));
     break;
   case STATUS_READY:
     ready(process, fds);

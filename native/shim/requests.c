@@ -224,6 +224,10 @@ static int spawn_exec_process(struct process *process, const struct exec_request
       .width = request->width,
       .height = request->height,
   };
+  if (plan->exec.listener_path[0]) {
+    process->listener_path = strdup(plan->exec.listener_path);
+    process->listener_state = strdup(plan->exec.listener_state);
+  }
   int result = error ? fail(failure, -error, "stdio", "") : spawn_exec(&process->spawn, failure);
   for (int i = 0; i < 3; i++)
     if (child[i] >= 0) close(child[i]);

@@ -3,7 +3,7 @@
 
 #include "failure.h"
 
-/* Personality, scheduler, I/O priority and CPU affinity of the calling process. */
+/* CPU affinity, personality, scheduler, I/O and memory policy of the calling process. */
 int set_scheduling(struct failure *failure, const struct exec_step *step);
 
 /* Affinity from a list such as "0-3,7". */

@@ -2,14 +2,15 @@
 #include "spawn.h"
 #include "executor.h"
 #include "files.h"
+#include "host.h"
 #include "message.h"
 #include "scheduling.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/limits.h>
-#include <linux/magic.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,7 +19,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* What the child needs, made before the clone. */
@@ -35,17 +35,11 @@ struct making {
 
 /* ---- the child ---- */
 
-static void reset_signals(void) {
-  sigset_t none;
-  sigemptyset(&none);
-  for (int signal_number = 1; signal_number < NSIG; signal_number++) signal(signal_number, SIG_DFL);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static void keep_open(struct making *m, int *keep, size_t *count) {
   struct context *c = &m->context;
   for (int i = 0; i < 3; i++) keep[(*count)++] = c->stdio[i];
   for (int i = 0; i < NS_TYPES; i++) keep[(*count)++] = c->namespaces[i];
+  for (uint32_t i = 0; i < c->preserved_count; i++) keep[(*count)++] = c->preserved[i];
   for (uint32_t i = 0; i < c->cgroup_count; i++) keep[(*count)++] = c->cgroups[i];
   keep[(*count)++] = m->status[1];
   keep[(*count)++] = m->gate[0];
@@ -56,7 +50,7 @@ static void keep_open(struct making *m, int *keep, size_t *count) {
 }
 
 static void drop_other_fds(struct making *m) {
-  int keep[CGROUPS_MAX + NS_TYPES + 16];
+  int keep[CGROUPS_MAX + NS_TYPES + PRESERVED_MAX + 16];
   size_t count = 0;
   keep_open(m, keep, &count);
   close_all_but(keep, count);
@@ -64,8 +58,9 @@ static void drop_other_fds(struct making *m) {
 
 /* What is left until the program is executed: nobody who looks into a created container finds anything of the host. */
 static void drop_all_fds(struct context *c) {
-  int keep[] = {c->status, c->start_fifo, c->console_master};
-  close_all_but(keep, sizeof keep / sizeof *keep);
+  int keep[PRESERVED_MAX + 3] = {c->status, c->start_fifo, c->console_master};
+  memcpy(keep + 3, c->preserved, c->preserved_count * sizeof *keep);
+  close_all_but(keep, 3 + c->preserved_count);
 }
 
 static int wait_at_gate(struct making *m) {
@@ -91,9 +86,9 @@ static int set_up(struct making *m) {
   timings_start(&c->timings, m->spawn->trace);
   if (c->new_user_namespace && become_root(c)) return -1;
   if (!m->spawn->plan) return 0;
-  if (!m->staged && c->mountpoint && chdir(c->mountpoint)) return fail_errno(&c->failure, "chdir", c->mountpoint);
   if (!m->staged && join_namespaces(c)) return -1;
   if (m->flags & CLONE_NEWNET && start_loopback(c)) return -1;
+  if (c->joins_user_namespace && become_root(c)) return -1;
   timings_mark(&c->timings, SECTION_NAMESPACES, 0);
   return run_child_ops(c);
 }
@@ -104,6 +99,7 @@ __attribute__((noreturn)) static void child_main(struct making *m) {
   if (m->staged && wait_at_gate(m)) _exit(1);
   setsid();
   reset_signals();
+  if (c->start_fifo >= 0) end_on_signals();
   if (!m->staged) drop_other_fds(m);
   if (!set_up(m) && !prepare_exec(c)) {
     drop_all_fds(c);
@@ -179,10 +175,6 @@ __attribute__((noreturn)) static void init_stage(struct making *m, bool new_time
     }
     if (open_sources(c)) stage_failed(m);
   }
-  if (c->mountpoint && chdir(c->mountpoint)) {
-    fail_errno(&c->failure, "chdir", c->mountpoint);
-    stage_failed(m);
-  }
   if (join_namespaces(c)) stage_failed(m);
   stage_clone(m, c->new_user_namespace);
 }
@@ -193,37 +185,10 @@ bool has_private_pids(const struct plan *plan) {
   return false;
 }
 
-/*
- * A process with one thread joins a v1 group by "0" in `tasks`: the kernel then goes without the lock over all processes
- * (cgroup_procs_write_start), which after a quiet time costs a grace period of some ten milliseconds. v2 has no such file, but clone3.
- */
-static int open_cgroup(struct making *m, const char *path, int *procs) {
-  char file[PATH_MAX];
-  struct statfs fs;
-  if ((size_t)snprintf(file, sizeof file, "%s/cgroup.procs", path) >= sizeof file) return -ENAMETOOLONG;
-  snprintf(file, sizeof file, "%s/tasks", path);
-  int fd = open(file, O_WRONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    *procs = fd;
-    return 0;
-  }
-  snprintf(file, sizeof file, "%s/cgroup.procs", path);
-  fd = open(file, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return -errno;
-  if (m->into_cgroup < 0 && !fstatfs(fd, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC) {
-    m->into_cgroup = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    close(fd);
-    fd = -1;
-    if (m->into_cgroup < 0) return -errno;
-  }
-  *procs = fd;
-  return 0;
-}
-
 static int open_cgroups(struct making *m, const struct strings *paths, struct failure *failure) {
   if (paths->count > CGROUPS_MAX) return fail(failure, E2BIG, "cgroup", "");
   for (uint32_t i = 0; i < paths->count; i++) {
-    int error = open_cgroup(m, paths->items[i], &m->context.cgroups[i]);
+    int error = open_cgroup(paths->items[i], &m->context.cgroups[i], &m->into_cgroup);
     if (error) return fail(failure, -error, "cgroup", paths->items[i]);
     m->context.cgroup_count = i + 1;
   }
@@ -260,6 +225,8 @@ static void making_start(struct making *m, struct spawn *spawn) {
   c->mountpoint = spawn->mountpoint;
   c->start_fifo = spawn->start_fifo;
   memcpy(c->stdio, spawn->stdio, sizeof c->stdio);
+  c->preserved_count = spawn->preserved_count;
+  for (uint32_t i = 0; i < spawn->preserved_count; i++) c->preserved[i] = spawn->preserved[i];
   for (int i = 0; i < NS_TYPES; i++) c->namespaces[i] = -1;
   for (int i = 0; i < CGROUPS_MAX; i++) c->cgroups[i] = -1;
   c->root = c->null_device = c->null_mount.fd = c->masked_directory.fd = c->proc = c->console = c->console_master = -1;
@@ -304,6 +271,8 @@ static void choose_namespaces(struct making *m, bool *new_time, bool *sources) {
     else if (new) m->flags |= namespace_flag(namespace->type);
     if (namespace->type == NS_USER) *sources = true;
     if (namespace->type == NS_USER && new) m->context.new_user_namespace = true;
+    if (namespace->type == NS_USER && !new) m->context.joins_user_namespace = true;
+    if (namespace->type == NS_MOUNT && !new) m->context.joins_mount_namespace = true;
     if (namespace->type == NS_PID && !new) m->staged = true;
   }
   m->staged |= *new_time || *sources;
@@ -370,7 +339,10 @@ static int exec_prepare(struct making *m) {
   int mask = 0;
   for (uint8_t type = 0; type < NS_TYPES; type++)
     if (plan->namespaces >> type & 1) mask |= (int)namespace_flag(type);
-  if (mask && setns(m->spawn->init_pidfd, mask)) return fail_errno(&c->failure, "setns", "");
+  /* The user namespace last: another namespace may belong to the host's. */
+  int others = mask & ~CLONE_NEWUSER;
+  if (others && setns(m->spawn->init_pidfd, others)) return fail_errno(&c->failure, "setns", "");
+  if (mask & CLONE_NEWUSER && setns(m->spawn->init_pidfd, CLONE_NEWUSER)) return fail_errno(&c->failure, "setns", "user");
   c->new_user_namespace = plan->namespaces >> NS_USER & 1;
   if ((c->step->apparmor[0] || c->step->selinux[0]) && open_proc(c)) return -1;
   c->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -7,6 +7,10 @@
  *    │ ── gate (after id maps, by the shim with a user namespace, else by the stage) ─▶ │ ops
  *    │ ◀── HOOK index ───────────────────────────────────────── │ at each prestart and createRuntime hook
  *    │ ── GO ─────────────────────────────────────────────────▶ │
+ *    │ ◀── IDMAP index, with a mount ────────────────────────── │ of a bind whose source an earlier mount made
+ *    │ ── GO ─────────────────────────────────────────────────▶ │
+ *    │ ◀── LISTENER fd ──────────────────────────────────────── │ of a seccomp filter: taken and handed on
+ *    │ ── GO ─────────────────────────────────────────────────▶ │
  *    │ ◀── READY, with the pty's master ─────────────────────── │
  *    │ ── GO (unless it was not to wait) ─────────────────────▶ │
  *    │ ◀── EXECUTING, with timings ──────────────────────────── │ execve: the socket closes (without a shim: before it waits)
@@ -20,7 +24,7 @@
 #include "failure.h"
 #include "plan.h"
 
-enum status_message { STATUS_PID = 1, STATUS_READY, STATUS_EXECUTING, STATUS_FAILED, STATUS_GO, STATUS_HOOK };
+enum status_message { STATUS_PID = 1, STATUS_READY, STATUS_EXECUTING, STATUS_FAILED, STATUS_GO, STATUS_HOOK, STATUS_LISTENER, STATUS_IDMAP };
 
 struct spawn {
   /* One of the two. */
@@ -37,6 +41,9 @@ struct spawn {
   bool wait;
   bool trace;
   uint32_t width, height;
+  /* See struct context. */
+  const int *preserved;
+  uint32_t preserved_count;
   /* Wait for a byte from this fifo instead of for GO; -1: none. */
   int start_fifo;
 

@@ -14,6 +14,10 @@
 
 void send_failure(struct context *c) {
   if (c->status < 0) {
+    if (!strcmp(c->failure.step, "hook")) {
+      dprintf(2, "error running startContainer hook %s\n", c->failure.subject);
+      return;
+    }
     const char *text = strerror(c->failure.error);
     dprintf(2, "exec %s: %c%s\n", c->program ? c->program : "", tolower((unsigned char)text[0]), text + 1);
     return;
@@ -48,6 +52,26 @@ int ask_hook(struct context *c, uint32_t index) {
   write_u8(&writer, STATUS_HOOK);
   write_u32(&writer, index);
   if (message_send(c->status, bytes, sizeof bytes, NULL, 0, 0) || wait_for_go(c)) return fail(&c->failure, ECHILD, "hook", c->plan->child.items[index].path);
+  return 0;
+}
+
+int ask_idmap(struct context *c, uint32_t index, int mount) {
+  uint8_t bytes[5];
+  struct writer writer = writer_of(bytes, sizeof bytes);
+  write_u8(&writer, STATUS_IDMAP);
+  write_u32(&writer, index);
+  if (message_send(c->status, bytes, sizeof bytes, &mount, 1, 0) || wait_for_go(c)) return fail(&c->failure, ECHILD, "idmap", c->plan->child.items[index].source);
+  return 0;
+}
+
+/* Only by read and write, which a filter with a listener does not stop here: see compile.ts. */
+int hand_over_listener(struct context *c, int listener) {
+  uint8_t bytes[5];
+  struct writer writer = writer_of(bytes, sizeof bytes);
+  write_u8(&writer, STATUS_LISTENER);
+  write_u32(&writer, (uint32_t)listener);
+  if (c->status < 0 || write(c->status, bytes, sizeof bytes) < 0 || wait_for_go(c)) return fail(&c->failure, ECHILD, "seccompListener", c->step->listener_path);
+  close(listener);
   return 0;
 }
 

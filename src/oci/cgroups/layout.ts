@@ -30,7 +30,7 @@ export interface LayoutSource {
   cgroup: string;
   /** cgroup.controllers of a cgroup2 mount. */
   controllersOf(mountpoint: string): string[];
-  /** File names in the root folder of a hierarchy; for v2 also of one group in it (the root lacks most files). */
+  /** File names in the root folder of a hierarchy; also of one group in it (the root lacks some of v1's and most of v2's). */
   filesOf(mountpoint: string, version: 1 | 2): string[];
 }
 
@@ -60,9 +60,20 @@ export function detectLayout(proc = "/proc/self"): CgroupLayout {
 function interfaceFiles(mountpoint: string, version: 1 | 2): string[] {
   const entries = readdirSync(mountpoint, { withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => entry.name);
-  if (version === 1) return files;
-  const group = entries.find((entry) => entry.isDirectory());
-  return group === undefined ? files : [...files, ...readdirSync(join(mountpoint, group.name))];
+  // In v1 that concerns only the weights of the bfq scheduler.
+  if (version === 1 && !files.includes("blkio.reset_stats")) return files;
+  const groups = entries.filter((entry) => entry.isDirectory());
+  return [...files, ...firstReadable(groups.map(({ name }) => join(mountpoint, name)))];
+}
+
+/** A group may go at any time. */
+function firstReadable(folders: readonly string[]): string[] {
+  for (const folder of folders) {
+    try {
+      return readdirSync(folder);
+    } catch {}
+  }
+  return [];
 }
 
 interface CgroupMount {

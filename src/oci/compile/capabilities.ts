@@ -1,17 +1,17 @@
 import { capabilityNames } from "../../core/oci-defaults.ts";
-import { invalidParameter } from "../../lib/errors.ts";
 import type { OciProcess } from "../../lib/oci-spec.ts";
 import type { ExecStep } from "../plan/types.ts";
 
 const numbers = new Map(capabilityNames.map((name, index) => [name, BigInt(index)]));
 
-/** Names as a bit mask. Names that nobody knows are errors; those that this machine cannot give are left out with a warning. */
+/** Names as a bit mask. Names that nobody knows, and those that this machine cannot give, are left out with a warning. */
 export function capabilityMask(names: readonly string[], options: { where: string; available: bigint; warn: (message: string) => void }): bigint {
   let mask = 0n;
   for (const name of names) {
     const number = numbers.get(name);
-    if (number === undefined) throw invalidParameter(`${options.where}: unknown capability ${JSON.stringify(name)}`);
-    if ((options.available >> number) & 1n) mask |= 1n << number;
+    // As the specification has it: whoever wrote the configuration may know a newer kernel.
+    if (number === undefined) options.warn(`${options.where}: unknown capability ${JSON.stringify(name)} is ignored`);
+    else if ((options.available >> number) & 1n) mask |= 1n << number;
     else options.warn(`${options.where}: this machine cannot give ${name}, the container goes without`);
   }
   return mask;

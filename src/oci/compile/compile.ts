@@ -4,8 +4,8 @@
  */
 import { posix } from "node:path";
 import type { RootfsMount } from "../../core/runtime.ts";
-import { invalidParameter } from "../../lib/errors.ts";
-import type { OciLinux, OciNamespaceType, OciProcess, OciSpec } from "../../lib/oci-spec.ts";
+import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import type { OciIdMapping, OciLinux, OciNamespaceType, OciProcess, OciSpec } from "../../lib/oci-spec.ts";
 import type { CgroupGroup } from "../cgroups/groups.ts";
 import { containerGroups } from "../cgroups/groups.ts";
 import type { HostFacts } from "../host.ts";
@@ -14,8 +14,9 @@ import { checkSpec } from "../validate/spec.ts";
 import { checkSysctl } from "../validate/sysctl.ts";
 import { cgroupOps } from "./cgroups.ts";
 import { deviceOps } from "./devices.ts";
-import { hookOps } from "./hooks.ts";
+import { hookOps, listenerState } from "./hooks.ts";
 import { idMapText } from "./id-maps.ts";
+import { compileMemoryPolicy } from "./memory-policy.ts";
 import { parsePropagation } from "./mount-options.ts";
 import { mountOps } from "./mounts.ts";
 import { compilePersonality } from "./personality.ts";
@@ -37,10 +38,12 @@ export interface CompileOptions {
   noPivot?: boolean;
   /** Keep the caller's session keyring. */
   noNewKeyring?: boolean;
-  /** The caller itself runs the hooks that come after the container's start and removal (poststart, poststop). */
+  /** The caller itself runs the hooks that come after the container's start and removal (poststart, poststop), and moves network devices. */
   outerHooks?: boolean;
   /** The network namespace that is joined by its path is this process's own: its sysctls are the host's. */
   joinsHostNetwork?: boolean;
+  /** The id maps of the user namespace that is joined by its path. */
+  joinedIdMaps?: { uidMappings: OciIdMapping[]; gidMappings: OciIdMapping[] };
   /** Gets what was asked for and is left out, one sentence each. */
   warn?: (message: string) => void;
 }
@@ -50,6 +53,7 @@ export function compile(spec: OciSpec, options: CompileOptions): Plan {
   const namespaces = compileNamespaces(linux, options.netnsFd);
   const own = new Set(namespaces.map(({ type }) => type));
   checkSpec({ spec, linux, host: options.host, own });
+  if (!options.outerHooks && Object.keys(linux.netDevices ?? {}).length > 0) throw notImplemented("linux.netDevices: only gantry-runtime moves network devices");
   if (spec.process === undefined) throw invalidParameter("process is missing, the container has nothing to run");
   const groups = containerGroups(options.host.cgroups, linux.cgroupsPath, options.id);
   return {
@@ -57,13 +61,13 @@ export function compile(spec: OciSpec, options: CompileOptions): Plan {
     host: cgroupOps(groups, linux.resources ?? {}, options.host.cgroups.files),
     parent: parentOps(spec, namespaces),
     child: childOps({ spec, linux, options, namespaces, own, groups }),
-    exec: compileExecStep(spec.process, { spec, options, createCwd: true }),
+    exec: initStep(spec.process, spec, options),
     teardown: [...groups.map(({ path }): TeardownOp => ({ op: "cgroupRemove", path })), ...(options.outerHooks ? [] : hookOps(spec, ["poststop"], options))],
   };
 }
 
 /** A further process in a container that was made from `spec`. */
-export function compileExec(process: OciProcess, spec: OciSpec, options: Pick<CompileOptions, "id" | "host" | "netnsFd" | "noNewKeyring" | "warn">): ExecPlan {
+export function compileExec(process: OciProcess, spec: OciSpec, options: Pick<CompileOptions, "id" | "host" | "bundle" | "netnsFd" | "noNewKeyring" | "warn"> & { /** Of the container's init, for the state that a seccomp listener gets. */ initPid?: number }): ExecPlan {
   const linux = spec.linux ?? {};
   return {
     namespaces: compileNamespaces(linux, options.netnsFd).map(({ type }) => type),
@@ -72,11 +76,19 @@ export function compileExec(process: OciProcess, spec: OciSpec, options: Pick<Co
   };
 }
 
-function compileExecStep(process: OciProcess, { spec, options, createCwd }: { spec: OciSpec; options: CompileOptions; createCwd: boolean }): ExecStep {
+/** The CPUs of execCPUAffinity are those of further processes alone. */
+function initStep(process: OciProcess, spec: OciSpec, options: CompileOptions): ExecStep {
+  const { cpuAffinity: _, ...step } = compileExecStep(process, { spec, options, createCwd: true });
+  return step;
+}
+
+function compileExecStep(process: OciProcess, { spec, options, createCwd }: { spec: OciSpec; options: CompileOptions & { initPid?: number }; createCwd: boolean }): ExecStep {
   return compileProcess(process, {
     host: options.host,
     seccomp: spec.linux?.seccomp,
+    listenerState: () => listenerState(spec, { ...options, status: createCwd ? "creating" : "running" }),
     personality: compilePersonality(spec.linux?.personality),
+    memoryPolicy: compileMemoryPolicy(spec.linux?.memoryPolicy),
     createCwd,
     keyring: options.noNewKeyring ? undefined : `_ses.${options.id}`,
     warn: options.warn ?? (() => {}),
@@ -117,22 +129,27 @@ function childOps(input: ChildInput): ChildOp[] {
     groups,
     ownCgroupNamespace: isNew(namespaces, "cgroup"),
     bundle: options.bundle,
-    uidMappings: linux.uidMappings,
-    gidMappings: linux.gidMappings,
+    ownUserNamespace: input.own.has("user"),
+    covered: [],
+    rootPath: options.rootfs === undefined && root.ops[0]?.op === "rootBind" ? root.ops[0].source : undefined,
+    uidMappings: options.joinedIdMaps?.uidMappings ?? linux.uidMappings,
+    gidMappings: options.joinedIdMaps?.gidMappings ?? linux.gidMappings,
     warn: options.warn ?? (() => {}),
   };
   const filled = mountOps(mounts, context);
+  const newMounts = isNew(namespaces, "mount");
   return [
     { op: "joinCgroups", paths: groups.map(({ path }) => path) },
     ...timeOps(linux),
-    { op: "rootPropagation", propagation: propagation?.type ?? "slave", recursive: propagation?.recursive ?? true },
+    ...(newMounts ? [{ op: "rootPropagation" as const, propagation: propagation?.type ?? "slave", recursive: propagation?.recursive ?? true }] : []),
     ...root.ops,
     ...filled.ops,
     ...deviceOps(linux.devices ?? [], mounts, options.host),
     ...consoleOps(spec, options),
     ...hookOps(spec, ["prestart", "createRuntime", "createContainer", "startContainer", ...(options.outerHooks ? [] : ["poststart" as const])], options),
     ...filled.late,
-    { op: "pivotRoot", mode: options.noPivot ? "moveMount" : "pivot" },
+    // In a mount namespace of others, theirs stays the root.
+    { op: "pivotRoot", mode: !newMounts ? "chroot" : options.noPivot ? "moveMount" : "pivot" },
     ...(propagation ? [{ op: "rootfsPropagation" as const, propagation: propagation.type, recursive: propagation.recursive }] : []),
     ...identityOps(input),
     ...distinctPaths(linux.readonlyPaths).map((target): ChildOp => ({ op: "readonlyPath", target })),

@@ -7,6 +7,10 @@ export interface MountOptions {
   bind: "none" | "bind" | "rbind";
   attributes: MountAttributes;
   propagation: { type: Propagation; recursive: boolean }[];
+  /** Some option is about attributes of the mount alone, not of those below. */
+  said: boolean;
+  /** Among them one of the access time, other than a return to the default. */
+  setsAccessTime: boolean;
   copyUp: boolean;
   idmap: "none" | "idmap" | "ridmap";
   /** For the file system: a key with its value, or a flag with null. */
@@ -50,6 +54,9 @@ const attributeOptions: Record<string, AttributeChange> = {
   norelatime: { set: 0n, clear: 0n },
 };
 
+/** As with mount(8), the others of the access time leave a bind mount's as it is. */
+const accessTimeOptions = new Set(["noatime", "relatime", "strictatime", "nodiratime"]);
+
 const propagations: Record<string, Propagation> = { private: "private", slave: "slave", shared: "shared", unbindable: "unbindable" };
 
 /** fsconfig(2) flags of the superblock. */
@@ -61,6 +68,13 @@ const withoutEffect = new Set(["", "defaults", "loud", "silent", "noiversion"]);
 /** Options that the specification knows and that this runtime does not do. */
 const refused: Record<string, string> = { remount: "a container's mounts are new, there is nothing to remount", iversion: "not supported", tmpcopyup: "only a tmpfs can be filled from what it covers" };
 
+/** Every option that is the runtime's to carry out, sorted: others are the file system's. */
+export function knownMountOptions(): string[] {
+  const attributes = Object.keys(attributeOptions);
+  const propagated = Object.keys(propagations).flatMap((name) => [name, `r${name}`]);
+  return ["bind", "rbind", "idmap", "ridmap", "tmpcopyup", ...attributes, ...attributes.map((name) => `r${name}`), ...propagated, ...superblockFlags, ...withoutEffect].filter(Boolean).toSorted();
+}
+
 /** The propagation that `linux.rootfsPropagation` or a mount option names; undefined when it is none. */
 export function parsePropagation(name: string): { type: Propagation; recursive: boolean } | undefined {
   const plain = lookup(propagations, name);
@@ -70,7 +84,7 @@ export function parsePropagation(name: string): { type: Propagation; recursive: 
 }
 
 export function parseMountOptions(options: readonly string[], where: string, fstype: string | undefined): MountOptions {
-  const parsed: MountOptions = { bind: "none", attributes: { set: 0n, clear: 0n, recursiveSet: 0n, recursiveClear: 0n }, propagation: [], copyUp: false, idmap: "none", data: [], superblock: [] };
+  const parsed: MountOptions = { bind: "none", attributes: { set: 0n, clear: 0n, recursiveSet: 0n, recursiveClear: 0n }, propagation: [], said: false, setsAccessTime: false, copyUp: false, idmap: "none", data: [], superblock: [] };
   for (const option of options) {
     if (option.includes("\0")) throw invalidParameter(`${where}: option ${JSON.stringify(option)} contains NUL`);
     if (!parseOption(parsed, option, fstype)) parseData(parsed, option, where);
@@ -89,7 +103,11 @@ function parseOption(parsed: MountOptions, option: string, fstype: string | unde
     const change = lookup(attributeOptions, option);
     const recursiveChange = option.startsWith("r") ? lookup(attributeOptions, option.slice(1)) : undefined;
     if (propagation !== undefined) parsed.propagation.push(propagation);
-    else if (change !== undefined) changeAttributes(parsed.attributes, change, false);
+    else if (change !== undefined) {
+      changeAttributes(parsed.attributes, change, false);
+      parsed.said = true;
+      parsed.setsAccessTime ||= accessTimeOptions.has(option);
+    }
     else if (recursiveChange !== undefined) changeAttributes(parsed.attributes, recursiveChange, true);
     else if (superblockFlags.has(option)) parsed.superblock.push([option, null]);
     else return false;

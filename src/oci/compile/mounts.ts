@@ -4,7 +4,7 @@ import { invalidParameter } from "../../lib/errors.ts";
 import type { OciIdMapping, OciMount } from "../../lib/oci-spec.ts";
 import type { CgroupGroup } from "../cgroups/groups.ts";
 import type { CgroupHierarchy } from "../cgroups/layout.ts";
-import type { ChildOp } from "../plan/types.ts";
+import type { ChildOp, MountAttributes } from "../plan/types.ts";
 import { idMapText } from "./id-maps.ts";
 import type { MountOptions } from "./mount-options.ts";
 import { attribute, parseMountOptions } from "./mount-options.ts";
@@ -15,6 +15,13 @@ export interface MountContext {
   ownCgroupNamespace: boolean;
   /** Relative bind sources start here. */
   bundle: string | undefined;
+  /** The container has a user namespace that is not this process's. */
+  ownUserNamespace: boolean;
+  /** Paths of the host where an earlier mount lies, seen from inside the container's mount namespace: a source there is that
+   *  mount's. Without a root of a known path, none. */
+  covered: string[];
+  /** Where the root file system will be seen in the container's mount namespace, as a path of the host. */
+  rootPath: string | undefined;
   /** The container's own id maps, for `idmap` without maps of its own. */
   uidMappings: OciIdMapping[] | undefined;
   gidMappings: OciIdMapping[] | undefined;
@@ -27,12 +34,17 @@ const readonlyByMountOnly = new Set(["proc", "sysfs", "tmpfs", "devpts", "mqueue
 /** `late` has to follow everything that is put into mounts: a tmpfs is read-only only when it is filled. */
 export function mountOps(mounts: readonly OciMount[], context: MountContext): { ops: ChildOp[]; late: ChildOp[] } {
   const late: ChildOp[] = [];
-  return { ops: mounts.map((mount, index) => mountOp(mount, index, context, late)), late };
+  const ops = mounts.map((mount, index) => {
+    const op = mountOp(mount, index, context, late);
+    if (context.rootPath !== undefined && "target" in op) context.covered.push(posix.join(context.rootPath, op.target));
+    return op;
+  });
+  return { ops, late };
 }
 
 function mountOp(mount: OciMount, index: number, context: MountContext, late: ChildOp[]): ChildOp {
   const where = `mounts[${index}] (${mount.destination})`;
-  const target = posix.resolve("/", mount.destination);
+  const target = targetOf(mount.destination, context.rootPath);
   if (mount.destination === "" || mount.destination.includes("\0")) throw invalidParameter(`mounts[${index}].destination ${JSON.stringify(mount.destination)} is not a path`);
   const options = parseMountOptions(mount.options ?? [], where, mount.type);
   if (mount.type === "bind" || options.bind !== "none") return bindOp(mount, target, options, { ...context, where });
@@ -46,6 +58,12 @@ function mountOp(mount: OciMount, index: number, context: MountContext, late: Ch
     late.push({ op: "setAttributes", target, attributes: { set: attribute.readonly, clear: 0n, recursiveSet: 0n, recursiveClear: 0n } });
   }
   return fileSystemOp(mount, target, options);
+}
+
+/** As runc has it, a destination that starts with the root file system's own path is below the root. */
+function targetOf(destination: string, rootPath: string | undefined): string {
+  const target = posix.resolve("/", destination);
+  return rootPath !== undefined && rootPath !== "/" && target.startsWith(`${rootPath}/`) ? target.slice(rootPath.length) : target;
 }
 
 function fileSystemOp(mount: OciMount, target: string, options: MountOptions): ChildOp {
@@ -78,21 +96,34 @@ function bindOp(mount: OciMount, target: string, options: MountOptions, context:
   if (data !== undefined) throw invalidParameter(`${where}: option ${JSON.stringify(data[0])} belongs to a file system, a bind mount cannot have it`);
   for (const [flag] of options.superblock) context.warn(`${where}: option ${flag} has no effect on a bind mount`);
   const idmap = idmapOf(mount, options, context);
-  const attributes = { ...options.attributes };
-  if (idmap !== undefined) {
-    if (options.idmap === "ridmap") attributes.recursiveSet |= attribute.idmap;
-    else attributes.set |= attribute.idmap;
-  }
+  const source = posix.resolve(context.bundle ?? "/", mount.source);
   return {
     op: "bind",
-    source: posix.resolve(context.bundle ?? "/", mount.source),
+    source,
     target,
     recursive: options.bind !== "bind",
-    attributes,
+    attributes: bindAttributes(options, context.ownUserNamespace),
     create: "like-source",
     ...(options.propagation.length > 0 && { propagation: options.propagation }),
-    ...(idmap && { idmap }),
+    ...(idmap && { idmap: { ...idmap, recursive: options.idmap === "ridmap" } }),
+    ...(context.ownUserNamespace && { keepLocked: true }),
+    ...(context.covered.some((path) => source === path || source.startsWith(`${path}/`)) && { afterMounts: true }),
   };
+}
+
+/** What a user namespace may not clear again: mount_namespaces(7). */
+const lockable = attribute.readonly | attribute.nosuid | attribute.nodev | attribute.noexec;
+
+/**
+ * A bind mount without any such option has its source's attributes. With one it has what the options say and nothing else,
+ * but for the access time, which stays without an option that sets it. In a user namespace the lockable ones stay, too.
+ */
+function bindAttributes({ attributes, said, setsAccessTime }: MountOptions, ownUserNamespace: boolean): MountAttributes {
+  if (!said) return attributes;
+  const replaced = (ownUserNamespace ? 0n : lockable) | attribute.nosymfollow | (setsAccessTime ? attribute.nodiratime | attribute.atimeMask : 0n);
+  const explicit = attributes.clear & (lockable | attribute.nosymfollow);
+  const clear = (explicit | replaced) & ~attributes.set;
+  return { ...attributes, clear: setsAccessTime ? clear | attribute.atimeMask : clear };
 }
 
 function idmapOf(mount: OciMount, options: MountOptions, { uidMappings, gidMappings, where }: MountContext & { where: string }): { uid: string; gid: string } | undefined {

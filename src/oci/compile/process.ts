@@ -11,7 +11,10 @@ import { compileIoPriority, compileScheduler } from "./scheduling.ts";
 export interface ProcessContext {
   host: HostFacts;
   seccomp: OciSeccomp | undefined;
+  /** What the listener of a seccomp filter gets. */
+  listenerState: () => string;
   personality: number | undefined;
+  memoryPolicy: ExecStep["memoryPolicy"];
   createCwd: boolean;
   /** The name of the session keyring; undefined keeps the caller's. */
   keyring: string | undefined;
@@ -35,13 +38,14 @@ export function compileProcess(process: OciProcess, context: ProcessContext): Ex
     rlimits: compileRlimits(process.rlimits ?? []),
     noNewPrivileges: process.noNewPrivileges ?? false,
     ...(process.oomScoreAdj !== undefined && { oomScoreAdj: process.oomScoreAdj }),
-    ...(seccomp && { seccomp }),
+    ...(seccomp && { seccomp: seccomp.listenerPath === undefined ? seccomp : { ...seccomp, listenerState: context.listenerState() } }),
     ...(process.apparmorProfile && host.apparmor && { apparmorProfile: process.apparmorProfile }),
     ...(process.selinuxLabel && { selinuxLabel: process.selinuxLabel }),
     ...(context.keyring !== undefined && { keyring: context.keyring }),
     ...(ioPriority !== undefined && { ioPriority }),
     ...(scheduler && { scheduler }),
     ...(context.personality !== undefined && { personality: context.personality }),
+    ...(context.memoryPolicy && { memoryPolicy: context.memoryPolicy }),
     ...(process.execCPUAffinity && { cpuAffinity: process.execCPUAffinity }),
   };
 }

@@ -40,5 +40,5 @@ test("a plan starts with its magic and version", () => {
   const exec = { terminal: false, user: { uid: 0, gid: 0, additionalGids: [] }, cwd: "/", createCwd: false, args: ["true"], env: [], rlimits: [], noNewPrivileges: false };
   const bytes = encodePlan({ namespaces: [{ type: "mount", kind: "new" }], host: [], parent: [], child: [], exec, teardown: [] });
   assert.equal(bytes.toString("latin1", 0, 4), "GPLN");
-  assert.equal(bytes.readUInt32LE(4), 1);
+  assert.equal(bytes.readUInt32LE(4), 2);
 });

@@ -4,7 +4,7 @@ import type { ChildOp, ExecPlan, ExecStep, HostOp, MountAttributes, NamespaceTyp
 
 type Op = HostOp | ParentOp | ChildOp | TeardownOp;
 
-const version = 1;
+const version = 2;
 
 /** Positions are the numbers of enum namespace_type. */
 export const namespaceTypes: readonly NamespaceType[] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
@@ -151,6 +151,9 @@ function writeOp(w: ByteWriter, op: Op): void {
       w.u8(creates[op.create]);
       w.string(op.idmap?.uid ?? "");
       w.string(op.idmap?.gid ?? "");
+      w.bool(op.idmap?.recursive);
+      w.bool(op.keepLocked);
+      w.bool(op.afterMounts);
       break;
     case "setAttributes":
       w.string(op.target);
@@ -217,6 +220,7 @@ function writeOp(w: ByteWriter, op: Op): void {
       w.u32(op.timeoutSeconds);
       w.string(op.stage);
       w.string(op.state ?? "");
+      w.bool(op.inheritEnv);
       break;
     case "cgroupRemove":
       w.string(op.path);
@@ -242,7 +246,7 @@ function writeExec(w: ByteWriter, step: ExecStep): void {
     w.blob(step.seccomp.program);
     w.u32(step.seccomp.flags);
     w.string(step.seccomp.listenerPath ?? "");
-    w.string(step.seccomp.listenerMetadata ?? "");
+    w.string(step.seccomp.listenerState ?? "");
   }
   w.string(step.apparmorProfile ?? "");
   w.string(step.selinuxLabel ?? "");
@@ -286,6 +290,11 @@ function writeScheduling(w: ByteWriter, step: ExecStep): void {
   }
   w.bool(step.personality !== undefined);
   if (step.personality !== undefined) w.u32(step.personality);
+  w.bool(step.memoryPolicy !== undefined);
+  if (step.memoryPolicy) {
+    w.u32(step.memoryPolicy.mode);
+    w.blob(step.memoryPolicy.nodes);
+  }
   w.string(step.cpuAffinity?.initial ?? "");
   w.string(step.cpuAffinity?.final ?? "");
 }

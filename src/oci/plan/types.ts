@@ -63,7 +63,7 @@ export type ChildOp =
   | { op: "rootBind"; source: string }
   /** fsopen, fsconfig (null value: a flag), fsmount, move_mount. */
   | { op: "mount"; fstype: string; source: string; target: string; options: [key: string, value: string | null][]; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }; create: Create; mode?: number; copyUp?: boolean; /** Give the new root the mode of the directory that it covers, when that existed (tmpfs without a mode option). */ inheritMode?: boolean; /** The target must be a real directory that no link leads to: a false /proc would take what is written to it. */ noLinks?: boolean }
-  | { op: "bind"; source: string; target: string; recursive: boolean; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }[]; create: Create; idmap?: { uid: string; gid: string } }
+  | { op: "bind"; source: string; target: string; recursive: boolean; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }[]; create: Create; idmap?: { uid: string; gid: string; recursive: boolean }; /** EPERM instead of clearing what a user namespace could not clear on the host's mount. */ keepLocked?: boolean; /** The source is opened in its turn, as an earlier mount makes it; else it may be opened before all mounts. */ afterMounts?: boolean }
   /** mount_setattr on the mount at `target`: a tmpfs that is filled first and read-only at the end. */
   | { op: "setAttributes"; target: string; attributes: MountAttributes }
   /** cgroup v1 or hybrid: a tmpfs with one mount per hierarchy; v2: cgroup2. `readonly` as the mount's options say.
@@ -95,6 +95,8 @@ export type HookOp = {
   env: string[];
   timeoutSeconds: number;
   stage: string;
+  /** In the container's process: with its environment, HOME included. */
+  inheritEnv?: boolean;
   /** The state that the hook reads, JSON; the first `"pid":0` in it becomes the pid of init. */
   state?: string;
 };
@@ -114,8 +116,9 @@ export interface ExecStep {
   rlimits: { resource: number; soft: bigint; hard: bigint }[];
   noNewPrivileges: boolean;
   oomScoreAdj?: number;
-  /** struct sock_filter array, flags of seccomp(2), and the notify listener's path. */
-  seccomp?: { program: Uint8Array; flags: number; listenerPath?: string; listenerMetadata?: string };
+  /** struct sock_filter array, flags of seccomp(2); the notify listener's socket, and what it reads with the listener's fd, JSON
+   *  in which each `"pid":0` becomes the pid of the process. */
+  seccomp?: { program: Uint8Array; flags: number; listenerPath?: string; listenerState?: string };
   apparmorProfile?: string;
   selinuxLabel?: string;
   /** A new session keyring, named by the container. */
@@ -123,6 +126,9 @@ export interface ExecStep {
   ioPriority?: number;
   scheduler?: { policy: number; flags: bigint; nice: number; priority: number; runtime: bigint; deadline: bigint; period: bigint };
   personality?: number;
+  /** set_mempolicy(2): mode with flags, and a mask of 64-bit words. */
+  memoryPolicy?: { mode: number; nodes: Uint8Array };
+  /** Of an exec; without it a process may use every CPU of its cpuset. */
   cpuAffinity?: { initial?: string; final?: string };
 }
 

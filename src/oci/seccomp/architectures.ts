@@ -35,6 +35,9 @@ const known: Record<string, SeccompArchitecture> = {
   SCMP_ARCH_ARM: { audit: 0x4000_0028, narrow: true, syscalls: numbers.arm, multiplexed: {} },
 };
 
+/** Names that a profile may have, sorted. */
+export const knownArchitectures: readonly string[] = Object.keys(known).toSorted();
+
 /** Which of them a machine can run. x32 is accepted and then refused by the filter, see compile.ts. */
 const runnable: Record<Architecture, string[]> = { x86_64: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], aarch64: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"] };
 

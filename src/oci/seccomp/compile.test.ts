@@ -63,7 +63,12 @@ test("actions carry their errno, and unknown ones are refused by name", () => {
   assert.throws(() => withAction("SCMP_ACT_MAYBE"), /linux\.seccomp\.syscalls\[0\]\.action: unknown action "SCMP_ACT_MAYBE"/);
   assert.throws(() => withAction("constructor"), /unknown action "constructor"/);
   assert.throws(() => withAction("SCMP_ACT_ERRNO", 5000), /errno 5000/);
-  assert.throws(() => withAction("SCMP_ACT_NOTIFY"), /SCMP_ACT_NOTIFY is not supported yet/);
+  assert.throws(() => withAction("SCMP_ACT_NOTIFY"), /SCMP_ACT_NOTIFY needs linux\.seccomp\.listenerPath/);
+  assert.throws(() => compileSeccomp(allowing([{ names: ["write"], action: "SCMP_ACT_NOTIFY" }], { listenerPath: "/l" }), "x86_64"), /SCMP_ACT_NOTIFY cannot be used for the write syscall/);
+  const notifying = compileSeccomp(allowing([{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }], { listenerPath: "/l", flags: ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] }), "x86_64");
+  assert.deepEqual([notifying.listenerPath, notifying.flags], ["/l", 32]);
+  const silent = compileSeccomp(allowing([], { listenerPath: "/l", flags: ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] }), "x86_64");
+  assert.deepEqual([silent.listenerPath, silent.flags], [undefined, 0]);
 });
 
 test("unknown operators, argument indexes, architectures and flags are refused by name", () => {

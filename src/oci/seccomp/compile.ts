@@ -8,7 +8,7 @@
  * The kernel evaluates a filter once per number when it is loaded and caches what is always allowed, so the depth of the
  * search, not the order of calls, is what loading costs.
  */
-import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { invalidParameter } from "../../lib/errors.ts";
 import { lookup } from "../../lib/lookup.ts";
 import type { OciSeccomp } from "../../lib/oci-spec.ts";
 import type { Architecture } from "../host.ts";
@@ -31,7 +31,7 @@ const skippedCall = 0xffff_ffff;
 const x86_64Audit = 0xc000_003e;
 
 /** include/uapi/linux/seccomp.h; TSYNC means nothing for a single-threaded process before its exec. */
-const filterFlags: Record<string, number> = { SECCOMP_FILTER_FLAG_TSYNC: 0, SECCOMP_FILTER_FLAG_LOG: 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32 };
+export const filterFlags: Record<string, number> = { SECCOMP_FILTER_FLAG_TSYNC: 0, SECCOMP_FILTER_FLAG_LOG: 2, SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32 };
 
 /** By the section's identity first, which costs nothing, then by its text. */
 const byIdentity = new WeakMap<OciSeccomp, CompiledSeccomp>();
@@ -52,14 +52,23 @@ export function compileSeccomp(seccomp: OciSeccomp, host: Architecture): Compile
 
 function compileUncached(seccomp: OciSeccomp, host: Architecture): CompiledSeccomp {
   if (seccomp.defaultAction === "SCMP_ACT_NOTIFY") throw invalidParameter("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default");
-  const notifies = seccomp.syscalls?.some(({ action }) => action === "SCMP_ACT_NOTIFY") ?? false;
-  if (notifies || seccomp.listenerPath) throw notImplemented(`linux.seccomp.${seccomp.listenerPath ? "listenerPath" : "syscalls: SCMP_ACT_NOTIFY"} is not supported yet`);
-  if (seccomp.listenerMetadata) throw invalidParameter("linux.seccomp.listenerMetadata needs linux.seccomp.listenerPath");
-  return { program: encode(filterProgram(seccomp, host)), flags: flagsOf(seccomp.flags) };
+  const notifies = checkNotify(seccomp);
+  // Without a call that notifies, nobody listens.
+  return { program: encode(filterProgram(seccomp, host)), flags: flagsOf(seccomp.flags, notifies), ...(notifies && { listenerPath: seccomp.listenerPath! }) };
+}
+
+/** True when some call notifies. `write` must not: the process that loads the filter tells with it where the listener is. */
+function checkNotify({ syscalls = [], listenerPath, listenerMetadata }: OciSeccomp): boolean {
+  const notifying = syscalls.findIndex(({ action }) => action === "SCMP_ACT_NOTIFY");
+  const writing = syscalls.findIndex(({ action, names }) => action === "SCMP_ACT_NOTIFY" && names.includes("write"));
+  if (writing !== -1) throw invalidParameter(`linux.seccomp.syscalls[${writing}]: SCMP_ACT_NOTIFY cannot be used for the write syscall`);
+  if (notifying !== -1 && !listenerPath) throw invalidParameter(`linux.seccomp.syscalls[${notifying}]: SCMP_ACT_NOTIFY needs linux.seccomp.listenerPath`);
+  if (listenerMetadata && !listenerPath) throw invalidParameter("linux.seccomp.listenerMetadata needs linux.seccomp.listenerPath");
+  return notifying !== -1;
 }
 
 /** Without a list, speculation stays allowed, as runc has it: the mitigation costs every container speed and is prctl's to choose. */
-function flagsOf(names: readonly string[] | undefined): number {
+function flagsOf(names: readonly string[] | undefined, notifies: boolean): number {
   if (names === undefined || names === null) return filterFlags["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]!;
   let flags = 0;
   for (const [index, name] of names.entries()) {
@@ -67,7 +76,8 @@ function flagsOf(names: readonly string[] | undefined): number {
     if (flag === undefined) throw invalidParameter(`linux.seccomp.flags[${index}]: unknown flag ${JSON.stringify(name)}`);
     flags |= flag;
   }
-  return flags;
+  // The kernel refuses the one about the listener's answers without a listener.
+  return notifies ? flags : flags & ~filterFlags["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]!;
 }
 
 export function filterProgram(seccomp: OciSeccomp, host: Architecture): Instruction[] {

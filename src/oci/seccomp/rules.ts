@@ -29,7 +29,7 @@ export interface SyscallRules {
 }
 
 /** include/uapi/linux/seccomp.h */
-const actions: Record<string, number> = {
+export const seccompActions: Record<string, number> = {
   SCMP_ACT_KILL: 0x0000_0000,
   SCMP_ACT_KILL_THREAD: 0x0000_0000,
   SCMP_ACT_KILL_PROCESS: 0x8000_0000,
@@ -47,7 +47,7 @@ export const armPrivate = 0x0f_0000;
 const maximumErrno = 4095;
 
 export function actionValue(action: string, errnoRet: number | undefined, where: string): number {
-  const value = lookup(actions, action);
+  const value = lookup(seccompActions, action);
   if (value === undefined) throw invalidParameter(`${where}: unknown action ${JSON.stringify(action)}`);
   if (action !== "SCMP_ACT_ERRNO" && action !== "SCMP_ACT_TRACE") {
     if (errnoRet !== undefined && errnoRet !== null) throw invalidParameter(`${where}: an errno is only for SCMP_ACT_ERRNO and SCMP_ACT_TRACE, not for ${action}`);

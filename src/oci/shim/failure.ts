@@ -33,6 +33,8 @@ const errnoTexts: Record<string, string> = {
   ETXTBSY: "text file busy",
 };
 
+export const errnoText = (errno: number): string => errnoTexts[errnoName(errno)] ?? errnoName(errno);
+
 export type Phase = "create" | "start" | "exec";
 
 const prefixes: Record<Phase, string> = {
@@ -71,13 +73,20 @@ function codeOf({ kind, step, errno }: RuntimeFailure): ErrorCode {
   return errno === "ENOENT" || errno === "ENOTDIR" || errno === "EACCES" ? "invalid-parameter" : "system";
 }
 
-function messageOf({ section, step, subject }: ShimFailure, errno: string, opName: string, phase: Phase): string {
+/** Of run_exec in native/shim/process.c. */
+const execveIndex = 5;
+
+function messageOf({ section, index, step, subject }: ShimFailure, errno: string, opName: string, phase: Phase): string {
   const text = errnoTexts[errno] ?? errno;
   if (section === "exec" && (step === "user" || step === "group")) return identityMessage(step, subject, errno, text);
   const quoted = JSON.stringify(subject);
   const prefix = prefixes[phase];
   if (step === "path") return `${prefix}exec: ${quoted}: executable file not found in $PATH`;
+  // execve itself, after it was seen that the file is there: what the file names is not.
+  if (section === "exec" && step === "exec" && index === execveIndex && errno === "ENOENT") return `${prefix}exec ${subject}: ${text}`;
   if (section === "exec" && step === "exec") return prefix + execMessage(quoted, subject, errno, text);
+  if (opName === "hook") return `${prefix}error running hook ${subject}${errno === "ETIMEDOUT" ? `: ${text}` : ""}`;
+  if (step === "seccompListener") return `${prefix}failed to connect with seccomp agent specified in the seccomp profile (linux.seccomp.listenerPath ${quoted}): ${text}`;
   if (step === "cwd") return `${prefix}chdir to cwd (${quoted}) set in config.json failed: ${text}`;
   const hint = step === "move_mount" && errno === "ENOTDIR" ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type" : "";
   return `${prefix}${opName}${opName === step ? "" : ` (${step})`}${subject ? ` ${quoted}` : ""}: ${text}${hint}`;

@@ -1,7 +1,7 @@
 /** config.json of a bundle: text in, OciSpec out. Types and ranges are those of the specification's JSON schema. */
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { parseKeepingBigIntegers } from "../../lib/json-integers.ts";
-import type { OciNamespaceType, OciProcess, OciSpec } from "../../lib/oci-spec.ts";
+import type { OciNamespaceType, OciProcess, OciResources, OciSpec } from "../../lib/oci-spec.ts";
 import type { Shape } from "./shapes.ts";
 import { flag, int32, int64, list, mapOf, matching, object, optional, text, uint16, uint32, uint64, wide } from "./shapes.ts";
 
@@ -15,6 +15,11 @@ export function parseConfig(json: string): OciSpec {
 /** The file of `gantry-runtime exec --process`. */
 export function parseProcess(json: string): OciProcess {
   return processShape(decode(json), "process");
+}
+
+/** The file of `gantry-runtime update --resources`: a configuration's `linux.resources`. */
+export function parseResources(json: string): OciResources {
+  return resources(decode(json), "");
 }
 
 function decode(json: string): unknown {
@@ -100,6 +105,8 @@ const seccomp = object({
 });
 
 const namespaceType: Shape<OciNamespaceType> = (value, where) => text(value, where) as OciNamespaceType;
+const memoryPolicyFields = object({ mode: optional(text), nodes: optional(text), flags: optional(texts) });
+const memoryPolicy: Shape<NonNullable<OciSpec["linux"]>["memoryPolicy"] & object> = (value, where) => ({ mode: "", ...memoryPolicyFields(value, where) });
 const linux = object({
   namespaces: optional(list(object({ type: namespaceType, path: optional(text) }))),
   uidMappings: optional(idMappings),
@@ -117,7 +124,7 @@ const linux = object({
   mountLabel: optional(text),
   personality: optional(object({ domain: text, flags: optional(texts) })),
   intelRdt: optional(object({ closID: optional(text), l3CacheSchema: optional(text), memBwSchema: optional(text), schemata: optional(texts), enableMonitoring: optional(flag) })),
-  memoryPolicy: optional(object({ mode: text, nodes: optional(text), flags: optional(texts) })),
+  memoryPolicy: optional(memoryPolicy),
 });
 
 const config: Shape<OciSpec> = object({

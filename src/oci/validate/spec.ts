@@ -32,10 +32,14 @@ const checks: Record<string, Check> = {
       seen.add(type);
     });
   },
-  mountNamespace: ({ linux }) => {
-    const mount = linux.namespaces?.find(({ type }) => type === "mount");
-    if (mount === undefined) throw notImplemented("linux.namespaces: a container without a mount namespace of its own is not supported");
-    if (mount.path) throw notImplemented("linux.namespaces: joining another container's mount namespace is not supported");
+  mountNamespace: ({ linux, own }) => {
+    if (own.has("mount")) return;
+    for (const field of ["maskedPaths", "readonlyPaths"] as const) {
+      if (linux[field]?.length) throw invalidParameter(`linux.${field} cannot be set without a mount namespace`);
+    }
+  },
+  unified: ({ linux, host }) => {
+    if (Object.keys(linux.resources?.unified ?? {}).length > 0 && host.cgroups.mode !== "v2") throw invalidParameter("linux.resources.unified: invalid configuration: unified resources need cgroup v2, this machine has cgroup v1");
   },
   hostname: ({ spec, own }) => {
     for (const field of ["hostname", "domainname"] as const) {
@@ -69,10 +73,18 @@ const checks: Record<string, Check> = {
       });
     }
   },
-  unfinished: ({ linux }) => {
-    if (linux.netDevices && Object.keys(linux.netDevices).length > 0) throw notImplemented("linux.netDevices is not supported yet");
-    if (linux.intelRdt) throw notImplemented("linux.intelRdt is not supported yet");
-    if (linux.memoryPolicy) throw notImplemented("linux.memoryPolicy is not supported yet");
+  netDevices: ({ linux, own }) => {
+    const devices = Object.entries(linux.netDevices ?? {});
+    if (devices.length > 0 && !own.has("network")) throw invalidParameter("linux.netDevices: network devices cannot be moved without a network namespace");
+    const names = new Set<string>();
+    for (const [name, device] of devices) {
+      for (const one of [name, device.name || name]) if (!isDeviceName(one)) throw invalidParameter(`linux.netDevices.${name}: invalid network device name ${JSON.stringify(one)}`);
+      if (names.has(device.name || name)) throw invalidParameter(`linux.netDevices.${name}: the name ${JSON.stringify(device.name || name)} is given twice`);
+      names.add(device.name || name);
+    }
+  },
+  intelRdt: ({ linux }) => {
+    if (linux.intelRdt) throw notImplemented("linux.intelRdt is not supported: gantry-runtime does not do Intel RDT");
   },
   paths: ({ linux }) => {
     for (const field of ["maskedPaths", "readonlyPaths"] as const) {
@@ -82,6 +94,9 @@ const checks: Record<string, Check> = {
     }
   },
 };
+
+/** net/core/dev.c, dev_valid_name: IFNAMSIZ with its zero byte. */
+const isDeviceName = (name: string): boolean => /^[^/:\s]{1,15}$/.test(name) && name !== "." && name !== ".." && Buffer.byteLength(name) <= 15;
 
 export function checkSpec(context: CheckContext): void {
   for (const check of Object.values(checks)) check(context);

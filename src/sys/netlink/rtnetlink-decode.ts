@@ -5,6 +5,8 @@ import { attributeText, parseAttributes } from "./message.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { IFA, IFF_UP, IFLA, IFLA_INFO, RTA, RTM } from "./rtnetlink.ts";
 
+const IFA_F_PERMANENT = 0x80;
+
 export interface Link {
   index: number;
   name: string;
@@ -21,6 +23,10 @@ export interface Link {
 export interface LinkAddress {
   index: number;
   address: IpPrefix;
+  /** It has a lifetime, as what DHCP and router advertisements give. */
+  temporary?: true;
+  /** It means something on the link or the machine alone. */
+  local?: true;
 }
 
 export interface Route {
@@ -64,7 +70,8 @@ export function decodeAddress(message: NetlinkMessage): LinkAddress | undefined 
   const attributes = parseAttributes(message.payload, 8);
   const address = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
   if (!address) return undefined;
-  return { index: message.payload.readUInt32LE(4), address: { address: ipFromBytes(address), length: message.payload[1]! } };
+  const [, length = 0, flags = 0, scope = 0] = message.payload;
+  return { index: message.payload.readUInt32LE(4), address: { address: ipFromBytes(address), length }, ...((flags & IFA_F_PERMANENT) === 0 && { temporary: true }), ...(scope !== 0 && { local: true }) };
 }
 
 export function decodeRoute(message: NetlinkMessage): Route | undefined {

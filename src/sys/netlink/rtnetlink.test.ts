@@ -76,7 +76,7 @@ test("decoders take what encoders wrote, and nothing that is too short", () => {
   };
   const link = decodeLink(message({ op: "addBridge", name: "br0", mac: Uint8Array.of(2, 1, 2, 3, 4, 5), mtu: 1400 }))!;
   assert.deepEqual({ ...link, mac: [...link.mac] }, { index: 0, name: "br0", up: false, mac: [2, 1, 2, 3, 4, 5], mtu: 1400, master: 0, kind: "bridge", alias: "" });
-  assert.deepEqual(decodeAddress(message({ op: "addAddress", index: 2, address: parsePrefix("172.17.0.2/16")! })), { index: 2, address: parsePrefix("172.17.0.2/16") });
+  assert.deepEqual(decodeAddress(message({ op: "addAddress", index: 2, address: parsePrefix("172.17.0.2/16")! })), { index: 2, address: parsePrefix("172.17.0.2/16"), temporary: true });
   assert.deepEqual(decodeRoute(message({ op: "addRoute", index: 2, gateway: parseIp("172.17.0.1")! })), { family: 4, gateway: parseIp("172.17.0.1"), index: 2, table: 254, type: 1 });
   const neighbour = decodeNeighbour(message({ op: "addNeighbour", index: 2, address: parseIp("10.0.0.2")!, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) }))!;
   assert.deepEqual({ ...neighbour, mac: [...neighbour.mac] }, { index: 2, address: parseIp("10.0.0.2"), mac: [2, 0, 0, 0, 0, 1], state: 0x80 });

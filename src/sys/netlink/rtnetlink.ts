@@ -38,6 +38,8 @@ export type RouteChange =
   | { op: "addVeth"; name: string; index?: number; mac?: Uint8Array; mtu: number; peer: { netns: number; name: string } }
   | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: { hairpin?: boolean; isolated?: boolean } }
   | { op: "deleteLink"; link: LinkReference }
+  /** Into the namespace of `netns`, with a name for there; it arrives down and without addresses. */
+  | { op: "moveLink"; link: LinkReference; netns: number; name: string }
   | { op: "addAddress"; index: number; address: IpPrefix }
   | { op: "deleteAddress"; index: number; address: IpPrefix }
   /** Without a destination: the default route. */
@@ -56,6 +58,8 @@ export function describe(change: RouteChange): string {
       return `set link ${linkText(change.link)}`;
     case "deleteLink":
       return `delete link ${linkText(change.link)}`;
+    case "moveLink":
+      return `move link ${linkText(change.link)} into another namespace as ${change.name}`;
     case "addAddress":
       return `add address ${formatPrefix(change.address)} to link ${change.index}`;
     case "deleteAddress":
@@ -89,6 +93,8 @@ function encodings(change: RouteChange): Encoding {
       return [RTM.NEWLINK, 0, (writer) => writeLink(writer, change)];
     case "deleteLink":
       return [RTM.DELLINK, 0, (writer) => writeReference(writer, change.link)];
+    case "moveLink":
+      return [RTM.NEWLINK, 0, (writer) => writeMove(writer, change)];
     case "addAddress":
       return [RTM.NEWADDR, CREATE, (writer) => writeAddress(writer, change)];
     case "deleteAddress":
@@ -149,6 +155,11 @@ function writeLink(writer: MessageWriter, change: Change<"setLink">): void {
   if (change.alias !== undefined) writer.attributeString(IFLA.IFALIAS, change.alias);
   if (change.port) writePort(writer, change.port);
   if (change.noLinkLocal) writer.nested(IFLA.AF_SPEC, () => writer.nested(AF[6], () => writer.attributeU8(IFLA_INET6_ADDR_GEN_MODE, 1)));
+}
+
+function writeMove(writer: MessageWriter, { link, netns, name }: Change<"moveLink">): void {
+  ifinfo(writer, "index" in link ? { index: link.index } : {});
+  writer.attributeString(IFLA.IFNAME, name).attributeU32(IFLA.NET_NS_FD, netns);
 }
 
 function writePort(writer: MessageWriter, port: { hairpin?: boolean; isolated?: boolean }): void {
