@@ -65,12 +65,12 @@ export class Bundle implements Disposable {
     return this.runtimeWith({}, ...args);
   }
 
-  runtimeWith({ stdin }: { stdin?: number }, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  runtimeWith({ stdin, fds = [] }: { stdin?: number; /** Its fds from 3 on. */ fds?: number[] }, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
     // Files, not pipes: a detached container keeps what it got as its output.
     const [outPath, errPath] = [join(this.folder, "stdout"), join(this.folder, "stderr")];
     const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
     try {
-      const { status } = spawnSync(program ?? process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: [stdin ?? "ignore", out, err] });
+      const { status } = spawnSync(program ?? process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: [stdin ?? "ignore", out, err, ...fds] });
       return { status, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
     } finally {
       closeSync(out);

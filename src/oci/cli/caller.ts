@@ -3,7 +3,7 @@
  * processes is. Commands touch none of these otherwise, so that they also run in the resident process (src/oci/resident),
  * which does everything else for its callers: it has their user, rights, namespaces, root and umask, see facts.ts there.
  */
-import type { ChildProcess, StdioOptions } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import type { Duplex, Readable } from "node:stream";
 import { isatty } from "node:tty";
@@ -11,11 +11,17 @@ import { systemError } from "../../lib/errors.ts";
 import type { Command } from "./command.ts";
 
 export interface Caller {
+  /** The name that gantry-runtime was called by, which its messages and help have. */
+  program: string;
   /** Absolute. */
   cwd: string;
   /** /proc of its process. */
   proc: string;
   write: (to: "stdout" | "stderr", text: string) => void;
+  /** Its environment; absent: it has neither LISTEN_FDS nor NOTIFY_SOCKET. */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Its fds from 3 on can be handed on; else commands that do so are not served. */
+  handsOnFds?: true;
   /** Starts a child of the caller, in its folder. */
   spawn: (request: SpawnRequest) => Child;
   /** Throws NotServed for a command that this caller must run in its own process; `paths`: what its flags name. */
@@ -34,6 +40,8 @@ export interface SpawnRequest {
   /** plan: reads `input` from fd 3 and replies on fd 4, with the caller's streams; hook: reads it from stdin, its stdout is dropped. */
   kind: "plan" | "hook";
   input: Buffer;
+  /** plan: how many of the caller's fds from 3 on it gets as 5 and so on. */
+  preserveFds?: number;
   /** It is sent what the caller is sent. */
   forwardSignals: boolean;
 }
@@ -59,16 +67,19 @@ export function codeOf({ code, signal }: Exit): number {
 
 /** This process itself. */
 export const ownProcess: Caller = {
+  program: process.env["GANTRY_PROGRAM"] ?? "gantry-runtime",
   cwd: process.cwd(),
+  env: process.env,
+  handsOnFds: true,
   proc: "/proc/self",
   write: (to, text) => void process[to].write(text),
   spawn: spawnOwn,
 };
 
-const streams: Record<SpawnRequest["kind"], StdioOptions> = { plan: ["inherit", "inherit", "inherit", "pipe", "pipe"], hook: ["pipe", "ignore", "inherit"] };
+const streams: Record<SpawnRequest["kind"], ("inherit" | "pipe" | "ignore")[]> = { plan: ["inherit", "inherit", "inherit", "pipe", "pipe"], hook: ["pipe", "ignore", "inherit"] };
 
-function spawnOwn({ path, args: [argv0, ...args], env, kind, input, forwardSignals: forward }: SpawnRequest): Child {
-  const child = spawn(path, args, { argv0, stdio: streams[kind], env: Object.fromEntries(env.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)])) });
+function spawnOwn({ path, args: [argv0, ...args], env, kind, input, preserveFds = 0, forwardSignals: forward }: SpawnRequest): Child {
+  const child = spawn(path, args, { argv0, stdio: [...streams[kind], ...Array.from({ length: preserveFds }, (_, index) => 3 + index)], env: Object.fromEntries(env.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)])) });
   const exited = exitOf(child);
   // Reported where it is awaited, which after a failure may be nowhere.
   exited.catch(() => {});

@@ -12,6 +12,8 @@ export interface Invocation {
   rootGiven: boolean;
   /** Words for the log and for stderr, without a newline. */
   warn: (message: string) => void;
+  /** The same, but only with --debug. */
+  debug: (message: string) => void;
   print: (text: string) => void;
 }
 
@@ -23,8 +25,12 @@ export interface Command {
   flags: FlagSpec[];
   /** Least and most arguments. */
   arguments: [least: number, most: number];
+  /** Flags end at the first argument: what follows is another program's. */
+  argumentsEndFlags?: true;
   /** It touches its process only through the caller, so the resident process may run it. */
   resident?: true;
+  /** Before its errors; after the program's name when the program as such failed, as runc has it. */
+  failurePrefix?: string;
   /** The exit code of gantry-runtime when the command fails; 1 by default. */
   failureCode?: number;
   /** The exit code of gantry-runtime. */

@@ -1,18 +1,25 @@
-import { renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
-import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { conflict, invalidParameter } from "../../lib/errors.ts";
 import type { FlagSpec, FlagValues } from "../../lib/flags.ts";
 import { bool, int, string } from "../../lib/flags.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
+import { SIGKILL } from "../../lib/signals.ts";
 import { compile } from "../compile/compile.ts";
 import { detectHost } from "../host.ts";
 import type { Bundle } from "./bundle.ts";
 import { loadBundle } from "./bundle.ts";
-import { removeGroups } from "./cgroups.ts";
+import { NotServed } from "./caller.ts";
+import { isFrozen, processesIn, removeGroups } from "./cgroups.ts";
+import type { Caller } from "./caller.ts";
 import type { Command, Invocation } from "./command.ts";
+import { joinedNamespaces } from "./joined.ts";
+import { moveNetDevices } from "./net-devices.ts";
+import { notifySocketOf, withNotifySocket } from "./notify.ts";
 import type { Made } from "./oneshot.ts";
 import { runCreate } from "./oneshot.ts";
 import { path } from "./paths.ts";
+import { send } from "./kill.ts";
 import { startTimeOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
 
@@ -27,6 +34,9 @@ export const creationFlags: FlagSpec[] = [
   { name: "preserve-fds", type: int },
 ];
 
+/** SECCOMP_FILTER_FLAG_NEW_LISTENER, which gantry-shim adds. */
+const newListenerFlag = 8;
+
 export const create: Command = {
   name: "create",
   resident: true,
@@ -34,31 +44,46 @@ export const create: Command = {
   about: "Make a container from a bundle; its program waits for start",
   flags: creationFlags,
   arguments: [1, 1],
-  async run({ args, flags, store, caller, warn }) {
+  failurePrefix: "create failed",
+  async run({ args, flags, ...invocation }) {
     const bundle = loadBundle(flags.string("bundle"));
-    if (bundle.spec.process?.terminal && flags.string("console-socket") === "") throw invalidParameter("a container with a terminal needs --console-socket when it is not run in the foreground");
-    await makeContainer(args[0]!, bundle, { flags, store, caller, warn, wait: false });
+    checkTerminal(bundle.spec.process?.terminal ?? false, { detach: true, consoleSocket: flags.string("console-socket") });
+    await makeContainer(args[0]!, bundle, { ...invocation, flags, wait: false });
     return 0;
   },
 };
 
-interface Creation extends Pick<Invocation, "flags" | "store" | "caller" | "warn"> {
+export function checkTerminal(terminal: boolean, { detach, consoleSocket }: { detach: boolean; consoleSocket: string }): void {
+  if (terminal && detach && consoleSocket === "") throw invalidParameter("cannot allocate tty if runc will detach without setting console socket: process.terminal needs --console-socket");
+  if (consoleSocket !== "" && !(terminal && detach)) throw invalidParameter("cannot use console socket if runc will not detach or allocate tty: --console-socket is for a detached process with a terminal");
+}
+
+interface Creation extends Pick<Invocation, "flags" | "store" | "caller" | "warn" | "debug"> {
   /** gantry-shim stays with the container. */
   wait: boolean;
 }
 
 /** Makes the container and its record. After a failure nothing of either is left. */
-export async function makeContainer(id: string, bundle: Bundle, { flags, store, caller, warn, wait }: Creation): Promise<{ record: ContainerRecord; made: Made }> {
-  refuse(flags);
+export async function makeContainer(id: string, { path: bundle, spec: given }: Bundle, { flags, store, caller, warn, debug, wait }: Creation): Promise<{ record: ContainerRecord; made: Made }> {
+  const listening = listenFds(caller);
+  const preserveFds = listening + countPreserved(flags, caller, listening);
+  const spec = withNotifySocket(withListenFds(given, listening), notifySocketOf(caller), store.folder(id));
   const noNewKeyring = flags.bool("no-new-keyring");
-  const plan = compile(bundle.spec, { id, host: detectHost(caller.proc), bundle: bundle.path, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, joinsHostNetwork: joinsHostNetwork(bundle.spec), warn });
-  store.reserve(id);
+  const plan = compile(spec, { id, host: detectHost(caller.proc), bundle, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, ...joinedNamespaces(spec), warn });
   const cgroups = plan.teardown.flatMap((op) => (op.op === "cgroupRemove" ? [op.path] : []));
+  store.reserve(id, { notify: notifySocketOf(caller) !== undefined });
+  checkGroups(cgroups, () => store.remove(id));
+  debug(`plan of ${plan.host.length + plan.parent.length + plan.child.length} steps, cgroups ${cgroups.join(" ")}`);
+  if (plan.exec.seccomp) debug(`seccomp filter flags: ${plan.exec.seccomp.flags | (plan.exec.seccomp.listenerPath === undefined ? 0 : newListenerFlag)}`);
   try {
-    const made = await runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), wait });
-    const record: ContainerRecord = { id, bundle: bundle.path, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec: bundle.spec, cgroups, noNewKeyring };
+    const made = await runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait });
+    debug(`container ${id} is made, its init is process ${made.pid}`);
+    const record: ContainerRecord = { id, bundle, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec, cgroups, noNewKeyring };
     store.save(record);
-    writePidFile(flags.string("pid-file"), made.pid);
+    await keepOrKill(record, cgroups, async () => {
+      await moveNetDevices(spec, made.pid);
+      writePidFile(flags.string("pid-file"), made.pid);
+    });
     return { record, made };
   } catch (error) {
     await removeGroups(cgroups);
@@ -67,11 +92,45 @@ export async function makeContainer(id: string, bundle: Bundle, { flags, store, 
   }
 }
 
-function joinsHostNetwork({ linux }: OciSpec): boolean {
-  const path = linux?.namespaces?.find(({ type }) => type === "network")?.path;
-  if (!path) return false;
-  const [theirs, ours] = [statSync(path, { throwIfNoEntry: false }), statSync("/proc/self/ns/net")];
-  return theirs?.ino === ours.ino && theirs.dev === ours.dev;
+/** What is left to do when init is there: after a failure it goes. */
+async function keepOrKill(record: ContainerRecord, cgroups: string[], finish: () => Promise<void>): Promise<void> {
+  try {
+    await finish();
+  } catch (error) {
+    for (const pid of new Set([record.pid, ...processesIn(cgroups)])) send(pid, SIGKILL);
+    throw error;
+  }
+}
+
+/** A group that is in use by others would share its limits with them, and lose them all with its container. */
+function checkGroups(cgroups: readonly string[], undo: () => void): void {
+  const found = processesIn(cgroups);
+  if (found.length === 0 && !isFrozen(cgroups)) return;
+  undo();
+  if (found.length > 0) throw conflict(`container's cgroup is not empty: ${found.length} process(es) found in ${cgroups.filter((path) => processesIn([path]).length > 0).join(", ")}`);
+  throw conflict(`container's cgroup unexpectedly frozen: ${cgroups.filter((path) => isFrozen([path])).join(", ")}`);
+}
+
+/** sd_listen_fds(3): sockets that systemd opened for the service. */
+function listenFds({ env = {} }: Caller): number {
+  const count = Number(env["LISTEN_FDS"] ?? 0);
+  return Number(env["LISTEN_PID"]) === process.pid && Number.isInteger(count) && count > 0 ? count : 0;
+}
+
+function withListenFds(spec: OciSpec, count: number): OciSpec {
+  if (count === 0 || spec.process === undefined) return spec;
+  return { ...spec, process: { ...spec.process, env: [...(spec.process.env ?? []), `LISTEN_FDS=${count}`, "LISTEN_PID=1"] } };
+}
+
+/** The number of --preserve-fds; they come after `before` others. */
+export function countPreserved(flags: FlagValues, caller: Caller, before = 0): number {
+  const count = flags.int("preserve-fds");
+  if (count < 0 || count + before > 250) throw invalidParameter(`--preserve-fds ${count}: not a number from 0 to 250`);
+  if (count + before > 0 && !caller.handsOnFds) throw new NotServed("file descriptors are handed on");
+  for (let fd = 3 + before; fd < 3 + before + count; fd++) {
+    if (!existsSync(`/proc/self/fd/${fd}`)) throw invalidParameter(`unable to stat preserved-fd ${fd - before - 3} (of ${count}): fd ${fd} is not open`);
+  }
+  return count;
 }
 
 /** Whoever watches the file never reads half a number. */
@@ -79,9 +138,4 @@ export function writePidFile(path: string, pid: number): void {
   if (path === "") return;
   writeFileSync(`${path}.new`, String(pid), { mode: 0o644 });
   renameSync(`${path}.new`, path);
-}
-
-function refuse(flags: FlagValues): void {
-  if (flags.string("pidfd-socket") !== "") throw notImplemented("--pidfd-socket is not supported yet");
-  if (flags.int("preserve-fds") !== 0) throw notImplemented("--preserve-fds is not supported yet");
 }

@@ -1,9 +1,8 @@
-import { existsSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { conflict, systemError } from "../../lib/errors.ts";
 import { bool } from "../../lib/flags.ts";
 import { SIGKILL } from "../../lib/signals.ts";
-import { processesIn, removeGroups } from "./cgroups.ts";
+import { processesIn, removeGroups, thaw } from "./cgroups.ts";
 import type { Command, Invocation } from "./command.ts";
 import { runHooks } from "./hooks.ts";
 import { send } from "./kill.ts";
@@ -46,7 +45,7 @@ export async function destroy(record: ContainerRecord, { store, caller, warn }: 
   await endAll(record, store);
   await removeGroups(record.cgroups);
   store.remove(record.id);
-  await runHooks("poststop", record, { caller, pid: 0, status: "stopped", onFailure: warn });
+  await runHooks("poststop", record, { caller, pid: 0, status: "stopped", warn });
 }
 
 async function endAll(record: ContainerRecord, store: ContainerStore): Promise<void> {
@@ -56,16 +55,9 @@ async function endAll(record: ContainerRecord, store: ContainerStore): Promise<v
     const pids = processesIn(record.cgroups);
     if (!alive && pids.length === 0) return;
     if (Date.now() > deadline) throw systemError(`container init still running: ${pids.length} processes do not end`);
-    for (const path of record.cgroups) thaw(path);
+    thaw(record.cgroups);
     if (alive) send(record.pid, SIGKILL);
     for (const pid of pids) send(pid, SIGKILL);
     await sleep(wait);
-  }
-}
-
-/** A frozen process does not die. */
-function thaw(path: string): void {
-  for (const [file, value] of [["freezer.state", "THAWED"], ["cgroup.freeze", "0"]] as const) {
-    if (existsSync(`${path}/${file}`)) writeFileSync(`${path}/${file}`, value);
   }
 }

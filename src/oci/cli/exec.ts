@@ -1,13 +1,18 @@
-import { readFileSync } from "node:fs";
-import { conflict, invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { conflict, invalidParameter, notFound } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { bool, int, list, string } from "../../lib/flags.ts";
 import type { OciProcess } from "../../lib/oci-spec.ts";
 import { compileExec } from "../compile/compile.ts";
-import { detectHost } from "../host.ts";
+import type { CgroupGroup } from "../cgroups/groups.ts";
+import { detectLayout } from "../cgroups/layout.ts";
+import { detectHost, textOf } from "../host.ts";
 import { parseProcess } from "../validate/config.ts";
+import type { Caller } from "./caller.ts";
+import { groupsOf } from "./cgroups.ts";
 import type { Command } from "./command.ts";
-import { writePidFile } from "./create.ts";
+import { checkTerminal, countPreserved, writePidFile } from "./create.ts";
 import { runExec } from "./oneshot.ts";
 import { path } from "./paths.ts";
 import { statusOf } from "./status.ts";
@@ -15,6 +20,7 @@ import type { ContainerRecord } from "./store.ts";
 
 export const exec: Command = {
   name: "exec",
+  argumentsEndFlags: true,
   resident: true,
   usage: "CONTAINER PROGRAM [ARGUMENTS]",
   about: "Run a further process in a running container",
@@ -40,8 +46,9 @@ export const exec: Command = {
   arguments: [1, Infinity],
   /** Tells a failed exec from a program that ends with 1; as runc has it. */
   failureCode: 255,
-  async run({ args, flags, store, caller, warn }) {
-    refuse(flags);
+  failurePrefix: "exec failed",
+  async run({ args, flags, store, caller, warn, debug }) {
+    const preserveFds = countPreserved(flags, caller);
     const record = store.load(args[0]!);
     const status = statusOf(record, store);
     if (status === "stopped") throw conflict("cannot exec in a stopped container");
@@ -49,19 +56,52 @@ export const exec: Command = {
     const process = processOf(record, args.slice(1), flags);
     const detach = flags.bool("detach");
     const consoleSocket = flags.string("console-socket");
-    if (process.terminal && detach && consoleSocket === "") throw invalidParameter("a process with a terminal needs --console-socket when it is detached");
-    if (consoleSocket !== "" && !(process.terminal && detach)) throw invalidParameter("--console-socket is for a detached process with a terminal");
-    const plan = compileExec(process, record.spec, { id: record.id, host: detectHost(caller.proc), noNewKeyring: record.noNewKeyring, warn });
-    const made = await runExec({ ...plan, cgroups: record.cgroups }, record.pid, { caller, consoleSocket, wait: !detach, ...(process.consoleSize && { size: process.consoleSize }) });
+    checkTerminal(process.terminal ?? false, { detach, consoleSocket });
+    const plan = compileExec(process, record.spec, { id: record.id, host: detectHost(caller.proc), bundle: record.bundle, initPid: record.pid, noNewKeyring: record.noNewKeyring, warn });
+    const cgroups = groupsToJoin(record, flags.list("cgroup"), caller);
+    debug(`exec in ${record.id}: cgroups ${cgroups.join(" ")}`);
+    const made = await runExec({ ...plan, cgroups }, record.pid, { caller, consoleSocket, pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait: !detach, ...(process.consoleSize && { size: process.consoleSize }) });
     writePidFile(flags.string("pid-file"), made.pid);
     return detach ? 0 : made.exited;
   },
 };
 
-function refuse(flags: FlagValues): void {
-  if (flags.string("pidfd-socket") !== "") throw notImplemented("--pidfd-socket is not supported yet");
-  if (flags.int("preserve-fds") !== 0) throw notImplemented("--preserve-fds is not supported yet");
-  if (flags.list("cgroup").length > 0) throw notImplemented("--cgroup is not supported yet");
+/**
+ * The container's groups, or some below them: PATH for all of them, CONTROLLER[,CONTROLLER]:PATH on cgroup v1. A v2 group
+ * that has handed out controllers takes no processes any more: then it is init's own.
+ */
+function groupsToJoin({ cgroups, pid }: ContainerRecord, asked: string[], caller: Caller): string[] {
+  const groups = groupsOf(cgroups, detectLayout(caller.proc));
+  if (asked.length === 0) return groups.length === 1 && groups[0]!.hierarchy.version === 2 ? [ownGroupOf(pid, groups[0]!)] : cgroups;
+  const paths = new Map(cgroups.map((path) => [path, path]));
+  const seen = new Set<string>();
+  for (const text of asked) {
+    const colon = text.indexOf(":");
+    if (colon === -1 && asked.length > 1) throw invalidParameter(`invalid --cgroup argument: ${text} (missing <controller>: prefix)`);
+    if (colon === -1) for (const path of cgroups) paths.set(path, subgroup(path, text, pid));
+    else for (const controller of text.slice(0, colon).split(",")) {
+      if (controller === "") throw invalidParameter(`invalid --cgroup argument: ${text} (empty <controller> prefix)`);
+      if (seen.has(controller)) throw invalidParameter(`invalid --cgroup argument(s): controller ${controller} specified multiple times`);
+      seen.add(controller);
+      const group = groups.find(({ hierarchy }) => hierarchy.controllers.includes(controller));
+      if (group === undefined) throw invalidParameter(`unknown controller ${controller} in --cgroup ${text}`);
+      paths.set(group.path, subgroup(group.path, text.slice(colon + 1), pid));
+    }
+  }
+  return [...paths.values()];
+}
+
+function subgroup(group: string, name: string, pid: number): string {
+  const path = join(group, name).replace(/\/$/, "");
+  if (path !== group && !path.startsWith(`${group}/`)) throw invalidParameter(`bad sub cgroup path: ${name}`);
+  if (!existsSync(path)) throw notFound(`error adding pid to cgroups of process ${pid}: ${path}: no such file or directory`);
+  return path;
+}
+
+function ownGroupOf(pid: number, { path, hierarchy }: CgroupGroup): string {
+  if (textOf(`${path}/cgroup.subtree_control`).trim() === "") return path;
+  const own = /^0::(.*)$/m.exec(textOf(`/proc/${pid}/cgroup`))?.[1];
+  return own === undefined ? path : join(hierarchy.mountpoint, own);
 }
 
 /** The container's own process with other arguments and what the flags say; or the one in --process. */

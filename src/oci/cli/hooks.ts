@@ -8,17 +8,20 @@ interface HookRun {
   caller: Caller;
   pid: number;
   status: string;
-  /** What to do about a hook that fails: the specification wants a warning and the next hook. */
-  onFailure: (message: string) => void;
+  warn: (message: string) => void;
 }
 
-export async function runHooks(name: "poststart" | "poststop", { spec, id, bundle }: Pick<ContainerRecord, "spec" | "id" | "bundle">, { caller, pid, status, onFailure }: HookRun): Promise<void> {
+/** A poststart hook that fails is an error, a poststop hook a warning. */
+
+export async function runHooks(name: "poststart" | "poststop", { spec, id, bundle }: Pick<ContainerRecord, "spec" | "id" | "bundle">, { caller, pid, status, warn }: HookRun): Promise<void> {
   const state = JSON.stringify({ ociVersion: spec.ociVersion, id, status, ...(pid > 0 && { pid }), bundle, annotations: spec.annotations ?? {} });
-  for (const hook of spec.hooks?.[name] ?? []) {
+  for (const [index, hook] of (spec.hooks?.[name] ?? []).entries()) {
     try {
       await runHook(hook, state, caller);
     } catch (error) {
-      onFailure(`${name} hook ${hook.path}: ${(error as Error).message}`);
+      const message = `error running ${name} hook #${index}: ${hook.path}: ${(error as Error).message}`;
+      if (name === "poststart") throw systemError(message, error);
+      warn(message);
     }
   }
 }

@@ -22,11 +22,17 @@ const commands: Record<string, () => Promise<Command>> = {
   exec: async () => (await import("./exec.ts")).exec,
   list: async () => (await import("./list.ts")).list,
   spec: async () => (await import("./spec.ts")).spec,
+  pause: async () => (await import("./pause.ts")).pause,
+  resume: async () => (await import("./pause.ts")).resume,
+  ps: async () => (await import("./ps.ts")).ps,
+  update: async () => (await import("./update.ts")).update,
+  events: async () => (await import("./events.ts")).events,
+  features: async () => (await import("./features.ts")).features,
   plan: async () => (await import("./plan.ts")).plan,
 };
 
 /** Subcommands of runc that are not done. */
-const unfinished = new Set(["checkpoint", "events", "features", "pause", "ps", "restore", "resume", "update"]);
+const unfinished = new Set(["checkpoint", "restore"]);
 
 const globals: FlagSpec[] = [
   { name: "root", type: path, default: "/run/gantry-runtime" },
@@ -47,9 +53,9 @@ export async function main(line: readonly string[], version: string, caller: Cal
     const { flags, args } = parseFlags(globals, line, { interspersed: false });
     makeAbsolute(globals, flags, caller);
     log = openLog(caller, flags);
-    if (flags.bool("version")) return print(`gantry-runtime version ${version}\nspec: ${ociVersion}\n`);
+    if (flags.bool("version")) return print(`${caller.program} version ${version}\nspec: ${ociVersion}\n`);
     const [name, ...rest] = args;
-    if (name === undefined || name === "help" || flags.bool("help")) return print(await help());
+    if (name === undefined || name === "help" || flags.bool("help")) return print(await help(caller));
     refuseGlobals(flags);
     return await runCommand(name, rest, { flags, log, caller });
   } catch (error) {
@@ -60,23 +66,30 @@ export async function main(line: readonly string[], version: string, caller: Cal
 
 async function runCommand(name: string, line: readonly string[], { flags: global, log, caller }: { flags: FlagValues; log: Log; caller: Caller }): Promise<number> {
   const command = await lookup(commands, name)?.();
-  if (command === undefined) throw unfinished.has(name) ? notImplemented(`gantry-runtime ${name} is not supported yet`) : invalidParameter(`unknown command "${name}" for gantry-runtime`);
+  if (command === undefined) throw unfinished.has(name) ? notImplemented(`${caller.program} ${name} is not supported yet`) : invalidParameter(`No help topic for '${name}': unknown command of ${caller.program}`);
   const print = printTo(caller);
-  const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], line, { interspersed: false });
-  if (flags.bool("help")) return print(commandHelp(command));
+  const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], line, { interspersed: command.argumentsEndFlags !== true });
+  if (flags.bool("help")) return print(commandHelp(command, caller));
   const [least, most] = command.arguments;
-  if (args.length < least || args.length > most) throw invalidParameter(`gantry-runtime ${name}: ${args.length < least ? "missing" : "too many"} arguments, usage: ${usageOf(command)}`);
+  if (args.length < least || args.length > most) throw invalidParameter(`${caller.program} ${name}: ${args.length < least ? "missing" : "too many"} arguments, usage: ${usageOf(command, caller)}`);
   caller.admit?.(command, [...makeAbsolute(globals, global, caller), ...makeAbsolute(command.flags, flags, caller)]);
   try {
-    return await command.run({ flags, args, caller, store: new ContainerStore(global.string("root")), rootGiven: global.changed("root"), warn: (message) => log("warning", message), print });
+    return await command.run({ flags, args, caller, store: new ContainerStore(global.string("root")), rootGiven: global.changed("root"), warn: (message) => log("warning", message), debug: (message) => (global.bool("debug") ? log("debug", message) : undefined), print });
   } catch (error) {
-    return report(error, { log, code: command.failureCode ?? 1 });
+    if (error instanceof NotServed) throw error;
+    return report(error, { log, code: command.failureCode ?? 1, prefix: prefixOf(command, caller) });
   }
 }
 
-function report(error: unknown, { log, code }: { log: Log; code: number }): number {
-  log("error", messageOf(error));
+function report(error: unknown, { log, code, prefix = "" }: { log: Log; code: number; prefix?: string }): number {
+  log("error", prefix + messageOf(error));
   return code;
+}
+
+/** "runc create failed: " and "exec failed: ", which clients of runc know. */
+function prefixOf({ failurePrefix: prefix, name }: Command, { program }: Caller): string {
+  if (prefix === undefined) return "";
+  return name === "exec" ? `${prefix}: ` : `${program} ${prefix}: `;
 }
 
 function refuseGlobals(flags: FlagValues): void {
@@ -84,7 +97,7 @@ function refuseGlobals(flags: FlagValues): void {
   if (flags.string("rootless") === "true" || process.geteuid?.() !== 0) throw notImplemented("gantry-runtime needs root: rootless containers are not supported");
 }
 
-type Log = (level: "error" | "warning", message: string) => void;
+type Log = (level: "error" | "warning" | "debug", message: string) => void;
 
 function openLog(caller: Caller, flags: FlagValues): Log {
   const format = flags.string("log-format");
@@ -109,20 +122,23 @@ const printTo = (caller: Caller) => (text: string): number => {
   return 0;
 };
 
-const usageOf = (command: Command): string => `gantry-runtime ${command.name} [flags] ${command.usage}`.trimEnd();
-const flagText = ({ name, shorthand, type }: FlagSpec): string => `  ${shorthand === undefined ? "" : `-${shorthand}, `}--${name}${type.word === "" ? "" : ` ${type.word}`}\n`;
+const usageOf = (command: Command, { program }: Caller): string => `${program} ${command.name} [flags] ${command.usage}`.trimEnd();
+const flagText = ({ name, shorthand, type }: FlagSpec): string => `   ${shorthand === undefined ? "" : `-${shorthand}, `}--${name}${type.word === "" ? "" : ` ${type.word}`}\n`;
 
-async function help(): Promise<string> {
+async function help({ program }: Caller): Promise<string> {
   const all = await Promise.all(Object.values(commands).map((load) => load()));
   const width = Math.max(...all.map(({ name }) => name.length)) + 3;
-  return `Usage: gantry-runtime [global flags] COMMAND [flags] [arguments]
+  return `NAME:
+   ${program} - Open Container Initiative runtime
 
-Runs containers from OCI bundles.
+USAGE:
+   ${program} [global flags] COMMAND [flags] [arguments]
 
-Commands:
-${all.map(({ name, about }) => `  ${name.padEnd(width)}${about}\n`).join("")}
-Global flags:
+COMMANDS:
+${all.map(({ name, about }) => `   ${name.padEnd(width)}${about}\n`).join("")}
+GLOBAL FLAGS:
 ${globals.map(flagText).join("")}`;
 }
 
-const commandHelp = (command: Command): string => `Usage: ${usageOf(command)}\n\n${command.about}.\n${command.flags.length > 0 ? `\nFlags:\n${command.flags.map(flagText).join("")}` : ""}`;
+const commandHelp = (command: Command, caller: Caller): string =>
+  `NAME:\n   ${caller.program} ${command.name} - ${command.about}\n\nUSAGE:\n   ${usageOf(command, caller)}\n${command.flags.length > 0 ? `\nFLAGS:\n${command.flags.map(flagText).join("")}` : ""}`;

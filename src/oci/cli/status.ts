@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { textOf } from "../host.ts";
+import { isFrozen } from "./cgroups.ts";
 import type { ContainerRecord, ContainerStore } from "./store.ts";
 
 export type Status = "created" | "running" | "paused" | "stopped";
@@ -19,9 +20,6 @@ export function statusOf(record: ContainerRecord, store: ContainerStore): Status
   if (isFrozen(record.cgroups)) return "paused";
   return existsSync(store.startFifo(record.id)) ? "created" : "running";
 }
-
-const isFrozen = (cgroups: string[]): boolean =>
-  cgroups.some((path) => /^(FROZEN|FREEZING)$/m.test(textOf(`${path}/freezer.state`)) || /^frozen 1$/m.test(textOf(`${path}/cgroup.events`)));
 
 /** What `state` prints: the specification's state, and what runc adds. */
 export function stateOf(record: ContainerRecord, store: ContainerStore): Record<string, unknown> {

@@ -2,8 +2,8 @@
  * What gantry-runtime remembers between its calls.
  *
  *   <root>/<id>/state.json    ContainerRecord, written by rename
- *   <root>/<id>/start.fifo    init waits for a byte from it; start removes it
- *   <root>/<id>               is also where the root file system gets attached, inside init's own mount namespace
+ *   <root>/<id>/exec.fifo    init waits for a byte from it; start removes it
+ *   <root>/<id>/notify/       the socket that the container tells of its readiness, see notify.ts
  *
  * A folder without state.json is a container that is being created, or whose creation was killed.
  */
@@ -41,11 +41,11 @@ export class ContainerStore {
   }
 
   startFifo(id: string): string {
-    return join(this.folder(id), "start.fifo");
+    return join(this.folder(id), "exec.fifo");
   }
 
-  /** Takes the id. */
-  reserve(id: string): void {
+  /** Takes the id. `notify`: also makes the folder of its notify socket. */
+  reserve(id: string, { notify }: { notify: boolean }): void {
     mkdirSync(this.#root, { recursive: true, mode: 0o711 });
     try {
       mkdirSync(this.folder(id), { mode: 0o711 });
@@ -53,11 +53,12 @@ export class ContainerStore {
       if ((error as NodeJS.ErrnoException).code === "EEXIST") throw conflict("container with given ID already exists", error);
       throw error;
     }
+    if (notify) mkdirSync(join(this.folder(id), "notify"), { mode: 0o755 });
   }
 
   save(record: ContainerRecord): void {
     const path = join(this.folder(record.id), "state.json");
-    const text = JSON.stringify(record, (_, value: unknown) => (typeof value === "bigint" ? { $bigint: String(value) } : value));
+    const text = JSON.stringify({ ...record, ...visibleState(record) }, (_, value: unknown) => (typeof value === "bigint" ? { $bigint: String(value) } : value));
     writeFileSync(`${path}.new`, text, { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
@@ -117,3 +118,19 @@ function revive(_key: string, value: unknown): unknown {
   if (typeof value === "object" && value !== null && "$bigint" in value) return BigInt((value as { $bigint: string }).$bigint);
   return value;
 }
+
+/** Members of runc's state.json that other programs read. */
+function visibleState({ id, pid, startTime, cgroups, bundle, spec }: ContainerRecord): Record<string, unknown> {
+  const namespaces = { NEWNS: "mnt", NEWNET: "net", NEWPID: "pid", NEWUTS: "uts", NEWIPC: "ipc", NEWUSER: "user", NEWCGROUP: "cgroup", NEWTIME: "time" };
+  const rootfs = spec.root?.path ?? "";
+  return {
+    init_process_pid: pid,
+    init_process_start: Number(startTime),
+    cgroup_paths: Object.fromEntries(cgroups.map((path) => [controllerOf(path), path])),
+    namespace_paths: Object.fromEntries(Object.entries(namespaces).map(([name, file]) => [name, `/proc/${pid}/ns/${file}`])),
+    config: { rootfs: rootfs.startsWith("/") ? rootfs : `${bundle}/${rootfs}`, hostname: spec.hostname ?? "", labels: [`bundle=${bundle}`, ...Object.entries(spec.annotations ?? {}).map(([key, value]) => `${key}=${value}`)], cgroups: { path: spec.linux?.cgroupsPath ?? id } },
+  };
+}
+
+/** The folder below /sys/fs/cgroup, "" for a single hierarchy. */
+const controllerOf = (path: string): string => /^\/sys\/fs\/cgroup\/([a-z_,=]+)\//.exec(path)?.[1] ?? "";

@@ -23,6 +23,7 @@ interface Waiting {
 }
 
 export class FrontCaller implements Caller {
+  readonly program: string;
   readonly cwd: string;
   readonly proc: string;
   readonly #environment: readonly string[];
@@ -36,6 +37,7 @@ export class FrontCaller implements Caller {
     this.proc = proc;
     this.cwd = cwd;
     this.#environment = environment;
+    this.program = environment.findLast((entry) => entry.startsWith("GANTRY_PROGRAM="))?.slice("GANTRY_PROGRAM=".length) ?? "gantry-runtime";
   }
 
   write = (to: "stdout" | "stderr", text: string): void => this.#send(encodeOutput(to, text));
