@@ -231,6 +231,8 @@ int tree_diff(int dir, const int *lowers, size_t count, bool overlay, tree_chang
 /* The tree below `dir` as a tar archive, in sorted order: the same tree gives the same bytes. overlay: `dir` is an upper folder,
  * written as a layer. Errors of output (-1 with errno) stop it. */
 int tree_write(int dir, bool overlay, stream_output output, void *context);
+/* What the tree at `dir` has changed in the older one at lowers[0], as a layer with whiteouts; what it shares with the others is no change. */
+int tree_write_changes(int dir, const int *lowers, size_t count, stream_output output, void *context);
 /* One thing alone, under another name: `name` in `dir`, or `dir` itself and what is below it when `name` is "". */
 int tree_write_as(int dir, const char *name, const char *renamed, stream_output output, void *context);
 

@@ -167,6 +167,34 @@ static napi_value write_tree_as(napi_env env, napi_callback_info info) {
   return archive_job_start(env, &call->job);
 }
 
+static int run_write_changes(struct archive_job *job) {
+  struct tree_call *call = (struct tree_call *)job;
+  return tree_write_changes(call->from, call->lowers, call->lower_count, write_all, &call->to) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
+}
+
+static void keep_lowers(napi_env env, struct tree_call *call, napi_value list) {
+  uint32_t length = 0;
+  napi_get_array_length(env, list, &length);
+  call->lowers = calloc(length + 1, sizeof(int));
+  for (uint32_t i = 0; call->lowers && i < length; i++) {
+    napi_value item;
+    napi_get_element(env, list, i, &item);
+    call->lowers[call->lower_count++] = fcntl(int_of(env, item), F_DUPFD_CLOEXEC, 3);
+  }
+}
+
+/* treeWriteChanges(dirFd, lowerFds, outFd): a promise. outFd must block. */
+static napi_value write_changes(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value arguments[3];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct tree_call *call = begin(env, arguments[0], run_write_changes);
+  if (!call) return NULL;
+  keep_lowers(env, call, arguments[1]);
+  call->to = fcntl(int_of(env, arguments[2]), F_DUPFD_CLOEXEC, 3);
+  return archive_job_start(env, &call->job);
+}
+
 static int keep_change(void *context, char kind, const char *path) {
   struct tree_call *call = context;
   size_t size = strlen(path) + 2;
@@ -201,19 +229,12 @@ static napi_value changes_value(napi_env env, struct archive_job *job) {
 /* treeDiff(dirFd, lowerFds, overlay): a promise of a Buffer of kind ('A', 'C', 'D') and path, each ended by NUL. */
 static napi_value diff(napi_env env, napi_callback_info info) {
   size_t count = 3;
-  uint32_t length = 0;
   napi_value arguments[3];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   struct tree_call *call = begin(env, arguments[0], run_diff);
   if (!call) return NULL;
-  napi_get_array_length(env, arguments[1], &length);
   napi_get_value_bool(env, arguments[2], &call->overlay);
-  call->lowers = calloc(length + 1, sizeof(int));
-  for (uint32_t i = 0; call->lowers && i < length; i++) {
-    napi_value item;
-    napi_get_element(env, arguments[1], i, &item);
-    call->lowers[call->lower_count++] = fcntl(int_of(env, item), F_DUPFD_CLOEXEC, 3);
-  }
+  keep_lowers(env, call, arguments[1]);
   call->job.value = changes_value;
   return archive_job_start(env, &call->job);
 }
@@ -308,5 +329,5 @@ int register_archive_tree(napi_env env, napi_value exports) {
   return addon_function(env, exports, "treeWriteAs", write_tree_as) || register_archive_view(env, exports) || addon_function(env, exports, "treeEmpty", empty_tree) || addon_function(env, exports, "treeUsage", usage) ||
          addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path_in_root) || addon_function(env, exports, "openBeneath", open_path_beneath) ||
          addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "treeCopy", copy) ||
-         addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "treeWrite", write_tree) || addon_function(env, exports, "overlayOpen", open_overlay);
+         addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "treeWrite", write_tree) || addon_function(env, exports, "treeWriteChanges", write_changes) || addon_function(env, exports, "overlayOpen", open_overlay);
 }

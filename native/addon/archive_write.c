@@ -1,7 +1,7 @@
 /* The tar writer: a tree, by fd and in sorted order, as POSIX tar with PAX records where ustar does not suffice. With `overlay`
  * an upper folder becomes a layer: 0/0 devices and opaque folders become whiteouts (image-spec, layer.md). */
 #define _GNU_SOURCE
-#include "archive.h"
+#include "archive_write.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,23 +13,6 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-struct known_file {
-  dev_t device;
-  ino_t inode;
-  char *path;
-};
-
-struct writer {
-  bool overlay;
-  stream_output output;
-  void *context;
-  struct known_file *known; /* files with several names, in the order of the hash table below */
-  size_t known_count, known_room;
-  uint8_t *room;
-};
-
-enum { ROOM = 256 << 10 };
 
 static int emit(struct writer *w, const void *bytes, size_t size) { return w->output(w->context, bytes, size); }
 
@@ -113,7 +96,7 @@ static int pax_xattrs(struct pax *pax, int fd) {
   return 0;
 }
 
-static int emit_header(struct writer *w, const char *path, char type, const char *link, const struct stat *st, int fd) {
+int writer_header(struct writer *w, const char *path, char type, const char *link, const struct stat *st, int fd) {
   struct pax pax = {0};
   uint64_t size = type == TAR_FILE ? (uint64_t)st->st_size : 0;
   int result = 0;
@@ -138,10 +121,10 @@ static int emit_header(struct writer *w, const char *path, char type, const char
 /* Exactly as many bytes as the header says, also when the file changes meanwhile. */
 static int emit_data(struct writer *w, int fd, uint64_t size) {
   for (uint64_t left = size; left;) {
-    ssize_t got = read(fd, w->room, left < ROOM ? (size_t)left : ROOM);
+    ssize_t got = read(fd, w->room, left < WRITER_ROOM ? (size_t)left : WRITER_ROOM);
     if (got < 0) return -1;
     if (got == 0) {
-      got = left < ROOM ? (ssize_t)left : ROOM;
+      got = left < WRITER_ROOM ? (ssize_t)left : WRITER_ROOM;
       memset(w->room, 0, (size_t)got);
     }
     if (emit(w, w->room, (size_t)got)) return -1;
@@ -174,11 +157,11 @@ static const char *known_path(struct writer *w, const struct stat *st, const cha
   return NULL;
 }
 
-static int emit_marker(struct writer *w, const char *path, const char *name) {
+int writer_marker(struct writer *w, const char *path, const char *name) {
   char whole[4096];
   struct stat st = {0};
   if (snprintf(whole, sizeof whole, "%s%s", path, name) >= (int)sizeof whole) return errno = ENAMETOOLONG, -1;
-  return emit_header(w, whole, TAR_FILE, "", &st, -1);
+  return writer_header(w, whole, TAR_FILE, "", &st, -1);
 }
 
 static int write_dir(struct writer *w, int dir, const char *prefix, int depth);
@@ -189,8 +172,8 @@ static int write_folder(struct writer *w, int dir, const char *name, const char 
   if (snprintf(folder, sizeof folder, "%s/", path) >= (int)sizeof folder) return errno = ENAMETOOLONG, -1;
   int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return errno == ENOENT ? 0 : -1;
-  int result = fstat(fd, &st) || emit_header(w, folder, TAR_DIR, "", &st, fd) ? -1 : 0;
-  if (!result && w->overlay && fgetxattr(fd, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y') result = emit_marker(w, folder, ".wh..wh..opq");
+  int result = fstat(fd, &st) || writer_header(w, folder, TAR_DIR, "", &st, fd) ? -1 : 0;
+  if (!result && w->overlay && fgetxattr(fd, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y') result = writer_marker(w, folder, ".wh..wh..opq");
   if (!result) result = write_dir(w, fd, folder, depth + 1);
   int saved = errno;
   close(fd);
@@ -198,7 +181,7 @@ static int write_folder(struct writer *w, int dir, const char *name, const char 
   return result;
 }
 
-static int write_file(struct writer *w, int dir, const char *name, const char *path) {
+int writer_file(struct writer *w, int dir, const char *name, const char *path) {
   int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return errno == ENOENT ? 0 : -1;
   struct stat st;
@@ -206,7 +189,7 @@ static int write_file(struct writer *w, int dir, const char *name, const char *p
   int result = fstat(fd, &st);
   if (!result && S_ISREG(st.st_mode)) {
     if (st.st_nlink > 1) first = known_path(w, &st, path);
-    result = first ? emit_header(w, path, TAR_HARD_LINK, first, &st, -1) : emit_header(w, path, TAR_FILE, "", &st, fd) || emit_data(w, fd, (uint64_t)st.st_size) ? -1 : 0;
+    result = first ? writer_header(w, path, TAR_HARD_LINK, first, &st, -1) : writer_header(w, path, TAR_FILE, "", &st, fd) || emit_data(w, fd, (uint64_t)st.st_size) ? -1 : 0;
   }
   int saved = errno;
   close(fd);
@@ -214,13 +197,13 @@ static int write_file(struct writer *w, int dir, const char *name, const char *p
   return result;
 }
 
-static int write_node(struct writer *w, int dir, const char *name, const char *prefix, const char *path, const struct stat *st) {
+int writer_node(struct writer *w, int dir, const char *name, const char *prefix, const char *path, const struct stat *st) {
   char link[PATH_MAX] = "";
   if (S_ISSOCK(st->st_mode)) return 0;
   if (w->overlay && S_ISCHR(st->st_mode) && st->st_rdev == 0) {
     char hidden[300];
     snprintf(hidden, sizeof hidden, ".wh.%s", name);
-    return emit_marker(w, prefix, hidden);
+    return writer_marker(w, prefix, hidden);
   }
   if (S_ISLNK(st->st_mode)) {
     ssize_t size = readlinkat(dir, name, link, sizeof link - 1);
@@ -228,7 +211,7 @@ static int write_node(struct writer *w, int dir, const char *name, const char *p
     link[size] = 0;
   }
   char type = S_ISLNK(st->st_mode) ? TAR_SYMLINK : S_ISCHR(st->st_mode) ? TAR_CHAR : S_ISBLK(st->st_mode) ? TAR_BLOCK : TAR_FIFO;
-  return emit_header(w, path, type, link, st, -1);
+  return writer_header(w, path, type, link, st, -1);
 }
 
 static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
@@ -266,8 +249,8 @@ static int write_entry(struct writer *w, int dir, const char *name, const char *
   if (snprintf(path, sizeof path, "%s%s", prefix, name) >= (int)sizeof path) return errno = ENAMETOOLONG, -1;
   if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) return errno == ENOENT ? 0 : -1;
   if (S_ISDIR(st.st_mode)) return write_folder(w, dir, name, path, depth);
-  if (S_ISREG(st.st_mode)) return write_file(w, dir, name, path);
-  return write_node(w, dir, name, prefix, path, &st);
+  if (S_ISREG(st.st_mode)) return writer_file(w, dir, name, path);
+  return writer_node(w, dir, name, prefix, path, &st);
 }
 
 static int write_dir(struct writer *w, int dir, const char *prefix, int depth) {
@@ -283,8 +266,7 @@ static int write_dir(struct writer *w, int dir, const char *prefix, int depth) {
   return result;
 }
 
-/* result: of what was written so far. */
-static int finish(struct writer *w, int result) {
+int writer_finish(struct writer *w, int result) {
   static const uint8_t end[1024];
   if (!result) result = emit(w, end, sizeof end);
   int saved = errno;
@@ -296,16 +278,16 @@ static int finish(struct writer *w, int result) {
 }
 
 int tree_write(int dir, bool overlay, stream_output output, void *context) {
-  struct writer w = {.overlay = overlay, .output = output, .context = context, .room = malloc(ROOM)};
-  return finish(&w, w.room ? write_dir(&w, dir, "", 0) : -1);
+  struct writer w = {.overlay = overlay, .output = output, .context = context, .room = malloc(WRITER_ROOM)};
+  return writer_finish(&w, w.room ? write_dir(&w, dir, "", 0) : -1);
 }
 
 int tree_write_as(int dir, const char *name, const char *renamed, stream_output output, void *context) {
-  struct writer w = {.output = output, .context = context, .room = malloc(ROOM)};
+  struct writer w = {.output = output, .context = context, .room = malloc(WRITER_ROOM)};
   struct stat st;
   int result = w.room ? 0 : -1;
   if (!result && !*name) result = write_folder(&w, dir, ".", renamed, 0);
   else if (!result) result = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
-  if (!result && *name) result = S_ISDIR(st.st_mode) ? write_folder(&w, dir, name, renamed, 0) : S_ISREG(st.st_mode) ? write_file(&w, dir, name, renamed) : write_node(&w, dir, name, "", renamed, &st);
-  return finish(&w, result);
+  if (!result && *name) result = S_ISDIR(st.st_mode) ? write_folder(&w, dir, name, renamed, 0) : S_ISREG(st.st_mode) ? writer_file(&w, dir, name, renamed) : writer_node(&w, dir, name, "", renamed, &st);
+  return writer_finish(&w, result);
 }

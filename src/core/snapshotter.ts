@@ -46,7 +46,7 @@ export interface Snapshotter {
   usage(key: string): Promise<SnapshotUsage>;
   /** What an active snapshot changed, sorted by path. */
   diff(key: string): Promise<SnapshotChange[]>;
-  /** The same as a layer: a tar archive with whiteouts. The same changes give the same bytes. "not-implemented" where the driver cannot. */
+  /** The same as a layer: a tar archive with whiteouts. The same changes give the same bytes. */
   layer(key: string): AsyncIterable<Uint8Array>;
 
   has(name: string): boolean;

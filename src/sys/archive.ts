@@ -78,6 +78,7 @@ const native = addon as unknown as {
   treeCopy(from: number, to: number): Promise<void>;
   treeDiff(dir: number, lowers: number[], overlay: boolean): Promise<Buffer>;
   treeWrite(dir: number, out: number, overlay: boolean): Promise<void>;
+  treeWriteChanges(dir: number, lowers: number[], out: number): Promise<void>;
   treeWriteAs(dir: number, name: string, renamed: string, out: number): Promise<void>;
   viewOpen(root: number, isFolder: boolean, process: number, sources: readonly string[], destinations: readonly string[], flags: readonly number[]): Promise<[number, number]>;
   readLinkAt(fd: number): string;
@@ -221,6 +222,20 @@ export async function* tarFrom(dir: number, write: (out: number) => Promise<void
 export function layerFrom(upper: string): AsyncIterable<Uint8Array> {
   const dir = openDirectory(upper);
   return tarFrom(dir, (out) => native.treeWrite(dir, out, true));
+}
+
+/** What a tree changed in older ones (the first that has a path counts), as a layer with whiteouts. */
+export function changesFrom(tree: string, lowers: readonly string[]): AsyncIterable<Uint8Array> {
+  const dir = openDirectory(tree);
+  return tarFrom(dir, (out) => {
+    const fds: number[] = [];
+    try {
+      for (const lower of lowers) fds.push(openDirectory(lower));
+      return native.treeWriteChanges(dir, fds, out);
+    } finally {
+      for (const fd of fds) closeSync(fd);
+    }
+  });
 }
 
 export interface ViewMount {

@@ -28,11 +28,11 @@ export interface ImageBench extends AsyncDisposable {
   warnings: string[];
 }
 
-export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string>; registries?: Registries } = {}): ImageBench {
+export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string>; registries?: Registries; initLayer?: boolean } = {}): ImageBench {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), "gantry-images-"));
   const content = createContent(join(dir, "content"));
   const driver = options.driver ?? "overlay2";
-  const snapshotter = (driver === "vfs" ? createVfs : createOverlay2)(join(dir, "layers", driver));
+  const snapshotter = (driver === "vfs" ? createVfs : createOverlay2)(join(dir, "layers", driver), { initLayer: options.initLayer ?? false });
   const database = openDatabase(join(dir, "state.db"), imageMigrations);
   const events: EngineEvent[] = [];
   const warnings: string[] = [];

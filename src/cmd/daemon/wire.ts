@@ -216,7 +216,7 @@ function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
   const [option] = storage.options;
   if (option !== undefined) throw invalidParameter(`the storage option ${JSON.stringify(option)} is not supported yet`);
   const dir = join(dataRoot, "layers", driver.id);
-  return driver === overlay2 ? overlay2.create(dir, { initLayer: true }) : driver.create(dir);
+  return driver.create(dir, { initLayer: true });
 }
 
 function networkOf(networks: Networks, ref: string): ReturnType<ContainersContext["findNetwork"]> {

@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Snapshotter } from "../../core/snapshotter.ts";
-import { makeInitLayer } from "./init-layer.ts";
+import { makeInitLayer } from "../../sys/init-layer.ts";
 import { Overlay2 } from "./overlay2.ts";
 import { fileSystemOf, probe } from "./probe.ts";
 

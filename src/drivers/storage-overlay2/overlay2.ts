@@ -5,7 +5,7 @@
  *   <dir>/<id>/work/        overlay's own, only while active
  *   <dir>/<id>/parent       link to ../<parent's id>, absent without a parent
  *   <dir>/<id>/layer.json   committed: { bytes, inodes }
- *   <dir>/init/             what containers find although their images have none of it (init-layer.ts)
+ *   <dir>/init/             what containers find although their images have none of it (src/sys/init-layer.ts)
  *   <dir>/trash/            what was removed and is being deleted
  *
  * <id> is a committed snapshot's chainID without "sha256:", or an active one's key.

@@ -4,6 +4,7 @@
  *   <dir>/<id>/diff/        all files
  *   <dir>/<id>/parent       link to ../<parent's id>, absent without a parent
  *   <dir>/<id>/layer.json   committed: { bytes, inodes } beyond the parent
+ *   <dir>/init/             what containers find although their images have none of it (src/sys/init-layer.ts)
  *   <dir>/trash/            what was removed and is being deleted
  *
  * <id> is a committed snapshot's chainID without "sha256:", or an active one's key.
@@ -13,9 +14,13 @@ import { basename, join } from "node:path";
 import type { RootfsMount } from "../../core/runtime.ts";
 import { sortedChanges } from "../../core/snapshotter.ts";
 import type { SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
-import { GantryError, conflict, messageOf, notFound, notImplemented, systemError } from "../../lib/errors.ts";
-import { copyTree, diffTree, treeUsage } from "../../sys/archive.ts";
+import { GantryError, conflict, messageOf, notFound, systemError } from "../../lib/errors.ts";
+import { changesFrom, copyTree, diffTree, treeUsage } from "../../sys/archive.ts";
+import { addInitLayer } from "../../sys/init-layer.ts";
 import { Trash } from "../../sys/trash.ts";
+
+/** Folders that are no snapshots. */
+const ownNames: ReadonlySet<string> = new Set(["init", "trash"]);
 
 const prefix = "sha256:";
 const idOf = (key: string): string => (key.startsWith(prefix) ? key.slice(prefix.length) : key);
@@ -25,9 +30,11 @@ export class Vfs implements Snapshotter {
   readonly lateParent = false;
   readonly #dir: string;
   readonly #trash: Trash;
+  readonly #init: string | undefined;
 
-  constructor(dir: string) {
+  constructor(dir: string, init?: string) {
     this.#dir = dir;
+    this.#init = init;
     this.#trash = new Trash(join(dir, "trash"));
   }
 
@@ -44,6 +51,8 @@ export class Vfs implements Snapshotter {
       if (parent === undefined) return;
       symlinkSync(`../${idOf(parent)}`, join(dir, "parent"));
       await copyTree(join(this.#folder(parent), "diff"), join(dir, "diff"));
+      /* Layers in the making are no containers. */
+      if (this.#init !== undefined && !key.startsWith("unpack-")) addInitLayer(this.#init, join(dir, "diff"));
     } catch (error) {
       this.#trash.discard(dir);
       throw error instanceof GantryError ? error : systemError(`cannot make snapshot ${key}: ${messageOf(error)}`, error);
@@ -83,12 +92,17 @@ export class Vfs implements Snapshotter {
 
   async diff(key: string): Promise<SnapshotChange[]> {
     const dir = this.#existing(key);
-    const parent = this.parentOf(key);
-    return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : [join(this.#folder(parent), "diff")], false));
+    return sortedChanges(await diffTree(join(dir, "diff"), this.#below(key), false));
   }
 
-  layer(): AsyncIterable<Uint8Array> {
-    throw notImplemented("committing a container is not supported by the storage driver vfs yet; use overlay2");
+  layer(key: string): AsyncIterable<Uint8Array> {
+    return changesFrom(join(this.#existing(key), "diff"), this.#below(key));
+  }
+
+  /** Trees that a snapshot began with; the first that has a path counts. */
+  #below(key: string): string[] {
+    const parent = this.parentOf(key);
+    return parent === undefined ? [] : [join(this.#folder(parent), "diff"), ...(this.#init === undefined ? [] : [this.#init])];
   }
 
   has(name: string): boolean {
@@ -106,7 +120,7 @@ export class Vfs implements Snapshotter {
 
   list(): SnapshotInfo[] {
     return readdirSync(this.#dir)
-      .filter((id) => id !== "trash")
+      .filter((id) => !ownNames.has(id))
       .map((id) => {
         const parent = this.parentOf(id);
         const committed = /^[0-9a-f]{64}$/.test(id) && existsSync(join(this.#dir, id, "layer.json"));
@@ -128,7 +142,7 @@ export class Vfs implements Snapshotter {
 
   #folder(key: string): string {
     const id = idOf(key);
-    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id) || id === "trash") throw systemError(`invalid snapshot name ${JSON.stringify(key)}`);
+    if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(id) || ownNames.has(id)) throw systemError(`invalid snapshot name ${JSON.stringify(key)}`);
     return join(this.#dir, id);
   }
 
