@@ -22,6 +22,8 @@ export interface RepositoryParts {
 export const schema1 = "application/vnd.docker.distribution.manifest.v1+json";
 const accepted = [mediaTypes.dockerManifest, mediaTypes.dockerIndex, mediaTypes.ociManifest, mediaTypes.ociIndex, "*/*"].join(", ");
 const mostTagBytes = 4 << 20;
+/** From here on a connection of its own pays. */
+const bulkBytes = 1 << 20;
 const mostTagPages = 10_000;
 
 /** What failed at an endpoint; later kinds say more. */
@@ -151,7 +153,7 @@ export class RemoteRepository implements Repository {
     }
     const missing = notFound(`could not fetch content descriptor ${blob.digest} from remote: not found`);
     return this.#pull(["pull"], { prefix: "", missing }, async (endpoint, hasAlternative) => {
-      const request: RegistryRequest = { method: "GET", target: this.path(`/blobs/${blob.digest}`, endpoint), headers, scopes: this.scopes("pull"), signal, hasAlternative };
+      const request: RegistryRequest = { method: "GET", target: this.path(`/blobs/${blob.digest}`, endpoint), headers, scopes: this.scopes("pull"), signal, hasAlternative, bulk: blob.size - offset >= bulkBytes };
       const response = await this.#parts.session.send(endpoint, request);
       /* It cannot begin there: from the beginning, then. */
       if (response.status === 416 && offset > 0) {

@@ -29,6 +29,8 @@ export interface RegistryRequest {
   /** Made anew for each attempt. */
   body?: () => Uint8Array | AsyncIterable<Uint8Array>;
   scopes: readonly string[];
+  /** As HttpRequest has it. */
+  bulk?: boolean;
   /** Another endpoint will be asked when this one fails: not worth a pause. */
   hasAlternative?: boolean;
   signal?: AbortSignal | undefined;
@@ -146,7 +148,7 @@ export class Session {
     const url = typeof target === "string" ? new URL(`${originOf(endpoint)}${endpoint.path}${target}`) : target;
     const own = url.host === endpoint.host && url.protocol === `${endpoint.scheme}:`;
     const headers = { "user-agent": this.#options.userAgent, "accept-encoding": "identity", ...this.#options.headers, ...(own ? endpoint.headers : {}), ...request.headers };
-    return { method, url, headers: { ...headers, ...(own && authorization !== undefined ? { authorization } : {}) }, body: body?.(), tls: own ? endpoint.tls : withoutClient(endpoint), signal, dialMilliseconds: endpoint.dialMilliseconds };
+    return { method, url, headers: { ...headers, ...(own && authorization !== undefined ? { authorization } : {}) }, body: body?.(), bulk: request.bulk, tls: own ? endpoint.tls : withoutClient(endpoint), signal, dialMilliseconds: endpoint.dialMilliseconds };
   }
 }
 

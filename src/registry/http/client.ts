@@ -1,6 +1,8 @@
 /** HTTP/1.1 requests to registries and token servers, one at a time each: TLS, proxies, time limits, cancellation. */
 import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage, RequestOptions } from "node:http";
+import type { SecureContext } from "node:tls";
 import { GantryError } from "../../lib/errors.ts";
+import { bulkGet } from "./bulk.ts";
 import { connectionError } from "./connection-error.ts";
 import { type ProxySettings, proxyFor } from "./proxy.ts";
 import { secureContext, tlsKey, type TlsSettings } from "./tls-settings.ts";
@@ -12,6 +14,8 @@ export interface HttpRequest {
   /** A stream needs a content-length among the headers. */
   body?: Uint8Array | AsyncIterable<Uint8Array> | undefined;
   tls: TlsSettings;
+  /** A GET whose body is large: its chunks hold only until the next one is asked for. */
+  bulk?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Until the connection is there; the default is 30 s. */
   dialMilliseconds?: number | undefined;
@@ -45,6 +49,7 @@ export class HttpClient {
   readonly #proxies: ProxySettings;
   readonly #limits: HttpLimits;
   readonly #agents = new Map<string, Agent>();
+  readonly #contexts = new Map<string, SecureContext>();
 
   constructor(proxies: ProxySettings, limits: HttpLimits = { stallMilliseconds: 60_000, answerMilliseconds: 300_000 }) {
     this.#proxies = proxies;
@@ -64,11 +69,16 @@ export class HttpClient {
   close(): void {
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
+    this.#contexts.clear();
   }
 
   async #exchange(request: HttpRequest): Promise<HttpResponse> {
     const { method, url, body, signal } = request;
     signal?.throwIfAborted();
+    if (request.bulk === true && proxyFor(url, this.#proxies) === undefined) {
+      const context = url.protocol === "https:" ? this.#contextFor(request.tls) : undefined;
+      return bulkGet(request, { secureContext: context, dialMilliseconds: request.dialMilliseconds ?? dialMilliseconds, stallMilliseconds: this.#limits.stallMilliseconds });
+    }
     const streamed = body !== undefined && !(body instanceof Uint8Array);
     const options: RequestOptions = {
       method,
@@ -85,6 +95,13 @@ export class HttpClient {
     return responseOf(await answer, request, this.#limits.stallMilliseconds);
   }
 
+  #contextFor(tls: TlsSettings): SecureContext {
+    const key = tlsKey(tls);
+    const context = this.#contexts.get(key) ?? secureContext(tls);
+    this.#contexts.set(key, context);
+    return context;
+  }
+
   #agentFor({ url, tls }: HttpRequest): Agent {
     const secure = url.protocol === "https:";
     const proxy = proxyFor(url, this.#proxies);
@@ -94,7 +111,7 @@ export class HttpClient {
       const shared = { keepAlive: true, timeout: idleMilliseconds, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }) };
       const { Agent: PlainAgent } = process.getBuiltinModule("node:http");
       const { Agent: SecureAgent } = process.getBuiltinModule("node:https");
-      agent = secure ? new SecureAgent({ ...shared, secureContext: secureContext(tls), rejectUnauthorized: !tls.skipVerify }) : new PlainAgent(shared);
+      agent = secure ? new SecureAgent({ ...shared, secureContext: this.#contextFor(tls), rejectUnauthorized: !tls.skipVerify }) : new PlainAgent(shared);
       this.#agents.set(key, agent);
     }
     return agent;

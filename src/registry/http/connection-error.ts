@@ -12,6 +12,8 @@ const certificateReasons: Record<string, string> = {
   CERT_NOT_YET_VALID: "certificate has expired or is not yet valid",
 };
 
+const endings: Record<string, string> = { "socket hang up": "EOF", "aborted": "unexpected EOF", "unexpected EOF": "unexpected EOF" };
+
 /** The peer does not speak TLS. */
 const plainCodes = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG", "ERR_SSL_HTTP_REQUEST", "EPROTO"]);
 const refusalCodes = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
@@ -57,7 +59,7 @@ function reasonOf(thrown: unknown, url: URL): string {
     case "EAI_AGAIN":
       return `dial tcp: lookup ${hostnameOf(url)}: server misbehaving`;
     case "ECONNRESET":
-      return messageOf(thrown) === "socket hang up" ? "EOF" : "read: connection reset by peer";
+      return endings[messageOf(thrown)] ?? "read: connection reset by peer";
     case "ERR_TLS_CERT_ALTNAME_INVALID":
       return `tls: failed to verify certificate: x509: ${messageOf(thrown)}`;
     default:
