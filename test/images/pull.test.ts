@@ -246,7 +246,7 @@ test("what is no image that could run is refused by name, and nothing stays", as
   registry.manifests.set(self.digest, { mediaType: self.mediaType, bytes: loop });
   registry.tag("loop", self);
   await assert.rejects(pull(bench, "r.test/x:loop"), { code: "data-loss" });
-  await assert.rejects(pull(bench, "r.test/x:none"), { code: "not-found", message: 'failed to resolve reference "r.test/x:none": r.test/x:none: not found' });
+  await assert.rejects(pull(bench, "r.test/x:none"), { code: "not-found", message: "none: not found" });
   await bench.images.collect();
   assert.deepEqual([bench.images.count(), bench.content.list(), existsSync(join(bench.dir, "content/ingest"))], [0, [], true]);
   nothingLeft(bench);

@@ -103,6 +103,28 @@ describe("docker-registry", { skip: has("docker-registry") ? false : "no docker-
     assert.equal((await gantry.ok("push", "-q", "-a", `${at("open")}/a`)), `${at("open")}/a`);
   });
 
+  test("pull: by tag, by digest and all tags; it runs as the same image", async () => {
+    const name = `${at("open")}/pull:1`;
+    const digest = await pushed(gantry, name);
+    const removed = async (): Promise<void> => {
+      for (const { Id } of await engine.api.json("GET", "/images/json")) await engine.api.json("DELETE", `/images/${Id}`, { query: { force: true } });
+    };
+    await removed();
+    const out = await gantry.ok("pull", name);
+    assert.match(out, new RegExp(`Pulling from pull\n[^]*Digest: ${digest}\nStatus: Downloaded newer image for ${name}\n${name}$`));
+    assert.match(await gantry.ok("pull", name), /Status: Image is up to date/);
+    await gantry.ok("tag", name, `${at("open")}/pull:2`);
+    await gantry.ok("push", `${at("open")}/pull:2`);
+    await removed();
+    const all = await gantry.ok("pull", "-a", `${at("open")}/pull`);
+    for (const tag of ["1", "2"]) assert.match(all, new RegExp(`${tag}: Pulling from pull\n[^]*newer image for ${at("open")}/pull:${tag}\n`));
+    await removed();
+    assert.equal(await gantry.ok("pull", "-q", `${at("open")}/pull@${digest}`), `${at("open")}/pull@${digest}`);
+    await gantry.ok("tag", `${at("open")}/pull@${digest}`, "busybox");
+    const missing = await gantry.run(["pull", `${at("open")}/pull:none`]);
+    assert.deepEqual([missing.code, missing.stderr], [1, `Error response from daemon: failed to resolve reference "${at("open")}/pull:none": ${at("open")}/pull:none: not found\n`]);
+  });
+
   test("skopeo finds what was pushed, byte by byte", async (t) => {
     if (!has("skopeo")) return t.skip("no skopeo");
     const name = `${at("open")}/skopeo:1`;
@@ -110,11 +132,21 @@ describe("docker-registry", { skip: has("docker-registry") ? false : "no docker-
     const copy = join(engine.machine.folder, "copy");
     engine.machine.run("skopeo", "copy", "--src-tls-verify=false", `docker://${name}`, `dir:${copy}`);
     assert.equal(sha256(readFileSync(join(copy, "manifest.json"))), digest);
+    /* What it writes, gzipped, is pulled: and pushed on as it came. */
+    engine.machine.run("skopeo", "copy", "--dest-tls-verify=false", "--dest-compress-format", "gzip", "--dest-compress", `dir:${copy}`, `docker://${at("open")}/zipped:1`);
+    await gantry.ok("pull", `${at("open")}/zipped:1`);
+    await gantry.ok("tag", `${at("open")}/zipped:1`, `${at("locked")}/zipped:1`);
+    await gantry.run(["login", "-u", "user", "--password-stdin", at("locked")], "secret\n");
+    await gantry.ok("push", `${at("locked")}/zipped:1`);
+    const [there, here] = ["open", "locked"].map((one) => engine.machine.run("skopeo", "inspect", "--raw", "--tls-verify=false", "--creds", "user:secret", `docker://${at(one as "open")}/zipped:1`));
+    assert.equal(here, there);
+    await gantry.ok("logout", at("locked"));
   });
 
   test("passwords: refused without, then by login, and forgotten by logout", async () => {
     const name = `${at("locked")}/a:1`;
     await gantry.ok("tag", "busybox", name);
+    assert.match((await gantry.run(["pull", name])).stderr, /no basic auth credentials/);
     assert.match((await gantry.run(["push", name])).stderr, /no basic auth credentials/);
     assert.match((await gantry.run(["login", "-u", "user", "--password-stdin", at("locked")], "wrong")).stderr, /401 Unauthorized/);
     const login = await gantry.run(["login", "-u", "user", "--password-stdin", at("locked")], "secret\n");
@@ -126,6 +158,8 @@ describe("docker-registry", { skip: has("docker-registry") ? false : "no docker-
 
   test("TLS with a client's certificate from certs.d", async () => {
     await pushed(gantry, `${at("secure")}/a:1`);
+    await gantry.ok("rmi", `${at("secure")}/a:1`);
+    await gantry.ok("pull", `${at("secure")}/a:1`);
   });
 
   test("tokens: public images for all, others for who logs in, by password and by identity token", async () => {
@@ -137,6 +171,10 @@ describe("docker-registry", { skip: has("docker-registry") ? false : "no docker-
     assert.equal(config.auths[at("tokens")].identitytoken, "lasting");
     await pushed(gantry, `${at("tokens")}/a:1`);
     await pushed(gantry, `${at("tokens")}/public:1`);
+    await gantry.ok("pull", `${at("tokens")}/a:1`);
+    await gantry.ok("logout", at("tokens"));
+    await gantry.ok("pull", `${at("tokens")}/public:1`);
+    assert.match((await gantry.run(["pull", `${at("tokens")}/a:1`])).stderr, /pull access denied for .*\/a, repository does not exist or may require 'docker login'/);
   });
 
   test("the stock client: login, push, search's refusal", async (t) => {
@@ -144,6 +182,7 @@ describe("docker-registry", { skip: has("docker-registry") ? false : "no docker-
     const docker = new Cli("docker", engine);
     assert.equal((await docker.run(["login", "-u", "user", "--password-stdin", at("locked")], "secret\n")).code, 0);
     await pushed(docker, `${at("locked")}/stock:1`);
+    assert.match(await docker.ok("pull", `${at("locked")}/stock:1`), /Status: Image is up to date/);
     assert.match((await docker.run(["search", `${at("open")}/x`])).stderr, /unexpected status code 404/);
   });
 });

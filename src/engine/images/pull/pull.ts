@@ -3,7 +3,7 @@
  * The name is given last, when all is durable. An index is kept whole, of its images only the one for the wanted platform.
  */
 import type { Registries, RegistryAccess, Repository } from "../../../core/registry.ts";
-import { type ErrorCode, GantryError, codeOf, notImplemented, notFound } from "../../../lib/errors.ts";
+import { type ErrorCode, GantryError, codeOf, notImplemented } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { Descriptor } from "../../../lib/oci-image.ts";
 import type { Platform } from "../../../lib/platform.ts";
@@ -50,7 +50,7 @@ async function pullOne(context: ImageContext, request: PullRequest, asked: Refer
   const { tag: _, ...digested } = asked;
   const reference: Reference = asked.digest === undefined ? asked : digested;
   const repository = repositoryOf(context.registries, request, reference);
-  const target = await resolved(repository, reference, request.signal);
+  const target = await repository.resolve(reference.digest ?? reference.tag ?? "latest", { signal: request.signal });
   using lease = context.leases.begin();
   lease.blob(target.digest);
   request.report({ status: `Pulling from ${reference.path}`, id: reference.digest ?? reference.tag ?? "" });
@@ -77,16 +77,6 @@ function giveTarget(context: ImageContext, { report }: PullRequest, { reference,
   emitPull(context, target, { id: familiarName(reference), name: familiarRepository(reference) });
   report({ status: `Digest: ${target.digest}` });
   report({ status: `Status: ${isNewer ? "Downloaded newer image" : "Image is up to date"} for ${familiarName(reference)}` });
-}
-
-async function resolved(repository: Repository, reference: Reference, signal: AbortSignal): Promise<Descriptor> {
-  const name = canonicalName(reference);
-  try {
-    return await repository.resolve(reference.digest ?? reference.tag ?? "latest", { signal });
-  } catch (error) {
-    if (codeOf(error) === "not-found") throw notFound(`failed to resolve reference ${JSON.stringify(name)}: ${name}: not found`, error);
-    throw error;
-  }
 }
 
 interface Fetch {
