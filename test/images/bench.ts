@@ -1,5 +1,5 @@
 /** An image service on stores of its own in a temporary folder. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
@@ -59,7 +59,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
     warnings,
     [Symbol.asyncDispose]: async () => {
       await snapshotter.settled();
-      if (existsSync(dir)) database.close();
+      if (database.isOpen) database.close();
       if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });
     },
   };

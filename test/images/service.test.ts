@@ -293,6 +293,7 @@ test("an image that the installation brings is pulled from it; others are refuse
 test("another storage driver on the same root unpacks what it does not have", async () => {
   await using bench = openBench();
   await load(bench, layoutOf("docker.io/library/x:1", [{ bytes: base }]));
+  bench.database.close();
   await using other = openBench({ dir: bench.dir, driver: "vfs" });
   await other.images.layers.create("container", other.images.resolve("x:1"));
   assert.equal(lstatSync(join(bench.dir, "layers/vfs/container/diff/bin/sh")).isFile(), true);
@@ -304,6 +305,7 @@ test("state stays private, and a start collects what nobody owns", async () => {
   writeFileSync(join(bench.dir, "content/ingest/left"), "x");
   writeFileSync(join(bench.dir, "content/sha256", hexOf(digestOf("unused"))), "unused");
   await bench.snapshotter.prepare("unpack-left");
+  bench.database.close();
   await using again = openBench({ dir: bench.dir });
   await again.images.collect({ containers: new Set() });
   await again.snapshotter.settled();
