@@ -1,6 +1,6 @@
 /**
  * Archives that try to leave their root, to exhaust the machine, or to be read in two ways; through each entry point: a layer of a
- * load, an import, and the archive of a load itself. The oracle is a canary tree beside the root, which must not change; a naive
+ * load, an import, the archive of a load itself, and a layer of a pull. The oracle is a canary tree beside the root, which must not change; a naive
  * extractor shows that each escape would reach it (the positive control).
  */
 import assert from "node:assert/strict";
@@ -10,9 +10,12 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { digestOf, hexOf } from "../../src/lib/digest.ts";
+import { Filters } from "../../src/lib/filters.ts";
 import { ArchiveStream, extract, openDirectory } from "../../src/sys/archive.ts";
 import { type RawEntry, entryBytes, header, padded, tarOf } from "../../src/sys/tar.fixture.ts";
 import { layoutOf, load, openBench, pieces } from "./bench.ts";
+import { FakeRegistry } from "./fake-registry.ts";
+import { pullTag } from "./pull.fixture.ts";
 
 interface Ground extends Disposable {
   dir: string;
@@ -125,12 +128,15 @@ for (const [what, make] of Object.entries(escapes)) {
       }
     }
     using around = ground();
-    await using bench = openBench({ dir: around.root });
+    const registry = new FakeRegistry();
+    await using bench = openBench({ dir: around.root, registries: registry });
     const before = around.state();
     const layer = tarOf(...make(join(around.dir, "canary")));
     await load(bench, layoutOf("evil:1", [{ bytes: layer }])).catch(() => undefined);
     await load(bench, layer).catch(() => undefined);
     await bench.images.import(pieces(layer), { reference: undefined, platform: undefined, message: "", changes: [] }).catch(() => undefined);
+    registry.tag("1", registry.addImage([{ bytes: tarOf({ name: "below/", type: "5" }) }, { bytes: layer }, { bytes: gzipSync(layer), diffId: digestOf(layer) }]));
+    await pullTag(bench, "1").catch(() => undefined);
     assert.equal(around.state(), before);
   });
 }
@@ -315,4 +321,43 @@ test("links of an uploaded archive are followed inside it only", async () => {
   );
   assert.equal(said, "Loaded image: old:1\n");
   assert.throws(() => readlinkSync(join(bench.dir, "content/sha256", hexOf(digestOf(config)))));
+});
+
+test("what a registry says of its documents and layers is believed only when it is true", { timeout: 60_000 }, async () => {
+  const registry = new FakeRegistry();
+  await using bench = openBench({ registries: registry });
+  const layer = tarOf({ name: "f", data: "x".repeat(3000) });
+  const manifestType = "application/vnd.oci.image.manifest.v1+json";
+  const real = registry.addBlob("application/vnd.oci.image.layer.v1.tar", layer);
+  const config = (json: object): object => registry.addBlob("application/vnd.oci.image.config.v1+json", Buffer.from(JSON.stringify(json)));
+  const plain = { architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: [digestOf(layer)] } };
+  const manifest = (parts: object): Parameters<FakeRegistry["tag"]>[1] => registry.addManifest(manifestType, { schemaVersion: 2, mediaType: manifestType, config: config(plain), layers: [real], ...parts });
+  const bomb = gzipSync(Buffer.alloc(8 << 20));
+  const deep = Buffer.from(`{"config":${"[".repeat(100_000)}${"]".repeat(100_000)}}`);
+  const cases: Record<string, Parameters<FakeRegistry["tag"]>[1]> = {
+    "smaller-than-said": manifest({ layers: [{ ...real, size: real.size + 1 }] }),
+    "larger-than-said": manifest({ layers: [{ ...real, size: 10 }] }),
+    "negative-size": manifest({ layers: [{ ...real, size: -1 }] }),
+    "endless-size": manifest({ layers: [{ ...real, size: 2 ** 53 - 1 }] }),
+    "digest-of-a-path": manifest({ layers: [{ ...real, digest: "sha256:../../../../etc/passwd" }] }),
+    "other-algorithm": manifest({ layers: [{ ...real, digest: `md5:${"0".repeat(32)}` }] }),
+    "more-layers-than-diff-ids": manifest({ layers: [real, real] }),
+    "other-diff-id": manifest({ config: config({ ...plain, rootfs: { type: "layers", diff_ids: [digestOf("other")] } }) }),
+    "no-tar": manifest({ layers: [registry.addBlob("", bomb)], config: config({ ...plain, rootfs: { type: "layers", diff_ids: [digestOf("zeros")] } }) }),
+    "configuration-is-a-manifest": manifest({ config: config({ layers: [] }) }),
+    "deep-configuration": manifest({ config: registry.addBlob("application/vnd.oci.image.config.v1+json", deep) }),
+    "huge-configuration": manifest({ config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: real.digest, size: 9 << 20 } }),
+    "two-kinds-at-once": registry.addManifest(manifestType, { schemaVersion: 2, config: config(plain), layers: [real], manifests: [] }),
+    "manifest-that-says-index": registry.addManifest("application/vnd.oci.image.index.v1+json", { schemaVersion: 2, config: config(plain), layers: [real] }),
+    "no-json": registry.addManifest(manifestType, []),
+  };
+  const before = process.memoryUsage.rss();
+  for (const [name, target] of Object.entries(cases)) {
+    registry.tag(name, target);
+    await assert.rejects(pullTag(bench, name), (error: { code?: string }) => ["invalid-parameter", "data-loss", "system", "not-found"].includes(error.code ?? ""), name);
+  }
+  assert.equal(bench.images.count(), 0);
+  await bench.images.prune({ filters: new Filters(new Map()) });
+  assert.deepEqual([bench.content.list(), bench.content.ingests(), bench.snapshotter.list().filter(({ kind }) => kind === "committed")], [[], [], []]);
+  assert.ok(process.memoryUsage.rss() - before < 200 << 20);
 });

@@ -18,5 +18,10 @@ export const size = layers.reduce((sum, { length }) => sum + length, 0);
 export async function pullOnce({ images }: ImageBench, registry: FakeRegistry): Promise<void> {
   const image = registry.addImage(layers.map((bytes) => ({ bytes })));
   registry.tag("1", registry.addIndex([{ ...image, platform: { os: "linux", architecture: "amd64" } }]));
-  await images.pull({ reference: parseReference("r.test/x:1"), platform: undefined, access: {}, signal: new AbortController().signal, report: () => undefined });
+  await pullTag({ images }, "1");
+}
+
+/** r.test/x of that tag. */
+export async function pullTag({ images }: Pick<ImageBench, "images">, tag: string): Promise<void> {
+  await images.pull({ reference: parseReference(`r.test/x:${tag}`), platform: undefined, access: {}, signal: new AbortController().signal, report: () => undefined });
 }
