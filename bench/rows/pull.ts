@@ -7,7 +7,7 @@ import type { Engine } from "../../test/harness/engine.ts";
 import { which } from "../../test/harness/cli.ts";
 import type { Engines } from "../engines.ts";
 import { compare, type Line, milliseconds, percentile, rest, stat } from "../measure.ts";
-import { layerOf, registryName, RegistryStore } from "../registry.ts";
+import { layerOf, registryName, RegistryStore } from "../../test/harness/registry.ts";
 
 const rounds = 3;
 const layers = 10;

@@ -19,33 +19,33 @@ const program = `
 const modules = { BENCH: join(import.meta.dirname, "bench.ts"), FIXTURE: join(import.meta.dirname, "pull.fixture.ts"), REGISTRY: join(import.meta.dirname, "fake-registry.ts") };
 
 /** What was fetched before the step, and is not fetched again. */
-const points: [fault: string, had: "nothing" | "part" | "layers"][] = [
-  ["image-pull-manifest:1", "nothing"],
-  ["image-pull-manifest:2", "nothing"],
-  ["image-pull-config", "nothing"],
-  ["image-blob-arriving:1", "part"],
-  ["image-blob-arriving:7", "part"],
-  ["blob-arrived:1", "part"],
-  ["blob-placed:2", "part"],
-  ["image-blob-downloaded:2", "part"],
-  ["image-layer-unpacked:1", "part"],
-  ["image-layer-committed:1", "part"],
-  ["image-layer-committed:2", "part"],
-  ["image-pull-synced", "layers"],
-  ["image-pull-named", "layers"],
+const points: [point: string, times: number, had: "nothing" | "part" | "layers"][] = [
+  ["image-pull-manifest", 1, "nothing"],
+  ["image-pull-manifest", 2, "nothing"],
+  ["image-pull-config", 1, "nothing"],
+  ["image-blob-arriving", 1, "part"],
+  ["image-blob-arriving", 7, "part"],
+  ["blob-arrived", 1, "part"],
+  ["blob-placed", 2, "part"],
+  ["image-blob-downloaded", 2, "part"],
+  ["image-layer-unpacked", 1, "part"],
+  ["image-layer-committed", 1, "part"],
+  ["image-layer-committed", 2, "part"],
+  ["image-pull-synced", 1, "layers"],
+  ["image-pull-named", 1, "layers"],
 ];
 
-for (const [fault, had] of points) {
-  test(`killed in a pull at ${fault}: no half image, nothing lost, nothing left over`, async () => {
+for (const [point, times, had] of points) {
+  test(`killed in a pull at ${point}, time ${times}: no half image, nothing lost, nothing left over`, async () => {
     const dir = mkdtempSync(join(tmpdir(), "gantry-pull-crash-"));
     try {
-      const { signal, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { env: { ...process.env, ...modules, DIR: dir, GANTRY_FAULT: fault }, encoding: "utf8" });
+      const { signal, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { env: { ...process.env, ...modules, DIR: dir, GANTRY_FAULT: `${point}:${times}` }, encoding: "utf8" });
       assert.equal(signal, "SIGKILL", stderr);
       const registry = new FakeRegistry();
       await using bench = openBench({ dir, registries: registry });
       const before = bench.content.ingests().reduce((sum, { offset }) => sum + offset, 0);
       await bench.images.collect({ containers: new Set() });
-      assert.equal(bench.images.count(), fault === "image-pull-named" ? 1 : 0);
+      assert.equal(bench.images.count(), point === "image-pull-named" ? 1 : 0);
       const kept = before + bench.content.list().reduce((sum, digest) => sum + (bench.content.size(digest) ?? 0), 0);
       if (had === "part") assert.ok(kept > 60_000, `${kept} bytes were kept`);
       await pullOnce(bench, registry);

@@ -3,9 +3,9 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import type { Machine } from "../test/harness/machine.ts";
-import { type Digest, digestOf, hexOf } from "../src/lib/digest.ts";
-import { tarEnd, tarHeader, tarPadding } from "../src/lib/tar-header.ts";
+import type { Machine } from "./machine.ts";
+import { type Digest, digestOf, hexOf } from "../../src/lib/digest.ts";
+import { tarEnd, tarHeader, tarPadding } from "../../src/lib/tar-header.ts";
 
 export const registryName = "127.0.0.1:5000";
 
