@@ -72,11 +72,14 @@ const bridgeOf = ({ networks }: Daemon): string => {
 const real = (name: string, run: (t: TestContext) => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
 
 real("the default bridge is docker0 where nobody else has it, and this daemon's again after a restart", async (t) => {
-  const { start } = machine(t);
+  const { host, start } = machine(t);
   const first = await start();
   assert.equal(bridgeOf(first), "docker0 172.17.0.0/16 172.17.0.1");
+  const bridges = async (): Promise<string> => inNamespace(await host, "ip -br link show type bridge; nft list tables");
+  assert.match(await bridges(), /docker0[^]*gantry-docker0/);
   await first.networks.close();
   await sleep(20);
+  assert.equal((await bridges()).trim(), "", "no container is connected: nothing is left on the machine");
   assert.equal(bridgeOf(await start()), "docker0 172.17.0.0/16 172.17.0.1");
 });
 

@@ -60,6 +60,8 @@ export interface NetworkWiring {
   names?: NameService;
   /** Sandboxes with their interface made ahead. */
   poolSize?: number;
+  /** Held while names and subnets are chosen, against other daemons that do the same. */
+  lock?: () => Disposable | undefined;
   /** The namespace that stands for the host's, for tests; -1 is the process's own. */
   netns?: number;
   /** The host's resolv.conf, for tests. */
@@ -74,6 +76,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
   const { flags, warn } = wiring;
   const kernel = openNetworkKernel(wiring.netns ?? -1);
   const tag = daemonTag(wiring.dataRoot);
+  using _choosing = wiring.lock?.();
   const settings = await bridgeSettings(kernel, wiring, tag);
   const bridge = createBridgeDriver({
     kernel,

@@ -3,9 +3,23 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { lockRoot } from "./root-lock.ts";
+import { lockMachine, lockRoot } from "./root-lock.ts";
+
+test("daemons that choose at the same time do so one after the other; a stuck one is not waited for for ever", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "gantry-lock-")), "machine.lock");
+  try {
+    const held = lockMachine(path);
+    assert.ok(held);
+    assert.equal(lockMachine(path, 20), undefined);
+    held[Symbol.dispose]();
+    lockMachine(path, 20)?.[Symbol.dispose]();
+    assert.equal(lockMachine("/dev/null/lock"), undefined);
+  } finally {
+    rmSync(dirname(path), { recursive: true });
+  }
+});
 
 test("a folder has one holder, who is named, and a killed one holds it no more", async () => {
   const root = mkdtempSync(join(tmpdir(), "gantry-lock-"));

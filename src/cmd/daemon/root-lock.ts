@@ -1,15 +1,18 @@
 /**
- * One daemon per data root.
+ * One daemon per data root, and one at a time that chooses names and subnets of the machine's networks.
  *
- * The lock is SQLite's write lock on an empty database: a lock of the kernel's on the file, which ends with the process
+ * A lock is SQLite's write lock on an empty database: a lock of the kernel's on the file, which ends with the process
  * however that ends. Who holds it stands in a file beside it.
  */
-import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { conflict, messageOf, systemError } from "../../lib/errors.ts";
 
 const SQLITE_BUSY = 5;
+
+/** Nothing is ever written: no journal file beside the lock. */
+const TAKE = "PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE;";
 
 /** Takes the lock of a folder. Throws "conflict" that names the holder. */
 export function lockRoot(root: string): Disposable {
@@ -17,8 +20,7 @@ export function lockRoot(root: string): Disposable {
   const holder = join(root, "gantryd.lock.pid");
   const database = openLock(root, path);
   try {
-    // Nothing is ever written: no journal file beside the lock.
-    database.exec("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE;");
+    database.exec(TAKE);
   } catch (cause) {
     database.close();
     if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw systemError(`cannot lock ${root}: ${(cause as Error).message}`, cause);
@@ -26,6 +28,24 @@ export function lockRoot(root: string): Disposable {
   }
   writeFileSync(holder, `${process.pid}\n`);
   return { [Symbol.dispose]: () => database.close() };
+}
+
+const MACHINE_LOCK = "/run/lock/gantry-networks.lock";
+/** A daemon is done with it within milliseconds; one that was stopped in the middle must not keep the others from starting. */
+const PATIENCE_MILLISECONDS = 5_000;
+
+/** Waits for the machine's daemons that are choosing. Undefined when the lock cannot be had: two daemons then may choose the same. */
+export function lockMachine(path = MACHINE_LOCK, patience = PATIENCE_MILLISECONDS): Disposable | undefined {
+  let database: DatabaseSync | undefined;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    database = new DatabaseSync(path, { timeout: patience });
+    database.exec(TAKE);
+    return { [Symbol.dispose]: () => database?.close() };
+  } catch {
+    database?.close();
+    return undefined;
+  }
 }
 
 /** SQLite's own message for a read-only folder names neither. */

@@ -66,6 +66,7 @@ import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
 import type { Engine } from "./engine.ts";
 import { startNameServerProcess } from "./name-server.ts";
+import { lockMachine } from "./root-lock.ts";
 import { specHost } from "./spec-host.ts";
 
 const snapshotters = [overlay2, vfs];
@@ -101,6 +102,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     names,
     database,
     dataRoot: config.dataRoot,
+    lock: lockMachine,
     flags: { ...config.network, defaultAddressPools: config.network.addressPools, ipMasq: config.network.ipMasquerade, hostGatewayIps: [] },
     events,
     findContainer: (ref) => store.find(ref),

@@ -16,6 +16,7 @@ import type { NameService } from "../../core/name-service.ts";
 import type { NetworkDriver, SandboxNamespace } from "../../core/network.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
 import { providesSandboxes } from "../../core/network.ts";
+import { messageOf } from "../../lib/errors.ts";
 import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
 import { formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { SandboxPort } from "../containers/lifecycle/context.ts";
@@ -80,7 +81,7 @@ export interface Networks extends SandboxPort {
   collect(isRunning: (containerId: string) => boolean): Promise<void>;
   /** Resolves when what drivers prepare ahead is ready. */
   prepared(): Promise<void>;
-  /** Networks and connected containers stay as they are. */
+  /** Connected containers stay connected; what no container needs is taken from the machine until the next start. */
   close(): Promise<void>;
 }
 
@@ -145,9 +146,17 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
       for (const driver of Object.values(drivers)) if (providesSandboxes(driver)) await driver.prepared();
     },
     close: async () => {
+      await letGo();
       for (const driver of Object.values(drivers)) await driver.close();
     },
   };
+
+  /** Where no container is connected, the machine gets back what the networks took of it: the next start makes it anew. */
+  async function letGo(): Promise<void> {
+    const networks = registry.list();
+    if (networks.some((network) => connections.endpointsOf(network).length > 0)) return;
+    for (const { row, driver } of networks) await driver.deleteNetwork(row.id).catch((error: unknown) => options.warn(`letting go of network ${row.name}: ${messageOf(error)}`));
+  }
 
   function containerName(id: string): string {
     try {
