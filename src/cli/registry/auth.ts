@@ -1,6 +1,9 @@
 /** Credentials for registries from the configuration file, as the API's headers carry them. */
 import type { AuthEntry, ConfigData } from "../config/file.ts";
+import { messageOf } from "../../lib/errors.ts";
 import type { Reference } from "../../lib/reference.ts";
+import { printNote } from "../note.ts";
+import { stderr } from "../streams.ts";
 
 export const INDEX_SERVER = "https://index.docker.io/v1/";
 
@@ -22,14 +25,39 @@ export function decodeAuth(server: string, entry: AuthEntry): AuthConfig {
   return { ...pair, serveraddress: server, ...(entry.identitytoken ? { identitytoken: entry.identitytoken } : {}), ...(entry.registrytoken ? { registrytoken: entry.registrytoken } : {}) };
 }
 
-/** What is known for a server: a credential helper's answer, or the file's entry. */
+/** What is known for a server: the environment's word, a credential helper's answer, or the file's entry. */
 export function credentialsFor(config: ConfigData, server: string): AuthConfig {
+  const given = environmentEntries()?.[server];
+  if (given) return decodeAuth(server, given);
   const helper = config.credHelpers?.[server] ?? config.credsStore;
   if (helper) return fromHelper(helper, server);
   const host = (key: string): string => key.replace(/^https?:\/\//, "").split("/")[0] ?? "";
   const key = Object.keys(config.auths ?? {}).find((name) => name === server) ?? Object.keys(config.auths ?? {}).find((name) => host(name) === host(server));
   return key === undefined ? {} : decodeAuth(key, config.auths?.[key] ?? {});
 }
+
+const ENVIRONMENT = "DOCKER_AUTH_CONFIG";
+
+/** Credentials of the environment take precedence; malformed ones do not count, which is said. */
+function environmentEntries(): Record<string, AuthEntry> | undefined {
+  const text = process.env[ENVIRONMENT];
+  if (!text) return undefined;
+  try {
+    const { auths = {} } = JSON.parse(text) as { auths?: Record<string, AuthEntry> };
+    for (const [server, { auth }] of Object.entries(auths)) if (!auth) throw new Error(`${ENVIRONMENT} environment variable is missing key \`auth\` for ${server}`);
+    return auths;
+  } catch (thrown) {
+    stderr.line(`Failed to create credential store from ${ENVIRONMENT}:  ${messageOf(thrown)}`);
+    return undefined;
+  }
+}
+
+export function warnOfEnvironment(): void {
+  if (process.env[ENVIRONMENT]) printNote(stderr, "Warn", `${ENVIRONMENT} is set and takes precedence.\nUnset ${ENVIRONMENT} to restore the CLI auth behaviour.\n`);
+}
+
+/** The host of what may be a URL. */
+export const hostOfServer = (server: string): string => server.replace(/^[a-z]+:\/\//i, "").split("/")[0] ?? "";
 
 /** Asks `docker-credential-NAME get`; a server that it does not know has no credentials. */
 function fromHelper(helper: string, server: string): AuthConfig {

@@ -1,5 +1,6 @@
 import { ApiError } from "../../api/client.ts";
-import { INDEX_SERVER, credentialsFor } from "../../registry/auth.ts";
+import { printNote } from "../../note.ts";
+import { credentialsFor, hostOfServer, INDEX_SERVER, warnOfEnvironment } from "../../registry/auth.ts";
 import type { AuthConfig } from "../../registry/auth.ts";
 import { storeCredentials } from "../../registry/store.ts";
 import type { Session } from "../../session.ts";
@@ -14,10 +15,13 @@ export async function run(session: Session): Promise<void> {
   const { flags } = session;
   const given = checkFlags(session);
   const address = session.args[0];
-  const server = address === undefined || address === "docker.io" ? INDEX_SERVER : address;
+  warnOfEnvironment();
+  const server = address === undefined || address === "docker.io" || address === INDEX_SERVER ? INDEX_SERVER : hostOfServer(address);
   const stored = given.user === "" && given.password === "" ? credentialsFor(session.config.data, server) : {};
   if (stored.username && stored.password) {
     session.err.line(`Authenticating with existing credentials... [Username: ${stored.username}]`);
+    printNote(session.err, "Info", "To login with a different account, run 'docker logout' followed by 'docker login'");
+    session.err.write("\n\n");
     if (await tryStored(session, { ...stored, serveraddress: server })) return;
   }
   if ((given.user === "" || given.password === "") && !stdin.isTerminal) throw new Error("error: cannot perform an interactive login from a non-TTY device");
