@@ -2,8 +2,8 @@
 import { randomBytes } from "node:crypto";
 import type { NetworkSpec } from "../../core/network.ts";
 import { conflict, systemError } from "../../lib/errors.ts";
-import { formatPrefix } from "../../lib/ip.ts";
-import type { IpPrefix } from "../../lib/ip.ts";
+import { contains, formatPrefix } from "../../lib/ip.ts";
+import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
@@ -19,8 +19,8 @@ export async function ensureBridge(kernel: NetworkKernel, network: NetworkSpec, 
   if (link && link.kind !== "bridge") throw conflict(`the interface ${options.bridge} exists and is ${link.kind === "" ? "a device" : `a ${link.kind}`}, not a bridge: choose another name`);
   if (!link) link = await makeBridge(kernel, options, alias);
   const ours = link.alias === alias;
-  if (ours) await kernel.writeSysctls(quiet(options.bridge));
-  const missing = await addressChanges(kernel, link, network, ours);
+  if (ours || hasIpv6(network)) await kernel.writeSysctls(ipv6Settings(options.bridge, hasIpv6(network)));
+  const missing = await addressChanges(kernel, link, { network, options, ours });
   const changes: RouteChange[] = [...missing, { op: "setLink", link: { index: link.index }, up: true }];
   if (options.mtu !== 0 && options.mtu !== link.mtu) changes.push({ op: "setLink", link: { index: link.index }, mtu: options.mtu });
   await kernel.apply(changes);
@@ -39,21 +39,30 @@ async function makeBridge(kernel: NetworkKernel, options: BridgeOptions, alias: 
 }
 
 /** Whether the bridge is there with its gateways, as ensureBridge left it. */
-export async function isIntact(kernel: NetworkKernel, network: NetworkSpec, expected: { name: string; index: number }): Promise<boolean> {
-  const link = await kernel.link(expected.name);
-  return link?.index === expected.index && !(await addressChanges(kernel, link, network, false)).some(({ op }) => op === "addAddress");
+export async function isIntact(kernel: NetworkKernel, network: NetworkSpec, { options, index }: { options: BridgeOptions; index: number }): Promise<boolean> {
+  const link = await kernel.link(options.bridge);
+  return link?.index === index && !(await addressChanges(kernel, link, { network, options, ours: false })).some(({ op }) => op === "addAddress");
 }
 
-/** No IPv6 of its own: address detection and multicast reports would be flooded to every port. */
-const quiet = (bridge: string) => [
-  { name: `net/ipv6/conf/${bridge}/disable_ipv6`, value: "1", optional: true },
-  { name: `net/ipv6/conf/${bridge}/accept_ra`, value: "0", optional: true },
+const hasIpv6 = ({ subnets }: NetworkSpec): boolean => subnets.some(({ subnet }) => subnet.address.family === 6);
+
+/** Without an IPv6 subnet none at all: address detection and multicast reports would be flooded to every port. Containers never tell the host its routes. */
+const ipv6Settings = (bridge: string, enabled: boolean) => [
+  { name: `net/ipv6/conf/${bridge}/accept_ra`, value: "0", optional: !enabled },
+  { name: `net/ipv6/conf/${bridge}/disable_ipv6`, value: enabled ? "0" : "1", optional: !enabled },
 ];
 
-/** Adds the gateways; from a bridge of ours also removes the IPv4 addresses of an earlier configuration. */
-async function addressChanges(kernel: NetworkKernel, link: Link, network: NetworkSpec, ours: boolean): Promise<RouteChange[]> {
-  const wanted = network.subnets.flatMap(({ subnet, gateway }): IpPrefix[] => (gateway ? [{ address: gateway, length: subnet.length }] : []));
-  const present = (await kernel.addresses()).filter(({ index, address }) => index === link.index && address.address.family === 4).map(({ address }) => address);
+/** The addresses that the bridge is to have: the gateways, but where a network has none. */
+function bridgeAddresses({ subnets }: NetworkSpec, { gatewayMode, inhibitIpv4 }: BridgeOptions): IpPrefix[] {
+  return subnets.flatMap(({ subnet, gateway }) => (gateway && gatewayMode[subnet.address.family] !== "isolated" && !(inhibitIpv4 && subnet.address.family === 4) ? [{ address: gateway, length: subnet.length }] : []));
+}
+
+const LINK_LOCAL: IpPrefix = { address: { family: 6, value: 0xfe80n << 112n }, length: 10 };
+
+/** Adds the gateways; from a bridge of ours also removes the addresses of an earlier configuration. */
+async function addressChanges(kernel: NetworkKernel, link: Link, { network, options, ours }: { network: NetworkSpec; options: BridgeOptions; ours: boolean }): Promise<RouteChange[]> {
+  const wanted = bridgeAddresses(network, options);
+  const present = (await kernel.addresses()).filter(({ index, address }) => index === link.index && !contains(LINK_LOCAL, address.address)).map(({ address }) => address);
   const missing = wanted.filter((address) => !present.some((other) => formatPrefix(other) === formatPrefix(address)));
   const stale = ours ? present.filter((address) => !wanted.some((other) => formatPrefix(other) === formatPrefix(address))) : [];
   const drop = stale.map((address): RouteChange => ({ op: "deleteAddress", index: link.index, address }));
@@ -70,11 +79,11 @@ export async function hostPrefixes(kernel: NetworkKernel, except?: string): Prom
 const MAIN_TABLE = 254;
 const UNICAST = 1;
 
-/** The IPv4 address that a bridge of that name has. */
-export async function bridgeAddress(kernel: NetworkKernel, name: string): Promise<IpPrefix | undefined> {
+/** The address of a family that a bridge of that name has. */
+export async function bridgeAddress(kernel: NetworkKernel, name: string, family: IpFamily): Promise<IpPrefix | undefined> {
   const link = await kernel.link(name);
   if (!link) return undefined;
-  return (await kernel.addresses()).find(({ index, address }) => index === link.index && address.address.family === 4)?.address;
+  return (await kernel.addresses()).find(({ index, address }) => index === link.index && address.address.family === family && !contains(LINK_LOCAL, address.address))?.address;
 }
 
 /** docker0 unless another engine has it, then gantry0, gantry1, ... unless another daemon of ours has it. */

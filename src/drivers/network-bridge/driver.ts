@@ -8,10 +8,11 @@ import type { NetworkKernel, SandboxPlan } from "../../sys/netlink/kernel.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
+import type { Sysctl } from "../../sys/netlink/steps.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { ensureBridge, isIntact, ownerAlias } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, macOf, portChanges } from "./endpoint.ts";
+import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, ipv6Settings, macOf, portChanges } from "./endpoint.ts";
 import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
@@ -128,7 +129,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     const resize = mtu === DEFAULT_MTU ? {} : { mtu };
     return kernel.applyToSandbox(request.sandbox.fd, {
       inside: [{ op: "setLink", link: { index }, mac, ...resize }],
-      settings: request.sysctls ?? [],
+      settings: settingsOf(request),
       later: addressChanges(index, request),
       outside: [...(mtu === DEFAULT_MTU ? [] : [{ op: "setLink" as const, link: { name: hostName(request.endpointId) }, mtu }]), ...outside(network, request)],
     });
@@ -137,7 +138,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const joinNew = (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> =>
     withIndex(request.slot, (index) => {
       const plan = planOf(request.endpointId, { name: request.interfaceName, index, mac, mtu: network.options.mtu || DEFAULT_MTU });
-      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, settings: request.sysctls ?? [], later: addressChanges(index, request), outside: outside(network, request) });
+      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, settings: settingsOf(request), later: addressChanges(index, request), outside: outside(network, request) });
     });
 
   /** The host's loopback reaches published ports; the firewall keeps containers from it. */
@@ -169,7 +170,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** A bridge that somebody deleted is made again, and the interfaces that lost it become its ports. */
   const repair = async (network: Network): Promise<void> => {
     const { spec, options: bridge, bridgeIndex } = network;
-    if (networks.get(spec.id) !== network || (await isIntact(kernel, spec, { name: bridge.bridge, index: bridgeIndex }))) return;
+    if (networks.get(spec.id) !== network || (await isIntact(kernel, spec, { options: bridge, index: bridgeIndex }))) return;
     const link = await ensureBridge(kernel, spec, bridge, alias);
     if (link.index !== bridgeIndex) {
       const own = new Set([...joined].flatMap(([endpointId, networkId]) => (networkId === spec.id ? [hostName(endpointId)] : [])));
@@ -288,6 +289,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     },
   };
 }
+
+const settingsOf = ({ interfaceName, addresses, sysctls = [] }: JoinRequest): Sysctl[] => [...ipv6Settings(interfaceName, addresses), ...sysctls];
 
 function firewallNetwork({ spec, options }: Network): FirewallNetwork {
   const v4 = spec.subnets.map(({ subnet }) => subnet).filter(({ address }) => address.family === 4);

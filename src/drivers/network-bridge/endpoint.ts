@@ -9,6 +9,12 @@ import type { LinkReference, RouteChange } from "../../sys/netlink/rtnetlink.ts"
 /** Interfaces made after this have no IPv6; loopback keeps ::1, as in Docker's containers. */
 export const QUIET_IPV6: readonly Sysctl[] = [{ name: "net/ipv6/conf/default/disable_ipv6", value: "1", optional: true }];
 
+/** For an interface with IPv6 addresses: what is announced by others is not believed, and nothing is waited for. */
+export function ipv6Settings(name: string, addresses: readonly IpPrefix[]): Sysctl[] {
+  if (!addresses.some(({ address }) => address.family === 6)) return [];
+  return [["accept_ra", "0"], ["dad_transmits", "0"], ["disable_ipv6", "0"]].map(([key, value]) => ({ name: `net/ipv6/conf/${name}/${key!}`, value: value! }));
+}
+
 /** IFNAMSIZ without the NUL. */
 const MAX_NAME = 15;
 

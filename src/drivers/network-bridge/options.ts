@@ -1,8 +1,8 @@
 /** The options of a bridge network, as the API names them. */
 import type { NetworkSpec } from "../../core/network.ts";
-import { invalidParameter, notImplemented, systemError } from "../../lib/errors.ts";
+import { invalidParameter, systemError } from "../../lib/errors.ts";
 import { parseIp } from "../../lib/ip.ts";
-import type { IpAddress } from "../../lib/ip.ts";
+import type { IpAddress, IpFamily } from "../../lib/ip.ts";
 
 export const OPTION = {
   name: "com.docker.network.bridge.name",
@@ -10,12 +10,23 @@ export const OPTION = {
   icc: "com.docker.network.bridge.enable_icc",
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
   hostBinding: "com.docker.network.bridge.host_binding_ipv4",
+  gatewayMode4: "com.docker.network.bridge.gateway_mode_ipv4",
+  gatewayMode6: "com.docker.network.bridge.gateway_mode_ipv6",
+  inhibitIpv4: "com.docker.network.bridge.inhibit_ipv4",
+  trusted: "com.docker.network.bridge.trusted_host_interfaces",
   mtu: "com.docker.network.driver.mtu",
 } as const;
 
 export const DEFAULT_MTU = 1500;
 /** IFNAMSIZ without the NUL. */
 const MAX_NAME = 15;
+
+/**
+ * How a network's addresses of one family are reached from outside. "nat": by published ports of the host. "nat-unprotected": so, and
+ * by their own, every port. "routed": by their own, published ports alone. "isolated": not at all, and the host is not in the network.
+ */
+export type GatewayMode = (typeof GATEWAY_MODES)[number];
+const GATEWAY_MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 
 export interface BridgeOptions {
   bridge: string;
@@ -24,21 +35,40 @@ export interface BridgeOptions {
   icc: boolean;
   /** 0: the kernel's default. */
   mtu: number;
-  /** Where ports are published that no address is named for. */
-  hostBinding: IpAddress;
+  /** Where ports are published that no address is named for; absent: everywhere. */
+  hostBinding?: IpAddress;
+  gatewayMode: Record<IpFamily, GatewayMode>;
+  /** The bridge has no IPv4 address. */
+  inhibitIpv4: boolean;
+  /** Interfaces of the host from which containers are reached by their own addresses. */
+  trusted: string[];
 }
 
 /** Checks and reads them. Others are for whoever knows them. */
-export function bridgeOptions({ options, id }: NetworkSpec): BridgeOptions {
-  const unfinished = Object.keys(options).find((key) => UNFINISHED.includes(key));
-  if (unfinished !== undefined) throw notImplemented(`the bridge network option ${unfinished} is not implemented yet`);
-  const bridge = options[OPTION.name] ?? `br-${id.slice(0, 12)}`;
+export function bridgeOptions({ options, id, internal }: NetworkSpec): BridgeOptions {
+  const bridge = options[OPTION.name] || `br-${id.slice(0, 12)}`;
   if (Buffer.byteLength(bridge) > MAX_NAME) throw systemError("numerical result out of range");
   if (!/^[^\s/:]+$/.test(bridge) || bridge === "." || bridge === "..") throw invalidParameter(`invalid bridge name ${JSON.stringify(bridge)}: an interface name has 1 to ${MAX_NAME} bytes, without blanks, slashes and colons`);
-  return { bridge, masquerade: flag(options, OPTION.masquerade, true), icc: flag(options, OPTION.icc, true), mtu: mtuOf(options[OPTION.mtu]), hostBinding: hostBindingOf(options[OPTION.hostBinding]) };
+  const hostBinding = hostBindingOf(options[OPTION.hostBinding]);
+  const gatewayMode = { 4: modeOf(options, OPTION.gatewayMode4), 6: modeOf(options, OPTION.gatewayMode6) };
+  if (!internal && Object.values(gatewayMode).includes("isolated")) throw systemError("gateway mode 'isolated' can only be used for an internal network");
+  return {
+    bridge,
+    masquerade: flag(options, OPTION.masquerade, true),
+    icc: flag(options, OPTION.icc, true),
+    mtu: mtuOf(options[OPTION.mtu]),
+    ...(hostBinding ? { hostBinding } : {}),
+    gatewayMode,
+    inhibitIpv4: flag(options, OPTION.inhibitIpv4, false),
+    trusted: (options[OPTION.trusted] ?? "").split(":").filter((name) => name !== ""),
+  };
 }
 
-const UNFINISHED = ["gateway_mode_ipv4", "gateway_mode_ipv6", "inhibit_ipv4", "trusted_host_interfaces"].map((name) => `com.docker.network.bridge.${name}`);
+function modeOf(options: Record<string, string>, key: string): GatewayMode {
+  const value = options[key] || "nat";
+  if (!(GATEWAY_MODES as readonly string[]).includes(value)) throw invalidParameter(`failed to parse ${key} value: ${value} (unknown gateway mode ${value})`);
+  return value as GatewayMode;
+}
 
 function flag(options: Record<string, string>, key: string, otherwise: boolean): boolean {
   const value = options[key];
@@ -48,7 +78,9 @@ function flag(options: Record<string, string>, key: string, otherwise: boolean):
   throw invalidParameter(`failed to parse ${key} value: ${value} (strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax)`);
 }
 
-function hostBindingOf(text = "0.0.0.0"): IpAddress {
+/** Docker's default and its own wildcard stand for every address of both families. */
+function hostBindingOf(text = "0.0.0.0"): IpAddress | undefined {
+  if (text === "0.0.0.0") return undefined;
   const address = parseIp(text);
   if (address?.family !== 4) throw invalidParameter(`failed to parse ${OPTION.hostBinding} value: ${text} (nil ip)`);
   return address;

@@ -64,7 +64,7 @@ export interface NetworkKernel {
   chainRules(chain: NftBaseChain): Promise<ListedRule[]>;
   /** Changes by others. */
   watchTable(table: string, changes: TableChanges): Promise<NetlinkWatch>;
-  /** Called when IPv4 addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
+  /** Called when addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
   watchAddresses(changed: () => void): Promise<NetlinkWatch>;
   close(): void;
 }
@@ -111,7 +111,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
     chainRules: async (chain) => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [rulesRequest(chain)])).map(decodeRule)),
     watchTable: (table, changes) => session.watch(table, changes),
-    watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR], changed),
+    watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR], changed),
     close: () => {
       session.close();
       own?.close();

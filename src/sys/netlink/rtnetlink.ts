@@ -11,7 +11,7 @@ import type { NetlinkRequest } from "./socket.ts";
 
 export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR: 21, GETADDR: 22, NEWROUTE: 24, DELROUTE: 25, GETROUTE: 26, NEWNEIGH: 28, DELNEIGH: 29, GETNEIGH: 30 } as const;
 /** Multicast groups of NETLINK.ROUTE. */
-export const RTNLGRP = { IPV4_IFADDR: 5 } as const;
+export const RTNLGRP = { IPV4_IFADDR: 5, IPV6_IFADDR: 9 } as const;
 
 export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28, IFALIAS: 20 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
@@ -20,15 +20,18 @@ const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IFLA_BR_FORWARD_DELAY = 1;
 const IFLA_BRPORT = { hairpin: 4, isolated: 33 } as const;
 export const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4 } as const;
+const IFA_F_NODAD = 2;
 export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
 const NDA = { DST: 1, LLADDR: 2 } as const;
 const NUD_PERMANENT = 0x80;
 export const IFF_UP = 1;
 const AF = { 4: 2, 6: 10 } as const;
 const RT_TABLE_MAIN = 254;
+const RT_TABLE_LOCAL = 255;
 const RTPROT_STATIC = 4;
 const RTN_UNICAST = 1;
-const SCOPE = { global: 0, link: 253 } as const;
+const RTN_LOCAL = 2;
+const SCOPE = { global: 0, link: 253, host: 254 } as const;
 
 export type LinkReference = { name: string } | { index: number };
 
@@ -42,8 +45,8 @@ export type RouteChange =
   | { op: "moveLink"; link: LinkReference; netns: number; name: string }
   | { op: "addAddress"; index: number; address: IpPrefix }
   | { op: "deleteAddress"; index: number; address: IpPrefix }
-  /** Without a destination: the default route. */
-  | { op: "addRoute"; index: number; destination?: IpPrefix; gateway?: IpAddress; metric?: number; replace?: boolean }
+  /** Without a destination: the default route. `local`: packets for it are this machine's own, come in where they may. */
+  | { op: "addRoute"; index: number; destination?: IpPrefix; gateway?: IpAddress; metric?: number; replace?: boolean; local?: boolean }
   | { op: "deleteRoute"; index: number; destination: IpPrefix }
   | { op: "addNeighbour"; index: number; address: IpAddress; mac: Uint8Array };
 
@@ -172,18 +175,19 @@ function writePort(writer: MessageWriter, port: { hairpin?: boolean; isolated?: 
   });
 }
 
-/** struct ifaddrmsg. */
+/** struct ifaddrmsg. IPv6 addresses are used at once, not seconds later when nobody else was found to have them. */
 function writeAddress(writer: MessageWriter, change: { index: number; address: IpPrefix }): void {
   const { address, length } = change.address;
-  writer.u8(AF[address.family]).u8(length).u8(0).u8(SCOPE.global).u32(change.index);
+  writer.u8(AF[address.family]).u8(length).u8(address.family === 6 ? IFA_F_NODAD : 0).u8(SCOPE.global).u32(change.index);
   writer.attributeBytes(IFA.LOCAL, ipToBytes(address)).attributeBytes(IFA.ADDRESS, ipToBytes(address));
   if (address.family === 4 && length < 31) writer.attributeBytes(IFA.BROADCAST, ipToBytes(lastAddress(change.address)));
 }
 
 /** struct rtmsg. */
-function writeRoute(writer: MessageWriter, change: { index: number; destination?: IpPrefix; gateway?: IpAddress; metric?: number }): void {
+function writeRoute(writer: MessageWriter, change: { index: number; destination?: IpPrefix; gateway?: IpAddress; metric?: number; local?: boolean }): void {
   const family = (change.destination?.address ?? change.gateway)?.family ?? 4;
-  writer.u8(AF[family]).u8(change.destination?.length ?? 0).u8(0).u8(0).u8(RT_TABLE_MAIN).u8(RTPROT_STATIC).u8(change.gateway ? SCOPE.global : SCOPE.link).u8(RTN_UNICAST).u32(0);
+  const [table, scope, type] = change.local ? [RT_TABLE_LOCAL, SCOPE.host, RTN_LOCAL] : [RT_TABLE_MAIN, change.gateway ? SCOPE.global : SCOPE.link, RTN_UNICAST];
+  writer.u8(AF[family]).u8(change.destination?.length ?? 0).u8(0).u8(0).u8(table).u8(RTPROT_STATIC).u8(scope).u8(type).u32(0);
   if (change.destination) writer.attributeBytes(RTA.DST, ipToBytes(change.destination.address));
   if (change.gateway) writer.attributeBytes(RTA.GATEWAY, ipToBytes(change.gateway));
   if (change.metric !== undefined) writer.attributeU32(RTA.PRIORITY, change.metric);
