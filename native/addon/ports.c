@@ -17,13 +17,13 @@
 #include <unistd.h>
 
 /* SCM_MAX_FD of the kernel is 253. */
-enum { ENTRY_SIZE = 12, BATCH = 250 };
+enum { ENTRY_SIZE = 24, BATCH = 250, BOTH = 10 };
 
-/* One port between first and last: the first that is free, from start on and around. */
+/* One port between first and last: the first that is free, from start on and around. family: 4, 6, or BOTH for every address of either. */
 struct entry {
-  uint8_t protocol;
+  uint8_t protocol, family;
   uint16_t first, last, start;
-  uint8_t address[4];
+  uint8_t address[16];
 };
 
 struct job {
@@ -38,27 +38,44 @@ struct job {
   const char *what;
 };
 
-static int bind_entry(const struct entry *entry, int32_t *port) {
-  struct sockaddr_in address = {.sin_family = AF_INET};
-  uint32_t size = (uint32_t)entry->last - entry->first + 1;
-  int fd = socket(AF_INET, (entry->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, entry->protocol);
+/* A socket at the port, or the negative errno. */
+static int bind_port(const struct entry *entry, int family, int32_t port) {
+  struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+  int only = 1;
+  int fd = socket(family, (entry->protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, entry->protocol);
   if (fd < 0) return -errno;
-  memcpy(&address.sin_addr, entry->address, sizeof address.sin_addr);
-  int error = EADDRINUSE;
-  for (uint32_t i = 0; i < size && error == EADDRINUSE; i++) {
-    *port = (int32_t)(entry->first + (entry->start - entry->first + i) % size);
-    address.sin_port = htons((uint16_t)*port);
-    error = bind(fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
-  }
+  if (entry->family != BOTH) memcpy(family == AF_INET ? (void *)&v4.sin_addr : (void *)&v6.sin6_addr, entry->address, family == AF_INET ? 4 : 16);
+  if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+  const struct sockaddr *address = family == AF_INET ? (const void *)&v4 : (const void *)&v6;
+  int error = bind(fd, address, family == AF_INET ? sizeof v4 : sizeof v6) ? errno : 0;
   if (!error) return fd;
   close(fd);
   return -error;
 }
 
+/* Fills fds with one descriptor, or two for both families; returns their number or the negative errno. */
+static int bind_entry(const struct entry *entry, int32_t *port, int *fds) {
+  uint32_t size = (uint32_t)entry->last - entry->first + 1;
+  int error = -EADDRINUSE;
+  for (uint32_t i = 0; i < size && error == -EADDRINUSE; i++) {
+    *port = (int32_t)(entry->first + (entry->start - entry->first + i) % size);
+    fds[0] = bind_port(entry, entry->family == 6 ? AF_INET6 : AF_INET, *port);
+    if (fds[0] < 0 || entry->family != BOTH) {
+      error = fds[0] < 0 ? fds[0] : 1;
+      continue;
+    }
+    fds[1] = bind_port(entry, AF_INET6, *port);
+    error = fds[1] < 0 ? fds[1] : 2;
+    if (fds[1] < 0) close(fds[0]);
+  }
+  return error;
+}
+
 /* Puts the descriptors in flight and closes them here. */
 static int send_batch(int socket, const int *fds, uint32_t count) {
   union {
-    char bytes[CMSG_SPACE(sizeof(int) * BATCH)];
+    char bytes[CMSG_SPACE(sizeof(int) * (BATCH + 1))];
     struct cmsghdr align;
   } control = {0};
   char byte = 0;
@@ -74,14 +91,14 @@ static int send_batch(int socket, const int *fds, uint32_t count) {
 }
 
 static void bind_all(struct job *job, int socket) {
-  int fds[BATCH];
+  int fds[BATCH + 1];
   uint32_t open = 0;
   int failed = 0;
   while (job->done < job->count && !failed) {
-    int fd = bind_entry(&job->entries[job->done], &job->results[job->done]);
-    if (fd < 0) job->results[job->done] = fd;
-    else fds[open++] = fd;
-    failed = fd < 0;
+    int bound = bind_entry(&job->entries[job->done], &job->results[job->done], fds + open);
+    if (bound < 0) job->results[job->done] = bound;
+    else open += (uint32_t)bound;
+    failed = bound < 0;
     job->done++;
     if (open < BATCH) continue;
     if ((job->error = send_batch(socket, fds, open))) job->what = "sendmsg";
@@ -154,14 +171,15 @@ static void read_entries(struct job *job, const uint8_t *data) {
   for (uint32_t i = 0; i < job->count; i++, data += ENTRY_SIZE) {
     struct entry *entry = &job->entries[i];
     entry->protocol = data[0];
+    entry->family = data[1];
     memcpy(&entry->first, data + 2, 2);
     memcpy(&entry->last, data + 4, 2);
     memcpy(&entry->start, data + 6, 2);
-    memcpy(entry->address, data + 8, 4);
+    memcpy(entry->address, data + 8, sizeof entry->address);
   }
 }
 
-/* reservePorts(netnsFd | -1, entries): Promise<Buffer>. An entry: u8 protocol, u8 0, u16 first, u16 last, u16 start, u8 address[4]; first <= start <= last. */
+/* reservePorts(netnsFd | -1, entries): Promise<Buffer>. An entry: u8 protocol, u8 family, u16 first, u16 last, u16 start, u8 address[16]; first <= start <= last. */
 static napi_value reserve_ports(napi_env env, napi_callback_info info) {
   size_t count = 2, length;
   napi_value args[2], promise, resource;

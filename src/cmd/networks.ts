@@ -5,7 +5,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord } from "../core/container.ts";
 import type { EventSink } from "../core/events.ts";
 import type { NameService } from "../core/name-service.ts";
-import { DOCKER_POOLS, createDefaultIpam } from "../drivers/ipam-default/ipam.ts";
+import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-default/ipam.ts";
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
 import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
@@ -20,7 +20,7 @@ import { parseResolvConf } from "../lib/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
 import { systemError } from "../lib/errors.ts";
 import { parsePrefix, requirePrefix } from "../lib/ip.ts";
-import type { IpAddress, IpPrefix } from "../lib/ip.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
 import { Netns } from "../sys/netlink/netns.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
 import type { NetworkKernel } from "../sys/netlink/kernel.ts";
@@ -92,7 +92,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
   const networks = await createNetworks({
     database: wiring.database,
     drivers: { bridge, host: createHostDriver(), null: createNullDriver() },
-    ipam: createDefaultIpam(pools(flags)),
+    ipam: createDefaultIpam(pools(wiring)),
     createSandbox: () => kernel.createSandbox(),
     openSandbox: (path) => Netns.open(path),
     setDefaultRoutes: (sandbox, name, gateways) => setDefaultRoutes(sandbox.fd, name, gateways),
@@ -141,7 +141,7 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
   const { flags } = wiring;
   if (flags.bridge === "none") return undefined;
   const name = flags.bridge === "" ? await freeBridgeName(kernel, ownerAlias(tag)) : flags.bridge;
-  const present = await bridgeAddress(kernel, name);
+  const present = await bridgeAddress(kernel, name, 4);
   return {
     name,
     ...(flags.bip === "" ? {} : { bip: requirePrefix(flags.bip, "--bip") }),
@@ -154,7 +154,14 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
   };
 }
 
-function pools({ defaultAddressPools }: NetworkFlags): readonly DefaultPool[] {
-  if (defaultAddressPools.length === 0) return DOCKER_POOLS;
-  return defaultAddressPools.map(({ base, size }) => ({ base: requirePrefix(base, "--default-address-pool"), size }));
+/** Daemons of a machine have pools of their own, and the same at each start. */
+function pools({ flags: { defaultAddressPools }, dataRoot }: NetworkWiring): readonly DefaultPool[] {
+  const asked = defaultAddressPools.map(({ base, size }) => ({ base: requirePrefix(base, "--default-address-pool"), size }));
+  const has = (family: IpFamily): boolean => asked.some(({ base }) => base.address.family === family);
+  return [...(has(4) ? [] : DOCKER_POOLS), ...asked, ...(has(6) ? [] : [localPool(`${machineId()} ${dataRoot}`)])];
+}
+
+function machineId(): string {
+  const path = ["/etc/machine-id", "/proc/sys/kernel/hostname"].find(existsSync);
+  return path === undefined ? "" : readFileSync(path, "utf8").trim();
 }

@@ -155,7 +155,7 @@ const mountSchema = struct("mount.Mount", {
 });
 export type Mount = Infer<typeof mountSchema>;
 
-const portBinding = struct("network.PortBinding", { HostIp: partly(address, "IPv4; containers that name an IPv6 address are refused at their start"), HostPort: done(string) });
+const portBinding = struct("network.PortBinding", { HostIp: partly(address, "containers that name an address of a family which they have not are refused at their start"), HostPort: done(string) });
 export type PortBinding = Infer<typeof portBinding>;
 
 export const hostConfigSchema = struct("HostConfig", {
@@ -169,7 +169,7 @@ export const hostConfigSchema = struct("HostConfig", {
     "the drivers json-file, local and none",
   ),
   NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID and user-defined bridge networks"),
-  PortBindings: partly(map(list(portBinding), parsePort), "at IPv4 addresses; an empty HostIp is every IPv4 address, as with Docker's userland-proxy off"),
+  PortBindings: partly(map(list(portBinding), parsePort), "an empty HostIp is every address of the families that the container has, as with Docker's userland-proxy off"),
   RestartPolicy: done(restartPolicySchema),
   AutoRemove: done(bool),
   VolumeDriver: partly(string, "local; there are no plugins"),

@@ -6,7 +6,7 @@
  * Reserved ports are this endpoint's: conflicts are found before anything else is changed. They answer once the endpoint
  * has joined with them, or later with publishPorts, and outlive the daemon; `restorePorts` comes after its restart, before the networks are made, so that nothing is interrupted.
  */
-import type { IpAddress, IpPrefix } from "../lib/ip.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
 import type { EndpointReference, NetworkDriver } from "./network.ts";
 
 export const PORT_PROTOCOLS = ["tcp", "udp", "sctp"] as const;
@@ -26,8 +26,9 @@ export interface PortRequest {
 export interface PublishedPort {
   protocol: PortProtocol;
   port: number;
-  /** 0.0.0.0: every address of its family. */
+  /** 0.0.0.0 and ::: every address of its family. */
   hostAddress: IpAddress;
+  /** 0: none, the endpoint's own address is reached from everywhere at this port. */
   hostPort: number;
 }
 
@@ -37,8 +38,11 @@ export interface PublishedEndpoint extends EndpointReference {
 }
 
 export interface PublishesPorts {
-  /** All or none, in the order of the requests. What is taken already: "system", in Docker's words. */
-  reservePorts(endpoint: EndpointReference, requests: readonly PortRequest[]): Promise<PublishedPort[]>;
+  /**
+   * All or none, in the order of the requests: one for each of the `families` of addresses that the endpoint has, with the same
+   * port, but for requests that name an address. What is taken already: "system", in Docker's words.
+   */
+  reservePorts(endpoint: EndpointReference, requests: readonly PortRequest[], families: readonly IpFamily[]): Promise<PublishedPort[]>;
   /** Has reserved ports answer of an endpoint that has joined already. */
   publishPorts(endpoint: PublishedEndpoint): Promise<void>;
   /** They do not answer any more and are free when this resolves. Idempotent. */

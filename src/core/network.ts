@@ -102,8 +102,11 @@ export interface ProvidesSandboxes {
   prepared(): Promise<void>;
 }
 
-/** Optional: takes up the endpoints that outlived the daemon, of all the driver's networks, and removes whatever else this daemon once made. */
+/** Optional: goes on where an earlier life of the daemon ended. */
 export interface RecoversEndpoints {
+  /** Networks that will be made, before the first is: what is there of them goes on meanwhile. */
+  expectNetworks(networks: readonly NetworkSpec[]): void;
+  /** Takes up the endpoints that outlived the daemon, of all the driver's networks, and removes whatever else this daemon once made. */
   recover(endpoints: readonly EndpointReference[]): Promise<void>;
 }
 

@@ -12,8 +12,10 @@ const native = addon as { reservePorts(netns: number, entries: Buffer): Promise<
 export interface PortWish {
   /** The IP protocol's number. */
   protocol: number;
-  /** IPv4; 0.0.0.0 is every address. */
+  /** 0.0.0.0 and :: are every address of their family. */
   address: IpAddress;
+  /** Every address of both families, at the same port; `address` does not count. */
+  both?: boolean;
   first: number;
   last: number;
   start: number;
@@ -39,7 +41,8 @@ export class PortRefusal extends Error {
   }
 }
 
-const ENTRY_BYTES = 12;
+const ENTRY_BYTES = 24;
+const BOTH = 10;
 
 /** All or none; throws PortRefusal. `netns` is a namespace's fd, -1 the process's own. */
 export async function reservePorts(netns: number, wishes: readonly PortWish[]): Promise<PortReservation> {
@@ -67,13 +70,14 @@ export function heldBy(fd: number, ports: number[]): PortReservation {
 
 function encode(wishes: readonly PortWish[]): Buffer {
   const entries = Buffer.alloc(ENTRY_BYTES * wishes.length);
-  wishes.forEach(({ protocol, address, first, last, start }, index) => {
+  wishes.forEach(({ protocol, address, both, first, last, start }, index) => {
     const at = ENTRY_BYTES * index;
     entries.writeUInt8(protocol, at);
+    entries.writeUInt8(both ? BOTH : address.family, at + 1);
     entries.writeUInt16LE(first, at + 2);
     entries.writeUInt16LE(last, at + 4);
     entries.writeUInt16LE(start, at + 6);
-    entries.set(ipToBytes(address), at + 8);
+    if (!both) entries.set(ipToBytes(address), at + 8);
   });
   return entries;
 }

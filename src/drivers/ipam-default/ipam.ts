@@ -1,4 +1,5 @@
 /** The built-in IPAM: subnets from the default address pools, the lowest free address of a subnet. */
+import { hash } from "node:crypto";
 import type { AddressPool, Ipam, PoolRequest } from "../../core/ipam.ts";
 import { GantryError, conflict, invalidParameter, notFound } from "../../lib/errors.ts";
 import { bitsOf, contains, firstAddress, formatIp, formatPrefix, lastAddress, networkOf, overlaps, parsePrefix, subnetsOf } from "../../lib/ip.ts";
@@ -15,6 +16,9 @@ const pool = (base: string, size: number): DefaultPool => ({ base: parsePrefix(b
 
 /** Docker's: fifteen /16 and sixteen /20. */
 export const DOCKER_POOLS: readonly DefaultPool[] = [pool("172.17.0.0/16", 16), pool("172.18.0.0/15", 16), pool("172.20.0.0/14", 16), pool("172.24.0.0/13", 16), pool("192.168.0.0/16", 20)];
+
+/** For IPv6 where no default pool is: 65,536 subnets of unique local addresses (RFC 4193), which are this machine's own by its `seed`. */
+export const localPool = (seed: string): DefaultPool => ({ base: { address: { family: 6, value: (0xfdn << 120n) | (BigInt(`0x${hash("sha256", seed).slice(0, 10)}`) << 80n) }, length: 48 }, size: 64 });
 
 export function createDefaultIpam(pools: readonly DefaultPool[] = DOCKER_POOLS): Ipam {
   const open = new Map<string, OpenPool>();

@@ -52,17 +52,20 @@ const ipv6Settings = (bridge: string, enabled: boolean) => [
   { name: `net/ipv6/conf/${bridge}/disable_ipv6`, value: enabled ? "0" : "1", optional: !enabled },
 ];
 
-/** The addresses that the bridge is to have: the gateways, but where a network has none. */
+/** The addresses that the bridge is to have: the gateways, but where a network has none. Without a link-local one it cannot ask who has an address that it forwards to. */
 function bridgeAddresses({ subnets }: NetworkSpec, { gatewayMode, inhibitIpv4 }: BridgeOptions): IpPrefix[] {
-  return subnets.flatMap(({ subnet, gateway }) => (gateway && gatewayMode[subnet.address.family] !== "isolated" && !(inhibitIpv4 && subnet.address.family === 4) ? [{ address: gateway, length: subnet.length }] : []));
+  const gateways = subnets.flatMap(({ subnet, gateway }) => (gateway && gatewayMode[subnet.address.family] !== "isolated" && !(inhibitIpv4 && subnet.address.family === 4) ? [{ address: gateway, length: subnet.length }] : []));
+  return gateways.some(({ address }) => address.family === 6) ? [...gateways, OWN_LINK_LOCAL] : gateways;
 }
 
 const LINK_LOCAL: IpPrefix = { address: { family: 6, value: 0xfe80n << 112n }, length: 10 };
+const OWN_LINK_LOCAL: IpPrefix = { address: { family: 6, value: (0xfe80n << 112n) + 1n }, length: 64 };
+const isKernels = ({ address }: IpPrefix): boolean => contains(LINK_LOCAL, address) && address.value !== OWN_LINK_LOCAL.address.value;
 
 /** Adds the gateways; from a bridge of ours also removes the addresses of an earlier configuration. */
 async function addressChanges(kernel: NetworkKernel, link: Link, { network, options, ours }: { network: NetworkSpec; options: BridgeOptions; ours: boolean }): Promise<RouteChange[]> {
   const wanted = bridgeAddresses(network, options);
-  const present = (await kernel.addresses()).filter(({ index, address }) => index === link.index && !contains(LINK_LOCAL, address.address)).map(({ address }) => address);
+  const present = (await kernel.addresses()).filter(({ index, address }) => index === link.index && !isKernels(address)).map(({ address }) => address);
   const missing = wanted.filter((address) => !present.some((other) => formatPrefix(other) === formatPrefix(address)));
   const stale = ours ? present.filter((address) => !wanted.some((other) => formatPrefix(other) === formatPrefix(address))) : [];
   const drop = stale.map((address): RouteChange => ({ op: "deleteAddress", index: link.index, address }));

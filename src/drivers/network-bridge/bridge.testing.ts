@@ -53,27 +53,37 @@ export const network = (bridge: string, subnet: number): NetworkSpec => ({
   subnets: [{ subnet: parsePrefix(`10.${subnet}.0.0/24`)!, gateway: parseIp(`10.${subnet}.0.1`)! }],
 });
 
+/** The same with fd00:SUBNET::/64. */
+export const dualNetwork = (bridge: string, subnet: number, more: Partial<NetworkSpec> = {}): NetworkSpec => {
+  const base = network(bridge, subnet);
+  return { ...base, ...more, options: { ...base.options, ...more.options }, subnets: [...base.subnets, { subnet: parsePrefix(`fd00:${subnet}::/64`)!, gateway: parseIp(`fd00:${subnet}::1`)! }] };
+};
+
+/** With an address in each subnet of the network: `address` and the IPv6 one that ends in the same number. */
 export async function container(driver: BridgeDriver, spec: NetworkSpec, address: string, wanted: readonly PortRequest[] = []): Promise<{ sandbox: SandboxNamespace; request: JoinRequest }> {
+  const v6 = spec.subnets.filter(({ subnet }) => subnet.address.family === 6).map(({ subnet }) => ({ address: { family: 6 as const, value: subnet.address.value + BigInt(address.split(".").at(-1)!) }, length: subnet.length }));
   const sandbox = await createSandboxNamespace();
-  const request: JoinRequest = { networkId: spec.id, endpointId: randomBytes(32).toString("hex"), sandbox, interfaceName: "eth0", slot: 0, addresses: [parsePrefix(`${address}/24`)!], gateways: spec.subnets.map(({ gateway }) => gateway!) };
-  if (wanted.length > 0) request.ports = await driver.reservePorts(request, wanted);
+  const request: JoinRequest = { networkId: spec.id, endpointId: randomBytes(32).toString("hex"), sandbox, interfaceName: "eth0", slot: 0, addresses: [parsePrefix(`${address}/24`)!, ...v6], gateways: spec.internal ? [] : spec.subnets.map(({ gateway }) => gateway!) };
+  if (wanted.length > 0) request.ports = await driver.reservePorts(request, wanted, v6.length > 0 ? [4, 6] : [4]);
   await driver.join(request);
   return { sandbox, request };
 }
 
-/** A machine next door, on a veth with 192.0.2.1 (host) and 192.0.2.2. */
+/** A machine next door, on a veth with 192.0.2.1 and 2001:db8::1 (host), and 192.0.2.2 and 2001:db8::2. */
 export async function outside(host: OpenNamespace): Promise<OpenNamespace> {
   const other = await createSandboxNamespace();
   const kernel = openNetworkKernel(host.fd);
   await kernel.apply([{ op: "addVeth", name: "uplink", mtu: 1500, peer: { netns: other.fd, name: "eth0" } }, { op: "setLink", link: { name: "uplink" }, up: true }]);
   await kernel.apply([{ op: "addAddress", index: (await kernel.link("uplink"))!.index, address: parsePrefix("192.0.2.1/24")! }]);
+  runInNamespace(host, "ip -6 addr add 2001:db8::1/64 dev uplink nodad; ip -6 addr add ::1/128 dev lo");
   await openNetworkKernel(other.fd).apply([{ op: "setLink", link: { index: 2 }, up: true }, { op: "addAddress", index: 2, address: parsePrefix("192.0.2.2/24")! }]);
+  runInNamespace(other, "ip -6 addr add 2001:db8::2/64 dev eth0 nodad");
   return other;
 }
 
 /** Answers each TCP connection and each datagram to port 8000 with the client's address. */
 export async function echoServer(netns: { readonly fd: number }): Promise<Disposable> {
-  const program = `require("net").createServer((c) => { c.end(c.remoteAddress); c.on("error", () => {}); }).listen(8000, "0.0.0.0", () => console.log("up"));
+  const program = `const plain = (address) => address.replace(/^::ffff:/, ""); require("net").createServer((c) => { c.end(plain(c.remoteAddress)); c.on("error", () => {}); }).listen(8000, () => console.log("up"));
     const udp = require("dgram").createSocket("udp4", (_, from) => udp.send(from.address, from.port, from.address)).bind(8000)`;
   const child = spawn("nsenter", [`--net=/proc/${process.pid}/fd/${netns.fd}`, process.execPath, "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
   await new Promise((resolve) => child.stdout.once("data", resolve));

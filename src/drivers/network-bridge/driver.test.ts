@@ -97,9 +97,10 @@ test("an interface of that name that is no bridge is refused", async () => {
   await driver.close();
 });
 
-test("options that nothing acts upon are refused by name", () => {
+test("options: Docker's words for what they cannot be", () => {
   const { driver } = open();
-  assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.inhibit_ipv4": "true" })), /inhibit_ipv4 is not implemented/);
+  assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.gateway_mode_ipv4": "nosuch" })), /failed to parse com.docker.network.bridge.gateway_mode_ipv4 value: nosuch \(unknown gateway mode nosuch\)/);
+  assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.gateway_mode_ipv6": "isolated" })), /gateway mode 'isolated' can only be used for an internal network/);
   assert.throws(() => driver.validate(spec({ "com.docker.network.driver.mtu": "20" })), /invalid MTU number: 20/);
   assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.name": "a-name-that-is-too-long" })), /numerical result out of range/);
   assert.throws(() => driver.validate(spec({ "com.docker.network.bridge.name": "../etc" })), /invalid bridge name/);

@@ -3,8 +3,9 @@ import { randomBytes, randomInt } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
 import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
+import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { localMac } from "../../lib/mac.ts";
-import type { NetworkKernel, SandboxPlan } from "../../sys/netlink/kernel.ts";
+import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
@@ -15,8 +16,9 @@ import { createDepartures } from "./departures.ts";
 import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, ipv6Settings, macOf, portChanges } from "./endpoint.ts";
 import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
+import { FAMILIES } from "./firewall-family.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
-import type { BridgeOptions } from "./options.ts";
+import type { BridgeOptions, GatewayMode } from "./options.ts";
 import { createPorts } from "./ports.ts";
 import type { DescriptorKeeper } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
@@ -59,6 +61,9 @@ const PREPARED_INTERFACE = "eth0";
 const FIRST_INDEX = 2;
 const LATER_INDEX = 1000;
 const RANDOM_INDEX = 1 << 24;
+/** Behind the loopback's own route: answers of a container to ::1 come in at its bridge. */
+const LOOPBACK6: IpPrefix = { address: { family: 6, value: 1n }, length: 128 };
+const LOOPBACK6_METRIC = 4096;
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
@@ -109,7 +114,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     }
   };
 
-  const planOf = (endpointId: string, plan: { name: string; index: number; mac: Uint8Array; mtu: number }): SandboxPlan => interfacePlan({ hostName: hostName(endpointId), hostNetns: kernel.netns, ...plan });
+  const planOf = (endpointId: string, plan: { name: string; index: number; mac: Uint8Array; mtu: number }): ReturnType<typeof interfacePlan> => interfacePlan({ hostName: hostName(endpointId), hostNetns: kernel.netns, ...plan });
 
   const prepare = (endpointId: string): Promise<SandboxNamespace> =>
     withIndex(0, async (index) => {
@@ -138,18 +143,21 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const joinNew = (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> =>
     withIndex(request.slot, (index) => {
       const plan = planOf(request.endpointId, { name: request.interfaceName, index, mac, mtu: network.options.mtu || DEFAULT_MTU });
-      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, settings: settingsOf(request), later: addressChanges(index, request), outside: outside(network, request) });
+      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, settings: settingsOf(request), later: addressChanges(index, request), outside: [...plan.outside, ...outside(network, request)] });
     });
 
   /** The host's loopback reaches published ports; the firewall keeps containers from it. */
-  const openLoopback = ({ bridge }: BridgeOptions): Promise<void> => kernel.writeSysctls([{ name: `net/ipv4/conf/${bridge}/route_localnet`, value: "1" }]);
+  const openLoopback = async ({ spec, options: { bridge }, bridgeIndex }: Network): Promise<void> => {
+    await kernel.writeSysctls([{ name: `net/ipv4/conf/${bridge}/route_localnet`, value: "1" }]);
+    if (!spec.subnets.some(({ subnet }) => subnet.address.family === 6)) return;
+    await kernel.apply([{ op: "addRoute", index: bridgeIndex, destination: LOOPBACK6, metric: LOOPBACK6_METRIC, local: true, replace: true }]);
+  };
 
   const publish = async (network: Network, request: Pick<JoinRequest, "networkId" | "endpointId" | "addresses" | "ports">): Promise<void> => {
-    const address = request.addresses.find((one) => one.address.family === 4)?.address;
-    if (!address || !request.ports?.length) return;
+    if (!request.ports?.length) return;
     const first = ![...publishing.values()].includes(network.spec.id);
     publishing.set(request.endpointId, network.spec.id);
-    await Promise.all([firewall.publish(request.endpointId, { address, ports: request.ports }), ports.keep(request), first ? openLoopback(network.options) : undefined]);
+    await Promise.all([firewall.publish(request.endpointId, { addresses: request.addresses.map(({ address }) => address), ports: request.ports }), ports.keep(request), first ? openLoopback(network) : undefined]);
   };
 
   /** The interfaces of dropped sandboxes go with them, a moment later. */
@@ -161,9 +169,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   };
 
   /** What a new bridge and its new ports do not have yet. */
-  const republish = async (networkId: string, bridge: BridgeOptions, present: readonly string[]): Promise<void> => {
-    const names = [...publishing].flatMap(([endpointId, network]) => (network === networkId ? [hostName(endpointId)] : []));
-    if (names.length > 0) await openLoopback(bridge);
+  const republish = async (network: Network, present: readonly string[]): Promise<void> => {
+    const names = [...publishing].flatMap(([endpointId, id]) => (id === network.spec.id ? [hostName(endpointId)] : []));
+    if (names.length > 0) await openLoopback(network);
     await kernel.apply(names.filter((name) => present.includes(name)).map(hairpinChange));
   };
 
@@ -176,8 +184,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const own = new Set([...joined].flatMap(([endpointId, networkId]) => (networkId === spec.id ? [hostName(endpointId)] : [])));
       const lost = (await kernel.links()).filter(({ name, master }) => own.has(name) && master === 0);
       await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, !bridge.icc)));
-      await republish(spec.id, bridge, lost.map(({ name }) => name));
-      networks.set(spec.id, { ...network, bridgeIndex: link.index });
+      const again = { ...network, bridgeIndex: link.index };
+      networks.set(spec.id, again);
+      await republish(again, lost.map(({ name }) => name));
     }
     warn(`the bridge ${bridge.bridge} was removed or changed by another program and has been restored`);
     repaired(`bridge ${bridge.bridge}`);
@@ -187,8 +196,6 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     for (const network of networks.values()) await repair(network);
   }, warn);
 
-  const applyFirewall = (): Promise<void> => firewall.apply([...networks.values()].map(firewallNetwork));
-
   return {
     id: "bridge",
     capabilities: { sandbox: "own", addresses: true, scope: "local" },
@@ -196,11 +203,12 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     createNetwork: async (spec) => {
       const bridge = bridgeOptions(spec);
-      if (options.ipForward) await kernel.writeSysctls([{ name: "net/ipv4/ip_forward", value: "1" }]);
+      if (options.ipForward) await enableForwarding(kernel, spec);
       const link = await ensureBridge(kernel, spec, bridge, alias);
-      networks.set(spec.id, { spec, options: bridge, bridgeIndex: link.index });
-      await applyFirewall();
-      await republish(spec.id, bridge, []);
+      const network: Network = { spec, options: bridge, bridgeIndex: link.index };
+      networks.set(spec.id, network);
+      await firewall.setNetwork(spec.id, firewallNetwork(spec, bridge));
+      await republish(network, []);
       watching ??= kernel.watchAddresses(() => repairs.request());
       await watching;
     },
@@ -210,7 +218,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       if (!network) return;
       networks.delete(networkId);
       const link = await kernel.link(network.options.bridge);
-      const steps = [networks.size > 0 ? applyFirewall() : firewall.remove(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
+      const steps = [firewall.removeNetwork(networkId), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
       const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
       if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
     },
@@ -249,7 +257,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       await kernel.apply([hairpinChange(hostName(endpoint.endpointId))]);
     },
 
-    reservePorts: (endpoint, requests) => ports.reserve(endpoint, requests, find(endpoint.networkId).options.hostBinding),
+    reservePorts: (endpoint, requests, families) => {
+      const { hostBinding, gatewayMode } = find(endpoint.networkId).options;
+      return ports.reserve(endpoint, requests, { ...(hostBinding ? { hostBinding } : {}), families, routed: FAMILIES.filter((family) => gatewayMode[family] === "routed") });
+    },
 
     releasePorts: async (endpoint) => {
       publishing.delete(endpoint.endpointId);
@@ -260,11 +271,14 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     restorePorts: async (endpoints: readonly PublishedEndpoint[]) => {
       for (const endpoint of endpoints) {
-        const address = endpoint.addresses.find((one) => one.address.family === 4)?.address;
-        if (address) firewall.publishLater(endpoint.endpointId, { address, ports: endpoint.ports });
+        firewall.publishLater(endpoint.endpointId, { addresses: endpoint.addresses.map(({ address }) => address), ports: endpoint.ports });
         publishing.set(endpoint.endpointId, endpoint.networkId);
         await ports.restore(endpoint);
       }
+    },
+
+    expectNetworks: (specs) => {
+      for (const spec of specs) firewall.setNetworkLater(spec.id, firewallNetwork(spec, bridgeOptions(spec)));
     },
 
     recover: async (endpoints) => {
@@ -292,7 +306,24 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
 const settingsOf = ({ interfaceName, addresses, sysctls = [] }: JoinRequest): Sysctl[] => [...ipv6Settings(interfaceName, addresses), ...sysctls];
 
-function firewallNetwork({ spec, options }: Network): FirewallNetwork {
-  const v4 = spec.subnets.map(({ subnet }) => subnet).filter(({ address }) => address.family === 4);
-  return { bridge: options.bridge, subnets: v4, masquerade: options.masquerade && !spec.internal ? v4 : [], icc: options.icc };
+function firewallNetwork({ subnets, internal }: NetworkSpec, { bridge, icc, masquerade, gatewayMode, trusted }: BridgeOptions): FirewallNetwork {
+  const prefixes = subnets.map(({ subnet }) => subnet);
+  const inMode = (...modes: GatewayMode[]): IpFamily[] => FAMILIES.filter((family) => !internal && modes.includes(gatewayMode[family]));
+  const hidden = inMode("nat", "nat-unprotected");
+  return { bridge, subnets: prefixes, masquerade: masquerade ? prefixes.filter(({ address }) => hidden.includes(address.family)) : [], icc, internal, open: inMode("nat-unprotected"), routed: inMode("routed"), trusted };
+}
+
+/** A host that forwards IPv6 believes no router any more, unless it is told to. */
+async function enableForwarding(kernel: NetworkKernel, { subnets }: NetworkSpec): Promise<void> {
+  await kernel.writeSysctls([{ name: "net/ipv4/ip_forward", value: "1" }]);
+  if (!subnets.some(({ subnet }) => subnet.address.family === 6)) return;
+  const [forwarding] = await kernel.readSysctls(["net/ipv6/conf/all/forwarding"]);
+  if (forwarding?.trim() === "1") return;
+  const names = (await kernel.links()).map(({ name }) => `net/ipv6/conf/${name}/accept_ra`);
+  const believed = await kernel.readSysctls(names);
+  await kernel.writeSysctls([
+    ...names.filter((_, index) => believed[index]?.trim() === "1").map((name) => ({ name, value: "2", optional: true })),
+    { name: "net/ipv6/conf/default/forwarding", value: "1" },
+    { name: "net/ipv6/conf/all/forwarding", value: "1" },
+  ]);
 }

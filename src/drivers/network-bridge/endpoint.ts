@@ -35,23 +35,24 @@ export interface InterfacePlan {
   mac: Uint8Array;
 }
 
-/** The interface, up inside. The host's end is nobody's port yet. */
-export function interfacePlan(plan: InterfacePlan): SandboxPlan {
+/**
+ * The interface, both ends up, nobody's port yet. A while later the kernel has noticed that it has a carrier, and as a port it
+ * forwards at once; until then it would lose the first packets, and whoever asks for an address asks again only after a second.
+ */
+export function interfacePlan(plan: InterfacePlan): SandboxPlan & { outside: readonly RouteChange[] } {
   return {
     sysctls: QUIET_IPV6,
     inside: [
       { op: "addVeth", name: plan.name, index: plan.index, mac: plan.mac, mtu: plan.mtu, peer: { netns: plan.hostNetns, name: plan.hostName } },
       { op: "setLink", link: { index: plan.index }, up: true },
     ],
+    outside: [{ op: "setLink", link: { name: plan.hostName }, noLinkLocal: true }, { op: "setLink", link: { name: plan.hostName }, up: true }],
   };
 }
 
-/** Makes a host's end a port of the bridge, up. addr_gen_mode has to be set before it goes up, and port flags after it is one. */
+/** Makes a host's end a port of the bridge. Its flags can be set when it is one. */
 export function portChanges(link: LinkReference, bridgeIndex: number, isolated: boolean): RouteChange[] {
-  return [
-    { op: "setLink", link, master: bridgeIndex, noLinkLocal: true },
-    { op: "setLink", link, up: true, ...(isolated ? { port: { isolated: true } } : {}) },
-  ];
+  return [{ op: "setLink", link, master: bridgeIndex, up: true }, ...(isolated ? [{ op: "setLink" as const, link, port: { isolated: true } }] : [])];
 }
 
 /** Frames may go back out of the port that they came from: a container that uses its own published port, where the bridge calls the firewall. */

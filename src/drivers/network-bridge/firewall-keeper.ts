@@ -1,26 +1,30 @@
 /** Keeps the firewall table in the kernel: claims it, replaces it when networks change, restores it when somebody removed it. */
+import { isDeepStrictEqual } from "node:util";
 import { GantryError, messageOf } from "../../lib/errors.ts";
 import type { FlowFilter } from "../../sys/netlink/conntrack.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
-import type { NftTable } from "../../sys/netlink/nftables.ts";
+import type { NftChange, NftTable } from "../../sys/netlink/nftables.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
-import { firewallTransaction, removalTransaction } from "./firewall.ts";
+import { firewallTransaction, networkElements, removalTransaction } from "./firewall.ts";
 import type { FirewallNetwork, FirewallState, Ownership } from "./firewall.ts";
 import { closePassage, droppingChains, openPassage } from "./passage.ts";
 import { answeredFlows, earlierFlows, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
 
 export interface FirewallKeeper {
-  /** Makes the table hold exactly these networks. */
-  apply(networks: readonly FirewallNetwork[]): Promise<void>;
+  /** Has the table hold the network as it is now. */
+  setNetwork(id: string, network: FirewallNetwork): Promise<void>;
+  /** For the table that setNetwork() will make. */
+  setNetworkLater(id: string, network: FirewallNetwork): void;
+  /** With the last one the table goes. */
+  removeNetwork(id: string): Promise<void>;
   /** Has the endpoint's ports answer, now and whenever the table is made again. */
   publish(endpointId: string, publication: Publication): Promise<void>;
-  /** For the table that apply() will make. */
+  /** For the table that setNetwork() will make. */
   publishLater(endpointId: string, publication: Publication): void;
   /** Idempotent. */
   unpublish(endpointId: string): Promise<void>;
-  remove(): Promise<void>;
   close(): void;
 }
 
@@ -43,11 +47,12 @@ const OTHERS_MS = 50;
 /** For a daemon that makes no rules (--iptables=false): those of an earlier one with other settings go. */
 export function withoutFirewall(kernel: NetworkKernel, table: NftTable): FirewallKeeper {
   return {
-    apply: () => kernel.nft(removalTransaction(table)),
+    setNetwork: () => kernel.nft(removalTransaction(table)),
+    setNetworkLater: () => {},
+    removeNetwork: () => Promise.resolve(),
     publish: () => Promise.reject(new GantryError("system", "ports are published by firewall rules, which --iptables=false keeps this daemon from making")),
     publishLater: () => {},
     unpublish: () => Promise.resolve(),
-    remove: () => Promise.resolve(),
     close: () => {},
   };
 }
@@ -57,12 +62,13 @@ const isOurs = (table: string): boolean => table.startsWith("gantry-");
 
 export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage = true, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
-  let networks: readonly FirewallNetwork[] = [];
+  const networks = new Map<string, FirewallNetwork>();
   const publications = new Map<string, Publication>();
-  let watching: Promise<NetlinkWatch> | undefined;
+  /** The table is there, and watched. */
+  let made: Promise<NetlinkWatch> | undefined;
   let warnedOf = "";
   let passed = false;
-  const state = (): FirewallState => ({ networks, publications: [...publications.values()], passage });
+  const state = (): FirewallState => ({ networks: [...networks.values()], publications: [...publications.values()], passage });
 
   const commit = async (): Promise<void> => {
     if (ownership) return kernel.nft(firewallTransaction(table, state(), ownership));
@@ -84,13 +90,18 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
   };
 
   /** What is missing somebody removed: then the table is made whole. */
-  const change = async (op: "addElements" | "deleteElements", publication: Publication): Promise<void> => {
+  const change = async (changes: NftChange[]): Promise<void> => {
     try {
-      await kernel.nft({ table, changes: publishedElements(op, [publication]) });
+      await kernel.nft({ table, changes });
     } catch (error) {
-      if (errnoCode(error) !== "ENOENT") throw error;
+      if (!["ENOENT", "EEXIST"].includes(errnoCode(error))) throw error;
       await commit();
     }
+  };
+
+  const make = async (): Promise<NetlinkWatch> => {
+    await commit();
+    return kernel.watchTable(table.name, { lost: restoring.request, others: minding.request });
   };
 
   const forget = async (flows: FlowFilter[]): Promise<void> => {
@@ -127,7 +138,7 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
     if (!passed) await closePassage(kernel, isOurs);
     passed = true;
     const drops = await droppingChains(kernel, isOurs);
-    warnOnce(drops.length === 0 ? "" : `${drops.join(", ")}: forwarded packets are dropped there that it does not know: containers may reach nothing, and not be reached, until it accepts what comes from and goes to ${networks.map(({ bridge }) => bridge).join(", ")}`);
+    warnOnce(drops.length === 0 ? "" : `${drops.join(", ")}: forwarded packets are dropped there that it does not know: containers may reach nothing, and not be reached, until it accepts what comes from and goes to ${[...networks.values()].map(({ bridge }) => bridge).join(", ")}`);
   };
 
   const mindOthers = async (): Promise<void> => {
@@ -141,22 +152,35 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
   const restoring = afterSettling(SETTLE_MS, restore);
   const minding = afterSettling(OTHERS_MS, mindOthers);
 
-  const end = (): void => {
-    restoring.close();
-    minding.close();
-  };
-
   return {
-    apply: async (wanted) => {
-      networks = wanted;
-      await commit();
-      watching ??= kernel.watchTable(table.name, { lost: restoring.request, others: minding.request });
-      await watching;
-      if (networks.length > 0) await mindOthers();
+    setNetwork: async (id, network) => {
+      const before = networks.get(id);
+      networks.set(id, network);
+      const first = made === undefined;
+      made ??= make();
+      try {
+        await made;
+      } catch (error) {
+        made = undefined;
+        throw error;
+      }
+      if (!first && !isDeepStrictEqual(before, network)) await change([...networkElements("deleteElements", before ? [before] : []), ...networkElements("addElements", [network])]);
+      await mindOthers();
+    },
+    setNetworkLater: (id, network) => void networks.set(id, network),
+    removeNetwork: async (id) => {
+      const before = networks.get(id);
+      if (!before) return;
+      networks.delete(id);
+      if (networks.size > 0) return change(networkElements("deleteElements", [before]));
+      const watch = await made;
+      made = undefined;
+      watch?.close();
+      await kernel.nft(removalTransaction(table));
     },
     publish: async (endpointId, publication) => {
       publications.set(endpointId, publication);
-      await change("addElements", publication);
+      await change(publishedElements("addElements", [publication]));
       await forget(earlierFlows(publication.ports));
     },
     publishLater: (endpointId, publication) => void publications.set(endpointId, publication),
@@ -164,17 +188,13 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
       const publication = publications.get(endpointId);
       if (!publication) return;
       publications.delete(endpointId);
-      await change("deleteElements", publication);
+      await change(publishedElements("deleteElements", [publication]));
       await forget(answeredFlows(publication));
     },
-    remove: async () => {
-      end();
-      (await watching)?.close();
-      await kernel.nft(removalTransaction(table));
-    },
     close: () => {
-      end();
-      void watching?.then((watch) => watch.close());
+      restoring.close();
+      minding.close();
+      void made?.then((watch) => watch.close()).catch(() => undefined);
     },
   };
 }

@@ -122,9 +122,9 @@ real("other programs cannot take a published port, and what they have is refused
   assert.equal(listen(9001), "listens");
   using _other = await echoServer(host);
   const endpoint = { networkId: red.id, endpointId: "77".repeat(32) };
-  await assert.rejects(driver.reservePorts(endpoint, [tcp(8000)]), { message: "failed to bind host port 0.0.0.0:8000/tcp: address already in use" });
-  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005, "203.0.113.9")]), { message: "failed to bind host port 203.0.113.9:9005/tcp: cannot assign requested address" });
-  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005), tcp(9000, "127.0.0.1")]), { message: "Bind for 127.0.0.1:9000 failed: port is already allocated" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(8000)], [4]), { message: "failed to bind host port 0.0.0.0:8000/tcp: address already in use" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005, "203.0.113.9")], [4]), { message: "failed to bind host port 203.0.113.9:9005/tcp: cannot assign requested address" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005), tcp(9000, "127.0.0.1")], [4]), { message: "Bind for 127.0.0.1:9000 failed: port is already allocated" });
   assert.equal(listen(9005), "listens", "nothing stays reserved after a refusal");
   await driver.releasePorts(server.request);
   assert.equal(listen(9000), "listens");
@@ -162,7 +162,7 @@ real("they are there again after a flush, a deleted bridge and a restart, and re
   await second.createNetwork(red);
   await second.recover([endpoint]);
   await reached();
-  await assert.rejects(second.reservePorts({ ...endpoint, endpointId: "78".repeat(32) }, [tcp(9000)]), /port is already allocated/);
+  await assert.rejects(second.reservePorts({ ...endpoint, endpointId: "78".repeat(32) }, [tcp(9000)], [4]), /port is already allocated/);
   await second.releasePorts(endpoint);
   assert.equal(kept.size, 0);
   await second.releasePorts(endpoint);

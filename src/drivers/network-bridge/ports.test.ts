@@ -3,13 +3,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import type { PortRequest, PublishedPort } from "../../core/network-ports.ts";
-import { parseIp } from "../../lib/ip.ts";
+import { formatIp, parseIp } from "../../lib/ip.ts";
 import { FakeMachine } from "../../sys/netlink/fake.ts";
 import { createPorts } from "./ports.ts";
+import type { PortRules } from "./ports.ts";
 import type { Ports } from "./ports.ts";
 import { splitRuns } from "./published.ts";
 
 const ANY = parseIp("0.0.0.0")!;
+const RULES: PortRules = { families: [4], routed: [] };
 const endpoint = (id: number) => ({ networkId: "n", endpointId: String(id) });
 
 function open(localRange = "40000\t40003"): { machine: FakeMachine; ports: Ports; kept: Set<string> } {
@@ -57,7 +59,7 @@ test("whatever is asked for and released: no port is given twice, and nothing is
         }
         const before = new Set(machine.host.ports);
         try {
-          const given = await ports.reserve(endpoint(id), one.reserve, ANY);
+          const given = await ports.reserve(endpoint(id), one.reserve, RULES);
           check(one.reserve, given, [...held.values()].flat());
           held.set(id, given);
           await ports.keep(endpoint(id));
@@ -77,7 +79,7 @@ test("whatever is asked for and released: no port is given twice, and nothing is
 test("free ports are given in turn, so that one that was just released is not at once somebody else's", async () => {
   const { ports } = open();
   const any: PortRequest = { protocol: "tcp", port: 80 };
-  const next = async (id: number): Promise<number> => (await ports.reserve(endpoint(id), [any], ANY))[0]!.hostPort;
+  const next = async (id: number): Promise<number> => (await ports.reserve(endpoint(id), [any], RULES))[0]!.hostPort;
   assert.deepEqual([await next(1), await next(2)], [40_000, 40_001]);
   await ports.release(endpoint(1));
   assert.deepEqual([await next(3), await next(4), await next(5)], [40_002, 40_003, 40_000]);
@@ -87,12 +89,22 @@ test("free ports are given in turn, so that one that was just released is not at
 test("without a range of the kernel it is Docker's; other programs' ports are passed over", async () => {
   const { machine, ports } = open("");
   machine.host.ports.add("6 0.0.0.0 49153");
-  assert.equal((await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }], ANY))[0]!.hostPort, 49_154);
+  assert.equal((await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }], RULES))[0]!.hostPort, 49_154);
 });
 
 test("addresses that cannot be served are refused by name", async () => {
   const { ports } = open();
-  await assert.rejects(ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::1")! }], ANY), { code: "not-implemented", message: "publishing ports at IPv6 addresses is not implemented yet: a port binding asks for ::1" });
+  await assert.rejects(ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::1")! }], RULES), { code: "not-implemented", message: "a port cannot be published at ::1: the container has no IPv6 address" });
+});
+
+test("both families have the same port; routed ones none of the host's; a host binding is for IPv4", async () => {
+  const { machine, ports } = open();
+  const texts = (published: readonly PublishedPort[]): string[] => published.map(({ hostAddress, hostPort }) => `${formatIp(hostAddress)} ${hostPort}`);
+  machine.host.ports.add("6 :: 40000");
+  assert.deepEqual(texts(await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }], { families: [4, 6], routed: [] })), ["0.0.0.0 40001", ":: 40001"]);
+  assert.deepEqual(texts(await ports.reserve(endpoint(2), [{ protocol: "tcp", port: 80, hostPorts: { first: 90, last: 90 } }], { families: [4, 6], routed: [6] })), ["0.0.0.0 90", ":: 0"]);
+  assert.deepEqual(texts(await ports.reserve(endpoint(3), [{ protocol: "tcp", port: 80, hostPorts: { first: 91, last: 91 } }], { families: [4, 6], routed: [], hostBinding: parseIp("10.0.0.1")! })), ["10.0.0.1 91"]);
+  await assert.rejects(ports.reserve(endpoint(4), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::")!, hostPorts: { first: 40_001, last: 40_001 } }], { families: [6], routed: [] }), { message: "Bind for [::]:40001 failed: port is already allocated" });
 });
 
 test("runs and what is left of them are the ports, each once", () => {

@@ -1,10 +1,10 @@
 /** Host ports of the driver's endpoints: which are taken, the sockets that reserve them, and who keeps these while the daemon is away. */
 import type { EndpointReference } from "../../core/network.ts";
-import type { PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
+import type { PortProtocol, PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
 import { messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import type { GantryError } from "../../lib/errors.ts";
 import { formatIp } from "../../lib/ip.ts";
-import type { IpAddress } from "../../lib/ip.ts";
+import type { IpAddress, IpFamily } from "../../lib/ip.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import { PortRefusal, heldBy } from "../../sys/port-reservation.ts";
 import type { PortReservation, PortWish } from "../../sys/port-reservation.ts";
@@ -17,9 +17,18 @@ export interface DescriptorKeeper {
   drop(name: string): Promise<void>;
 }
 
+/** What a network says about ports of its endpoints. */
+export interface PortRules {
+  /** Where ports are published that name no address; absent: everywhere. */
+  hostBinding?: IpAddress;
+  /** Of the endpoint's addresses. */
+  families: readonly IpFamily[];
+  /** Families whose published ports are reached at the endpoint's own addresses. */
+  routed: readonly IpFamily[];
+}
+
 export interface Ports {
-  /** `address` is for requests that name none. */
-  reserve(endpoint: EndpointReference, requests: readonly PortRequest[], address: IpAddress): Promise<PublishedPort[]>;
+  reserve(endpoint: EndpointReference, requests: readonly PortRequest[], rules: PortRules): Promise<PublishedPort[]>;
   /** Has the reservation outlive this process. */
   keep(endpoint: EndpointReference): Promise<void>;
   release(endpoint: EndpointReference): Promise<void>;
@@ -33,7 +42,13 @@ interface Holding {
   reservation: PortReservation | undefined;
 }
 
-type Wanted = Required<PortRequest>;
+interface Wanted {
+  protocol: PortProtocol;
+  port: number;
+  /** At several, with the same port, only every address of each family. */
+  hostAddresses: readonly IpAddress[];
+  hostPorts: { first: number; last: number };
+}
 
 /** What Docker takes when the kernel does not say. */
 const DEFAULT_RANGE = { first: 49153, last: 60999 };
@@ -52,13 +67,13 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
     return start;
   };
 
-  const complete = async (requests: readonly PortRequest[], address: IpAddress): Promise<{ wanted: Wanted[]; range: typeof DEFAULT_RANGE }> => {
+  const complete = async (requests: readonly PortRequest[], rules: PortRules): Promise<{ wanted: Wanted[]; range: typeof DEFAULT_RANGE }> => {
     const range = requests.some(({ hostPorts }) => !hostPorts) ? localPorts((await kernel.readSysctls(["net/ipv4/ip_local_port_range"]))[0]) : DEFAULT_RANGE;
-    return { wanted: requests.map((request) => ({ hostAddress: address, hostPorts: range, ...request })), range };
+    return { wanted: requests.map(({ protocol, port, hostAddress, hostPorts }) => ({ protocol, port, hostAddresses: addressesFor(hostAddress, rules), hostPorts: hostPorts ?? range })), range };
   };
 
   const bind = async (wanted: readonly Wanted[], range: typeof DEFAULT_RANGE): Promise<PortReservation> => {
-    const wishes = wanted.map((one): PortWish => ({ protocol: PROTOCOL_NUMBER[one.protocol], address: one.hostAddress, ...one.hostPorts, start: startOf(one, range) }));
+    const wishes = wanted.map((one): PortWish => ({ protocol: PROTOCOL_NUMBER[one.protocol], address: one.hostAddresses[0]!, ...(one.hostAddresses.length > 1 ? { both: true } : {}), ...one.hostPorts, start: startOf(one, range) }));
     try {
       return await kernel.reservePorts(wishes);
     } catch (error) {
@@ -66,19 +81,20 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
     }
   };
 
-  const reserve = async (requests: readonly PortRequest[], address: IpAddress): Promise<Holding & { reservation: PortReservation }> => {
-    const { wanted, range } = await complete(requests, address);
-    const exact = wanted.filter(isExact);
+  const reserve = async (requests: readonly PortRequest[], rules: PortRules): Promise<Holding> => {
+    const { wanted, range } = await complete(requests, rules);
+    const bound = wanted.filter(({ hostAddresses }) => hostAddresses.length > 0);
+    const exact = bound.filter(isExact);
     // Exact ones first: a range may yield, they cannot.
-    const order = [...exact, ...wanted.filter((one) => !isExact(one))];
-    taken.addAll(exact.map(publishedAs));
+    const order = [...exact, ...bound.filter((one) => !isExact(one))];
+    taken.addAll(exact.flatMap((one) => publishedAs(one)));
     try {
-      const reservation = await bind(order, range);
-      const ports = new Map(order.map((one, index) => [one, { ...publishedAs(one), hostPort: reservation.ports[index]! }]));
-      for (const [one, port] of ports) if (!isExact(one)) taken.add(port);
-      return { reservation, ports: wanted.map((one) => ports.get(one)!) };
+      const reservation = order.length > 0 ? await bind(order, range) : undefined;
+      const ports = new Map(order.map((one, index) => [one, publishedAs(one, reservation?.ports[index])]));
+      for (const [one, published] of ports) if (!isExact(one)) published.forEach((port) => taken.add(port));
+      return { reservation, ports: wanted.flatMap((one, index) => [...(ports.get(one) ?? []), ...routedPorts(requests[index]!, rules)]) };
     } catch (error) {
-      exact.map(publishedAs).forEach((port) => taken.delete(port));
+      exact.flatMap((one) => publishedAs(one)).forEach((port) => taken.delete(port));
       throw error;
     }
   };
@@ -92,9 +108,8 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
   };
 
   return {
-    reserve: async ({ endpointId }, requests, address) => {
-      for (const { hostAddress } of requests) if ((hostAddress ?? address).family !== 4) throw notImplemented(`publishing ports at IPv6 addresses is not implemented yet: a port binding asks for ${formatIp(hostAddress ?? address)}`);
-      const holding = await reserve(requests, address);
+    reserve: async ({ endpointId }, requests, rules) => {
+      const holding = await reserve(requests, rules);
       holdings.set(endpointId, holding);
       return [...holding.ports];
     },
@@ -114,7 +129,8 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
       }
     },
     restore: async ({ endpointId, ports }) => {
-      ports.forEach((port) => taken.add(port));
+      const own = ports.filter(({ hostPort }) => hostPort !== 0);
+      own.forEach((port) => taken.add(port));
       const holding: Holding = { ports, reservation: undefined };
       holdings.set(endpointId, holding);
       const kept = await keeper?.get(nameOf(endpointId)).catch((error: unknown) => warn(`asking for kept ports: ${messageOf(error)}`));
@@ -123,7 +139,8 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
         return;
       }
       try {
-        holding.reservation = await bind(ports.map((port) => ({ ...port, hostPorts: { first: port.hostPort, last: port.hostPort } })), DEFAULT_RANGE);
+        if (own.length === 0) return;
+        holding.reservation = await bind(own.map((port) => ({ ...port, hostAddresses: [port.hostAddress], hostPorts: { first: port.hostPort, last: port.hostPort } })), DEFAULT_RANGE);
         await keep(endpointId, holding.reservation.fd);
       } catch (error) {
         warn(`a port of a running container cannot be reserved again; it stays published: ${messageOf(error)}`);
@@ -138,7 +155,21 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
 
 const nameOf = (endpointId: string): string => `ports/${endpointId}`;
 const isExact = ({ hostPorts: { first, last } }: Wanted): boolean => first === last;
-const publishedAs = ({ protocol, port, hostAddress, hostPorts }: Wanted): PublishedPort => ({ protocol, port, hostAddress, hostPort: hostPorts.first });
+const publishedAs = ({ protocol, port, hostAddresses, hostPorts }: Wanted, hostPort = hostPorts.first): PublishedPort[] => hostAddresses.map((hostAddress) => ({ protocol, port, hostAddress, hostPort }));
+const everywhere = (family: IpFamily): IpAddress => ({ family, value: 0n });
+
+/** Of the host, where the port is bound; none where it is reached without. */
+function addressesFor(asked: IpAddress | undefined, { hostBinding, families, routed }: PortRules): IpAddress[] {
+  const served = families.filter((family) => !routed.includes(family));
+  const named = asked ?? (hostBinding && served.includes(4) ? hostBinding : undefined);
+  if (!named) return served.map(everywhere);
+  if (routed.includes(named.family)) return [];
+  if (!families.includes(named.family)) throw notImplemented(`a port cannot be published at ${formatIp(named)}: the container has no IPv${named.family} address`);
+  return [named];
+}
+
+const routedPorts = ({ protocol, port, hostAddress }: PortRequest, { families, routed }: PortRules): PublishedPort[] =>
+  routed.filter((family) => families.includes(family) && (!hostAddress || hostAddress.family === family)).map((family) => ({ protocol, port, hostAddress: everywhere(family), hostPort: 0 }));
 
 /** "32768\t60999" */
 function localPorts(text: string | undefined): typeof DEFAULT_RANGE {
@@ -151,8 +182,8 @@ const REASONS: Record<string, string> = { EADDRINUSE: "address already in use", 
 /** Docker's words. */
 function refusalOf(wanted: Wanted, code: string): GantryError {
   if (!isExact(wanted) && code === "EADDRINUSE") return systemError("all ports are allocated");
-  const { protocol, hostAddress, hostPort } = publishedAs(wanted);
-  return systemError(`failed to bind host port ${formatIp(hostAddress)}:${hostPort}/${protocol}: ${REASONS[code] ?? code}`);
+  const { protocol, hostAddress, hostPort } = publishedAs(wanted)[0]!;
+  return systemError(`failed to bind host port ${withPort({ hostAddress, hostPort })}/${protocol}: ${REASONS[code] ?? code}`);
 }
 
 /** The host ports of all endpoints of this daemon, to tell them from those of other programs. */
@@ -165,7 +196,7 @@ class TakenPorts {
     ports.forEach((port, index) => {
       if (!this.#conflicts(port)) return this.add(port);
       ports.slice(0, index).forEach((added) => this.delete(added));
-      throw systemError(`Bind for ${formatIp(port.hostAddress)}:${port.hostPort} failed: port is already allocated`);
+      throw systemError(`Bind for ${withPort(port)} failed: port is already allocated`);
     });
   }
 
@@ -188,4 +219,5 @@ class TakenPorts {
   }
 }
 
-const keyOf = ({ protocol, hostPort }: PublishedPort): string => `${protocol}/${hostPort}`;
+const keyOf = ({ protocol, hostAddress: { family }, hostPort }: PublishedPort): string => `${protocol}/${hostPort}/${family}`;
+const withPort = ({ hostAddress, hostPort }: Pick<PublishedPort, "hostAddress" | "hostPort">): string => (hostAddress.family === 4 ? `${formatIp(hostAddress)}:${hostPort}` : `[${formatIp(hostAddress)}]:${hostPort}`);

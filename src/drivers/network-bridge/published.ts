@@ -6,13 +6,14 @@ import type { PortProtocol, PublishedPort } from "../../core/network-ports.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
 import type { FlowFilter } from "../../sys/netlink/conntrack.ts";
+import { rangesOf, setOf } from "./firewall-family.ts";
 import { concatenation, portBytes } from "../../sys/netlink/nftables.ts";
 import type { NftChange, NftElement } from "../../sys/netlink/nftables.ts";
 
 /** The ports of one endpoint. */
 export interface Publication {
-  /** The endpoint's. */
-  address: IpAddress;
+  /** The endpoint's: one of each family at most. */
+  addresses: readonly IpAddress[];
   ports: readonly PublishedPort[];
 }
 
@@ -26,16 +27,19 @@ const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 const MIN_RUN = 16;
 const MAX_PORT = 65535;
 
-/** The map of ranges of a protocol. */
-export const rangesOf = (protocol: PortProtocol): string => `published-${protocol}-ranges`;
-
-/** Those of a host's single address, those of every address, and ranges of these. */
+/** Those of a host's single address, those of every address, ranges of these, and those that are reached without the host's. */
 export function publishedElements(op: "addElements" | "deleteElements", publications: readonly Publication[]): NftChange[] {
-  const maps = new Map<string, NftElement[]>(["published", "published-any", ...PROTOCOLS.map(rangesOf)].map((name) => [name, []]));
-  for (const { address, ports } of publications) {
-    const { runs, others } = splitRuns(ports);
-    for (const run of runs) maps.get(rangesOf(run.protocol))!.push(rangeElement(address, run));
-    for (const port of others) maps.get(isAny(port.hostAddress) ? "published-any" : "published")!.push(element(address, port));
+  const maps = new Map<string, NftElement[]>();
+  const push = (set: string, made: NftElement): void => void (maps.get(set)?.push(made) ?? maps.set(set, [made]));
+  for (const { addresses, ports } of publications) {
+    for (const address of addresses) {
+      const { family } = address;
+      const own = ports.filter(({ hostAddress }) => hostAddress.family === family);
+      const { runs, others } = splitRuns(own.filter(({ hostPort }) => hostPort !== 0));
+      for (const run of runs) push(rangesOf(run.protocol, family), rangeElement(address, run));
+      for (const port of others) push(setOf(isAny(port.hostAddress) ? "published-any" : "published", family), element(address, port));
+      for (const { protocol, port } of own.filter(({ hostPort }) => hostPort === 0)) push(setOf("direct", family), { key: concatenation(Uint8Array.of(PROTOCOL_NUMBER[protocol]), ipToBytes(address), portBytes(port)) });
+    }
   }
   return [...maps].flatMap(([set, elements]) => chunks(elements).map((chunk): NftChange => ({ op, set, elements: chunk })));
 }
@@ -84,8 +88,8 @@ const MAX_FLOW_PORTS = 16;
 /** Flows of datagrams that began before their port was published: they would go on to where they went. Those of many ports are left to run out. */
 export function earlierFlows(ports: readonly PublishedPort[]): FlowFilter[] {
   const datagrams = ports.filter(({ protocol }) => protocol === "udp");
-  return datagrams.length > MAX_FLOW_PORTS ? [] : datagrams.map(({ hostPort }) => ({ protocol: PROTOCOL_NUMBER.udp, port: hostPort }));
+  return datagrams.length > MAX_FLOW_PORTS ? [] : datagrams.filter(({ hostPort }) => hostPort !== 0).map(({ hostPort, hostAddress: { family } }) => ({ protocol: PROTOCOL_NUMBER.udp, port: hostPort, family }));
 }
 
 /** Flows of datagrams that an endpoint answered. */
-export const answeredFlows = ({ address, ports }: Publication): FlowFilter[] => (ports.some(({ protocol }) => protocol === "udp") ? [{ protocol: PROTOCOL_NUMBER.udp, answeredBy: address }] : []);
+export const answeredFlows = ({ addresses, ports }: Publication): FlowFilter[] => (ports.some(({ protocol }) => protocol === "udp") ? addresses.map((address) => ({ protocol: PROTOCOL_NUMBER.udp, answeredBy: address })) : []);

@@ -5,9 +5,11 @@ import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
 import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
+import type { PortRequest } from "../../core/network-ports.ts";
 import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { parsePrefix } from "../../lib/ip.ts";
+import type { IpFamily } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
 import { containerOf } from "../containers/modes.ts";
@@ -58,7 +60,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       taking = takeSandbox(sandbox, sandbox.endpoints[0]);
       await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings)))]);
       const chosen = gatewayEndpoints(sandbox.endpoints);
-      await reservePorts(record, chosen[4]);
+      await reservePorts(record, chosen);
       const files = await joinAll(record, sandbox);
       return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files };
     } catch (error) {
@@ -121,14 +123,23 @@ export function createConnections(options: ConnectionsOptions): Connections {
     endpoint.mac = formatMac(joined.mac);
   }
 
-  /** Docker's words for what cannot be had. */
-  async function reservePorts(record: ContainerRecord, endpoint: Endpoint | undefined): Promise<void> {
-    if (!endpoint || !publishesPorts(endpoint.network.driver)) return;
-    const { network, endpointId } = endpoint;
+  /** Those of each family are the endpoint's that its default route goes through. */
+  async function reservePorts(record: ContainerRecord, chosen: Record<IpFamily, Endpoint | undefined>): Promise<void> {
     const requests = portRequests(record);
     if (requests.length === 0) return;
+    for (const endpoint of new Set([chosen[4], chosen[6]])) {
+      const families = ([4, 6] as const).filter((family) => chosen[family] === endpoint);
+      const own = chosen[4] === chosen[6] ? requests : requests.filter(({ hostAddress }) => !hostAddress || families.includes(hostAddress.family));
+      if (endpoint && own.length > 0) await reserveAt(record, endpoint, { requests: own, families });
+    }
+  }
+
+  /** Docker's words for what cannot be had. */
+  async function reserveAt(record: ContainerRecord, endpoint: Endpoint, { requests, families }: { requests: readonly PortRequest[]; families: readonly IpFamily[] }): Promise<void> {
+    const { network, endpointId } = endpoint;
+    if (!publishesPorts(network.driver)) return;
     try {
-      endpoint.ports = await endpoint.network.driver.reservePorts({ networkId: network.row.id, endpointId }, requests);
+      endpoint.ports = await network.driver.reservePorts({ networkId: network.row.id, endpointId }, requests, families);
       faultPoint("ports-reserved");
     } catch (error) {
       if (codeOf(error) !== "system") throw error;
@@ -254,19 +265,22 @@ export function createConnections(options: ConnectionsOptions): Connections {
     }
   }
 
-  /** Published ports are those of the endpoint that the default route goes through. */
+  /** Published ports follow the default routes. */
   async function movePorts(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void> {
-    const chosen = gatewayEndpoints(sandbox.endpoints)[4];
-    if (chosen?.ports) return;
-    for (const endpoint of sandbox.endpoints.filter(({ ports }) => ports)) {
+    const chosen = gatewayEndpoints(sandbox.endpoints);
+    const [wanted, present] = [new Set([chosen[4], chosen[6]]), sandbox.endpoints.filter(({ ports }) => ports)];
+    if (portRequests(record).length === 0 || (present.length > 0 && present.every((endpoint) => wanted.has(endpoint)))) return;
+    for (const endpoint of present) {
       await releasePorts(endpoint);
       delete endpoint.ports;
       store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
     }
     await reservePorts(record, chosen);
-    if (!chosen?.ports || !publishesPorts(chosen.network.driver)) return;
-    store.addEndpoint(endpointRow(record.id, sandbox.id, chosen));
-    await chosen.network.driver.publishPorts({ networkId: chosen.network.row.id, endpointId: chosen.endpointId, addresses: chosen.addresses, ports: chosen.ports });
+    for (const { network, endpointId, addresses: own, ports, ...endpoint } of sandbox.endpoints) {
+      if (!ports || !publishesPorts(network.driver)) continue;
+      store.addEndpoint(endpointRow(record.id, sandbox.id, { network, endpointId, addresses: own, ports, ...endpoint }));
+      await network.driver.publishPorts({ networkId: network.row.id, endpointId, addresses: own, ports });
+    }
   }
 
   async function adopt(): Promise<void> {

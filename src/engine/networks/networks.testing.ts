@@ -8,7 +8,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { emptyConfig, emptyHostConfig } from "../../core/container-config.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Ipam } from "../../core/ipam.ts";
-import type { EndpointReference, JoinRequest, NetworkDriver, SandboxNamespace } from "../../core/network.ts";
+import type { EndpointReference, JoinRequest, NetworkDriver, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
 import { GantryError } from "../../lib/errors.ts";
 import { formatIp, formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
@@ -73,7 +73,7 @@ export function bench(t: TestContext): Bench {
     return { fd: own, close: () => void (made.closedSandboxes.includes(own) || made.closedSandboxes.push(own)) };
   };
   const plain = (id: string, sandbox: "bare" | "own" | "host"): NetworkDriver => ({ id, capabilities: { sandbox, addresses: false, scope: "local" }, validate: () => {}, createNetwork: async () => {}, deleteNetwork: async () => {}, join: async () => ({ mac: new Uint8Array() }), leave: async () => {}, close: async () => {} });
-  const bridge: NetworkDriver & { recover(endpoints: readonly EndpointReference[]): Promise<void> } = {
+  const bridge: NetworkDriver & RecoversEndpoints = {
     ...plain("bridge", "own"),
     capabilities: { sandbox: "own", addresses: true, scope: "local" },
     join: async (request) => {
@@ -86,6 +86,7 @@ export function bench(t: TestContext): Bench {
       if (options?.lives) return Promise.resolve();
       return new Promise((resolve) => pending.push(resolve));
     },
+    expectNetworks: () => {},
     recover: async (endpoints) => void made.recovered.push([...endpoints]),
   };
   made.options = {

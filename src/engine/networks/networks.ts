@@ -112,6 +112,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   const drivers = options.drivers;
   await restorePorts(store, drivers.bridge);
   const registry = new NetworkRegistry({ store, drivers: { ...drivers }, ipam: options.ipam, hostPrefixes: options.hostPrefixes, warn: options.warn });
+  registry.announce();
   if (options.defaultBridge) registry.add(await openBridgeNetwork({ store, driver: drivers.bridge, ipam: options.ipam, settings: options.defaultBridge, warn: options.warn }));
   registry.add(plainNetwork(store, "host", drivers.host));
   registry.add(plainNetwork(store, "none", drivers.null));

@@ -1,8 +1,10 @@
 /** The networks that there are: those that every daemon has, and those that users make and remove. */
 import type { Ipam } from "../../core/ipam.ts";
 import type { NetworkDriver, NetworkSpec } from "../../core/network.ts";
+import { recoversEndpoints } from "../../core/network.ts";
 import { GantryError, conflict, forbidden, messageOf, notFound } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
+import { parseIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import { defineNetwork } from "./definition.ts";
 import type { NetworkCreation, NetworkDefinition } from "./definition.ts";
@@ -52,6 +54,15 @@ export class NetworkRegistry {
     if (second) throw new GantryError("invalid-parameter", `network ${ref} is ambiguous (2 matches found based on ID prefix)`);
     if (!found) throw notFound(`network ${ref} not found`);
     return found;
+  }
+
+  /** Says what restore() will make, so that what is there of it goes on. */
+  announce(): void {
+    const rows = this.#options.store.defined();
+    for (const [name, driver] of Object.entries(this.#options.drivers)) {
+      const own = rows.filter(({ definition }) => definition.driver === name && !definition.configOnly);
+      if (recoversEndpoints(driver) && own.length > 0) driver.expectNetworks(own.map(({ id, name: networkName, definition }) => ({ id, name: networkName, options: definition.options, internal: definition.internal, subnets: subnetsOf(definition) })));
+    }
   }
 
   /** Makes again what earlier daemons made. One that cannot be is left out, with a warning; its record stays. */
@@ -136,4 +147,12 @@ export class NetworkRegistry {
     if (!driver) throw notFound(`plugin ${JSON.stringify(name)} not found`);
     return driver;
   }
+}
+
+/** Those that were chosen when the network was made. */
+function subnetsOf({ ipam, ipv6 }: NetworkDefinition): NetworkSpec["subnets"] {
+  return ipam.config.flatMap(({ subnet: text, gateway: address }) => {
+    const [subnet, gateway] = [parsePrefix(text), parseIp(address)];
+    return subnet && (ipv6 || subnet.address.family === 4) ? [{ subnet, ...(gateway ? { gateway } : {}) }] : [];
+  });
 }

@@ -146,8 +146,10 @@ export class FakeKernel implements NetworkKernel {
         close();
         throw new PortRefusal(index, "EADDRINUSE");
       }
-      taken.push(portKey(wish, port));
-      this.ports.add(portKey(wish, port));
+      for (const address of addressesOf(wish)) {
+        taken.push(portKey(wish, address, port));
+        this.ports.add(portKey(wish, address, port));
+      }
       return port;
     });
     return { ports, fd: -1, close };
@@ -155,7 +157,7 @@ export class FakeKernel implements NetworkKernel {
   #freePort(wish: PortWish): number | undefined {
     const { first, last, start } = wish;
     const size = last - first + 1;
-    const isTaken = (port: number): boolean => [...this.ports].some((key) => sameSocket(key, portKey(wish, port)));
+    const isTaken = (port: number): boolean => addressesOf(wish).some((address) => [...this.ports].some((key) => sameSocket(key, portKey(wish, address, port))));
     return Array.from({ length: size }, (_, step) => first + ((start - first + step) % size)).find((port) => !isTaken(port));
   }
   async nft(transaction: NftTransaction): Promise<void> {
@@ -282,12 +284,14 @@ export class FakeKernel implements NetworkKernel {
   }
 }
 
-const portKey = ({ protocol, address }: PortWish, port: number): string => `${protocol} ${formatIp(address)} ${port}`;
+const portKey = ({ protocol }: PortWish, address: string, port: number): string => `${protocol} ${address} ${port}`;
+const addressesOf = ({ address, both }: PortWish): string[] => (both ? ["0.0.0.0", "::"] : [formatIp(address)]);
 
-/** As sockets conflict: the wildcard address with every other. */
+/** As sockets conflict: the wildcard address with every other of its family. */
 function sameSocket(one: string, other: string): boolean {
   const [[protocol, address, port], [protocol2, address2, port2]] = [one.split(" "), other.split(" ")];
-  return protocol === protocol2 && port === port2 && (address === address2 || address === "0.0.0.0" || address2 === "0.0.0.0");
+  if (protocol !== protocol2 || port !== port2 || address?.includes(":") !== address2?.includes(":")) return false;
+  return address === address2 || [address, address2].some((one) => one === "0.0.0.0" || one === "::");
 }
 
 function refusal(errno: FakeErrno, what: string, index: number): Error {

@@ -51,7 +51,7 @@ test("links up, without link-local addresses, deleted by name", () => {
 test("addresses have a broadcast address unless they are point to point", () => {
   assert.equal(encoded({ op: "addAddress", index: 2, address: parsePrefix("172.17.0.2/16")! }), `20 604 ${hex("02 10 00 00 02000000", "0800 0200 ac110002", "0800 0100 ac110002", "0800 0400 ac11ffff")}`);
   assert.equal(encoded({ op: "addAddress", index: 2, address: parsePrefix("10.0.0.1/32")! }), `20 604 ${hex("02 20 00 00 02000000", "0800 0200 0a000001", "0800 0100 0a000001")}`);
-  assert.equal(encoded({ op: "deleteAddress", index: 2, address: parsePrefix("fd00::1/64")! }), `21 4 ${hex("0a 40 00 00 02000000", `1400 0200 fd00${"00".repeat(13)}01`, `1400 0100 fd00${"00".repeat(13)}01`)}`);
+  assert.equal(encoded({ op: "deleteAddress", index: 2, address: parsePrefix("fd00::1/64")! }), `21 4 ${hex("0a 40 02 00 02000000", `1400 0200 fd00${"00".repeat(13)}01`, `1400 0100 fd00${"00".repeat(13)}01`)}`);
 });
 
 test("routes: default by a gateway, a subnet by a link", () => {

@@ -15,7 +15,7 @@ export function portsOf({ network, config }: Pick<ContainerRecord, "network" | "
 
 /** NetworkSettings.Ports of inspect. */
 export function inspectPorts(record: ContainerRecord): Record<string, { HostIp: string; HostPort: string }[] | null> {
-  return Object.fromEntries([...portsOf(record)].map(([port, bindings]) => [port, bindings.length === 0 ? null : bindings.map(({ hostIp, hostPort }) => ({ HostIp: hostIp, HostPort: String(hostPort) }))]));
+  return Object.fromEntries([...portsOf(record)].map(([port, bindings]) => [port, bindings.length === 0 ? null : bindings.map(({ hostIp, hostPort }) => ({ HostIp: hostIp, HostPort: hostPort === 0 ? "" : String(hostPort) }))]));
 }
 
 export interface PortSummary {
@@ -31,6 +31,6 @@ export function portSummaries(record: ContainerRecord): PortSummary[] {
     const [number = "", Type = ""] = port.split("/");
     const PrivatePort = Number(number);
     if (bindings.length === 0) return [{ PrivatePort, Type }];
-    return bindings.map(({ hostIp, hostPort }) => ({ IP: hostIp, PrivatePort, PublicPort: hostPort, Type }));
+    return bindings.map(({ hostIp, hostPort }) => ({ IP: hostIp, PrivatePort, ...(hostPort === 0 ? {} : { PublicPort: hostPort }), Type }));
   });
 }
