@@ -39,9 +39,9 @@ export function sendJson(call: Call, status: number, value: unknown): void {
   sendJsonText(call, status, `${JSON.stringify(value)}\n`);
 }
 
-/** Answers with text that is JSON already (a cached list, a container's pre-serialised row). */
-export function sendJsonText(call: Call, status: number, text: string): void {
-  const body = Buffer.from(text);
+/** Answers with text, or its bytes, that is JSON already. */
+export function sendJsonText(call: Call, status: number, text: string | Buffer): void {
+  const body = typeof text === "string" ? Buffer.from(text) : text;
   call.res.writeHead(status, { "content-type": "application/json", "content-length": body.length });
   call.res.end(body);
 }

@@ -1,13 +1,13 @@
 /** Ping, version, info. */
 import type { Info } from "../../engine/system/info.ts";
 import type { SystemService } from "../../engine/system/service.ts";
-import { atLeast, sendJson, type Call, type Route } from "../route.ts";
+import { atLeast, sendJson, sendJsonText, type Call, type Route } from "../route.ts";
 
 export function systemRoutes(system: SystemService): Route[] {
   return [
     { method: "GET", path: "/_ping", handler: (call) => ping(call, "OK") },
     { method: "HEAD", path: "/_ping", handler: (call) => ping(call, "") },
-    { method: "GET", path: "/version", handler: (call) => sendJson(call, 200, system.version()) },
+    { method: "GET", path: "/version", handler: (call) => sendJsonText(call, 200, system.version()) },
     { method: "GET", path: "/info", handler: async (call) => sendJson(call, 200, infoFor(call, await system.info())) },
   ];
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerRecord } from "../../core/container.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { createContainer } from "./create.ts";
@@ -7,7 +8,7 @@ import { inspectContainer } from "./inspect.ts";
 import { ContainerLists } from "./list.ts";
 import { fakeContext, imageOf, request, running } from "./testing/context.ts";
 import type { FakeContext } from "./testing/context.ts";
-import { statusText } from "./view/state.ts";
+import { statusHolds, statusText } from "./view/state.ts";
 
 async function three(): Promise<{ context: FakeContext; lists: ContainerLists; records: ContainerRecord[] }> {
   const context = fakeContext();
@@ -19,7 +20,7 @@ async function three(): Promise<{ context: FakeContext; lists: ContainerLists; r
   return { context, lists: new ContainerLists(context), records };
 }
 const list = async (lists: ContainerLists, filters: object | undefined, more: { all?: boolean; limit?: number; version?: number; size?: boolean } = {}): Promise<Record<string, unknown>[]> =>
-  JSON.parse(await lists.list({ all: true, size: false, limit: 0, filters: parseFilters(filters && JSON.stringify(filters)), version: 56, ...more }));
+  JSON.parse(String(await lists.list({ all: true, size: false, limit: 0, filters: parseFilters(filters && JSON.stringify(filters)), version: 56, ...more })));
 const names = async (...args: Parameters<typeof list>): Promise<unknown[]> => (await list(...args)).map((row) => (row["Names"] as string[])[0]);
 
 test("a list is youngest first, and shows changes at once", async () => {
@@ -42,6 +43,7 @@ test("a list is youngest first, and shows changes at once", async () => {
 
 test("an image's name shows as long as it means the container's image", async () => {
   const { context, lists } = await three();
+  assert.equal((await list(lists, undefined))[0]?.["Image"], "image");
   context.images.known.set("image", imageOf("2", {}));
   assert.equal((await list(lists, undefined))[0]?.["Image"], `sha256:${"1".repeat(64)}`);
 });
@@ -105,6 +107,34 @@ test("rows have the shape of the API version", async () => {
   assert.deepEqual(await Promise.all([45, 46, 48, 52].map(shape)), [[false, false, false], [true, false, false], [true, true, false], [true, true, true]]);
   const [sized] = await list(lists, undefined, { size: true });
   assert.deepEqual([sized?.["SizeRw"], sized?.["SizeRootFs"]], [10, 1010]);
+});
+
+test("the bytes of an answer are kept while nothing changes, a list's words included", async () => {
+  const { context, lists, records } = await three();
+  const bytes = (all = true) => lists.list({ all, size: false, limit: 0, filters: parseFilters(undefined), version: 56 });
+  const first = await bytes();
+  assert.equal(await bytes(), first);
+  assert.notEqual(await bytes(false), first);
+  context.store.save(running(records[0]!, BigInt(Date.now()) * 1_000_000n - 800_000_000n));
+  const words = async (): Promise<string | undefined> => /Up [^"]*|Less than a second/.exec(String(await bytes()))?.[0];
+  const before = await words();
+  assert.ok(before);
+  while ((await words()) === before) await delay(20);
+});
+
+test("how long the words of a state hold", async () => {
+  const { records } = await three();
+  const now = 10n ** 19n;
+  assert.equal(statusHolds(records[0]!, now), Infinity);
+  for (const exited of [false, true]) {
+    for (const age of [0, 999, 1000, 59_999, 60_000, 61_500, 119_000, 3_599_000, 3_600_000, 5_399_999, 5_400_000, 48 * 3_600_000 - 1, 15 * 86_400_000, 3 * 365 * 86_400_000]) {
+      const since = now - BigInt(age) * 1_000_000n;
+      const record: ContainerRecord = exited ? { ...records[0]!, state: { status: "exited", exitCode: 0, oomKilled: false, error: "", startedAt: 1n, finishedAt: since } } : running(records[0]!, since);
+      const holds = statusHolds(record, now);
+      assert.ok(holds > 0 && holds <= 1_800_000, String(holds));
+      assert.equal(statusText(record, now + BigInt(holds - 1) * 1_000_000n), statusText(record, now), `${age} ms`);
+    }
+  }
 });
 
 test("the words of a state", async () => {

@@ -65,7 +65,7 @@ export class DiskUsageService {
 
   /** Rows as the API version with this minor number has them. */
   async containers(version: number): Promise<Usage<ContainerRow>> {
-    const rows = JSON.parse(await this.#containers.list({ all: true, size: true, limit: 0, filters: parseFilters(""), version })) as ContainerRow[];
+    const rows = JSON.parse(String(await this.#containers.list({ all: true, size: true, limit: 0, filters: parseFilters(""), version }))) as ContainerRow[];
     // Docker leaves the manifest out here.
     const items = rows.map((row) => ({ ...row, ImageManifestDescriptor: undefined }));
     const usage: Usage<ContainerRow> = { activeCount: 0, totalCount: items.length, totalSize: 0, reclaimable: 0, items };

@@ -12,12 +12,14 @@ export interface SystemContext {
   machine: () => Machine;
   hostName: () => string;
   settings: () => SystemSettings;
+  versionSettings: () => Pick<SystemSettings, "experimental" | "minimumApiVersion">;
   conditions: () => Conditions;
   discoverDevices: () => Promise<DiscoveredDevices | undefined>;
 }
 
 export class SystemService {
   readonly #context: SystemContext;
+  #version: { experimental: boolean; minimum: string; bytes: Buffer } | undefined;
 
   constructor(context: SystemContext) {
     this.#context = context;
@@ -29,9 +31,15 @@ export class SystemService {
     return info({ devices, id, build, machine: machine(), hostName: hostName(), settings: settings(), conditions: conditions(), time: localTime() });
   }
 
-  version(): Record<string, unknown> {
-    const { build, machine, settings, apiVersion } = this.#context;
-    return version({ build, machine: machine(), settings: settings(), apiVersion });
+  /** What GET /version answers, printed; it changes with the settings alone. */
+  version(): Buffer {
+    const { build, machine, versionSettings, apiVersion } = this.#context;
+    const settings = versionSettings();
+    if (this.#version?.experimental !== settings.experimental || this.#version.minimum !== settings.minimumApiVersion) {
+      const bytes = Buffer.from(`${JSON.stringify(version({ build, machine: machine(), settings, apiVersion }))}\n`);
+      this.#version = { experimental: settings.experimental, minimum: settings.minimumApiVersion, bytes };
+    }
+    return this.#version.bytes;
   }
 }
 

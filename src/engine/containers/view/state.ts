@@ -50,6 +50,21 @@ function inspectHealth(health: HealthState): Record<string, unknown> {
   };
 }
 
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+/** For how many milliseconds from `now` on the status text stays as it is, unless the container changes. Never too many. */
+export function statusHolds(record: ContainerRecord, now: bigint): number {
+  const { startedAt, finishedAt } = timesOf(record);
+  if (record.state.status === "created") return Infinity;
+  const since = countsAsRunning(record) && record.state.status !== "restarting" ? startedAt : finishedAt;
+  const age = Number((now - since) / 1_000_000n);
+  // Hours are rounded: they change at halves.
+  const step = age < MINUTE ? SECOND : age < HOUR ? MINUTE : HOUR / 2;
+  return step - (age % step);
+}
+
 /** The Status of a list's row. `now` and the record's times are nanoseconds since 1970. */
 export function statusText(record: ContainerRecord, now: bigint): string {
   const { exitCode, startedAt, finishedAt } = timesOf(record);
