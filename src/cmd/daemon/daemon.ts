@@ -21,7 +21,9 @@ import { MAX_API_VERSION } from "../../api/versions.ts";
 import { SystemService } from "../../engine/system/service.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
+import { giveBackMemory } from "../../sys/memory.ts";
 import { build } from "./build-info.ts";
+import { CalmWatch } from "./calm.ts";
 import { type DaemonConfig, loadConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import { engineId } from "./identity.ts";
@@ -44,6 +46,7 @@ export class Daemon {
   readonly #log: DaemonLogger;
   readonly #held: Disposable[] = [];
   readonly #idle: IdleWatch;
+  readonly #calm = new CalmWatch(giveBackMemory);
   #engine: Engine | undefined;
   #api: ApiServer | undefined;
   #afterStart: Promise<void> = Promise.resolve();
@@ -88,6 +91,7 @@ export class Daemon {
     notify("READY=1");
     this.#idle.begin();
     this.#afterStart = this.#engine.afterStart().catch((error: unknown) => this.#log.error(`after the start: ${messageOf(error)}`));
+    this.#calm.begin();
   }
 
   /** Applies what may change while running, as SIGHUP asks. A wrong file changes nothing. */
@@ -121,6 +125,7 @@ export class Daemon {
   async #stop(): Promise<void> {
     notify("STOPPING=1");
     this.#idle.end();
+    this.#calm.end();
     await this.#release({ stopContainers: !this.#config.liveRestore });
     this.#log.info("Daemon shutdown complete");
     this.#ended.resolve();
@@ -152,8 +157,17 @@ export class Daemon {
       serverVersion: build.dockerVersion,
       experimental: this.#config.experimental,
       minimumVersion: () => this.#config.minimumApiVersion,
-      onRequest: () => this.#idle.busy(),
+      onRequest: () => this.#requestBegins(),
     });
+  }
+
+  #requestBegins(): () => void {
+    const ended = this.#idle.busy();
+    this.#calm.use();
+    return () => {
+      this.#calm.use();
+      ended();
+    };
   }
 
   #createSystem(engine: Engine): SystemService {
