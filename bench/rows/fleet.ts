@@ -28,6 +28,7 @@ export async function run(engines: Engines): Promise<Line[]> {
 }
 
 async function measure(engine: Engine, fleet: Fleet): Promise<void> {
+  await rest(2000);
   const before = memoryMB(engine);
   const ids: string[] = [];
   const started = await together(Array.from({ length: size }), 16, async () => ids.push(await startIdle(engine)));
