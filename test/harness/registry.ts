@@ -18,34 +18,34 @@ export class RegistryStore {
   }
 
   /** The files of the layers' blobs. */
-  add(name: string, layers: readonly Buffer[]): string[] {
+  add(name: string, layers: readonly Buffer[], config: object = {}): string[] {
     const blobs = layers.map((tar) => ({ diffId: digestOf(tar), bytes: gzipSync(tar, { level: 6 }) }));
-    const config = Buffer.from(JSON.stringify({ architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: blobs.map(({ diffId }) => diffId) }, history: blobs.map(() => ({ created_by: "bench" })) }));
+    const document = Buffer.from(JSON.stringify({ architecture: process.arch === "arm64" ? "arm64" : "amd64", os: "linux", config, rootfs: { type: "layers", diff_ids: blobs.map(({ diffId }) => diffId) }, history: blobs.map(() => ({ created_by: "bench" })) }));
     const prefix = "application/vnd.docker";
     const manifest = Buffer.from(
       JSON.stringify({
         schemaVersion: 2,
         mediaType: `${prefix}.distribution.manifest.v2+json`,
-        config: { mediaType: `${prefix}.container.image.v1+json`, digest: digestOf(config), size: config.length },
+        config: { mediaType: `${prefix}.container.image.v1+json`, digest: digestOf(document), size: document.length },
         layers: blobs.map(({ bytes }) => ({ mediaType: `${prefix}.image.rootfs.diff.tar.gzip`, digest: digestOf(bytes), size: bytes.length })),
       }),
     );
-    for (const bytes of [config, manifest, ...blobs.map((blob) => blob.bytes)]) this.#write(this.#blob(digestOf(bytes)), bytes);
+    for (const bytes of [document, manifest, ...blobs.map((blob) => blob.bytes)]) this.#write(this.#blob(digestOf(bytes)), bytes);
     const revision = digestOf(manifest);
-    for (const bytes of [config, ...blobs.map((blob) => blob.bytes)]) this.#link(name, `_layers/sha256/${hexOf(digestOf(bytes))}`, digestOf(bytes));
+    for (const bytes of [document, ...blobs.map((blob) => blob.bytes)]) this.#link(name, `_layers/sha256/${hexOf(digestOf(bytes))}`, digestOf(bytes));
     for (const place of [`_manifests/revisions/sha256/${hexOf(revision)}`, "_manifests/tags/1/current", `_manifests/tags/1/index/sha256/${hexOf(revision)}`]) this.#link(name, place, revision);
     return blobs.map(({ bytes }) => this.#blob(digestOf(bytes)));
   }
 
-  /** Serves it inside a machine; resolves when it answers there. The machine's end ends it. */
-  async serve(machine: Machine): Promise<void> {
+  /** Serves it inside a machine; resolves when it answers there. Gives what ends it. */
+  async serve(machine: Machine): Promise<() => void> {
     const config = join(machine.folder, "registry.yml");
     writeFileSync(config, `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${this.folder}}}\nhttp: {addr: ${registryName}}\n`);
     machine.spawn(["docker-registry", "serve", config], { stdio: "ignore" });
     for (const end = Date.now() + 10_000; ; await delay(50)) {
       try {
         machine.run("busybox", "wget", "-q", "-O", "/dev/null", `http://${registryName}/v2/`);
-        return;
+        return () => void machine.run("sh", "-c", "kill $(pidof docker-registry)");
       } catch (thrown) {
         if (Date.now() > end) throw thrown;
       }
