@@ -141,7 +141,7 @@ real("containers from prepared sandboxes talk to each other; a restart keeps a r
   await second.networks.collect((id) => id === "a");
   assert.ok(canReach(await host, a.network!.endpoints[0]!.ipAddress), "still connected");
   assert.equal((await second.networks.connect(container("c"))).network!.endpoints[0]!.ipAddress, "172.17.0.4", "b's is not free while its namespace lives");
-  const deadline = performance.now() + 4000;
+  const deadline = performance.now() + 20_000;
   while (canReach(inB, "172.17.0.1")) {
     assert.ok(performance.now() < deadline, "b was not disconnected");
     await sleep(100);
@@ -170,7 +170,7 @@ real("many connects and disconnects at once leave nothing", async (t) => {
   }
   assert.ok(addresses.size >= 20);
   await networks.close();
-  const deadline = performance.now() + 4000;
+  const deadline = performance.now() + 20_000;
   while ((await kernel.links()).some(({ kind }) => kind === "veth")) {
     assert.ok(performance.now() < deadline, "interfaces are left");
     await sleep(20);

@@ -202,7 +202,7 @@ describe("runtime: isolation", { skip: cannotRun }, () => {
         trap();
         const began = Date.now();
         assert.match(await run(), message);
-        assert.ok(Date.now() - began < 1000);
+        assert.ok(Date.now() - began < 10_000);
       }
     } finally {
       rmSync(path, { force: true });

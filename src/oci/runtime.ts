@@ -126,8 +126,10 @@ export class ShimRuntime implements Runtime {
       await this.launcher.fork(theirs);
       ownFds.forEach((fd) => closeSync(fd));
       ownFds.length = 0;
-      writeSpec(folder, request.spec);
+      const unwritten = failureOf(() => writeSpec(folder, request.spec));
+      // First of all it says why: a shim that could not start has removed the folder.
       const reply = await answer;
+      if (unwritten !== undefined) throw unwritten;
       request.trace?.("shim", (performance.now() - begun) * 1000);
       takeReply(task, reply);
       if (request.trace) traceTimings(reply, plan, request.trace);
@@ -173,6 +175,15 @@ export class ShimRuntime implements Runtime {
     if (status.state === "exited") task.exitedWith(status.exit);
     this.#tasks.add(task);
     return task;
+  }
+}
+
+function failureOf(run: () => void): unknown {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    return error;
   }
 }
 

