@@ -68,10 +68,18 @@ static int set_limits(struct context *c) {
 
 /* ---- security ---- */
 
+/* Of <linux/key.h> in the kernel: all for who possesses it; view, read and link for its user, which is what a new session keyring has. */
+#define KEYRING_DEFAULT 0x3f130000
+#define KEY_USER_SEARCH 0x00080000
+#define KEY_OTHER_SEARCH 0x00000008
+
 static int set_keyring(struct context *c) {
   if (!c->step->keyring[0]) return 0;
-  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, c->step->keyring) < 0 && errno != ENOSYS) return fail_errno(&c->failure, "keyring", c->step->keyring);
-  return 0;
+  long ring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, c->step->keyring);
+  if (ring < 0) return errno == ENOSYS ? 0 : fail_errno(&c->failure, "keyring", c->step->keyring);
+  /* Later processes find it by its name. */
+  unsigned permissions = KEYRING_DEFAULT | (c->new_user_namespace ? KEY_OTHER_SEARCH : KEY_USER_SEARCH);
+  return c->plan && syscall(SYS_keyctl, KEYCTL_SETPERM, ring, permissions) ? fail_errno(&c->failure, "keyring", c->step->keyring) : 0;
 }
 
 static int write_label(struct context *c, const char *file, const char *label) {

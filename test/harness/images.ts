@@ -1,6 +1,6 @@
 /** Images for tests, made here: no registry is asked. */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -18,6 +18,7 @@ export function busyboxImage(): Buffer {
 function rootfsTar(fill: (folder: string) => void): Buffer {
   const folder = mkdtempSync(join(tmpdir(), "gty-rootfs-"));
   try {
+    chmodSync(folder, 0o755);
     for (const name of ["bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "var"]) mkdirSync(join(folder, name));
     writeFileSync(join(folder, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\nuser:x:1000:1000:user:/home:/bin/sh\n");
     writeFileSync(join(folder, "etc/group"), "root:x:0:\nnogroup:x:65534:\nuser:x:1000:\nwheel:x:10:user\n");
