@@ -61,6 +61,13 @@ async function useContainers(engine: Engine, HostConfig: object): Promise<void> 
   const id = await create(engine, { Cmd: ["sleep", "1000"], HostConfig });
   await engine.api.json("POST", `/containers/${id}/start`);
   assert.deepEqual(await exec(engine, id, { Cmd: ["sh", "-c", "tty; id -u; exit 4"], User: "9" }), { code: 4, output: "/dev/pts/0\n9\n" });
+  const { Processes } = await engine.api.json("GET", `/containers/${id}/top`);
+  assert.match(String(Processes), /sleep 1000/);
+  await engine.api.json("POST", `/containers/${id}/pause`);
+  assert.equal((await engine.api.json("GET", `/containers/${id}/json`)).State.Status, "paused");
+  await engine.api.json("POST", `/containers/${id}/unpause`);
+  await engine.api.json("POST", `/containers/${id}/update`, { json: { Memory: 32 << 20, MemorySwap: 64 << 20 } });
+  assert.match((await exec(engine, id, { Cmd: ["sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max"] })).output, /^33554432$/m);
   await engine.api.json("POST", `/containers/${id}/restart`, { query: { t: 0 } });
   assert.equal((await exec(engine, id, { Cmd: ["true"] })).code, 0);
   await engine.api.json("POST", `/containers/${id}/stop`, { query: { t: 1 } });
@@ -105,6 +112,10 @@ test("containerd: its shim for runc, pointed at gantry-runtime", { skip: missing
   assert.deepEqual(ctr("task", "exec", "--exec-id", "e", "two", "/bin/echo", "in", "exec"), { ok: true, text: "in exec" });
   assert.equal(ctr("task", "exec", "--exec-id", "f", "two", "/bin/false").ok, false);
   assert.match(ctr("task", "metrics", "two").text, /pids.current/);
+  assert.match(ctr("task", "ps", "two").text, /^PID\s+INFO\s+\d+\s+-$/);
+  assert.equal(ctr("task", "pause", "two").ok, true);
+  assert.match(ctr("task", "ls").text, /two\s+\d+\s+PAUSED/);
+  assert.equal(ctr("task", "resume", "two").ok, true);
   assert.equal(ctr("task", "kill", "--signal", "KILL", "two").ok, true);
   await until(() => /two\s+\d+\s+STOPPED/.test(ctr("task", "ls").text), "the end of the task");
   assert.equal(ctr("task", "rm", "two").ok, true);
@@ -123,6 +134,9 @@ test("podman: --runtime", { skip: missing("podman", "conmon") }, async () => {
   assert.deepEqual(podman("run", "--rm", ...made, "/bin/sh", "-c", "echo out"), { ok: true, text: "out" });
   assert.equal(podman("run", "--detach", "--name", "two", ...made, "/bin/sleep", "1000").ok, true);
   assert.deepEqual(podman("exec", "two", "/bin/echo", "in", "exec"), { ok: true, text: "in exec" });
+  assert.equal(podman("pause", "two").ok, true);
+  assert.equal(podman("inspect", "--format", "{{.State.Status}}", "two").text, "paused");
+  assert.equal(podman("unpause", "two").ok, true);
   assert.equal(podman("stop", "--time", "0", "two").ok, true);
   assert.equal(podman("start", "two").ok, true);
   assert.equal(podman("kill", "two").ok, true);
