@@ -6,9 +6,9 @@ import type { SandboxNamespace } from "../../core/network.ts";
 import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
 import type { PortRequest } from "../../core/network-ports.ts";
-import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
+import { GantryError, codeOf, conflict, forbidden, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
-import { parsePrefix } from "../../lib/ip.ts";
+import { formatIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
@@ -127,6 +127,8 @@ export function createConnections(options: ConnectionsOptions): Connections {
   async function reservePorts(record: ContainerRecord, chosen: Record<IpFamily, Endpoint | undefined>): Promise<void> {
     const requests = portRequests(record);
     if (requests.length === 0) return;
+    const lost = requests.find(({ hostAddress }) => hostAddress && !chosen[hostAddress.family] && publishesSomewhere(chosen))?.hostAddress;
+    if (lost) throw notImplemented(`a port cannot be published at ${formatIp(lost)}: the container has no IPv${lost.family} address`);
     for (const endpoint of new Set([chosen[4], chosen[6]])) {
       const families = ([4, 6] as const).filter((family) => chosen[family] === endpoint);
       const own = chosen[4] === chosen[6] ? requests : requests.filter(({ hostAddress }) => !hostAddress || families.includes(hostAddress.family));
@@ -350,6 +352,8 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
   };
 }
+
+const publishesSomewhere = (chosen: Record<IpFamily, Endpoint | undefined>): boolean => [chosen[4], chosen[6]].some((endpoint) => endpoint && publishesPorts(endpoint.network.driver));
 
 /** What "default" stands for. */
 const predefinedName = (mode: string): string => (mode === "" || mode === "default" ? "bridge" : mode);
