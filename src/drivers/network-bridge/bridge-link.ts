@@ -6,7 +6,7 @@ import { contains, formatPrefix } from "../../lib/ip.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
-import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
+import type { Link, LinkAddress } from "../../sys/netlink/rtnetlink-decode.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import type { BridgeOptions } from "./options.ts";
 
@@ -20,7 +20,7 @@ export async function ensureBridge(kernel: NetworkKernel, network: NetworkSpec, 
   if (!link) link = await makeBridge(kernel, options, alias);
   const ours = link.alias === alias;
   if (ours || hasIpv6(network)) await kernel.writeSysctls(ipv6Settings(options.bridge, hasIpv6(network)));
-  const missing = await addressChanges(kernel, link, { network, options, ours });
+  const missing = addressChanges(link, await kernel.addresses(), { network, options, ours });
   const changes: RouteChange[] = [...missing, { op: "setLink", link: { index: link.index }, up: true }];
   if (options.mtu !== 0 && options.mtu !== link.mtu) changes.push({ op: "setLink", link: { index: link.index }, mtu: options.mtu });
   await kernel.apply(changes);
@@ -38,10 +38,21 @@ async function makeBridge(kernel: NetworkKernel, options: BridgeOptions, alias: 
   return link;
 }
 
+/** Links by name, and addresses. */
+export interface BridgesFound {
+  links: ReadonlyMap<string, Link>;
+  addresses: readonly LinkAddress[];
+}
+
+export async function findBridges(kernel: NetworkKernel): Promise<BridgesFound> {
+  const [links, addresses] = await Promise.all([kernel.links(), kernel.addresses()]);
+  return { links: new Map(links.map((link) => [link.name, link])), addresses };
+}
+
 /** Whether the bridge is there with its gateways, as ensureBridge left it. */
-export async function isIntact(kernel: NetworkKernel, network: NetworkSpec, { options, index }: { options: BridgeOptions; index: number }): Promise<boolean> {
-  const link = await kernel.link(options.bridge);
-  return link?.index === index && !(await addressChanges(kernel, link, { network, options, ours: false })).some(({ op }) => op === "addAddress");
+export function isIntact({ links, addresses }: BridgesFound, network: NetworkSpec, { options, index }: { options: BridgeOptions; index: number }): boolean {
+  const link = links.get(options.bridge);
+  return link?.index === index && !addressChanges(link, addresses, { network, options, ours: false }).some(({ op }) => op === "addAddress");
 }
 
 const hasIpv6 = ({ subnets }: NetworkSpec): boolean => subnets.some(({ subnet }) => subnet.address.family === 6);
@@ -63,9 +74,9 @@ const OWN_LINK_LOCAL: IpPrefix = { address: { family: 6, value: (0xfe80n << 112n
 const isKernels = ({ address }: IpPrefix): boolean => contains(LINK_LOCAL, address) && address.value !== OWN_LINK_LOCAL.address.value;
 
 /** Adds the gateways; from a bridge of ours also removes the addresses of an earlier configuration. */
-async function addressChanges(kernel: NetworkKernel, link: Link, { network, options, ours }: { network: NetworkSpec; options: BridgeOptions; ours: boolean }): Promise<RouteChange[]> {
+function addressChanges(link: Link, all: readonly LinkAddress[], { network, options, ours }: { network: NetworkSpec; options: BridgeOptions; ours: boolean }): RouteChange[] {
   const wanted = bridgeAddresses(network, options);
-  const present = (await kernel.addresses()).filter(({ index, address }) => index === link.index && !isKernels(address)).map(({ address }) => address);
+  const present = all.filter(({ index, address }) => index === link.index && !isKernels(address)).map(({ address }) => address);
   const missing = wanted.filter((address) => !present.some((other) => formatPrefix(other) === formatPrefix(address)));
   const stale = ours ? present.filter((address) => !wanted.some((other) => formatPrefix(other) === formatPrefix(address))) : [];
   const drop = stale.map((address): RouteChange => ({ op: "deleteAddress", index: link.index, address }));

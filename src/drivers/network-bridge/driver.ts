@@ -4,14 +4,17 @@ import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports
 import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
+import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
 import type { Sysctl } from "../../sys/netlink/steps.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
-import { ensureBridge, isIntact, ownerAlias } from "./bridge-link.ts";
+import { ensureBridge, findBridges, isIntact, ownerAlias } from "./bridge-link.ts";
+import type { BridgesFound } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
 import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, ipv6Settings, macOf, portChanges } from "./endpoint.ts";
 import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
@@ -73,6 +76,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const { kernel, tag, warn, repaired = () => {} } = options;
   const alias = ownerAlias(tag);
   const networks = new Map<string, Network>();
+  const changing = new KeyedQueue();
+  /** The bridges of networks that there were or are. */
+  const expected = new Set<string>();
   /** The interface's index in each prepared sandbox, by endpoint. */
   const prepared = new Map<string, number>();
   /** The networks of endpoints that have joined. */
@@ -176,9 +182,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   };
 
   /** A bridge that somebody deleted is made again, and the interfaces that lost it become its ports. */
-  const repair = async (network: Network): Promise<void> => {
+  const repair = async ({ spec: { id } }: Network, found: BridgesFound): Promise<void> => {
+    const network = networks.get(id);
+    if (!network || isIntact(found, network.spec, { options: network.options, index: network.bridgeIndex })) return;
     const { spec, options: bridge, bridgeIndex } = network;
-    if (networks.get(spec.id) !== network || (await isIntact(kernel, spec, { options: bridge, index: bridgeIndex }))) return;
     const link = await ensureBridge(kernel, spec, bridge, alias);
     if (link.index !== bridgeIndex) {
       const own = new Set([...joined].flatMap(([endpointId, networkId]) => (networkId === spec.id ? [hostName(endpointId)] : [])));
@@ -193,35 +200,41 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   };
 
   const repairs = createRepairs(async () => {
-    for (const network of networks.values()) await repair(network);
+    const found = await findBridges(kernel);
+    const broken = [...networks.values()].filter(({ spec, options: bridge, bridgeIndex }) => !isIntact(found, spec, { options: bridge, index: bridgeIndex }));
+    // What is being made or removed meanwhile is looked at again behind that.
+    for (const network of broken) await changing.run(network.spec.id, async () => repair(network, await findBridges(kernel)));
   }, warn);
+
+  const createNetwork = async (spec: NetworkSpec): Promise<void> => {
+    const bridge = bridgeOptions(spec);
+    if (options.ipForward) await enableForwarding(kernel, spec);
+    const link = await ensureBridge(kernel, spec, bridge, alias);
+    const network: Network = { spec, options: bridge, bridgeIndex: link.index };
+    networks.set(spec.id, network);
+    await firewall.setNetwork(spec.id, firewallNetwork(spec, bridge));
+    await republish(network, []);
+    watching ??= kernel.watchAddresses(() => repairs.request());
+    await watching;
+  };
+
+  const deleteNetwork = async (networkId: string): Promise<void> => {
+    const network = networks.get(networkId);
+    if (!network) return;
+    networks.delete(networkId);
+    const link = await kernel.link(network.options.bridge);
+    const steps = [firewall.removeNetwork(networkId), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
+    const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
+    if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
+  };
 
   return {
     id: "bridge",
     capabilities: { sandbox: "own", addresses: true, scope: "local" },
     validate: (spec) => void bridgeOptions(spec),
 
-    createNetwork: async (spec) => {
-      const bridge = bridgeOptions(spec);
-      if (options.ipForward) await enableForwarding(kernel, spec);
-      const link = await ensureBridge(kernel, spec, bridge, alias);
-      const network: Network = { spec, options: bridge, bridgeIndex: link.index };
-      networks.set(spec.id, network);
-      await firewall.setNetwork(spec.id, firewallNetwork(spec, bridge));
-      await republish(network, []);
-      watching ??= kernel.watchAddresses(() => repairs.request());
-      await watching;
-    },
-
-    deleteNetwork: async (networkId) => {
-      const network = networks.get(networkId);
-      if (!network) return;
-      networks.delete(networkId);
-      const link = await kernel.link(network.options.bridge);
-      const steps = [firewall.removeNetwork(networkId), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
-      const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
-      if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
-    },
+    createNetwork: (spec) => changing.run(spec.id, () => createNetwork(spec)),
+    deleteNetwork: (networkId) => changing.run(networkId, () => deleteNetwork(networkId)),
 
     join: async (request): Promise<JoinResult> => {
       const network = find(request.networkId);
@@ -278,13 +291,19 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     },
 
     expectNetworks: (specs) => {
-      for (const spec of specs) firewall.setNetworkLater(spec.id, firewallNetwork(spec, bridgeOptions(spec)));
+      for (const spec of specs) {
+        const bridge = bridgeOptions(spec);
+        expected.add(bridge.bridge);
+        firewall.setNetworkLater(spec.id, firewallNetwork(spec, bridge));
+      }
     },
 
     recover: async (endpoints) => {
       for (const { endpointId, networkId } of endpoints) joined.set(endpointId, networkId);
       const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
-      const stale = (await kernel.links()).filter(({ name, kind }) => kind === "veth" && name.startsWith(prefix) && !known.has(name));
+      for (const { options: { bridge } } of networks.values()) expected.add(bridge);
+      const isStale = ({ name, kind, alias: owner }: Link): boolean => (kind === "veth" ? name.startsWith(prefix) && !known.has(name) : kind === "bridge" && owner === alias && !expected.has(name));
+      const stale = (await kernel.links()).filter(isStale);
       const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
     },
