@@ -15,6 +15,8 @@ import type { Digest } from "../lib/digest.ts";
 import type { UnpackTarget } from "./snapshotter.ts";
 
 export interface ContentStore {
+  /** Another number after a blob came or went. */
+  readonly generation: number;
   has(digest: Digest): boolean;
   /** In bytes; undefined when missing. */
   size(digest: Digest): number | undefined;

@@ -160,6 +160,19 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     assert.equal(b.snapshotter.list().length, 2);
   });
 
+  test(`${name}: the generation is another one after a committed snapshot came or went`, async () => {
+    await using b = bench();
+    const before = b.snapshotter.generation;
+    await b.snapshotter.prepare("unpack-1");
+    await b.snapshotter.remove("unpack-1");
+    assert.equal(b.snapshotter.generation, before);
+    await layer(b.snapshotter, chain("a"), undefined, () => undefined);
+    const made = b.snapshotter.generation;
+    assert.notEqual(made, before);
+    await b.snapshotter.remove(chain("a"));
+    assert.notEqual(b.snapshotter.generation, made);
+  });
+
   test(`${name}: remove is idempotent, and frees key and files`, async () => {
     await using b = bench();
     await b.snapshotter.prepare("one");

@@ -23,6 +23,8 @@ import type { RootfsMount } from "./runtime.ts";
 export interface Snapshotter {
   /** "overlay2", "vfs": also its folder's name. */
   readonly driver: string;
+  /** Another number after a committed snapshot came or went. */
+  readonly generation: number;
   /** Layers may be unpacked in any order, each without its parent, which commit() then names. */
   readonly lateParent: boolean;
   /** Name and value pairs for `docker info`. */

@@ -64,6 +64,7 @@ import { build } from "./build-info.ts";
 import { checkService } from "./check.ts";
 import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
+import { imageUsers } from "./image-users.ts";
 import type { Engine } from "./engine.ts";
 import { startNameServerProcess } from "./name-server.ts";
 import { lockMachine } from "./root-lock.ts";
@@ -90,10 +91,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     concurrentDownloads: config.registries.concurrentDownloads,
     concurrentUploads: config.registries.concurrentUploads,
     embedded: embeddedImages(),
-    containersUsing: (imageId) =>
-      [...store.list()]
-        .filter((record) => record.imageId === imageId)
-        .map((record) => ({ containerId: record.id, running: isRunning(record), imageRef: record.imageRef, ...(record.imageManifest ? { manifest: record.imageManifest.digest as typeof imageId } : {}) })),
+    containersUsing: imageUsers(store),
   });
   const host = detectHost();
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });

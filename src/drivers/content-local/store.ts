@@ -29,6 +29,7 @@ export class LocalContent implements ContentStore {
   readonly #known = new Set<Digest>();
   readonly #ingests = new Map<Digest, LocalIngest>();
   #counter = 0;
+  #generation = 0;
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -38,6 +39,10 @@ export class LocalContent implements ContentStore {
     mkdirSync(this.#ingest, { recursive: true, mode: 0o700 });
     this.#trash = new Trash(join(dir, "trash"));
     resumable(this.#ingest, (path) => this.#trash.discard(path));
+  }
+
+  get generation(): number {
+    return this.#generation;
   }
 
   has(digest: Digest): boolean {
@@ -77,7 +82,7 @@ export class LocalContent implements ContentStore {
     const path = this.#fresh();
     try {
       writeFileSync(path, bytes, { mode: 0o444 });
-      renameSync(path, this.#path(digest));
+      this.#place(path, digest);
     } catch (error) {
       this.#trash.discard(path);
       throw explained("cannot write content", error);
@@ -227,6 +232,7 @@ export class LocalContent implements ContentStore {
 
   delete(digest: Digest): void {
     this.#known.delete(digest);
+    this.#generation++;
     this.#trash.discard(this.#path(digest));
   }
 
@@ -289,6 +295,7 @@ export class LocalContent implements ContentStore {
 
   #place(path: string, digest: Digest): void {
     renameSync(path, this.#path(digest));
+    this.#generation++;
   }
 }
 

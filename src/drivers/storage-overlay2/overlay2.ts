@@ -36,6 +36,7 @@ export class Overlay2 implements Snapshotter {
   readonly driver = "overlay2";
   readonly lateParent = true;
   readonly #dir: string;
+  #generation = 0;
   /** Folders below all layers of active snapshots. */
   readonly #lowest: readonly string[];
   readonly #trash: Trash;
@@ -52,6 +53,10 @@ export class Overlay2 implements Snapshotter {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     this.#lowest = lowest;
     this.#trash = new Trash(join(dir, "trash"));
+  }
+
+  get generation(): number {
+    return this.#generation;
   }
 
   status(): [string, string][] {
@@ -120,10 +125,12 @@ export class Overlay2 implements Snapshotter {
     this.#index?.delete(key);
     if (this.has(name)) return this.#trash.discard(dir);
     renameSync(dir, this.#folder(name));
+    this.#generation++;
     this.#index?.set(name, infoOf(name, "committed", parent));
   }
 
   async remove(key: string): Promise<void> {
+    if (key.startsWith(prefix)) this.#generation++;
     this.#chains.delete(key);
     this.#roots.delete(key);
     this.#trash.discard(this.#folder(key));

@@ -29,6 +29,7 @@ export class Vfs implements Snapshotter {
   readonly driver = "vfs";
   readonly lateParent = false;
   readonly #dir: string;
+  #generation = 0;
   readonly #trash: Trash;
   readonly #init: string | undefined;
 
@@ -36,6 +37,10 @@ export class Vfs implements Snapshotter {
     this.#dir = dir;
     this.#init = init;
     this.#trash = new Trash(join(dir, "trash"));
+  }
+
+  get generation(): number {
+    return this.#generation;
   }
 
   status(): [string, string][] {
@@ -78,9 +83,11 @@ export class Vfs implements Snapshotter {
     renameSync(join(dir, "layer.json.new"), join(dir, "layer.json"));
     if (this.has(name)) return this.#trash.discard(dir);
     renameSync(dir, this.#folder(name));
+    this.#generation++;
   }
 
   async remove(key: string): Promise<void> {
+    if (key.startsWith(prefix)) this.#generation++;
     this.#trash.discard(this.#folder(key));
   }
 

@@ -14,6 +14,7 @@ import type { Leases } from "./leases.ts";
 import type { Downloads } from "./pull/downloads.ts";
 import type { UnfinishedPulls } from "./pull/unfinished.ts";
 import type { ImageStore } from "./store.ts";
+import type { SummaryCache } from "./summary.ts";
 
 export interface ImageServiceOptions {
   database: DatabaseSync;
@@ -42,6 +43,7 @@ export interface ImageContext extends ImageServiceOptions {
   layers: Layers;
   downloads: Downloads;
   unfinished: UnfinishedPulls;
+  summaries: SummaryCache;
   leases: Leases;
   uploads: Limiter;
 }

@@ -67,17 +67,6 @@ export class Layers {
     return name !== undefined && this.#snapshotter.has(name);
   }
 
-  /** What its unpacked layers take; their names are added to `seen`, and those that are there already are not counted. */
-  async unpackedBytes(image: PlatformImage, seen = new Set<Digest>()): Promise<number> {
-    let bytes = 0;
-    for (const name of image.chain) {
-      if (seen.has(name)) continue;
-      seen.add(name);
-      bytes += await this.layerBytes(name);
-    }
-    return bytes;
-  }
-
   /** 0 for a layer that is not unpacked. */
   async layerBytes(name: Digest): Promise<number> {
     if (!this.#snapshotter.has(name)) return 0;

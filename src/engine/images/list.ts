@@ -48,7 +48,7 @@ export async function listImages(context: ImageContext, options: ListOptions): P
     const summary = await summarize(context, first.target, { platform: context.host, any: true });
     found.push({ row: rowOf(names, first, summary, options), summary });
   }
-  if (options.sharedSize) await addSharedSizes(context, found);
+  if (options.sharedSize) addSharedSizes(found);
   return found.map(({ row }) => row).sort((a, b) => b.Created - a.Created);
 }
 
@@ -71,16 +71,16 @@ function rowOf(names: readonly ImageName[], { target }: ImageName, summary: Imag
 }
 
 /** What more than one of the listed images has: layers by chainID, and blobs. */
-async function addSharedSizes(context: ImageContext, found: readonly { row: ImageRow; summary: ImageSummary }[]): Promise<void> {
+function addSharedSizes(found: readonly { row: ImageRow; summary: ImageSummary }[]): void {
   const chains = new Map<Digest, number>();
   const blobs = new Map<Digest, number>();
   for (const { summary } of found) {
-    for (const name of summary.chains) chains.set(name, (chains.get(name) ?? 0) + 1);
+    for (const name of summary.chains.keys()) chains.set(name, (chains.get(name) ?? 0) + 1);
     for (const digest of summary.blobs.keys()) blobs.set(digest, (blobs.get(digest) ?? 0) + 1);
   }
   for (const { row, summary } of found) {
     row.SharedSize = 0;
-    for (const name of summary.chains) if ((chains.get(name) ?? 0) > 1) row.SharedSize += await context.layers.layerBytes(name);
+    for (const [name, bytes] of summary.chains) if ((chains.get(name) ?? 0) > 1) row.SharedSize += bytes;
     for (const [digest, bytes] of summary.blobs) if ((blobs.get(digest) ?? 0) > 1) row.SharedSize += bytes;
   }
 }

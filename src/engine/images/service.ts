@@ -40,6 +40,7 @@ import { removeImage } from "./remove.ts";
 import { resolveForRun } from "./resolve.ts";
 import { saveImages } from "./save.ts";
 import { ImageStore, nameMigrations } from "./store.ts";
+import { SummaryCache } from "./summary.ts";
 import { tagImage } from "./tag.ts";
 import { imagesUsage } from "./usage.ts";
 
@@ -56,6 +57,7 @@ export function createImageService(options: ImageServiceOptions) {
     layers: new Layers(options.content, options.snapshotter, leases),
     downloads: new Downloads(options.content, options.concurrentDownloads ?? 3),
     unfinished: new UnfinishedPulls(options.database),
+    summaries: new SummaryCache(),
     leases,
     uploads: new Limiter(options.concurrentUploads ?? 5),
   };

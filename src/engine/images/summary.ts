@@ -26,39 +26,75 @@ export interface ImageSummary {
   containers: number;
   /** The image that serves the wanted platform best, and its size. */
   best: { image: PlatformImage; bytes: number } | undefined;
+  blobs: ReadonlyMap<Digest, number>;
+  /** Unpacked layers' bytes by chainID. */
+  chains: ReadonlyMap<Digest, number>;
+}
+
+/** What does not depend on containers and on the wanted platform. Shared: not to be changed. */
+interface Content {
+  entries: { manifest: ManifestSummary; image: PlatformImage | undefined }[];
+  totalBytes: number;
   blobs: Map<Digest, number>;
-  chains: Set<Digest>;
+  chains: Map<Digest, number>;
+}
+
+/** Contents by target, as long as no blob and no layer came or went. */
+export class SummaryCache {
+  readonly #contents = new Map<Digest, Promise<Content>>();
+  #generation = "";
+
+  of(context: ImageContext, target: Descriptor): Promise<Content> {
+    const generation = `${context.content.generation} ${context.snapshotter.generation}`;
+    if (generation !== this.#generation) this.#contents.clear();
+    this.#generation = generation;
+    let content = this.#contents.get(target.digest);
+    if (!content) {
+      content = readContent(context, target);
+      this.#contents.set(target.digest, content);
+      content.catch(() => this.#contents.delete(target.digest));
+    }
+    return content;
+  }
+}
+
+async function readContent(context: ImageContext, target: Descriptor): Promise<Content> {
+  const content: Content = { entries: [], totalBytes: 0, blobs: new Map(), chains: new Map() };
+  if (target.mediaType !== "" && context.content.has(target.digest) && context.documents.manifest(target.digest).kind === "index") addBlob(content, target);
+  for (const descriptor of context.documents.reachableManifests(target)) content.entries.push(await summarizeManifest(context, descriptor, content));
+  return content;
 }
 
 /** `any`: when nothing serves the platform, another image is taken. */
 export async function summarize(context: ImageContext, target: Descriptor, options: { platform: Platform; any: boolean }): Promise<ImageSummary> {
-  const summary: ImageSummary = { manifests: [], totalBytes: 0, containers: 0, best: undefined, blobs: new Map(), chains: new Set() };
+  const { entries, totalBytes, blobs, chains } = await context.summaries.of(context, target);
   const users = context.containersUsing(target.digest);
-  if (target.mediaType !== "" && context.content.has(target.digest) && context.documents.manifest(target.digest).kind === "index") addBlob(summary, target);
   let least = Infinity;
-  let best: ManifestSummary | undefined;
-  for (const descriptor of context.documents.reachableManifests(target)) {
-    const one = await summarizeManifest(context, descriptor, summary);
-    summary.manifests.push(one.manifest);
-    if (!one.image) continue;
-    addContainers(one.manifest, users.filter((user) => user.manifest === descriptor.digest));
-    const distance = platformDistance(options.platform, one.image.platform) ?? (options.any ? 1000 : undefined);
+  let bestAt = -1;
+  for (const [at, { image }] of entries.entries()) {
+    const distance = image && (platformDistance(options.platform, image.platform) ?? (options.any ? 1000 : undefined));
     if (distance === undefined || distance >= least) continue;
     least = distance;
-    summary.best = { image: one.image, bytes: one.manifest.Size.Total };
-    best = one.manifest;
+    bestAt = at;
   }
-  if (best) addContainers(best, users.filter((user) => user.manifest === undefined));
-  summary.containers = summary.manifests.reduce((sum, manifest) => sum + (manifest.ImageData?.Containers?.length ?? 0), 0);
-  return summary;
+  const manifests = entries.map(({ manifest, image }, at) => withContainers(manifest, image ? users.filter((user) => user.manifest === manifest.ID || (user.manifest === undefined && at === bestAt)) : []));
+  const best = entries[bestAt];
+  return {
+    manifests,
+    totalBytes,
+    containers: manifests.reduce((sum, manifest) => sum + (manifest.ImageData?.Containers?.length ?? 0), 0),
+    best: best?.image && { image: best.image, bytes: best.manifest.Size.Total },
+    blobs,
+    chains,
+  };
 }
 
-function addContainers(manifest: ManifestSummary, users: readonly ImageUser[]): void {
-  if (!manifest.ImageData || users.length === 0) return;
-  manifest.ImageData.Containers = [...(manifest.ImageData.Containers ?? []), ...users.map((user) => user.containerId)];
+function withContainers(manifest: ManifestSummary, users: readonly ImageUser[]): ManifestSummary {
+  if (!manifest.ImageData || users.length === 0) return manifest;
+  return { ...manifest, ImageData: { ...manifest.ImageData, Containers: users.map((user) => user.containerId) } };
 }
 
-async function summarizeManifest(context: ImageContext, descriptor: Descriptor, summary: ImageSummary): Promise<{ manifest: ManifestSummary; image: PlatformImage | undefined }> {
+async function summarizeManifest(context: ImageContext, descriptor: Descriptor, whole: Content): Promise<Content["entries"][number]> {
   const { documents, content } = context;
   const manifest: ManifestSummary = { ID: descriptor.digest, Descriptor: printable(descriptor), Available: false, Size: { Content: 0, Total: 0 }, Kind: "unknown" };
   if (!content.has(descriptor.digest)) return { manifest: { ...manifest, ...platformData(descriptor.platform) }, image: undefined };
@@ -67,7 +103,7 @@ async function summarizeManifest(context: ImageContext, descriptor: Descriptor, 
   const parts = [descriptor, document.config, ...document.layers].filter((part) => content.has(part.digest));
   for (const part of parts) {
     manifest.Size.Content += part.size;
-    addBlob(summary, part);
+    addBlob(whole, part);
   }
   manifest.Size.Total = manifest.Size.Content;
   manifest.Available = parts.length === document.layers.length + 2;
@@ -75,9 +111,8 @@ async function summarizeManifest(context: ImageContext, descriptor: Descriptor, 
   if (descriptor.annotations?.["vnd.docker.reference.type"] === "attestation-manifest" && subject !== undefined) return { manifest: { ...manifest, Kind: "attestation", AttestationData: { For: subject } }, image: undefined };
   const image = documents.isImage(descriptor) ? documents.image(descriptor) : undefined;
   if (!image) return { manifest, image };
-  const unpacked = await context.layers.unpackedBytes(image, summary.chains);
+  const unpacked = await addLayers(context, image, whole);
   manifest.Size.Total += unpacked;
-  summary.totalBytes += unpacked;
   return { manifest: { ...manifest, Kind: "image", ImageData: { Platform: descriptor.platform ?? image.platform, Size: { Unpacked: unpacked }, Containers: null } }, image };
 }
 
@@ -85,9 +120,22 @@ function platformData(platform: Platform | undefined): Partial<ManifestSummary> 
   return platform === undefined ? {} : { Kind: "image", ImageData: { Platform: platform, Size: { Unpacked: 0 }, Containers: null } };
 }
 
-function addBlob(summary: ImageSummary, blob: Descriptor): void {
-  if (!summary.blobs.has(blob.digest)) summary.totalBytes += blob.size;
-  summary.blobs.set(blob.digest, blob.size);
+function addBlob(whole: Content, blob: Descriptor): void {
+  if (!whole.blobs.has(blob.digest)) whole.totalBytes += blob.size;
+  whole.blobs.set(blob.digest, blob.size);
+}
+
+/** The bytes of those that were not counted yet. */
+async function addLayers({ layers }: ImageContext, image: PlatformImage, whole: Content): Promise<number> {
+  let added = 0;
+  for (const name of image.chain) {
+    if (whole.chains.has(name)) continue;
+    const bytes = await layers.layerBytes(name);
+    whole.chains.set(name, bytes);
+    added += bytes;
+  }
+  whole.totalBytes += added;
+  return added;
 }
 
 /** A descriptor as JSON has it. */
@@ -103,10 +151,21 @@ export function printable(descriptor: Descriptor): object {
   };
 }
 
+const parsed = new WeakMap<ImageName, { tag: string; digest: string }>();
+
+/** Of a name with a reference, as users see it. */
+function familiarForms(name: ImageName): { tag: string; digest: string } {
+  let forms = parsed.get(name);
+  if (!forms) {
+    const reference = parseReference(name.name);
+    forms = { tag: familiarName(reference), digest: familiarName({ domain: reference.domain, path: reference.path, digest: reference.digest ?? name.target.digest }) };
+    parsed.set(name, forms);
+  }
+  return forms;
+}
+
 /** Familiar names with tags, and names with digests, of one image, in the order of the canonical names. */
 export function tagsAndDigests(names: readonly ImageName[]): { tags: string[]; digests: string[] } {
-  const sorted = names.filter((name) => !isDangling(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const references = sorted.map((name) => ({ reference: parseReference(name.name), target: name.target }));
-  const digests = references.map(({ reference, target }) => familiarName({ domain: reference.domain, path: reference.path, digest: reference.digest ?? target.digest }));
-  return { tags: references.map(({ reference }) => familiarName(reference)), digests: [...new Set(digests)] };
+  const forms = names.filter((name) => !isDangling(name)).map(familiarForms);
+  return { tags: forms.map(({ tag }) => tag), digests: [...new Set(forms.map(({ digest }) => digest))] };
 }

@@ -1,0 +1,22 @@
+/** Which containers were made from an image: found once for all images, until a container changes. */
+import type { ImageUser } from "../../core/image.ts";
+import { isRunning } from "../../engine/containers/lifecycle/state.ts";
+import type { ContainerStore } from "../../engine/containers/store.ts";
+import type { Digest } from "../../lib/digest.ts";
+
+export function imageUsers(store: ContainerStore): (imageId: Digest) => ImageUser[] {
+  let users: Map<string, ImageUser[]> | undefined;
+  store.onChange(() => (users = undefined));
+  return (imageId) => (users ??= usersByImage(store)).get(imageId) ?? [];
+}
+
+function usersByImage(store: ContainerStore): Map<string, ImageUser[]> {
+  const users = new Map<string, ImageUser[]>();
+  for (const record of store.list()) {
+    const user: ImageUser = { containerId: record.id, running: isRunning(record), imageRef: record.imageRef, ...(record.imageManifest ? { manifest: record.imageManifest.digest as Digest } : {}) };
+    const others = users.get(record.imageId);
+    if (others) others.push(user);
+    else users.set(record.imageId, [user]);
+  }
+  return users;
+}
