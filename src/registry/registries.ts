@@ -23,13 +23,15 @@ export interface RegistriesOptions {
 }
 
 export interface OpenRegistries extends Registries {
+  /** For what is asked from now on. Throws "invalid-parameter", and then changes nothing. */
+  configure(hosts: HostSettings): void;
   close(): void;
 }
 
 /** Throws "invalid-parameter" for malformed settings. */
 export function createRegistries(options: RegistriesOptions): OpenRegistries {
   const { userAgent, mostDownloadAttempts, backoffMilliseconds = 500 } = options;
-  const hosts = new Hosts(options.hosts);
+  let hosts = new Hosts(options.hosts);
   const http = new HttpClient(options.proxies, options.limits);
   const tokens = new Tokens(http);
   const sessionFor = (registry: string, { credentials, headers = {} }: RegistryAccess): Session =>
@@ -40,6 +42,7 @@ export function createRegistries(options: RegistriesOptions): OpenRegistries {
     login: (credentials: RegistryCredentials, cancel: Cancel = {}) => login({ hosts, http, tokens, userAgent }, credentials, cancel),
     search: (query: SearchQuery, cancel: Cancel = {}): Promise<SearchResult[]> => search({ hosts, sessionFor }, query, cancel),
     settings: (): RegistrySettings => ({ mirrors: hosts.mirrors, insecureNames: [...hosts.insecure.names], insecureNetworks: hosts.insecure.networks.map(formatPrefix) }),
+    configure: (settings: HostSettings) => void (hosts = new Hosts(settings)),
     close: () => http.close(),
   };
 }

@@ -154,3 +154,16 @@ test("help names every supported flag once, and what is not supported yet", () =
     assert.equal(text.split("\n").filter((line) => new RegExp(`(^|[ ,])--${flag}( |$)`).test(line)).length > 0, true, flag);
   }
 });
+
+test("registries: mirrors and insecure ones are checked, proxies come from the file before the environment", () => {
+  const file = JSON.stringify({ "registry-mirrors": ["https://m.example"], "insecure-registries": ["10.0.0.0/8", "r.example:5000"], "max-concurrent-uploads": 9, "max-download-attempts": 2, proxies: { "http-proxy": "http://p:1", "no-proxy": "x" } });
+  const { hosts, proxies, ...numbers } = load([], file, { HTTP_PROXY: "http://e:1", HTTPS_PROXY: "http://e:2" }).registries;
+  assert.deepEqual([hosts.mirrors, hosts.insecureRegistries, hosts.certsFolders[1]], [["https://m.example/"], ["10.0.0.0/8", "r.example:5000"], "/etc/docker/certs.d"]);
+  assert.match(hosts.certsFolders[0] ?? "", /gantry-config-.*\/certs\.d$/);
+  assert.deepEqual(proxies, { httpProxy: "http://p:1", httpsProxy: "http://e:2", noProxy: "x" });
+  assert.deepEqual(numbers, { concurrentDownloads: 3, concurrentUploads: 9, downloadAttempts: 2 });
+  assert.match(refusal(["--registry-mirror", "m.example"]), /invalid mirror: no scheme specified for "m.example"/);
+  assert.match(refusal(["--insecure-registry", "a b"]), /insecure registry a b is not valid: invalid host "a b"/);
+  assert.match(refusal(["--max-concurrent-downloads", "-1"]), /invalid max concurrent downloads: -1/);
+  assert.match(refusal(["--https-proxy", "socks5://p"]), /the proxy scheme "socks5" is not supported/);
+});

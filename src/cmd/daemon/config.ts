@@ -12,6 +12,9 @@ import { parseRamSize } from "../../lib/units.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
 import { type AddressPool, type Host, parseFeature, parseHost, parsePool, parseUlimit, type Ulimit } from "./option-values.ts";
+import type { HostSettings } from "../../registry/hosts/hosts.ts";
+import { parseInsecure } from "../../registry/hosts/insecure.ts";
+import { parseMirror } from "../../registry/hosts/mirror.ts";
 import { checkProxy, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
 import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_HOST, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
 
@@ -56,10 +59,7 @@ export interface TlsConfig {
 }
 
 export interface RegistryConfig {
-  mirrors: string[];
-  insecure: string[];
-  /** Folders with certificates and hosts.toml of registries. */
-  certsFolders: string[];
+  hosts: HostSettings;
   proxies: ProxySettings;
   concurrentDownloads: number;
   concurrentUploads: number;
@@ -270,10 +270,14 @@ function registriesOf(values: FlagValues, { configFile, environment }: { configF
   };
   const proxies = proxySettings(environment, { httpProxy: values.string("http-proxy"), httpsProxy: values.string("https-proxy"), noProxy: values.string("no-proxy") });
   for (const proxy of [proxies.httpProxy, proxies.httpsProxy]) checkProxy(proxy);
-  return {
-    mirrors: values.list("registry-mirror"),
-    insecure: values.list("insecure-registry"),
+  const hosts = {
+    mirrors: values.list("registry-mirror").map(parseMirror),
+    insecureRegistries: values.list("insecure-registry"),
     certsFolders: [join(dirname(configFile === "" ? DEFAULT_CONFIG_FILE : configFile), "certs.d"), "/etc/docker/certs.d"],
+  };
+  parseInsecure(hosts.insecureRegistries);
+  return {
+    hosts,
     proxies,
     concurrentDownloads: least("max-concurrent-downloads", 0) || 3,
     concurrentUploads: least("max-concurrent-uploads", 0) || 5,

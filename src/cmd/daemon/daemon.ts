@@ -100,7 +100,9 @@ export class Daemon {
     try {
       const next = loadConfig(this.#flags, process.env);
       const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore } = next;
-      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore };
+      const { hosts } = next.registries;
+      this.#engine?.registries.configure(hosts);
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, registries: { ...this.#config.registries, hosts } };
       this.#log.configure(log);
       this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds, "live-restore": liveRestore })}`);
       this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
@@ -193,13 +195,16 @@ export class Daemon {
 
   #attributes(): Record<string, string> {
     const { debug, labels, containers, shutdownTimeoutSeconds, liveRestore } = this.#config;
+    const { hosts } = this.#config.registries;
     return {
       name: hostname(),
       debug: String(debug),
       "default-runtime": containers.runtime,
       "default-shm-size": String(containers.shmSize),
+      "insecure-registries": JSON.stringify(hosts.insecureRegistries),
       labels: JSON.stringify(labels),
       "live-restore": String(liveRestore),
+      "registry-mirrors": JSON.stringify(hosts.mirrors),
       "shutdown-timeout": String(shutdownTimeoutSeconds),
     };
   }

@@ -1,5 +1,5 @@
 /** The engine as the daemon runs it: services behind the API, and what the daemon asks of them. */
-import type { Registries } from "../../core/registry.ts";
+import type { OpenRegistries } from "../../registry/registries.ts";
 import type { Route } from "../../api/route.ts";
 import type { EventBus } from "../../engine/events.ts";
 import type { Conditions, DiscoveredDevices } from "../../engine/system/types.ts";
@@ -7,7 +7,7 @@ import type { Conditions, DiscoveredDevices } from "../../engine/system/types.ts
 export interface Engine {
   routes: Route[];
   events: EventBus;
-  registries: Registries;
+  registries: OpenRegistries;
   /** Throws Docker's not-found. */
   requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;

@@ -204,8 +204,8 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   };
 }
 
-function openRegistries({ mirrors, insecure, certsFolders, proxies, downloadAttempts }: DaemonConfig["registries"]): OpenRegistries {
-  return createRegistries({ hosts: { mirrors, insecureRegistries: insecure, certsFolders }, proxies, userAgent: `docker/${build.dockerVersion}`, mostDownloadAttempts: downloadAttempts });
+function openRegistries({ hosts, proxies, downloadAttempts }: DaemonConfig["registries"]): OpenRegistries {
+  return createRegistries({ hosts, proxies, userAgent: `docker/${build.dockerVersion}`, mostDownloadAttempts: downloadAttempts });
 }
 
 function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
