@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { OciSpec } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
 import { Bundle, processOf, skip } from "./bundle.ts";
 
@@ -86,6 +87,21 @@ test("features is the specification's structure", { skip }, () => {
   assert.ok(features.mountOptions.includes("rro") && features.mountOptions.includes("ridmap"));
   assert.ok(features.linux.seccomp.actions.includes("SCMP_ACT_NOTIFY"));
   assert.equal(features.linux.intelRdt.enabled, false);
+});
+
+test("spec --rootless: the caller is root of a user namespace, on the host's network, and it runs", { skip }, () => {
+  using bundle = new Bundle();
+  const folder = join(bundle.folder, "rootless");
+  mkdirSync(folder);
+  ok(bundle.runtime("spec", "--rootless", "--bundle", folder));
+  const spec = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as OciSpec;
+  assert.deepEqual(spec.linux!.uidMappings, [{ containerID: 0, hostID: process.geteuid!(), size: 1 }]);
+  assert.ok(!spec.linux!.namespaces!.some(({ type }) => type === "network") && spec.linux!.resources === undefined);
+  spec.root!.path = bundle.rootfs;
+  spec.linux!.cgroupsPath = bundle.cgroupsPath;
+  spec.process = { ...spec.process!, terminal: false, args: ["/bin/cat", "/proc/self/uid_map"] };
+  writeFileSync(join(folder, "config.json"), JSON.stringify(spec));
+  assert.match(ok(bundle.runtime("run", "--bundle", folder, bundle.id)), /^\s+0\s+0\s+1$/m);
 });
 
 test("file descriptors that are preserved arrive from 3 on, and no others", { skip }, () => {

@@ -49,7 +49,8 @@ function parseRule(rule: OciDeviceRule, index: number): DeviceRule {
   const type = rule.type === undefined || rule.type === "" ? "a" : rule.type === "u" ? "c" : rule.type;
   if (type !== "a" && type !== "b" && type !== "c") throw invalidParameter(`${where}.type ${JSON.stringify(rule.type)} is not a, b, c or u`);
   const access = rule.access === undefined || rule.access === "" ? "rwm" : rule.access;
-  if (/[^rwm]/.test(access)) throw invalidParameter(`${where}.access ${JSON.stringify(rule.access)} has letters other than r, w and m`);
+  // runc passes over an "a", which cgroup v1 has as a type.
+  if (/[^rwma]/.test(access)) throw invalidParameter(`${where}.access ${JSON.stringify(rule.access)} has letters other than r, w and m`);
   const number = (name: string, value: number | undefined): number => {
     if (value === undefined || value === null || value === -1) return -1;
     if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) throw invalidParameter(`${where}.${name} ${value} is not a device number`);

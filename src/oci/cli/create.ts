@@ -1,6 +1,6 @@
-import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
-import { conflict, invalidParameter } from "../../lib/errors.ts";
+import { conflict, invalidParameter, messageOf } from "../../lib/errors.ts";
 import type { FlagSpec, FlagValues } from "../../lib/flags.ts";
 import { bool, int, string } from "../../lib/flags.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
@@ -19,6 +19,7 @@ import { notifySocketOf, withNotifySocket } from "./notify.ts";
 import type { Made } from "./oneshot.ts";
 import { runCreate } from "./oneshot.ts";
 import { path } from "./paths.ts";
+import type { Plan } from "../plan/types.ts";
 import { send } from "./kill.ts";
 import { startTimeOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
@@ -71,6 +72,7 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
   const noNewKeyring = flags.bool("no-new-keyring");
   const plan = compile(spec, { id, host: detectHost(caller.proc), bundle, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, ...joinedNamespaces(spec), warn });
   const cgroups = plan.teardown.flatMap((op) => (op.op === "cgroupRemove" ? [op.path] : []));
+  checkRoot(plan);
   store.reserve(id, { notify: notifySocketOf(caller) !== undefined });
   checkGroups(cgroups, () => store.remove(id));
   debug(`plan of ${plan.host.length + plan.parent.length + plan.child.length} steps, cgroups ${cgroups.join(" ")}`);
@@ -90,6 +92,18 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
     store.remove(id);
     throw error;
   }
+}
+
+function checkRoot({ child }: Plan): void {
+  const root = child.find((op) => op.op === "rootBind");
+  if (root === undefined) return;
+  let info;
+  try {
+    info = statSync(root.source);
+  } catch (error) {
+    throw invalidParameter(`root.path: invalid rootfs: ${messageOf(error)}`, error);
+  }
+  if (!info.isDirectory()) throw invalidParameter(`root.path: invalid rootfs: ${root.source} is not a directory`);
 }
 
 /** What is left to do when init is there: after a failure it goes. */

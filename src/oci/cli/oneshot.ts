@@ -92,12 +92,17 @@ function describe(plan: Plan, failure: ShimFailure): { op: PlanOp; message: stri
   if (op === undefined) return undefined;
   const name = errnoName(errno);
   if (op.op === "hook") return { op, message: `error running ${op.stage} hook #${numberOf(plan.child, index, op.stage)}: ${name === "ETIMEDOUT" ? "it took too long" : subject}` };
+  if (op.op === "mknod") return { op, message: `linux.devices: ${step} ${JSON.stringify(op.target)}: ${errnoText(errno)}` };
   if (op.op !== "mount" && op.op !== "bind") return { op, message: undefined };
   if (op.op === "mount" && op.noLinks && step === "target" && (name === "ELOOP" || name === "ENOTDIR")) return { op, message: `filesystem ${JSON.stringify(op.fstype)} must be mounted on ordinary directory` };
   const what = op.op === "bind" ? op.source : op.fstype;
   const kinds = step === "move_mount" && name === "EINVAL" ? "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type" : errnoText(errno);
-  return { op, message: `error mounting ${JSON.stringify(what)} to rootfs at ${JSON.stringify(op.target)}: ${step}: ${kinds}` };
+  const option = step === "fsconfig" && subject !== "" ? ` ${JSON.stringify(subject)}` : "";
+  return { op, message: `error mounting ${JSON.stringify(what)} to rootfs at ${JSON.stringify(op.target)} (${fieldOf(plan.child, index)}): ${step}${option}: ${kinds}` };
 }
+
+/** Each member of `mounts` is one op of these, in its order. */
+const fieldOf = (ops: readonly PlanOp[], index: number): string => `mounts[${ops.slice(0, index).filter(({ op }) => op === "mount" || op === "bind" || op === "cgroupMount").length}]`;
 
 /** Among the hooks of its stage, from 0. */
 const numberOf = (ops: readonly PlanOp[], index: number, stage: string): number => ops.slice(0, index).filter((op) => op.op === "hook" && op.stage === stage).length;

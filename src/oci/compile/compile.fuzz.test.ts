@@ -1,4 +1,5 @@
 /** Any change to a configuration gives a plan or an error of ours that says what is wrong: never a crash. */
+import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import * as defaults from "../../core/oci-defaults.ts";
@@ -51,9 +52,15 @@ const full = {
       unified: { "memory.high": "1" },
     },
     sysctl: { "net.a": "1" },
-    seccomp: { defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86"], flags: [], syscalls: [{ names: ["read"], action: "SCMP_ACT_ERRNO", errnoRet: 1, args: [{ index: 0, value: 1, valueTwo: 2, op: "SCMP_CMP_EQ" }] }] },
+    seccomp: { defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86"], flags: [], listenerPath: "/l", listenerMetadata: "m", syscalls: [{ names: ["read"], action: "SCMP_ACT_ERRNO", errnoRet: 1, args: [{ index: 0, value: 1, valueTwo: 2, op: "SCMP_CMP_EQ" }] }] },
     rootfsPropagation: "slave",
     personality: { domain: "LINUX", flags: [] },
+    memoryPolicy: { mode: "MPOL_BIND", nodes: "0-3,5", flags: ["MPOL_F_STATIC_NODES"] },
+    netDevices: { eth0: { name: "ctr0" } },
+    timeOffsets: { boottime: { secs: 1, nanosecs: 2 } },
+    namespaces: [...defaults.defaultNamespaces, "user" as const, "time" as const].map((type) => ({ type })),
+    uidMappings: [{ containerID: 0, hostID: 1000, size: 10 }],
+    gidMappings: [{ containerID: 0, hostID: 1000, size: 10 }],
   },
 };
 
@@ -77,13 +84,17 @@ const odd = fc.oneof(
   fc.jsonValue(),
 );
 
+/** The member that was changed, or one that contradicts it, is said: at least its part of the configuration. */
+const namesField = (message: string, [part]: Path): boolean => message.includes(String(part)) || /^(process|linux|mounts|hooks|root)\b/.test(message);
+
 test("every member with any value: a plan, or an error of ours", () => {
   fc.assert(
     fc.property(fc.constantFrom(...paths(full)), odd, (path, value) => {
       try {
-        encodePlan(compile(parseConfig(changed(path, value)), { id: "c", host, bundle: "/b" }));
+        encodePlan(compile(parseConfig(changed(path, value)), { id: "c", host, bundle: "/b", outerHooks: true }));
       } catch (error) {
         if (!(error instanceof GantryError)) throw error;
+        assert.ok(namesField(error.message, path), `${path.join(".")}: ${error.message}`);
       }
     }),
     { numRuns: 3000 },
@@ -91,5 +102,5 @@ test("every member with any value: a plan, or an error of ours", () => {
 });
 
 test("the configuration itself gives a plan", () => {
-  encodePlan(compile(parseConfig(JSON.stringify(full)), { id: "c", host, bundle: "/b" }));
+  encodePlan(compile(parseConfig(JSON.stringify(full)), { id: "c", host, bundle: "/b", outerHooks: true }));
 });

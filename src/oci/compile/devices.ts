@@ -35,6 +35,9 @@ function parseDevice(device: OciDevice, index: number): ChildOp & { op: "mknod" 
   if (type !== "c" && type !== "b" && type !== "p") throw invalidParameter(`${where}.type ${JSON.stringify(device.type)} is not c, b, u or p`);
   if (!device.path.startsWith("/") || device.path.includes("\0")) throw invalidParameter(`${where}.path ${JSON.stringify(device.path)} is not an absolute path`);
   if (type !== "p" && (device.major === undefined || device.minor === undefined)) throw invalidParameter(`${where}: major and minor are missing`);
+  for (const [name, value] of [["major", device.major], ["minor", device.minor]] as const) {
+    if (value !== undefined && (value < 0 || value > 0xffff_ffff)) throw invalidParameter(`${where}.${name} ${value} is not a device number`);
+  }
   return {
     op: "mknod",
     target: posix.normalize(device.path),

@@ -1,3 +1,4 @@
+import type { OciResources } from "../../../lib/oci-spec.ts";
 import type { Controller, CgroupWrite } from "../controller.ts";
 import { write } from "../controller.ts";
 
@@ -14,7 +15,14 @@ export const cpu: Controller = {
     if (updating && period[0] !== undefined) writes.push({ ...period[0], optional: ["EINVAL"] }, ...write("cpu.cfs_quota_us", cpu.quota), ...period);
     else writes.push(...period, ...write("cpu.cfs_quota_us", cpu.quota || undefined));
     writes.push(...write("cpu.cfs_burst_us", cpu.burst));
-    writes.push(...write("cpu.rt_period_us", cpu.realtimePeriod || undefined), ...write("cpu.rt_runtime_us", cpu.realtimeRuntime || undefined));
+    writes.push(...realtimeWrites(cpu, current !== undefined));
     return writes;
   },
 };
+
+/** As with the quota, the one that stands may forbid the other's new value. */
+function realtimeWrites({ realtimePeriod, realtimeRuntime }: NonNullable<OciResources["cpu"]>, updating: boolean): CgroupWrite[] {
+  const period = write("cpu.rt_period_us", realtimePeriod || undefined);
+  const runtime = write("cpu.rt_runtime_us", realtimeRuntime || undefined);
+  return updating && period[0] !== undefined && runtime.length > 0 ? [{ ...period[0], optional: ["EINVAL"] }, ...runtime, ...period] : [...period, ...runtime];
+}
