@@ -122,7 +122,7 @@ test("a create that fails leaves neither groups nor a record, and says which ste
   assert.equal(failed.status, 1);
   assert.match(failed.stderr, /exec: \\"\/no\/such\\": stat \/no\/such: no such file or directory/);
   bundle.configure({ mounts: [{ destination: "/m", type: "bind", source: "/no/such/source" }] });
-  assert.match(bundle.runtime("create", bundle.id).stderr, /error mounting \\"\/no\/such\/source\\" to rootfs at \\"\/m\\": open_tree: no such file or directory/);
+  assert.match(bundle.runtime("create", bundle.id).stderr, /error mounting \\"\/no\/such\/source\\" to rootfs at \\"\/m\\" \(mounts\[0\]\): open_tree: no such file or directory/);
   bundle.configure({}, { seccomp: { defaultAction: "SCMP_ACT_WHAT" } });
   assert.match(bundle.runtime("create", bundle.id).stderr, /linux\.seccomp\.defaultAction: unknown action \\"SCMP_ACT_WHAT\\"/);
   assert.deepEqual(bundle.groups(), []);

@@ -85,7 +85,7 @@ const odd = fc.oneof(
 );
 
 /** The member that was changed, or one that contradicts it, is said: at least its part of the configuration. */
-const namesField = (message: string, [part]: Path): boolean => message.includes(String(part)) || /^(process|linux|mounts|hooks|root)\b/.test(message);
+const namesField = (message: string, [part]: Path): boolean => message.includes(String(part)) || /\b(process|linux|mounts|hooks|root|hostname|domainname)\b/.test(message);
 
 test("every member with any value: a plan, or an error of ours", () => {
   fc.assert(
