@@ -182,6 +182,8 @@ export const hostConfigSchema = struct("HostConfig", {
   Dns: done(list(address)),
   DnsOptions: done(list(string)),
   DnsSearch: done(list(string)),
+  /** Gantry's own: what the container may reach, as src/lib/egress.ts reads it. Empty: everything. */
+  Egress: done(list(string), "Gantry's own: allow=HOST[:PORT]; see docs/networking.md", omitEmpty),
   ExtraHosts: done(list(string)),
   GroupAdd: done(list(string)),
   IpcMode: done(named("container.IpcMode", string)),

@@ -57,9 +57,36 @@ export interface SandboxView {
   forward: boolean;
   /** "host": what the host's resolv.conf names, now and after it changed, asked from the host's namespace. A list: asked from the sandbox's. */
   upstreams: "host" | readonly IpAddress[];
+  /** What the sandbox may reach, by name or address; absent: everything. All its servers are asked from the host then. */
+  egress?: EgressView;
   /** Of the sandbox's resolv.conf. */
   search: readonly string[];
   options: readonly string[];
+}
+
+export interface EgressView {
+  /** The sandbox's own addresses. */
+  sources: readonly IpAddress[];
+  /** As src/lib/egress.ts reads them. */
+  rules: readonly string[];
+  owner: EgressOwner;
+}
+
+/** Whose denials are told. */
+export interface EgressOwner {
+  containerId: string;
+  networkId: string;
+  networkName: string;
+}
+
+/** What a limited sandbox was denied, told once in a while for each target. */
+export interface EgressDenial {
+  owner: EgressOwner;
+  /** A name that was asked for, or an address. */
+  target: string;
+  /** Of packets: "tcp", "udp", or the IP protocol's number. */
+  protocol?: string;
+  port?: number;
 }
 
 export interface ViewedNetwork {

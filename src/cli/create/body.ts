@@ -86,6 +86,7 @@ export function createBody(flags: FlagValues, args: string[], addProxies: (given
       Dns: flags.list("dns").map(canonicalIp),
       DnsOptions: [...flags.list("dns-opt"), ...flags.list("dns-option")],
       DnsSearch: flags.list("dns-search").map((domain) => domain.trim()),
+      ...optional("Egress", flags.list("egress"), flags.changed("egress")),
       ExtraHosts: orNull(flags.list("add-host").map(parseExtraHost)),
       GroupAdd: orNull(flags.list("group-add")),
       IpcMode: flags.string("ipc"),

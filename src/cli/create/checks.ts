@@ -1,4 +1,5 @@
 /** What `run`, `create` and `exec` check about a flag's value while the command line is read, with Docker's words. */
+import { formatEgress, parseEgress } from "../../lib/egress.ts";
 import { quote } from "../../lib/strconv.ts";
 import { parseIp } from "../../lib/ip.ts";
 import { parseRamSize } from "../../lib/units.ts";
@@ -102,6 +103,7 @@ export const CREATE_CHECKS: Record<string, FlagCheck> = {
   "device-write-iops": (value) => parseDeviceLimit(value, "operations"),
   dns: checkAddress,
   "dns-search": dnsSearch,
+  egress: (value) => formatEgress(parseEgress(value)),
   env: checkEnvironment,
   gpus: parseGpuRequest,
   label: checkLabel,

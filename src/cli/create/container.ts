@@ -63,9 +63,18 @@ export async function createContainer(session: Session, body: CreateBody): Promi
     }
     created = await create();
   }
+  if (flags.changed("egress")) await requireEgress(session, created.Id);
   for (const warning of created.Warnings ?? []) session.err.line(`WARNING: ${warning}`);
   idFile.write(created.Id);
   return created.Id;
+}
+
+/** Other daemons ignore what they do not know: the container would reach everything. */
+async function requireEgress(session: Session, id: string): Promise<void> {
+  const { HostConfig } = await session.client.json<{ HostConfig: { Egress?: string[] } }>("GET", path`/containers/${id}/json`);
+  if (HostConfig.Egress?.length) return;
+  await session.client.text("DELETE", path`/containers/${id}`);
+  throw new Error("--egress is only supported by gantryd: the daemon created a container without limits, and it was removed again");
 }
 
 /** Loads an image that comes with the package; false when there is none. */

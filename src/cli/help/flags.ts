@@ -68,6 +68,7 @@ const TEXTS: Record<string, string> = {
   driver: "Driver to use",
   "driver-opt": "Option for the network driver",
   "dry-run": "Print what would be done and do nothing",
+  egress: "What may be reached, as allow=HOST[:PORT]; everything else is denied",
   entrypoint: "Program to run in place of the image's entry point",
   env: "Set an environment variable",
   "env-file": "Read environment variables from a file",

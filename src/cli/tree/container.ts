@@ -5,7 +5,7 @@ const CREATE_FLAGS = `add-host:list annotation:map@1.43 attach/a:list blkio-weig
   cgroup-parent:string cgroupns:string@1.41 cidfile:string cpu-count:int64 cpu-percent:int64 cpu-period:int64 cpu-quota:int64
   cpu-rt-period:int64@1.25 cpu-rt-runtime:int64@1.25 cpu-shares/c:int64 cpus:decimal@1.25 cpuset-cpus:string cpuset-mems:string
   device:list device-cgroup-rule:list device-read-bps:list device-read-iops:list device-write-bps:list device-write-iops:list
-  disable-content-trust=true!^ dns:list dns-opt:list! dns-option:list dns-search:list domainname:string entrypoint:string env/e:list
+  disable-content-trust=true!^ dns:list dns-opt:list! dns-option:list dns-search:list domainname:string egress:list entrypoint:string env/e:list
   env-file:list expose:list gpus:gpu-request@1.40 group-add:list health-cmd:string health-interval:duration health-retries:int
   health-start-interval:duration@1.44 health-start-period:duration@1.29 health-timeout:duration hostname/h:string init@1.25
   interactive/i io-maxbandwidth:bytes io-maxiops:uint64 ip:ip ip6:ip ipc:string isolation:string kernel-memory:bytes!^ label/l:list

@@ -42,7 +42,7 @@ export const COMMANDS: CommandTable = {
   "network create": {
     usage: "[OPTIONS] NETWORK",
     arguments: [1, 1],
-    flags: `attachable@1.25 aux-address:map config-from:string@1.30 config-only@1.30 driver/d:string=bridge gateway:ipSlice ingress@1.29
+    flags: `attachable@1.25 aux-address:map config-from:string@1.30 config-only@1.30 driver/d:string=bridge egress:list gateway:ipSlice ingress@1.29
       internal ip-range:ipNetSlice ipam-driver:string=default ipam-opt:map ipv4=true ipv6 label:list opt/o:map scope:string@1.30
       subnet:stringSlice`,
   },

@@ -16,7 +16,9 @@ import type { Route } from "../../api/route.ts";
 import { checkRoute } from "../../api/system/check.ts";
 import { diskUsageRoute } from "../../api/system/disk-usage.ts";
 import { volumeRoutes } from "../../api/volumes/routes.ts";
+import type { EngineEvent } from "../../core/events.ts";
 import type { Logger } from "../../core/logger.ts";
+import type { EgressDenial } from "../../core/name-service.ts";
 import { defaultCapabilities } from "../../core/oci-defaults.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import { createCdiDriver } from "../../drivers/devices-cdi/index.ts";
@@ -95,7 +97,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   });
   const host = detectHost();
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });
-  const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), warn });
+  const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), denied: (denial) => events.emit(denialEvent(denial)), warn });
   const networks = await openNetworks({
     names,
     database,
@@ -206,6 +208,11 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
 
 function openRegistries({ hosts, proxies, downloadAttempts }: DaemonConfig["registries"]): OpenRegistries {
   return createRegistries({ hosts, proxies, userAgent: `docker/${build.dockerVersion}`, mostDownloadAttempts: downloadAttempts });
+}
+
+function denialEvent({ owner, target, protocol, port }: EgressDenial): EngineEvent {
+  const what = { target, ...(protocol === undefined ? {} : { protocol }), ...(port === undefined ? {} : { port: String(port) }) };
+  return { type: "network", action: "deny", actor: { id: owner.networkId, attributes: { container: owner.containerId, name: owner.networkName, type: "bridge", ...what } } };
 }
 
 function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {

@@ -3,7 +3,7 @@
  * a sandbox needs it, takes up the one that an earlier daemon started, and tells all anew when it had to start another.
  */
 import { openSync } from "node:fs";
-import type { EndpointNames, NameService, NameServiceState, SandboxView, ServedSandbox } from "../../core/name-service.ts";
+import type { EgressDenial, EndpointNames, NameService, NameServiceState, SandboxView, ServedSandbox } from "../../core/name-service.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import { Netns } from "../../sys/netlink/netns.ts";
 import { ServerLink, dial } from "./link.ts";
@@ -16,6 +16,8 @@ export interface EmbeddedDnsOptions {
   socketPath: string;
   /** Starts the server's process; resolves when it listens at the path. */
   start: (socketPath: string) => Promise<void>;
+  /** A limited sandbox was denied something. */
+  denied?: (denial: EgressDenial) => void;
   warn: (message: string) => void;
 }
 
@@ -144,7 +146,7 @@ class Client implements EmbeddedDns {
   async #dial(): Promise<ServerLink | undefined> {
     const socket = await dial(this.#options.socketPath);
     if (!socket) return undefined;
-    const link: ServerLink = new ServerLink(socket, { notice: this.#options.warn, end: () => this.#lost(link) });
+    const link: ServerLink = new ServerLink(socket, { notice: this.#options.warn, denial: (denial) => this.#options.denied?.(denial), end: () => this.#lost(link) });
     return link;
   }
 

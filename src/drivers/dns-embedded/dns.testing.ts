@@ -82,17 +82,18 @@ export const view = (networkIds: string[], overrides: Partial<SandboxView> = {})
 export interface FakeServer {
   mode: "answer" | "silent" | "refuse";
   asked: string[];
+  answer: string;
   close(): void;
 }
 
 export async function fakeServer(netns: Namespace, address: string, answer: string, port = 53): Promise<FakeServer> {
-  const server: FakeServer = { mode: "answer", asked: [], close: () => void (datagrams.close(), streams.close()) };
+  const server: FakeServer = { mode: "answer", asked: [], answer, close: () => void (datagrams.close(), streams.close()) };
   const reply = (raw: Buffer): Buffer | undefined => {
     const query = packet.decode(raw);
     const [question] = query.questions ?? [];
     server.asked.push(question?.name ?? "");
     if (server.mode === "silent") return undefined;
-    const answers = server.mode === "answer" && question ? [{ type: "A" as const, name: question.name, data: answer, ttl: 60 }] : [];
+    const answers = server.mode === "answer" && question ? [{ type: "A" as const, name: question.name, data: server.answer, ttl: 60 }] : [];
     return packet.encode({ type: "response", id: query.id ?? 0, flags: (server.mode === "refuse" ? 5 : 0) | packet.RECURSION_DESIRED, questions: query.questions ?? [], answers });
   };
   const where = { netns: netns.fd, address: parseIp(address)!, port };

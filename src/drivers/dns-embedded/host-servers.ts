@@ -7,7 +7,8 @@ import { Upstreams } from "./upstreams.ts";
 const PUBLIC_SERVERS = ["8.8.8.8", "8.8.4.4"];
 /** How old what is known of the file may be. */
 const FRESH_MS = 500;
-const HOST = -1;
+/** The namespace of this process. */
+export const HOST = -1;
 
 export class HostServers {
   readonly #path: string;

@@ -1,6 +1,7 @@
 /** A connection to the name server's process. */
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import type { EgressDenial } from "../../core/name-service.ts";
 import { systemError, unavailable } from "../../lib/errors.ts";
 import { LineReader, line } from "./wire.ts";
 import type { NumberedRequest, Reply, Request, ServerMessage } from "./wire.ts";
@@ -24,6 +25,7 @@ export function dial(path: string): Promise<Socket | undefined> {
 
 export interface LinkHandlers {
   notice(text: string): void;
+  denial(denial: EgressDenial): void;
   /** Once, but not after close(). */
   end(): void;
 }
@@ -36,7 +38,11 @@ export class ServerLink {
 
   constructor(socket: Socket, handlers: LinkHandlers) {
     this.#socket = socket;
-    const reader = new LineReader<ServerMessage>((message) => ("notice" in message ? handlers.notice(message.notice) : this.#settle(message)));
+    const reader = new LineReader<ServerMessage>((message) => {
+      if ("notice" in message) handlers.notice(message.notice);
+      else if ("denial" in message) handlers.denial(message.denial);
+      else this.#settle(message);
+    });
     socket.on("data", (data: Buffer) => reader.push(data));
     socket.on("error", () => {});
     socket.on("close", () => {

@@ -3,12 +3,13 @@
  * question's bytes as they came, so that whatever a name contains goes back as it was asked.
  */
 import packet from "dns-packet";
+import { ipToBytes, parseIp } from "../../lib/ip.ts";
 
 /** Of the library, though its types do not tell. */
 const { name: names } = packet as unknown as { name: { decode: { (raw: Uint8Array, offset: number): string; bytes: number }; encode(name: string): Buffer } };
 
 export const TYPE = { A: 1, PTR: 12, MX: 15, AAAA: 28, OPT: 41, SRV: 33 } as const;
-export const RCODE = { success: 0, formatError: 1, serverFailure: 2, notImplemented: 4, refused: 5 } as const;
+export const RCODE = { success: 0, formatError: 1, serverFailure: 2, noSuchName: 3, notImplemented: 4, refused: 5 } as const;
 const CLASS_IN = 1;
 const HEADER_BYTES = 12;
 /** Questions are small; a large message could have names whose compression takes long to follow. */
@@ -118,6 +119,23 @@ export function encodeName(name: string): Buffer | undefined {
   const labels = name.split(".");
   if (Buffer.byteLength(name) > MAX_NAME || labels.some((label) => label === "" || Buffer.byteLength(label) > MAX_LABEL)) return undefined;
   return names.encode(name);
+}
+
+/** The addresses that a server's message gives the name, itself or by the names that it stands for. None where it cannot be read. */
+export function addressesIn(answer: Buffer, name: string): ResourceRecord[] {
+  const names = new Set([name.toLowerCase()]);
+  const found: ResourceRecord[] = [];
+  try {
+    for (const record of packet.decode(answer).answers ?? []) {
+      if (!("name" in record) || !names.has(record.name.toLowerCase())) continue;
+      if (record.type === "CNAME") names.add(record.data.toLowerCase());
+      const address = record.type === "A" || record.type === "AAAA" ? parseIp(record.data) : undefined;
+      if (address && "ttl" in record) found.push({ type: record.type === "A" ? TYPE.A : TYPE.AAAA, ttl: record.ttl ?? 0, data: ipToBytes(address) });
+    }
+  } catch {
+    return [];
+  }
+  return found;
 }
 
 /** Whether a server's message answers the query: the question is the same, but for the case of letters. */

@@ -1,6 +1,7 @@
 /** Answers the questions of one sandbox: from its view, else from its upstream servers. */
-import { RCODE, answerTo, readQuery } from "./message.ts";
-import type { Query } from "./message.ts";
+import type { Gate } from "./egress.ts";
+import { RCODE, TYPE, addressesIn, answerTo, readQuery } from "./message.ts";
+import type { Query, ResourceRecord } from "./message.ts";
 import { failure, localRecords, staysHome } from "./answer.ts";
 import type { NameView, Names } from "./names.ts";
 import type { Exchange, Upstreams } from "./upstreams.ts";
@@ -11,6 +12,8 @@ export interface ResolverView extends NameView {
   /** As in resolv.conf; above 0, bare names are not asked elsewhere. */
   ndots: number;
   upstreams: Upstreams;
+  /** Of a sandbox that may reach some targets only: there are no other names. */
+  gate?: Gate;
 }
 
 export interface Transport {
@@ -43,10 +46,21 @@ export class Resolver {
     if (!query || "refusal" in query) return query?.refusal;
     const maxBytes = transport.kind === "stream" ? MAX_STREAM_BYTES : query.udpBytes;
     const records = localRecords(this.#names, this.#view, query);
-    if (records) return answerTo(query, RCODE.success, records, maxBytes);
-    if (!this.#view.forward) return failure(query, maxBytes);
-    if (staysHome(query, this.#view.ndots)) return answerTo(query, RCODE.success, [], maxBytes);
-    return this.#forward(query, transport, maxBytes);
+    const { gate, forward, ndots } = this.#view;
+    const backwards = records && query.type === TYPE.PTR;
+    if (gate && !backwards && !gate.admits(query.name)) {
+      gate.refused(query.name);
+      // Programs ask again, and wait, when they are refused.
+      return answerTo(query, RCODE.noSuchName, [], maxBytes);
+    }
+    if (records) {
+      const answer = answerTo(query, RCODE.success, records, maxBytes);
+      return gate && !backwards ? admitted(query, gate, { answer, maxBytes, addresses: records }) : answer;
+    }
+    if (!forward) return failure(query, maxBytes);
+    if (staysHome(query, ndots)) return answerTo(query, RCODE.success, [], maxBytes);
+    const answer = this.#forward(query, transport, maxBytes);
+    return gate && answer instanceof Promise ? answer.then((bytes) => admitted(query, gate, { answer: bytes, maxBytes, addresses: addressesIn(bytes, query.name) })) : answer;
   }
 
   #forward(query: Query, { kind, exchange }: Transport, maxBytes: number): Buffer | Promise<Buffer> {
@@ -69,4 +83,15 @@ function withId(answer: Buffer, id: number): Buffer {
   const copy = Buffer.from(answer);
   copy.writeUInt16BE(id, 0);
   return copy;
+}
+
+/** Before the client knows the addresses they are open. */
+async function admitted(query: Query, gate: Gate, { answer, maxBytes, addresses }: { answer: Buffer; maxBytes: number; addresses: readonly ResourceRecord[] }): Promise<Buffer> {
+  try {
+    const ttl = Math.min(...addresses.map((record) => record.ttl));
+    if (addresses.length > 0) await gate.learn(query.name, addresses.map(({ data }) => data), ttl);
+    return answer;
+  } catch {
+    return failure(query, maxBytes);
+  }
 }

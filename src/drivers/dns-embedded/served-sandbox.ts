@@ -3,6 +3,8 @@ import { fstatSync } from "node:fs";
 import { formatIp } from "../../lib/ip.ts";
 import { systemError } from "../../lib/errors.ts";
 import { Netns } from "../../sys/netlink/netns.ts";
+import type { Egress } from "./egress.ts";
+import { HOST } from "./host-servers.ts";
 import type { HostServers } from "./host-servers.ts";
 import type { Names } from "./names.ts";
 import { redirectQuestions } from "./redirect.ts";
@@ -17,6 +19,7 @@ import type { WireNamespace, WireSandbox, WireView } from "./wire.ts";
 export interface Surroundings {
   names: Names;
   host: HostServers;
+  egress: Egress;
 }
 
 export const inodeOf = (fd: number): string => {
@@ -29,25 +32,27 @@ export class ServedSandbox {
   readonly #netns: Netns;
   readonly #resolver: Resolver;
   readonly #sockets: ServerSockets;
-  readonly #host: HostServers;
+  readonly #id: string;
+  readonly #surroundings: Surroundings;
 
-  private constructor(netns: Netns, inode: string, resolver: Resolver, sockets: ServerSockets, host: HostServers) {
+  private constructor(id: string, netns: Netns, inode: string, resolver: Resolver, sockets: ServerSockets, surroundings: Surroundings) {
+    this.#id = id;
     this.#netns = netns;
     this.inode = inode;
     this.#resolver = resolver;
     this.#sockets = sockets;
-    this.#host = host;
+    this.#surroundings = surroundings;
   }
 
   /** Answers when this resolves. On failure nothing is left open. */
-  static async open({ netns: where, view }: WireSandbox, { names, host }: Surroundings): Promise<ServedSandbox> {
+  static async open({ id, netns: where, view }: WireSandbox, surroundings: Surroundings): Promise<ServedSandbox> {
     const netns = openNamespace(where);
     let sockets: ServerSockets | undefined;
     try {
-      const resolver = new Resolver(names, resolverView(view, netns.fd, host));
+      const resolver = new Resolver(surroundings.names, resolverView(id, view, netns.fd, surroundings));
       sockets = await openServerSockets(netns.fd, resolver);
       await redirectQuestions(netns.fd, sockets.ports);
-      return new ServedSandbox(netns, where.inode, resolver, sockets, host);
+      return new ServedSandbox(id, netns, where.inode, resolver, sockets, surroundings);
     } catch (error) {
       sockets?.close();
       netns.close();
@@ -56,7 +61,7 @@ export class ServedSandbox {
   }
 
   setView(view: WireView): void {
-    this.#resolver.view = resolverView(view, this.#netns.fd, this.#host);
+    this.#resolver.view = resolverView(this.#id, view, this.#netns.fd, this.#surroundings);
   }
 
   /** The redirection is left to end with the namespace, or to be replaced. */
@@ -73,8 +78,10 @@ function openNamespace({ path, inode }: WireNamespace): Netns {
   throw systemError(`the network namespace ${path} is another one meanwhile`);
 }
 
-function resolverView({ networks, forward, upstreams, options }: WireView, netns: number, host: HostServers): ResolverView {
-  const own = upstreams === "host" ? undefined : new Upstreams(upstreamsOf(upstreams).map((address) => ({ address, netns })), { rotate: options.includes("rotate") });
+function resolverView(id: string, { networks, forward, upstreams, options, egress: limits }: WireView, netns: number, { host, egress }: Surroundings): ResolverView {
+  // A limited sandbox may not reach the servers itself.
+  const from = limits ? HOST : netns;
+  const own = upstreams === "host" ? undefined : new Upstreams(upstreamsOf(upstreams).map((address) => ({ address, netns: from })), { rotate: options.includes("rotate") });
   return {
     networks: networks.map(({ networkId, links }) => ({ networkId, links: new Map(Object.entries(links).map(([name, target]) => [name.toLowerCase(), target.toLowerCase()])) })),
     forward,
@@ -82,6 +89,7 @@ function resolverView({ networks, forward, upstreams, options }: WireView, netns
     get upstreams() {
       return own ?? host.current;
     },
+    ...(limits ? { gate: egress.gate(id) } : {}),
   };
 }
 

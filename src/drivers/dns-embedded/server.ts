@@ -4,13 +4,16 @@
  */
 import { chmodSync, rmSync } from "node:fs";
 import type { Server, Socket } from "node:net";
+import { parseEgress } from "../../lib/egress.ts";
 import { messageOf, unavailable } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
+import { Egress } from "./egress.ts";
+import type { Limited } from "./egress-table.ts";
 import { HostServers } from "./host-servers.ts";
 import { Names } from "./names.ts";
 import { ServedSandbox } from "./served-sandbox.ts";
 import { LineReader, SERVER_VERSION, addressesOf, line } from "./wire.ts";
-import type { NumberedRequest, Reply, Request, WireEndpoint, WireSandbox } from "./wire.ts";
+import type { NumberedRequest, Reply, Request, ServerMessage, WireEndpoint, WireSandbox, WireView } from "./wire.ts";
 
 const net = process.getBuiltinModule("node:net");
 
@@ -41,6 +44,7 @@ class NameServer implements RunningServer {
   readonly #options: NameServerOptions;
   readonly #names = new Names();
   readonly #host: HostServers;
+  readonly #egress: Egress;
   readonly #sandboxes = new Map<string, ServedSandbox>();
   readonly #queue = new KeyedQueue();
   readonly #connections = new Set<Socket>();
@@ -54,6 +58,7 @@ class NameServer implements RunningServer {
   constructor(options: NameServerOptions) {
     this.#options = options;
     this.#host = new HostServers(options.resolvConf);
+    this.#egress = new Egress({ key: options.socketPath, denied: (denial) => this.#tell({ denial }), notice: (notice) => this.#tell({ notice }) });
     this.#listener = net.createServer((socket) => this.#accept(socket));
     this.ended = new Promise((resolve) => (this.#end = resolve));
   }
@@ -80,6 +85,7 @@ class NameServer implements RunningServer {
     clearTimeout(this.#idle);
     this.#listener.close();
     for (const id of this.#sandboxes.keys()) await this.#detach(id);
+    await this.#egress.close();
     for (const socket of this.#connections) socket.end();
     this.#end();
   }
@@ -131,7 +137,7 @@ class NameServer implements RunningServer {
       case "attach":
         return this.#attach(request.sandbox);
       case "view":
-        return this.#queue.run(request.id, () => this.#sandboxes.get(request.id)?.setView(request.view));
+        return this.#setView(request.id, request.view);
       case "detach":
         return this.#detach(request.id);
     }
@@ -142,8 +148,9 @@ class NameServer implements RunningServer {
     for (const endpoint of endpoints) this.#setEndpoint(endpoint);
     const wanted = new Set(sandboxes.map(({ id }) => id));
     const gone = [...this.#sandboxes.keys()].filter((id) => !wanted.has(id));
+    await this.#egress.restore(sandboxes.flatMap(({ id, view }) => limitsOf(id, view) ?? []));
     const results = await Promise.allSettled([...gone.map((id) => this.#detach(id)), ...sandboxes.map((sandbox) => this.#attach(sandbox))]);
-    for (const result of results) if (result.status === "rejected") this.#notice(`names of a container: ${messageOf(result.reason)}`);
+    for (const result of results) if (result.status === "rejected") this.#tell({ notice: `names of a container: ${messageOf(result.reason)}` });
   }
 
   #setEndpoint({ networkId, endpointId, names }: WireEndpoint): void {
@@ -154,24 +161,39 @@ class NameServer implements RunningServer {
   #attach(sandbox: WireSandbox): Promise<void> {
     return this.#queue.run(sandbox.id, async () => {
       const present = this.#sandboxes.get(sandbox.id);
+      await this.#egress.set(sandbox.id, limitsOf(sandbox.id, sandbox.view));
       if (present?.inode === sandbox.netns.inode) return present.setView(sandbox.view);
       this.#sandboxes.delete(sandbox.id);
       present?.close();
-      const served = await ServedSandbox.open(sandbox, { names: this.#names, host: this.#host });
+      const served = await ServedSandbox.open(sandbox, { names: this.#names, host: this.#host, egress: this.#egress });
       if (!this.#ending) return void this.#sandboxes.set(sandbox.id, served);
       served.close();
       throw unavailable("the name server is about to end");
     });
   }
 
-  #detach(id: string): Promise<void> {
-    return this.#queue.run(id, () => {
-      this.#sandboxes.get(id)?.close();
-      this.#sandboxes.delete(id);
+  #setView(id: string, view: WireView): Promise<void> {
+    return this.#queue.run(id, async () => {
+      const present = this.#sandboxes.get(id);
+      if (!present) return;
+      await this.#egress.set(id, limitsOf(id, view));
+      present.setView(view);
     });
   }
 
-  #notice(notice: string): void {
-    for (const socket of this.#connections) socket.write(line({ notice }));
+  #detach(id: string): Promise<void> {
+    return this.#queue.run(id, async () => {
+      this.#sandboxes.get(id)?.close();
+      this.#sandboxes.delete(id);
+      if (!this.#ending) await this.#egress.set(id, undefined);
+    });
   }
+
+  #tell(message: ServerMessage): void {
+    for (const socket of this.#connections) socket.write(line(message));
+  }
+}
+
+function limitsOf(id: string, { egress }: WireView): Limited | undefined {
+  return egress && { id, sources: addressesOf(egress.sources), rules: egress.rules.map(parseEgress), owner: egress.owner };
 }

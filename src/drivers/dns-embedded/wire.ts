@@ -3,15 +3,16 @@
  *
  *   daemon ──{serial, request}──▶ server ──{serial, error?}──▶   answers may come in another order
  *                                 server ──{notice}──▶           for the daemon's log
+ *                                 server ──{denial}──▶           what a limited sandbox was denied
  *
  * The first request is "hello", answered with the server's version; the second is "restore".
  */
-import type { EndpointNames, SandboxView } from "../../core/name-service.ts";
+import type { EgressDenial, EgressOwner, EndpointNames, SandboxView } from "../../core/name-service.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
 
 /** Of the messages and of what the server does: a server of another version is replaced. */
-export const SERVER_VERSION = "1";
+export const SERVER_VERSION = "2";
 
 export interface WireEndpoint {
   networkId: string;
@@ -26,8 +27,9 @@ export interface WireNamespace {
   inode: string;
 }
 
-export interface WireView extends Omit<SandboxView, "upstreams"> {
+export interface WireView extends Omit<SandboxView, "upstreams" | "egress"> {
   upstreams: "host" | string[];
+  egress?: { sources: string[]; rules: readonly string[]; owner: EgressOwner };
 }
 
 export interface WireSandbox {
@@ -48,7 +50,7 @@ export type Request =
 
 export type NumberedRequest = Request & { serial: number };
 export type Reply = { serial: number; error?: string; version?: string };
-export type ServerMessage = Reply | { notice: string };
+export type ServerMessage = Reply | { notice: string } | { denial: EgressDenial };
 
 export const wireEndpoint = ({ networkId, endpointId }: { networkId: string; endpointId: string }, names: EndpointNames | undefined): WireEndpoint => ({
   networkId,
@@ -56,7 +58,11 @@ export const wireEndpoint = ({ networkId, endpointId }: { networkId: string; end
   ...(names ? { names: { ...names, addresses: names.addresses.map(formatIp) } } : {}),
 });
 
-export const wireView = (view: SandboxView): WireView => ({ ...view, upstreams: view.upstreams === "host" ? "host" : view.upstreams.map(formatIp) });
+export const wireView = ({ egress, ...view }: SandboxView): WireView => ({
+  ...view,
+  upstreams: view.upstreams === "host" ? "host" : view.upstreams.map(formatIp),
+  ...(egress ? { egress: { ...egress, sources: egress.sources.map(formatIp) } } : {}),
+});
 
 export const addressesOf = (texts: readonly string[]): IpAddress[] => texts.flatMap((text) => parseIp(text) ?? []);
 

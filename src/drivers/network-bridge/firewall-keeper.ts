@@ -4,10 +4,12 @@ import { GantryError, messageOf } from "../../lib/errors.ts";
 import type { FlowFilter } from "../../sys/netlink/conntrack.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NftChange, NftTable } from "../../sys/netlink/nftables.ts";
+import { claimTable, replaceTable } from "../../sys/netlink/nftables-claim.ts";
+import type { Ownership } from "../../sys/netlink/nftables-claim.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
-import { firewallTransaction, networkElements, removalTransaction } from "./firewall.ts";
-import type { FirewallNetwork, FirewallState, Ownership } from "./firewall.ts";
+import { firewallChanges, networkElements, removalTransaction } from "./firewall.ts";
+import type { FirewallNetwork, FirewallState } from "./firewall.ts";
 import { closePassage, droppingChains, openPassage } from "./passage.ts";
 import { answeredFlows, earlierFlows, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
@@ -71,22 +73,8 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
   const state = (): FirewallState => ({ networks: [...networks.values()], publications: [...publications.values()], passage });
 
   const commit = async (): Promise<void> => {
-    if (ownership) return kernel.nft(firewallTransaction(table, state(), ownership));
-    ownership = await claim();
-  };
-
-  /** An orphan of an earlier daemon is claimed; a table without an owner is taken over; without owners in the kernel it is only watched. */
-  const claim = async (): Promise<Ownership> => {
-    for (const attempt of ["claim", "take-over", "none"] as const) {
-      try {
-        await kernel.nft(firewallTransaction(table, state(), attempt));
-        return attempt === "none" ? "none" : "take-over";
-      } catch (error) {
-        if (errnoCode(error) === "EPERM") throw new GantryError("conflict", `the firewall table ${table.family} ${table.name} belongs to another running program: is a second daemon using the same bridge?`, { cause: error });
-        if (attempt === "none" || !["ENOTSUP", "EINVAL"].includes(errnoCode(error))) throw error;
-      }
-    }
-    throw new GantryError("system", `cannot claim the firewall table ${table.name}`);
+    if (ownership) return kernel.nft({ table, changes: [...replaceTable(ownership), ...firewallChanges(state())] });
+    ownership = await claimTable(table, (transaction) => kernel.nft(transaction), () => firewallChanges(state()));
   };
 
   /** What is missing somebody removed: then the table is made whole. */

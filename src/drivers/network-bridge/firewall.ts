@@ -41,8 +41,6 @@ export interface FirewallNetwork {
   trusted: readonly string[];
 }
 
-/** How the table is protected: see the driver's claim(). */
-export type Ownership = "claim" | "take-over" | "none";
 
 export interface FirewallState {
   networks: readonly FirewallNetwork[];
@@ -51,12 +49,8 @@ export interface FirewallState {
   passage: boolean;
 }
 
-/** Replaces the table by the state given, whatever it held before. */
-export function firewallTransaction(table: NftTable, { networks, publications, passage }: FirewallState, ownership: Ownership): NftTransaction {
-  const protection = ownership === "none" ? {} : { owner: true, persist: true };
-  const clear: NftChange[] = [ownership === "claim" ? { op: "addTable", ...protection } : { op: "addTable" }, { op: "deleteTable" }, { op: "addTable", ...protection }];
-  return { table, changes: [...clear, ...sets(), ...chains(), ...rules(passage), ...networkElements("addElements", networks), ...publishedElements("addElements", publications)] };
-}
+/** What the table holds, from empty. */
+export const firewallChanges = ({ networks, publications, passage }: FirewallState): NftChange[] => [...sets(), ...chains(), ...rules(passage), ...networkElements("addElements", networks), ...publishedElements("addElements", publications)];
 
 export function removalTransaction(table: NftTable): NftTransaction {
   return { table, changes: [{ op: "addTable" }, { op: "deleteTable" }] };

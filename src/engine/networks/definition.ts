@@ -1,5 +1,6 @@
 /** What a user-defined network was asked to be: as clients say it, as the database keeps it, and Docker's refusals. */
 import { forbidden, invalidParameter, notFound } from "../../lib/errors.ts";
+import { checkEgressOption } from "./egress.ts";
 import { contains, formatIp, formatPrefix, networkOf, overlaps, parseIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 
@@ -58,6 +59,7 @@ export function defineNetwork(creation: NetworkCreation, settings: (name: string
   const ipv4 = familyOption(options, { asked: creation.ipv4, key: "com.docker.network.enable_ipv4", otherwise: true });
   const ipv6 = familyOption(options, { asked: creation.ipv6, key: "com.docker.network.enable_ipv6", otherwise: false });
   checkIpam(ipam?.config ?? [], ipv6);
+  checkEgressOption(options);
   if (ingress) throw forbidden("Ingress network can only be global scope network");
   if (scope === "swarm") throw forbidden("cannot create a swarm scoped network when swarm is not active");
   const defined: NetworkDefinition = {

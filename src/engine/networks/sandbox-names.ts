@@ -2,9 +2,10 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import type { EndpointNames, SandboxView } from "../../core/name-service.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
-import { messageOf } from "../../lib/errors.ts";
+import { messageOf, notImplemented } from "../../lib/errors.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
+import { egressOf, isLimited } from "./egress.ts";
 import type { NetworksOptions } from "./networks.ts";
 import type { NetworkRegistry } from "./registry.ts";
 import { dnsSettings, sandboxContents } from "./sandbox-contents.ts";
@@ -46,13 +47,15 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
       daemonDns: options.dns,
       hostGateways: options.hostGateways.length > 0 ? options.hostGateways : (gateways ?? []),
       addresses: endpoints.flatMap(({ addresses }) => addresses.map(({ address }) => formatIp(address))),
-      ...(service && endpoints.some(({ network }) => hasNames(network)) ? { served: service.address } : {}),
+      ...(service && isServed(record, endpoints) ? { served: service.address } : {}),
     });
   };
 
   const namesOf = (record: ContainerRecord, { network, settings, addresses }: Endpoint): EndpointNames => ({ networkName: network.row.name, names: dnsNames(record, settings.Aliases), addresses: addresses.map(({ address }) => address) });
 
-  const viewOf = ({ hostConfig }: ContainerRecord, { endpoints }: ContainerSandbox): SandboxView => {
+  const viewOf = (record: ContainerRecord, { endpoints }: ContainerSandbox): SandboxView => {
+    const { hostConfig } = record;
+    const egress = egressOf(record, endpoints);
     const { servers, search, options: flags } = dnsSettings(hostConfig, options.dns);
     const first = gatewayEndpoints(endpoints)[4];
     const named = endpoints.filter(({ network }) => hasNames(network)).sort((one, other) => Number(other === first) - Number(one === first));
@@ -62,6 +65,7 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
       upstreams: servers.length > 0 ? servers.flatMap((server) => parseIp(server) ?? []) : "host",
       search,
       options: flags,
+      ...(egress ? { egress } : {}),
     };
   };
 
@@ -85,7 +89,8 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
     },
     serve: async (record, sandbox, namespace = sandbox.namespace) => {
       const named = sandbox.endpoints.filter(({ network }) => hasNames(network));
-      if (!service || !namespace || (named.length === 0 && !sandbox.named)) return;
+      if (!service && isLimited(record, sandbox.endpoints)) throw notImplemented("egress rules need the engine's name server, and there is none");
+      if (!service || !namespace || (!isServed(record, sandbox.endpoints) && !sandbox.named)) return;
       await Promise.all(named.map((endpoint) => service.setEndpoint(referenceOf(endpoint), namesOf(record, endpoint))));
       if (sandbox.named) await service.setView(sandbox.id, viewOf(record, sandbox));
       else await service.attach({ id: sandbox.id, netnsFd: namespace.fd }, viewOf(record, sandbox));
@@ -102,7 +107,7 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
       calmly(async () => {
         if (!service) return;
         const opened: SandboxNamespace[] = [];
-        const named = running.filter(({ sandbox }) => sandbox.endpoints.some(({ network }) => hasNames(network)));
+        const named = running.filter(({ record, sandbox }) => isServed(record, sandbox.endpoints));
         try {
           const sandboxes = named.flatMap(({ record, sandbox }) => {
             if (record.state.status !== "running" && record.state.status !== "paused") return [];
@@ -119,6 +124,9 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
       }),
   };
 }
+
+/** The name service answers in the sandbox. */
+const isServed = (record: ContainerRecord, endpoints: readonly Endpoint[]): boolean => endpoints.some(({ network }) => hasNames(network)) || isLimited(record, endpoints);
 
 /** "name:alias" of a user-defined network, by alias. */
 function linksOf(links: readonly string[] | null): Record<string, string> {

@@ -23,6 +23,8 @@ export type NftExpression =
   /** A copy of the packet's beginning goes to the readers of the group. */
   | { expr: "log"; group: number; prefix: string; bytes: number }
   | { expr: "compare"; register: number; equal: boolean; value: Uint8Array }
+  /** Both ends belong to it. */
+  | { expr: "range"; register: number; first: Uint8Array; last: Uint8Array }
   /** `to`: where a map's value goes; 0 is the verdict. */
   | { expr: "lookup"; set: string; register: number; to?: number; invert?: boolean }
   | { expr: "dnat"; family: 4 | 6; address: number; port?: number }
@@ -69,6 +71,7 @@ const NAMES: Record<NftExpression["expr"], string> = {
   fib: "fib",
   bitwise: "bitwise",
   compare: "cmp",
+  range: "range",
   metaWrite: "meta",
   reject: "reject",
   limit: "limit",
@@ -128,6 +131,10 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
     case "compare":
       writer.attributeU32be(1, expression.register).attributeU32be(2, expression.equal ? 0 : 1);
       writer.nested(3, () => writer.attributeBytes(1, expression.value));
+      return;
+    case "range":
+      writer.attributeU32be(1, expression.register).attributeU32be(2, 0);
+      writer.nested(3, () => writer.attributeBytes(1, expression.first)).nested(4, () => writer.attributeBytes(1, expression.last));
       return;
     case "lookup":
       writer.attributeString(1, expression.set).attributeU32be(2, expression.register);

@@ -67,7 +67,10 @@ export type NftChange =
   /** `first`: before the others. */
   | { op: "addRule"; chain: string; expressions: NftExpression[]; comment?: string; first?: boolean }
   | { op: "deleteRule"; chain: string; handle: Uint8Array }
+  /** With its rules. */
+  | { op: "deleteChain"; chain: string }
   | { op: "addSet"; set: NftSet }
+  | { op: "deleteSet"; set: string }
   | { op: "addElements"; set: string; elements: NftElement[] }
   | { op: "deleteElements"; set: string; elements: NftElement[] };
 
@@ -143,6 +146,10 @@ export function describe(table: NftTable, change: NftChange): string {
       return `add rule${change.comment ? ` "${change.comment}"` : ""} to chain ${change.chain} of ${where}`;
     case "deleteRule":
       return `delete a rule of chain ${change.chain} of ${where}`;
+    case "deleteChain":
+      return `delete chain ${change.chain} of ${where}`;
+    case "deleteSet":
+      return `delete set ${change.set} of ${where}`;
     case "addSet":
       return `add ${change.set.value ? "map" : "set"} ${change.set.name} to ${where}`;
     case "addElements":
@@ -167,6 +174,10 @@ function encodings(table: NftTable, change: NftChange, nextSetId: () => number):
       return [NFT_MSG.NEWRULE, NLM_F.CREATE | (change.first ? 0 : NLM_F.APPEND), (writer) => writeRule(header(writer), change)];
     case "deleteRule":
       return [NFT_MSG.DELRULE, 0, (writer) => header(writer).attributeString(2, change.chain).attributeBytes(3, change.handle)];
+    case "deleteChain":
+      return [NFT_MSG.DELCHAIN, 0, (writer) => header(writer).attributeString(3, change.chain)];
+    case "deleteSet":
+      return [NFT_MSG.DELSET, 0, (writer) => header(writer).attributeString(2, change.set)];
     case "addSet":
       return [NFT_MSG.NEWSET, NLM_F.CREATE, (writer) => writeSet(header(writer), change.set, nextSetId())];
     case "addElements":

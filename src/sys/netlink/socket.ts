@@ -109,9 +109,14 @@ export interface NetlinkWatch {
 
 /** `deliver` gets the messages, or undefined when some were lost (the receiver must look for itself). */
 export async function watch(channel: Channel, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void): Promise<NetlinkWatch> {
-  const socket = await openNetlinkSocket(channel.protocol, channel.netns);
+  return watchSocket(await openNetlinkSocket(channel.protocol, channel.netns), groups, deliver);
+}
+
+/** Takes the socket over. `prepare` is done first. */
+export async function watchSocket(socket: number, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, prepare: () => Promise<void> = async () => {}): Promise<NetlinkWatch> {
   let handle: object;
   try {
+    await prepare();
     handle = native.netlinkWatch(socket, groups, (data) => deliver(data instanceof Error ? undefined : parseMessages(data)));
   } catch (cause) {
     closeSync(socket);

@@ -1,5 +1,6 @@
 import { keyValues } from "../../create/key-values.ts";
 import { checkLabel } from "../../create/checks.ts";
+import { formatEgress, parseEgress } from "../../../lib/egress.ts";
 import { quote } from "../../../lib/strconv.ts";
 import { bitsOf, parseIp } from "../../../lib/ip.ts";
 import type { IpAddress } from "../../../lib/ip.ts";
@@ -8,7 +9,7 @@ import type { FlagCheck } from "../../flag-types.ts";
 import { parseCsv } from "../../parse/csv.ts";
 import type { Session } from "../../session.ts";
 
-export const checks: Record<string, FlagCheck> = { label: checkLabel };
+export const checks: Record<string, FlagCheck> = { label: checkLabel, egress: (rule) => formatEgress(parseEgress(rule)) };
 
 interface PoolConfig {
   Subnet: string;
@@ -32,7 +33,7 @@ export async function run(session: Session): Promise<void> {
     Ingress: flags.bool("ingress"),
     ConfigOnly: flags.bool("config-only"),
     ConfigFrom: flags.string("config-from") === "" ? null : { Network: flags.string("config-from") },
-    Options: keyValues(flags.list("opt")),
+    Options: { ...keyValues(flags.list("opt")), ...(flags.changed("egress") ? { "gantry.network.egress": flags.list("egress").join(",") } : {}) },
     Labels: keyValues(flags.list("label")),
   };
   const { Id } = await session.client.json<{ Id: string }>("POST", "/networks/create", { json: body });

@@ -2,6 +2,7 @@
 import type { HostConfig, PortBinding, RestartPolicy } from "../../../core/container-config.ts";
 import type { KernelSupport } from "../../../core/kernel-support.ts";
 import { parseAddress } from "../../../lib/address.ts";
+import { parseEgress } from "../../../lib/egress.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
 import { isValidIpcMode, isValidPidMode } from "../modes.ts";
@@ -14,6 +15,7 @@ export function validateHostConfig(hostConfig: HostConfig): void {
   if (hostConfig.AutoRemove && policy.Name !== "" && policy.Name !== "no") throw invalidParameter("can't create 'AutoRemove' container with restart policy");
   for (const mount of hostConfig.Mounts ?? []) validateMount(mount);
   for (const entry of hostConfig.ExtraHosts ?? []) validateExtraHost(entry);
+  for (const rule of hostConfig.Egress ?? []) parseEgress(rule);
   validatePortBindings(hostConfig.PortBindings);
   validateRestartPolicy(policy);
   normalizeCapabilities(hostConfig.CapAdd, "CapAdd");

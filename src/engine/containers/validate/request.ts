@@ -11,6 +11,7 @@ export function validateRequest(config: ContainerConfig, hostConfig: HostConfig,
   if (!["", "default"].includes(hostConfig.Isolation.toLowerCase())) throw invalidParameter(`invalid isolation (${hostConfig.Isolation}): linux only supports 'default'`);
   if (hostConfig.IOMaximumBandwidth !== 0) throw invalidParameter("invalid option: QoS maximum bandwidth configuration is not supported on linux");
   if (hostConfig.IOMaximumIOps !== 0) throw invalidParameter("invalid option: QoS maximum IOPs configuration is not supported on linux");
+  if (isSet(hostConfig.Egress) && (hostConfig.NetworkMode === "host" || containerOf(hostConfig.NetworkMode) !== undefined)) throw invalidParameter("conflicting options: egress and the network mode");
   validateCpu(hostConfig, kernel);
 }
 
