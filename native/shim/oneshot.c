@@ -48,10 +48,11 @@ struct oneshot {
   bool done;
 };
 
-static void reply_bytes(const struct writer *writer) {
-  /* Nobody to tell: the caller is gone. */
-  if (write(REPLY_FD, writer->start, (size_t)(writer->at - writer->start)) < 0) errno = 0;
+/* False: nobody to tell, the caller is gone. */
+static bool reply_bytes(const struct writer *writer) {
+  bool told = write(REPLY_FD, writer->start, (size_t)(writer->at - writer->start)) >= 0;
   close(REPLY_FD);
+  return told;
 }
 
 static struct writer reply_of(uint8_t *bytes, enum reply reply) {
@@ -94,8 +95,11 @@ static void tell_made(struct oneshot *o) {
   write_u32(&writer, (uint32_t)o->pid);
   write_u64(&writer, clock_nanoseconds(CLOCK_REALTIME));
   write_timings(&writer, &o->timings);
-  reply_bytes(&writer);
+  bool told = reply_bytes(&writer);
   o->done = true;
+  /* A container that nobody has heard of is nobody's to start or delete. */
+  struct failure nobody = {.error = EPIPE};
+  if (!told && o->create) give_up_on(o, &nobody);
 }
 
 /* ---- the console socket ---- */

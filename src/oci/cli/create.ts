@@ -10,9 +10,10 @@ import { detectHost } from "../host.ts";
 import type { Bundle } from "./bundle.ts";
 import { loadBundle } from "./bundle.ts";
 import { NotServed } from "./caller.ts";
-import { isFrozen, processesIn, removeGroups } from "./cgroups.ts";
+import { isFrozen, processesIn } from "./cgroups.ts";
 import type { Caller } from "./caller.ts";
 import type { Command, Invocation } from "./command.ts";
+import { endGroups } from "./delete.ts";
 import { joinedNamespaces } from "./joined.ts";
 import { moveNetDevices } from "./net-devices.ts";
 import { notifySocketOf, withNotifySocket } from "./notify.ts";
@@ -75,6 +76,7 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
   checkRoot(plan);
   store.reserve(id, { notify: notifySocketOf(caller) !== undefined });
   checkGroups(cgroups, () => store.remove(id));
+  store.announce(id, cgroups);
   debug(`plan of ${plan.host.length + plan.parent.length + plan.child.length} steps, cgroups ${cgroups.join(" ")}`);
   if (plan.exec.seccomp) debug(`seccomp filter flags: ${plan.exec.seccomp.flags | (plan.exec.seccomp.listenerPath === undefined ? 0 : newListenerFlag)}`);
   try {
@@ -88,7 +90,7 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
     });
     return { record, made };
   } catch (error) {
-    await removeGroups(cgroups);
+    await endGroups(cgroups);
     store.remove(id);
     throw error;
   }

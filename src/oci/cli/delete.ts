@@ -20,8 +20,12 @@ export const deleteCommand: Command = {
     const id = args[0]!;
     const force = flags.bool("force");
     if (force && !store.exists(id)) return 0;
-    const record = loadOrForget(id, { force, store });
-    if (record === undefined) return 0;
+    const record = loadUnlessMissing(id, { force, store });
+    if (record === undefined) {
+      await endGroups(store.announced(id));
+      store.remove(id);
+      return 0;
+    }
     const status = statusOf(record, store);
     if (status !== "stopped" && status !== "created" && !force) throw conflict(`cannot delete container ${id} that is not stopped: ${status}`);
     await destroy(record, { store, caller, warn });
@@ -29,35 +33,41 @@ export const deleteCommand: Command = {
   },
 };
 
-/** A folder without a record is what a killed create left: `--force` removes it. */
-function loadOrForget(id: string, { force, store }: { force: boolean; store: ContainerStore }): ContainerRecord | undefined {
+/** A folder without a record is what a killed create left: `--force` removes it with what it had made. */
+function loadUnlessMissing(id: string, { force, store }: { force: boolean; store: ContainerStore }): ContainerRecord | undefined {
   try {
     return store.load(id);
   } catch (error) {
     if (!force || (error as { code?: string }).code !== "not-found") throw error;
-    store.remove(id);
     return undefined;
   }
 }
 
+/** Ends every process in the groups, and removes these. */
+export async function endGroups(cgroups: readonly string[]): Promise<void> {
+  await endAll(cgroups, () => undefined);
+  await removeGroups(cgroups);
+}
+
 /** Ends every process of the container, then removes its groups and what is remembered of it. */
 export async function destroy(record: ContainerRecord, { store, caller, warn }: Pick<Invocation, "store" | "caller" | "warn">): Promise<void> {
-  await endAll(record, store);
+  await endAll(record.cgroups, () => (statusOf(record, store) === "stopped" ? undefined : record.pid));
   await removeGroups(record.cgroups);
   store.remove(record.id);
   await runHooks("poststop", record, { caller, pid: 0, status: "stopped", warn });
 }
 
-async function endAll(record: ContainerRecord, store: ContainerStore): Promise<void> {
+/** `init`: its pid while it lives, also when it is in none of the groups. */
+async function endAll(cgroups: readonly string[], init: () => number | undefined): Promise<void> {
   const deadline = Date.now() + 10_000;
   for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
-    const alive = statusOf(record, store) !== "stopped";
-    const pids = processesIn(record.cgroups);
-    if (!alive && pids.length === 0) return;
+    const pid = init();
+    const pids = processesIn(cgroups);
+    if (pid === undefined && pids.length === 0) return;
     if (Date.now() > deadline) throw systemError(`container init still running: ${pids.length} processes do not end`);
-    thaw(record.cgroups);
-    if (alive) send(record.pid, SIGKILL);
-    for (const pid of pids) send(pid, SIGKILL);
+    thaw(cgroups);
+    if (pid !== undefined) send(pid, SIGKILL);
+    for (const each of pids) send(each, SIGKILL);
     await sleep(wait);
   }
 }

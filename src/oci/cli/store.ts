@@ -3,6 +3,7 @@
  *
  *   <root>/<id>/state.json    ContainerRecord, written by rename
  *   <root>/<id>/exec.fifo    init waits for a byte from it; start removes it
+ *   <root>/<id>/cgroups       the groups, one a line: for who removes a container whose creation was killed
  *   <root>/<id>/notify/       the socket that the container tells of its readiness, see notify.ts
  *
  * A folder without state.json is a container that is being created, or whose creation was killed.
@@ -11,6 +12,7 @@ import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, re
 import { join } from "node:path";
 import { conflict, invalidParameter, notFound } from "../../lib/errors.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
+import { textOf } from "../host.ts";
 
 export interface ContainerRecord {
   id: string;
@@ -54,6 +56,16 @@ export class ContainerStore {
       throw error;
     }
     if (notify) mkdirSync(join(this.folder(id), "notify"), { mode: 0o755 });
+  }
+
+  /** Before anything is made. */
+  announce(id: string, cgroups: readonly string[]): void {
+    writeFileSync(join(this.folder(id), "cgroups"), cgroups.map((path) => `${path}\n`).join(""), { mode: 0o600 });
+  }
+
+  /** Of a container without a record. */
+  announced(id: string): string[] {
+    return textOf(join(this.folder(id), "cgroups")).split("\n").filter((path) => path !== "");
   }
 
   save(record: ContainerRecord): void {
