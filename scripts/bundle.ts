@@ -85,7 +85,7 @@ function writeEntry(folder: string, name: string, program: string): void {
   const records = name === "gantryd" ? "true" : "process.env.GANTRY_RECORD_CODE !== undefined";
   const text = `"use strict";
 try {
-  process.dlopen({ exports: {} }, __dirname + "/../build/native/flags.node");
+  process.dlopen({ exports: {} }, __dirname + "/../build/native/client.node");
 } catch {}
 const fs = require("fs");
 const filename = __dirname + "/programs/${program}";

@@ -6,6 +6,8 @@ export interface CommandModule {
   run: CommandRun;
   /** The command's own rules for flag values. */
   checks?: Record<string, FlagCheck>;
+  /** Asks, and prints the answers: nothing else happens while it waits for one. */
+  onlyAsks?: true;
 }
 
 export type LoadCommand = () => Promise<CommandModule>;

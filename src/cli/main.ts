@@ -142,7 +142,7 @@ async function runCommand(found: Found, context: { program: Program; globals: Pa
   }
   for (const warning of parsed.warnings) stderr.line(warning);
   if (parsed.flags.bool("help")) return help(called.split(" ").slice(1), { program, toStderr: false });
-  const session = new Session({ program: program.name, called, flags: parsed.flags, args: parsed.args, globals: globals.flags, wiring: program.wiring });
+  const session = new Session({ program: program.name, called, flags: parsed.flags, args: parsed.args, globals: globals.flags, wiring: program.wiring, onlyAsks: module?.onlyAsks === true });
   try {
     const needs = [...(entry.requires ?? []), ...(found.table[path.split(" ")[0] as string]?.requires ?? [])];
     if (needsDaemon(needs, entries, parsed)) await (await import("./requirements.ts")).checkRequirements(session, needs, entries);

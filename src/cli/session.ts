@@ -23,6 +23,8 @@ export interface Wiring {
   check?: () => Promise<{ feature: string; present: boolean; detail?: string; cost: string }[]>;
   /** Archives of this machine's own folders. */
   localFiles?: () => Promise<LocalFiles>;
+  /** A blocking socket, connected to a path. Throws the errno's error. */
+  connect?: (path: string) => number;
   /** Command line of the daemon, to start it in the background. */
   daemon?: string[];
 }
@@ -47,16 +49,18 @@ export class Session {
   readonly wiring: Wiring;
   readonly out = stdout;
   readonly err = stderr;
+  readonly #onlyAsks: boolean;
   #config: ConfigFile | undefined;
   #client: ApiClient | undefined;
 
-  constructor(parts: { program: string; called: string; flags: FlagValues; args: string[]; globals: FlagValues; wiring: Wiring }) {
+  constructor(parts: { program: string; called: string; flags: FlagValues; args: string[]; globals: FlagValues; wiring: Wiring; onlyAsks?: boolean }) {
     this.program = parts.program;
     this.called = parts.called;
     this.flags = parts.flags;
     this.args = parts.args;
     this.globals = parts.globals;
     this.wiring = parts.wiring;
+    this.#onlyAsks = parts.onlyAsks === true;
   }
 
   get config(): ConfigFile {
@@ -117,19 +121,23 @@ export class Session {
     return await this.wiring.localFiles();
   }
 
+  get #connect(): Wiring["connect"] {
+    return this.#onlyAsks ? this.wiring.connect : undefined;
+  }
+
   #endpoint(): Endpoint {
     const name = this.contextName;
     if (name === DEFAULT_CONTEXT) {
       const tls = this.#tls();
       const host = this.globals.string("host") || process.env["DOCKER_HOST"] || "";
-      return openEndpoint(host === "" ? DEFAULT_HOST : normaliseHost(host, tls !== undefined), tls);
+      return openEndpoint(host === "" ? DEFAULT_HOST : normaliseHost(host, tls !== undefined), tls, this.#connect);
     }
     const docker = this.contexts.get(name).Endpoints["docker"];
     if (!docker) throw new Error(`context ${JSON.stringify(name)}: no docker endpoint configured`);
     const files = this.contexts.tlsFiles(name);
     const secure = Object.keys(files).length > 0 || docker.SkipTLSVerify === true;
     const tls = secure ? { ...files, verify: docker.SkipTLSVerify !== true } : undefined;
-    return openEndpoint(docker.Host ? normaliseHost(docker.Host, secure) : DEFAULT_HOST, tls);
+    return openEndpoint(docker.Host ? normaliseHost(docker.Host, secure) : DEFAULT_HOST, tls, this.#connect);
   }
 
   /** TLS as the flags and the environment ask for it; undefined for plain connections. */

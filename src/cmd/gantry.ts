@@ -14,11 +14,22 @@ const wiring: Wiring = {
   get daemon() {
     return [`${findRoot()}/bin/gantryd`];
   },
+  connect: (path) => clientAddon().connect(path),
   localFiles: async () => (await import("./local-files.ts")).localFiles,
   check: async () => (await import("../oci/check.ts")).checkHost(),
 };
 
 void main(process.argv.slice(2), { name: "gantry", wiring }).then((status) => process.exit(status));
+
+interface ClientAddon {
+  connect(path: string): number;
+}
+
+function clientAddon(): ClientAddon {
+  const addon = { exports: {} as ClientAddon };
+  process.dlopen(addon, `${findRoot()}/build/native/client.node`);
+  return addon.exports;
+}
 
 /** The package's folder: some folders above this file, bundled or not. */
 function findRoot(): string {

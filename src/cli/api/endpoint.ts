@@ -1,5 +1,7 @@
 /** Where a daemon listens, and how to get a connection to it. */
 import type { Socket } from "node:net";
+import { BlockingSocket } from "./blocking-socket.ts";
+import type { Connection } from "./reader.ts";
 
 export interface TlsFiles {
   ca?: string | undefined;
@@ -15,7 +17,7 @@ export interface Endpoint {
   /** `host:port`, or "" for a socket path. */
   address: string;
   secure: boolean;
-  dial(): Promise<Socket>;
+  dial(): Promise<Connection>;
 }
 
 const DEFAULT_TCP_HOST = "localhost";
@@ -52,15 +54,20 @@ function normaliseTcp(address: string, port: string): string {
   return `tcp://${host || DEFAULT_TCP_HOST}:${given || port}${path}`;
 }
 
-export function openEndpoint(host: string, tls: TlsFiles | undefined): Endpoint {
+/** With `connect`, connections to a path block: for programs that do nothing else while they wait. They cannot be taken over. */
+export function openEndpoint(host: string, tls: TlsFiles | undefined, connect?: (path: string) => number): Endpoint {
   if (host.startsWith("unix://")) {
     const socketPath = host.slice("unix://".length);
-    return { host, socketPath, address: "", secure: false, dial: () => dial({ path: socketPath }) };
+    return { host, socketPath, address: "", secure: false, dial: () => (connect ? dialBlocking(socketPath, connect) : dial({ path: socketPath })) };
   }
   const address = host.slice("tcp://".length).replace(/\/.*$/, "");
   const colon = address.lastIndexOf(":");
   const target = { host: address.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(address.slice(colon + 1)) };
   return { host, socketPath: undefined, address, secure: tls !== undefined, dial: () => (tls ? dialTls(target, tls) : dial(target)) };
+}
+
+async function dialBlocking(path: string, connect: (path: string) => number): Promise<Connection> {
+  return new BlockingSocket(connect(path));
 }
 
 function dial(target: { path: string } | { host: string; port: number }): Promise<Socket> {

@@ -3,7 +3,8 @@
  * body is read on demand, and the switch to a raw stream (hijacking). node:http would cost a third of a short command's time.
  */
 import type { Socket } from "node:net";
-import { SocketReader } from "./reader.ts";
+import { BlockingSocket } from "./blocking-socket.ts";
+import { type Connection, SocketReader } from "./reader.ts";
 
 export interface HttpRequest {
   method: string;
@@ -24,15 +25,21 @@ export interface HttpResponse {
 const HEADER_LIMIT = 1 << 20;
 
 export class HttpConnection {
-  readonly socket: Socket;
+  readonly socket: Connection;
   readonly #reader: SocketReader;
   readonly #onIdle: (connection: HttpConnection) => void;
 
   /** `onIdle` is called when an answer was read to its end and the connection can carry another request. */
-  constructor(socket: Socket, onIdle: (connection: HttpConnection) => void) {
+  constructor(socket: Connection, onIdle: (connection: HttpConnection) => void) {
     this.socket = socket;
     this.#reader = new SocketReader(socket);
     this.#onIdle = onIdle;
+  }
+
+  /** For streams in both directions at once. */
+  get #whole(): Socket {
+    if (this.socket instanceof BlockingSocket) throw new TypeError("a blocking connection only asks and answers");
+    return this.socket as Socket;
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
@@ -44,7 +51,7 @@ export class HttpConnection {
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value.replace(/[\r\n]/g, " ")}\r\n`);
     const head = Buffer.from(`${request.method} ${request.path} HTTP/1.1\r\n${lines.join("")}\r\n`);
     this.socket.write(body instanceof Uint8Array ? Buffer.concat([head, body]) : head);
-    const upload = streamed ? new Upload(this.socket, body) : undefined;
+    const upload = streamed ? new Upload(this.#whole, body) : undefined;
     const response = await Promise.race([this.#receive(request), ...(upload ? [upload.failure] : [])]);
     if (response.status >= 400) upload?.stop();
     return response;
@@ -57,7 +64,7 @@ export class HttpConnection {
       const { status, reason, headers } = parseHead(head);
       if (status >= 100 && status < 200 && status !== 101) continue;
       if (status === 101 || headers.get("content-type") === "application/vnd.docker.raw-stream" && request.headers["Upgrade"] !== undefined) {
-        return { status, reason, headers, body: this.#untilClose(), raw: { socket: this.socket, reader: this.#reader } };
+        return { status, reason, headers, body: this.#untilClose(), raw: { socket: this.#whole, reader: this.#reader } };
       }
       return { status, reason, headers, body: this.#body(request, { status, headers }) };
     }

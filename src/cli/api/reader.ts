@@ -1,14 +1,26 @@
 /** Reads a socket on demand: nothing is taken from it while nobody asks, so a slow reader slows the sender. */
-import type { Socket } from "node:net";
+
+/** What is used of a socket. */
+export interface Connection {
+  readonly destroyed: boolean;
+  on(event: "readable" | "end" | "close", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  /** Null: nothing now, or nothing more; an event tells which. */
+  read(): unknown;
+  write(bytes: Uint8Array): unknown;
+  destroy(): unknown;
+  ref(): unknown;
+  unref(): unknown;
+}
 
 export class SocketReader {
-  readonly #socket: Socket;
+  readonly #socket: Connection;
   readonly #kept: Buffer[] = [];
   #wake: (() => void) | undefined;
   #ended = false;
   #error: Error | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Connection) {
     this.#socket = socket;
     const wake = (): void => this.#wake?.();
     socket.on("readable", wake);

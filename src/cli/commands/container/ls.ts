@@ -8,6 +8,8 @@ import { compile, execute } from "../../template/execute.ts";
 
 const SAMPLE: ContainerSummary = { Id: "", Names: [], Image: "", ImageID: "", Command: "", Created: 0, Ports: [], Labels: {}, State: "", Status: "" };
 
+export const onlyAsks = true;
+
 export async function run(session: Session): Promise<void> {
   const { flags } = session;
   const quiet = flags.bool("quiet");

@@ -7,6 +7,8 @@ import type { Session } from "../../session.ts";
 
 const SUBCOMMANDS = new Set(["build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag"]);
 
+export const onlyAsks = true;
+
 export async function run(session: Session): Promise<void> {
   const { flags, args } = session;
   const filters = filterQuery(flags.list("filter"));

@@ -21,6 +21,8 @@ const KIND: RowKind = {
   headers: { ID: "NETWORK ID", Name: "NAME", Driver: "DRIVER", Scope: "SCOPE", IPv4: "IPV4", IPv6: "IPV6", Internal: "INTERNAL", Labels: "LABELS", CreatedAt: "CREATED AT" },
 };
 
+export const onlyAsks = true;
+
 export async function run(session: Session): Promise<void> {
   const { flags, config } = session;
   const quiet = flags.bool("quiet");

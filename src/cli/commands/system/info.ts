@@ -10,6 +10,8 @@ import { TemplateObject } from "../../template/values.ts";
 import { serverInfoText } from "../../format/info.ts";
 import type { ServerInfo } from "../../format/info.ts";
 
+export const onlyAsks = true;
+
 export async function run(session: Session): Promise<void> {
   const format = session.flags.string("format");
   const template = format === "" ? undefined : parse(format === "json" ? "{{json .}}" : format);

@@ -50,6 +50,8 @@ interface ServerVersion {
   Components?: Component[];
 }
 
+export const onlyAsks = true;
+
 export async function run(session: Session): Promise<void> {
   const format = session.flags.string("format");
   const source = format === "" ? TEMPLATE : format === "json" ? "{{json .}}" : format;

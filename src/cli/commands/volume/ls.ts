@@ -6,6 +6,8 @@ import type { Session } from "../../session.ts";
 
 const CLUSTER_TABLE = "table {{.Name}}\\t{{.Group}}\\t{{.Driver}}\\t{{.Availability}}\\t{{.Status}}";
 
+export const onlyAsks = true;
+
 export async function run(session: Session): Promise<void> {
   const { flags, config } = session;
   const quiet = flags.bool("quiet");
