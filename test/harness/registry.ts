@@ -38,13 +38,13 @@ export class RegistryStore {
   }
 
   /** Serves it inside a machine; resolves when it answers there. Gives what ends it. */
-  async serve(machine: Machine): Promise<() => void> {
-    const config = join(machine.folder, "registry.yml");
-    writeFileSync(config, `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${this.folder}}}\nhttp: {addr: ${registryName}}\n`);
+  async serve(machine: Machine, address = registryName): Promise<() => void> {
+    const config = join(machine.folder, `registry-${address.replace(/.*:/, "")}.yml`);
+    writeFileSync(config, `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${this.folder}}}\nhttp: {addr: "${address}"}\n`);
     machine.spawn(["docker-registry", "serve", config], { stdio: "ignore" });
     for (const end = Date.now() + 10_000; ; await delay(50)) {
       try {
-        machine.run("busybox", "wget", "-q", "-O", "/dev/null", `http://${registryName}/v2/`);
+        machine.run("busybox", "wget", "-q", "-O", "/dev/null", `http://${address}/v2/`);
         return () => void machine.run("sh", "-c", "kill $(pidof docker-registry)");
       } catch (thrown) {
         if (Date.now() > end) throw thrown;
