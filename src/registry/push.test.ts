@@ -78,6 +78,30 @@ test("an upload that the registry forgot begins anew, some times", async () => {
   await assert.rejects(registries.repository(parseReference(`${fake.host}/a`)).pushBlob(upload()), failed("system", /^failed to upload sha256:/));
 });
 
+test("a small blob goes with the request that ends its upload", async () => {
+  await using fake = await FakeRegistry.start();
+  using registries = openRegistries();
+  const small = Buffer.from("{}");
+  const blob = { digest: digestOf(small), size: 2, open: async function* () { yield small; } };
+  await registries.repository(parseReference(`${fake.host}/a`)).pushBlob(blob);
+  assert.deepEqual(fake.asked.map(({ method, body }) => `${method} ${body.length}`), ["HEAD 0", "POST 0", "PUT 2"]);
+});
+
+test("an upload whose last answer was lost is not repeated", async () => {
+  await using fake = await FakeRegistry.start();
+  using registries = openRegistries();
+  let lost = 1;
+  fake.rule = ({ method, url }) => {
+    if (method !== "PUT" || lost-- <= 0) return undefined;
+    fake.addBlob(bytes);
+    fake.uploads.delete(url.pathname);
+    return { status: 504 };
+  };
+  const blob = upload();
+  assert.deepEqual(await registries.repository(parseReference(`${fake.host}/a`)).pushBlob(blob), { how: "uploaded" });
+  assert.deepEqual(blob.opened, [0]);
+});
+
 test("a refusal ends an upload at once, with the registry's words", async () => {
   await using fake = await FakeRegistry.start();
   using registries = openRegistries();

@@ -121,11 +121,11 @@ export class FakeRegistry implements AsyncDisposable {
     return { status: 200, headers: { "content-type": found.mediaType, "docker-content-digest": digestOf(found.bytes) }, body: found.bytes };
   }
 
-  #upload({ method, url }: Asked, repository: string): Reply {
+  #upload({ method, url, body }: Asked, repository: string): Reply {
     const mount = url.searchParams.get("mount");
     const from = url.searchParams.get("from");
     if (mount !== null && from !== null && this.mountable.has(from)) return { status: 201, headers: { location: `/v2/${repository}/blobs/${mount}` } };
-    const location = `/v2/${repository}/blobs/uploads/u${this.uploads.size}`;
+    const location = `/v2/${repository}/blobs/uploads/u${this.asked.length}`;
     if (method === "POST") {
       this.uploads.set(location, Buffer.alloc(0));
       return { status: 202, headers: { location: `${location}?_state=s` } };
@@ -135,8 +135,10 @@ export class FakeRegistry implements AsyncDisposable {
     const range = { location: `${url.pathname}?_state=s`, range: `0-${Math.max(0, got.length - 1)}` };
     if (method === "PATCH") return { status: 202, headers: range };
     if (method === "GET") return { status: 204, headers: range };
-    if (digestOf(got) !== url.searchParams.get("digest")) return unknown("DIGEST_INVALID", 400);
-    this.addBlob(got);
+    const whole = Buffer.concat([got, body]);
+    if (digestOf(whole) !== url.searchParams.get("digest")) return unknown("DIGEST_INVALID", 400);
+    this.uploads.delete(url.pathname);
+    this.addBlob(whole);
     return { status: 201 };
   }
 
