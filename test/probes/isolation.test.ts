@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -78,10 +78,10 @@ function namespacesOf(output: string, hostProc: string): string {
   return output.replaceAll(/^(namespace (\S+)\t)(.*)$/gm, (_, start: string, name: string, link: string) => start + (host.get(name) === link ? "host" : "own"));
 }
 
-/** The probe, compiled once. */
-function probe(name: string): string {
+/** Compiled once. */
+function probe(name: "isolation" | "syscalls"): string {
   const program = join(folder, name);
-  execFileSync("cc", ["-O1", "-static", "-o", program, join(import.meta.dirname, `${name}.c`)]);
+  if (!existsSync(program)) execFileSync("cc", ["-O1", "-static", "-o", program, join(import.meta.dirname, `${name}.c`)]);
   return program;
 }
 

@@ -9,6 +9,7 @@ import type { Command } from "./command.ts";
 
 export const features: Command = {
   name: "features",
+  resident: true,
   usage: "",
   about: "Print what gantry-runtime knows, as JSON",
   flags: [],

@@ -5,6 +5,7 @@ import { stateOf } from "./status.ts";
 
 export const list: Command = {
   name: "list",
+  resident: true,
   usage: "",
   about: "List the containers under --root",
   flags: [
