@@ -160,7 +160,11 @@ async function upload(sent: ClientRequest, body: AsyncIterable<Uint8Array>, answ
   try {
     for (;;) {
       const next = await Promise.race([chunks.next(), over]);
-      if (next === undefined) return void chunks.return?.().catch(() => undefined);
+      if (next === undefined) {
+        chunks.return?.().catch(() => undefined);
+        /* The rest of the body is still owed: this connection is of no use to others. */
+        return void answer.then((message) => message.once("close", () => sent.destroy())).catch(() => undefined);
+      }
       if (next.done === true) break;
       if (!sent.write(next.value)) await Promise.race([new Promise<void>((resolve) => sent.once("drain", resolve)), over]);
     }

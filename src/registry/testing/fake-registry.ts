@@ -32,6 +32,8 @@ export class FakeRegistry implements AsyncDisposable {
   readonly uploads = new Map<string, Buffer>();
   /** Asked first; undefined: as a good registry. */
   rule: Rule = () => undefined;
+  /** So many were made. */
+  connections = 0;
   /** Mounting works from these. */
   readonly mountable = new Set<string>();
   readonly #server: Server;
@@ -46,6 +48,7 @@ export class FakeRegistry implements AsyncDisposable {
     const listener = (req: IncomingMessage, res: ServerResponse): void => void registry.serve(req, res).catch(() => res.destroy());
     const server = tls ? process.getBuiltinModule("node:https").createServer(tls, listener) : process.getBuiltinModule("node:http").createServer(listener);
     const registry = new FakeRegistry(server, tls !== undefined);
+    server.on("connection", () => registry.connections++);
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, address, resolve));
     return registry;
   }
