@@ -68,6 +68,12 @@ export class FlagValues {
     else this.#said.set(name, [value]);
   }
 
+  /** Given, with no value at all: a repeated flag that is to have none. */
+  setEmpty(name: string): void {
+    this.#spec(name);
+    this.#said.set(name, []);
+  }
+
   changed(name: string): boolean {
     this.#spec(name);
     return this.#said.has(name);

@@ -79,6 +79,7 @@ export function networkRoutes(options: NetworkRoutesOptions): Route[] {
   };
   return [
     { method: "GET", path: "/networks", handler: handleList },
+    { method: "GET", path: "/networks/", handler: handleList },
     { method: "GET", path: "/networks/{id}", handler: handleInspect },
     { method: "DELETE", path: "/networks/{id}", handler: handleRemove },
     { method: "POST", path: "/networks/create", handler: handleCreate },

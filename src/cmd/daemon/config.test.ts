@@ -130,6 +130,16 @@ test("every option that is not supported is refused by name, by flag and in the 
   assert.match(refusal(["--firewall=x"]), /there are docker and own-table/);
 });
 
+test("folders of device specifications: usual ones, others, none", () => {
+  const dirs = (args: string[], file?: string): string[] => load(args, file).containers.cdiSpecDirs;
+  assert.deepEqual(dirs([]), ["/etc/cdi", "/var/run/cdi"]);
+  assert.deepEqual(dirs(["--cdi-spec-dir=/a", "--cdi-spec-dir=/b"]), ["/a", "/b"]);
+  assert.deepEqual(dirs(["--cdi-spec-dir="]), []);
+  assert.deepEqual(dirs([], '{"cdi-spec-dirs":[]}'), []);
+  assert.deepEqual(dirs(["--cdi-spec-dir=/a"], '{"features":{"cdi":false}}'), []);
+  assert.match(refusal(["--feature=nothing"]), /the feature "nothing" is not supported/);
+});
+
 test("what dockerd's parts are told is accepted, with a warning", () => {
   assert.deepEqual(load(["--containerd=/x", "--containerd-namespace=moby", "--firewall-backend=iptables"]).warnings, [
     "--containerd=/x has no effect: gantryd works without",

@@ -144,7 +144,9 @@ function merged(flags: FlagValues, file: FileValues): FlagValues {
   for (const name of flags.said()) for (const text of ALL_OPTIONS.get(name)?.type.repeated === true ? flags.list(name) : [flags.string(name)]) values.set(name, text);
   for (const [key, value] of file) {
     const option = DAEMON_OPTIONS.find((candidate) => candidate.key === key) as DaemonOption;
-    for (const text of flagTexts(option, value)) values.set(nameOf(option), text);
+    const texts = flagTexts(option, value);
+    for (const text of texts) values.set(nameOf(option), text);
+    if (texts.length === 0 && value !== null) values.setEmpty(nameOf(option));
   }
   return values;
 }
