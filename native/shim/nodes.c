@@ -74,12 +74,14 @@ int run_mknod(struct context *c, const struct op *op) {
 }
 
 int open_null(struct context *c) {
-  if (c->null_mount.fd >= 0) return 0;
+  if (c->null_device >= 0) return 0;
   int fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   struct stat info;
   if (fd < 0 || fstat(fd, &info)) return fail_errno(&c->failure, "open", "/dev/null");
   if (!S_ISCHR(info.st_mode) || info.st_rdev != makedev(1, 3)) return fail(&c->failure, ENODEV, "open", "/dev/null");
   c->null_device = fd;
+  /* An exec masks nothing. */
+  if (!c->plan) return 0;
   c->null_mount.fd = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
   return c->null_mount.fd < 0 ? fail_errno(&c->failure, "open_tree", "/dev/null") : 0;
 }

@@ -97,6 +97,7 @@ __attribute__((noreturn)) static void child_main(struct making *m) {
   struct context *c = &m->context;
   c->status = m->status[1];
   if (m->staged && wait_at_gate(m)) _exit(1);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   setsid();
   reset_signals();
   if (c->start_fifo >= 0) end_on_signals();
@@ -176,6 +177,8 @@ __attribute__((noreturn)) static void init_stage(struct making *m, bool new_time
     if (open_sources(c)) stage_failed(m);
   }
   if (join_namespaces(c)) stage_failed(m);
+  /* Else the child's proc files would be root's, and an ordinary user could not write its id maps. */
+  if (c->new_user_namespace && geteuid()) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   stage_clone(m, c->new_user_namespace);
 }
 
@@ -269,7 +272,9 @@ static void choose_namespaces(struct making *m, bool *new_time, bool *sources) {
     if (namespace->type == NS_TIME && new) *new_time = true;
     else if (namespace->type == NS_CGROUP && new) m->context.new_cgroup_namespace = true;
     else if (new) m->flags |= namespace_flag(namespace->type);
-    if (namespace->type == NS_USER) *sources = true;
+    if (namespace->type == NS_USER) m->staged = true;
+    /* An ordinary user has rights over mounts only inside: there the child opens what it mounts. */
+    if (namespace->type == NS_USER && !geteuid()) *sources = true;
     if (namespace->type == NS_USER && new) m->context.new_user_namespace = true;
     if (namespace->type == NS_USER && !new) m->context.joins_user_namespace = true;
     if (namespace->type == NS_MOUNT && !new) m->context.joins_mount_namespace = true;
@@ -339,10 +344,11 @@ static int exec_prepare(struct making *m) {
   int mask = 0;
   for (uint8_t type = 0; type < NS_TYPES; type++)
     if (plan->namespaces >> type & 1) mask |= (int)namespace_flag(type);
-  /* The user namespace last: another namespace may belong to the host's. */
-  int others = mask & ~CLONE_NEWUSER;
+  /* Root joins the user namespace last, as another namespace may belong to the host's; an ordinary user has rights only with it. */
+  int others = geteuid() ? 0 : mask & ~CLONE_NEWUSER;
   if (others && setns(m->spawn->init_pidfd, others)) return fail_errno(&c->failure, "setns", "");
-  if (mask & CLONE_NEWUSER && setns(m->spawn->init_pidfd, CLONE_NEWUSER)) return fail_errno(&c->failure, "setns", "user");
+  mask &= ~others;
+  if (mask && setns(m->spawn->init_pidfd, mask)) return fail_errno(&c->failure, "setns", "user");
   c->new_user_namespace = plan->namespaces >> NS_USER & 1;
   if ((c->step->apparmor[0] || c->step->selinux[0]) && open_proc(c)) return -1;
   c->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -134,7 +134,7 @@ test("what is not done is refused by name", { skip }, () => {
   const refused: [string[], RegExp][] = [
     [["checkpoint", "x"], /gantry-runtime checkpoint is not supported yet/],
     [["--systemd-cgroup", "list"], /--systemd-cgroup is not supported/],
-    [["--rootless", "true", "list"], /rootless containers are not supported/],
+    [["--rootless", "true", "list"], /--rootless true as root is not supported/],
     [["frobnicate"], /No help topic for 'frobnicate'/],
     [["create", "--preserve-fds", "200", bundle.id], /unable to stat preserved-fd/],
     [["create", "--pidfd-socket", "/no/socket", bundle.id], /pidfdSocket \\"\/no\/socket\\": no such file or directory/],

@@ -9,6 +9,7 @@ import type { Caller } from "./caller.ts";
 import { NotServed, ownProcess } from "./caller.ts";
 import type { Command } from "./command.ts";
 import { makeAbsolute, path } from "./paths.ts";
+import { defaultRoot, isRootless } from "./rootless.ts";
 import { ContainerStore } from "./store.ts";
 
 /** Loaded when called: what a command needs of Node costs more than what most commands do. */
@@ -35,7 +36,7 @@ const commands: Record<string, () => Promise<Command>> = {
 const unfinished = new Set(["checkpoint", "restore"]);
 
 const globals: FlagSpec[] = [
-  { name: "root", type: path, default: "/run/gantry-runtime" },
+  { name: "root", type: path, default: defaultRoot() },
   { name: "log", type: path },
   { name: "log-format", type: string, default: "text" },
   { name: "debug", type: bool },
@@ -94,7 +95,10 @@ function prefixOf({ failurePrefix: prefix, name }: Command, { program }: Caller)
 
 function refuseGlobals(flags: FlagValues): void {
   if (flags.bool("systemd-cgroup")) throw notImplemented("--systemd-cgroup is not supported: cgroups are made directly");
-  if (flags.string("rootless") === "true" || process.geteuid?.() !== 0) throw notImplemented("gantry-runtime needs root: rootless containers are not supported");
+  const rootless = flags.string("rootless");
+  if (!["auto", "true", "false"].includes(rootless)) throw invalidParameter(`--rootless ${JSON.stringify(rootless)}: it is true, false or auto`);
+  if (rootless === "false" && isRootless()) throw invalidParameter("--rootless false: only root can run other containers");
+  if (rootless === "true" && !isRootless()) throw notImplemented("--rootless true as root is not supported: root makes cgroups");
 }
 
 type Log = (level: "error" | "warning" | "debug", message: string) => void;

@@ -1,5 +1,6 @@
 /** `ps`: the container's processes, by their numbers or as the program ps shows them. */
 import { spawnSync } from "node:child_process";
+import { readdirSync, readlinkSync } from "node:fs";
 import { invalidParameter, systemError } from "../../lib/errors.ts";
 import { string } from "../../lib/flags.ts";
 import { processesIn } from "./cgroups.ts";
@@ -13,7 +14,8 @@ export const ps: Command = {
   flags: [{ name: "format", shorthand: "f", type: string, default: "table" }],
   arguments: [1, Infinity],
   run({ args: [id, ...options], flags, store, print }) {
-    const pids = processesIn(store.load(id!).cgroups).toSorted((a, b) => a - b);
+    const record = store.load(id!);
+    const pids = (record.cgroups.length > 0 ? processesIn(record.cgroups) : inNamespaceOf(record.pid)).toSorted((a, b) => a - b);
     const format = flags.string("format");
     if (format === "json") print(`${JSON.stringify(pids)}\n`);
     else if (format === "table") print(table(new Set(pids), options.length > 0 ? options : ["-ef"]));
@@ -21,6 +23,19 @@ export const ps: Command = {
     return 0;
   },
 };
+
+/** Without cgroups: those in the pid namespace of the container's init. */
+function inNamespaceOf(init: number): number[] {
+  const namespaceOf = (pid: number | string): string | undefined => {
+    try {
+      return readlinkSync(`/proc/${pid}/ns/pid`);
+    } catch {
+      return undefined;
+    }
+  };
+  const own = namespaceOf(init);
+  return own === undefined ? [] : readdirSync("/proc").filter((name) => /^\d+$/.test(name) && namespaceOf(name) === own).map(Number);
+}
 
 function table(pids: ReadonlySet<number>, options: string[]): string {
   const { error, status, stdout, stderr } = spawnSync("ps", options, { encoding: "utf8", maxBuffer: 1 << 28 });

@@ -42,6 +42,8 @@ export interface CompileOptions {
   outerHooks?: boolean;
   /** The network namespace that is joined by its path is this process's own: its sysctls are the host's. */
   joinsHostNetwork?: boolean;
+  /** The caller is not root but this user. */
+  rootless?: { uid: number; gid: number };
   /** The id maps of the user namespace that is joined by its path. */
   joinedIdMaps?: { uidMappings: OciIdMapping[]; gidMappings: OciIdMapping[] };
   /** Gets what was asked for and is left out, one sentence each. */
@@ -53,13 +55,14 @@ export function compile(spec: OciSpec, options: CompileOptions): Plan {
   const namespaces = compileNamespaces(linux, options.netnsFd);
   const own = new Set(namespaces.map(({ type }) => type));
   checkSpec({ spec, linux, host: options.host, own });
+  if (options.rootless && !own.has("user")) throw invalidParameter("linux.namespaces: a container of an ordinary user needs a user namespace");
   if (!options.outerHooks && Object.keys(linux.netDevices ?? {}).length > 0) throw notImplemented("linux.netDevices: only gantry-runtime moves network devices");
   if (spec.process === undefined) throw invalidParameter("process is missing, the container has nothing to run");
   const groups = containerGroups(options.host.cgroups, linux.cgroupsPath, options.id);
   return {
     namespaces,
     host: cgroupOps(groups, linux.resources ?? {}, options.host.cgroups.files),
-    parent: parentOps(spec, namespaces),
+    parent: parentOps(spec, namespaces, options),
     child: childOps({ spec, linux, options, namespaces, own, groups }),
     exec: initStep(spec.process, spec, options),
     teardown: [...groups.map(({ path }): TeardownOp => ({ op: "cgroupRemove", path })), ...(options.outerHooks ? [] : hookOps(spec, ["poststop"], options))],
@@ -103,13 +106,16 @@ function compileNamespaces(linux: OciLinux, netnsFd: number | undefined): PlanNa
 
 const isNew = (namespaces: PlanNamespace[], type: NamespaceType): boolean => namespaces.some((namespace) => namespace.type === type && namespace.kind === "new");
 
-function parentOps(spec: OciSpec, namespaces: PlanNamespace[]): ParentOp[] {
+function parentOps(spec: OciSpec, namespaces: PlanNamespace[], { rootless }: CompileOptions): ParentOp[] {
   const ops: ParentOp[] = [];
   const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
-  if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: idMapText(uidMappings, "linux.uidMappings"), gid: idMapText(gidMappings, "linux.gidMappings"), setgroups: "allow" });
+  if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: idMapText(uidMappings, "linux.uidMappings"), gid: idMapText(gidMappings, "linux.gidMappings"), setgroups: rootless && mapsOnly(gidMappings, rootless.gid) ? "deny" : "allow" });
   if (spec.process?.oomScoreAdj !== undefined) ops.push({ op: "oomScoreAdj", value: spec.process.oomScoreAdj });
   return ops;
 }
+
+/** Then the kernel wants setgroups denied: a group may be there to deny something. */
+const mapsOnly = (mappings: readonly OciIdMapping[], id: number): boolean => mappings.length === 1 && mappings[0]!.size === 1 && mappings[0]!.hostID === id;
 
 interface ChildInput {
   spec: OciSpec;

@@ -138,6 +138,8 @@ function idmapOf(mount: OciMount, options: MountOptions, { uidMappings, gidMappi
 function cgroupOp(target: string, options: MountOptions, { groups, ownCgroupNamespace, where }: MountContext & { where: string }): ChildOp {
   const [data] = options.data;
   if (data !== undefined) throw invalidParameter(`${where}: unknown option ${JSON.stringify(data[0])} of a cgroup mount`);
+  // Without groups of its own it may look at what there is.
+  if (groups.length === 0) return { op: "bind", source: "/sys/fs/cgroup", target, recursive: true, attributes: options.attributes, create: "like-source" };
   const v1 = groups.filter(({ hierarchy }) => hierarchy.version === 1);
   const shown = v1.length > 0 ? v1 : groups;
   return {
