@@ -5,6 +5,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord } from "../core/container.ts";
 import type { EventSink } from "../core/events.ts";
 import type { NameService } from "../core/name-service.ts";
+import type { NetworkDriver } from "../core/network.ts";
 import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-default/ipam.ts";
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
@@ -12,6 +13,7 @@ import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
 import type { FirewallMode } from "../drivers/network-bridge/driver.ts";
 import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
 import { createHostDriver } from "../drivers/network-host/driver.ts";
+import { createSlaveDriver } from "../drivers/network-macvlan/driver.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
 import type { Networks } from "../engine/networks/networks.ts";
@@ -89,9 +91,10 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
     ...(wiring.keeper ? { keeper: wiring.keeper } : {}),
     warn,
   });
+  const slaves = (kind: "macvlan" | "ipvlan"): NetworkDriver => createSlaveDriver({ kernel, kind, alias: ownerAlias(tag), openSandbox: openNetworkKernel });
   const networks = await createNetworks({
     database: wiring.database,
-    drivers: { bridge, host: createHostDriver(), null: createNullDriver() },
+    drivers: { bridge, host: createHostDriver(), ipvlan: slaves("ipvlan"), macvlan: slaves("macvlan"), null: createNullDriver() },
     ipam: createDefaultIpam(pools(wiring)),
     createSandbox: () => kernel.createSandbox(),
     openSandbox: (path) => Netns.open(path),

@@ -28,8 +28,8 @@ export interface NetworkDriver {
   deleteNetwork(networkId: string): Promise<void>;
   /** On failure nothing is left of the endpoint. */
   join(request: JoinRequest): Promise<JoinResult>;
-  /** Resolves when the endpoint's interface is gone: with its sandbox, or taken out of one that `lives` on. Never fails for one that is gone already. */
-  leave(endpoint: EndpointReference, options?: { lives: boolean }): Promise<void>;
+  /** Resolves when the endpoint's interface is gone: with its sandbox, or taken out `from` one that lives on. Never fails for one that is gone already. */
+  leave(endpoint: EndpointReference, from?: { sandbox: SandboxNamespace; interfaceName: string }): Promise<void>;
   /** Releases what the driver holds in this process. Networks and endpoints stay. */
   close(): Promise<void>;
 }
@@ -42,6 +42,8 @@ export interface NetworkDriverCapabilities {
   sandbox: "own" | "bare" | "host";
   /** Endpoints have addresses, from the IPAM. */
   addresses: boolean;
+  /** "own": each subnet has a gateway, which the driver makes. "asked": somebody else is the gateway, where one was named. */
+  gateways: "own" | "asked";
   scope: "local" | "global";
 }
 

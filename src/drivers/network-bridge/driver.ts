@@ -230,7 +230,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
   return {
     id: "bridge",
-    capabilities: { sandbox: "own", addresses: true, scope: "local" },
+    capabilities: { sandbox: "own", addresses: true, gateways: "own", scope: "local" },
     validate: (spec) => void bridgeOptions(spec),
 
     createNetwork: (spec) => changing.run(spec.id, () => createNetwork(spec)),
@@ -254,10 +254,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       return { mac };
     },
 
-    leave: async ({ endpointId }: EndpointReference, { lives } = { lives: false }) => {
+    leave: async ({ endpointId }: EndpointReference, from) => {
       prepared.delete(endpointId);
       joined.delete(endpointId);
-      await (lives ? removeInterface(endpointId) : departures.wait(hostName(endpointId)));
+      await (from ? removeInterface(endpointId) : departures.wait(hostName(endpointId)));
     },
 
     provideSandbox: async (networkId, interfaceName) => {

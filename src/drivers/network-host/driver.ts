@@ -4,7 +4,7 @@ import type { NetworkDriver } from "../../core/network.ts";
 export function createHostDriver(): NetworkDriver {
   return {
     id: "host",
-    capabilities: { sandbox: "host", addresses: false, scope: "local" },
+    capabilities: { sandbox: "host", addresses: false, gateways: "own", scope: "local" },
     validate: () => {},
     createNetwork: async () => {},
     deleteNetwork: async () => {},

@@ -4,7 +4,7 @@ import type { NetworkDriver } from "../../core/network.ts";
 export function createNullDriver(): NetworkDriver {
   return {
     id: "null",
-    capabilities: { sandbox: "bare", addresses: false, scope: "local" },
+    capabilities: { sandbox: "bare", addresses: false, gateways: "own", scope: "local" },
     validate: () => {},
     createNetwork: async () => {},
     deleteNetwork: async () => {},

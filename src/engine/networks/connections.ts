@@ -177,12 +177,12 @@ export function createConnections(options: ConnectionsOptions): Connections {
     store.removeEndpoints(record.id);
     for (const endpoint of sandbox.endpoints) {
       if (endpoint.told) tell("disconnect", record, endpoint);
-      void release(endpoint, false);
+      void release(endpoint);
     }
   }
 
-  function release({ network, endpointId, addresses: held }: Endpoint, lives: boolean): Promise<void> {
-    const gone = network.driver.leave({ networkId: network.row.id, endpointId }, { lives }).catch((error: unknown) => warn(`leaving network ${network.row.name}: ${messageOf(error)}`));
+  function release({ network, endpointId, interfaceName, addresses: held }: Endpoint, sandbox?: SandboxNamespace): Promise<void> {
+    const gone = network.driver.leave({ networkId: network.row.id, endpointId }, sandbox && { sandbox, interfaceName }).catch((error: unknown) => warn(`leaving network ${network.row.name}: ${messageOf(error)}`));
     addresses.release(network, held, gone);
     return gone;
   }
@@ -241,7 +241,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     await releasePorts(endpoint);
     store.removeEndpoint(record.id, endpoint.network.row.id);
     faultPoint("detach-recorded");
-    await release(endpoint, true);
+    await release(endpoint, namespace);
     faultPoint("detach-left");
     await routeAgain(sandbox, namespace);
     names.rewrite(record, sandbox, endpoint.addresses);

@@ -72,18 +72,18 @@ export function bench(t: TestContext): Bench {
     const own = fd++;
     return { fd: own, close: () => void (made.closedSandboxes.includes(own) || made.closedSandboxes.push(own)) };
   };
-  const plain = (id: string, sandbox: "bare" | "own" | "host"): NetworkDriver => ({ id, capabilities: { sandbox, addresses: false, scope: "local" }, validate: () => {}, createNetwork: async () => {}, deleteNetwork: async () => {}, join: async () => ({ mac: new Uint8Array() }), leave: async () => {}, close: async () => {} });
+  const plain = (id: string, sandbox: "bare" | "own" | "host"): NetworkDriver => ({ id, capabilities: { sandbox, addresses: false, gateways: "own", scope: "local" }, validate: () => {}, createNetwork: async () => {}, deleteNetwork: async () => {}, join: async () => ({ mac: new Uint8Array() }), leave: async () => {}, close: async () => {} });
   const bridge: NetworkDriver & RecoversEndpoints = {
     ...plain("bridge", "own"),
-    capabilities: { sandbox: "own", addresses: true, scope: "local" },
+    capabilities: { sandbox: "own", addresses: true, gateways: "own", scope: "local" },
     join: async (request) => {
       if (made.failJoin) throw new Error("no interface");
       made.joins.push(request);
       return { mac: request.mac ?? Uint8Array.of(2, 66, 0, 0, 0, made.joins.length) };
     },
-    leave: (endpoint, options) => {
+    leave: (endpoint, from) => {
       made.leaves.push(endpoint);
-      if (options?.lives) return Promise.resolve();
+      if (from) return Promise.resolve();
       return new Promise((resolve) => pending.push(resolve));
     },
     expectNetworks: () => {},

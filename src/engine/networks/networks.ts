@@ -35,7 +35,7 @@ import type { DnsSettings } from "./resolv-conf.ts";
 export interface NetworksOptions {
   database: DatabaseSync;
   /** By the names that `--driver` has. */
-  drivers: { bridge: NetworkDriver; host: NetworkDriver; null: NetworkDriver };
+  drivers: { bridge: NetworkDriver; host: NetworkDriver; null: NetworkDriver; macvlan?: NetworkDriver; ipvlan?: NetworkDriver };
   ipam: Ipam;
   /** A new namespace with loopback up. */
   createSandbox: () => Promise<SandboxNamespace>;
@@ -176,7 +176,7 @@ async function restorePorts(store: NetworkStore, driver: NetworkDriver): Promise
 }
 
 function describeNetwork({ row, driver, definition, spec, pools }: Network): Omit<NetworkView, "endpoints"> {
-  const config = pools.map(({ subnet, gateway, range }): IpamEntry => ({ subnet: formatPrefix(subnet), range: range ? formatPrefix(range) : "", gateway: formatIp(gateway), aux: null }));
+  const config = pools.map(({ subnet, gateway, range }): IpamEntry => ({ subnet: formatPrefix(subnet), range: range ? formatPrefix(range) : "", gateway: gateway ? formatIp(gateway) : "", aux: null }));
   const shown = definition ?? { internal: false, attachable: false, ipv4: true, ipv6: pools.some(({ subnet }) => subnet.address.family === 6), ipam: { driver: "default", options: null, config }, labels: {}, configFrom: "", configOnly: false };
   const { internal, attachable, ipv4, ipv6, ipam, labels, configFrom, configOnly } = shown;
   return {

@@ -8,7 +8,8 @@ import type { IpamEntry, NetworkDefinition } from "./definition.ts";
 export interface NetworkPool {
   id: string;
   subnet: IpPrefix;
-  gateway: IpAddress;
+  /** Absent: nobody named one, and the driver makes none. */
+  gateway?: IpAddress;
   range?: IpPrefix;
 }
 
@@ -20,14 +21,20 @@ export interface OpenedPools {
 
 const NOTHING: IpamEntry = { subnet: "", range: "", gateway: "", aux: null };
 
+interface OpenOptions {
+  /** What the host routes now. */
+  avoid: () => Promise<readonly IpPrefix[]>;
+  gateways: "own" | "asked";
+}
+
 /** All or none. Families without an entry get a subnet of the default pools that overlaps none of `avoid`. */
-export async function openPools(ipam: Ipam, { ipv4, ipv6, ipam: { config } }: NetworkDefinition, avoid: () => Promise<readonly IpPrefix[]>): Promise<OpenedPools> {
+export async function openPools(ipam: Ipam, { ipv4, ipv6, ipam: { config } }: NetworkDefinition, options: OpenOptions): Promise<OpenedPools> {
   const opened: OpenedPools = { pools: [], config: [] };
   const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);
   try {
     for (const [family, wanted] of [[4, ipv4], [6, ipv6]] as const) {
       const entries = config.filter((entry) => familyOf(entry) === family);
-      for (const entry of wanted && entries.length === 0 ? [NOTHING] : entries) opened.config.push(wanted ? await openEntry(ipam, { entry, family, avoid }, opened.pools) : entry);
+      for (const entry of wanted && entries.length === 0 ? [NOTHING] : entries) opened.config.push(wanted ? await openEntry(ipam, { entry, family, ...options }, opened.pools) : entry);
     }
     return opened;
   } catch (error) {
@@ -40,15 +47,16 @@ export async function closePools(ipam: Ipam, pools: readonly NetworkPool[]): Pro
   for (const { id } of pools) await ipam.releasePool(id);
 }
 
-async function openEntry(ipam: Ipam, { entry, family, avoid }: { entry: IpamEntry; family: IpFamily; avoid: () => Promise<readonly IpPrefix[]> }, pools: NetworkPool[]): Promise<IpamEntry> {
+async function openEntry(ipam: Ipam, { entry, family, avoid, gateways }: OpenOptions & { entry: IpamEntry; family: IpFamily }, pools: NetworkPool[]): Promise<IpamEntry> {
   const subnet = parsePrefix(entry.subnet);
   const range = parsePrefix(entry.range);
   const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...(subnet ? { subnet } : {}), ...(range ? { range } : {}) });
-  const opened: NetworkPool = { id: pool.id, subnet: pool.subnet, gateway: pool.subnet.address, ...(range ? { range } : {}) };
+  const opened: NetworkPool = { id: pool.id, subnet: pool.subnet, ...(range ? { range } : {}) };
   pools.push(opened);
   for (const aux of Object.values(entry.aux ?? {})) await ipam.requestAddress(pool.id, parseIp(aux));
-  opened.gateway = (await ipam.requestAddress(pool.id, parseIp(entry.gateway))).address;
-  return { ...entry, subnet: formatPrefix(pool.subnet), gateway: formatIp(opened.gateway) };
+  const asked = parseIp(entry.gateway);
+  if (asked || gateways === "own") opened.gateway = (await ipam.requestAddress(pool.id, asked)).address;
+  return { ...entry, subnet: formatPrefix(pool.subnet), gateway: opened.gateway ? formatIp(opened.gateway) : "" };
 }
 
 /** Docker's words for subnets that cannot be. */

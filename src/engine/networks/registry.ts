@@ -126,9 +126,9 @@ export class NetworkRegistry {
       return { row, driver, definition, spec, pools: [] };
     }
     driver.validate(spec);
-    const { pools, config } = await openPools(ipam, definition, hostPrefixes);
+    const { pools, config } = await openPools(ipam, definition, { avoid: hostPrefixes, gateways: driver.capabilities.gateways });
     definition.ipam = { ...definition.ipam, config };
-    spec.subnets = pools.map(({ subnet, gateway }) => ({ subnet, gateway }));
+    spec.subnets = pools.map(({ subnet, gateway }) => ({ subnet, ...(gateway ? { gateway } : {}) }));
     try {
       driver.validate(spec);
       record?.();

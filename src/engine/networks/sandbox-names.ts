@@ -38,7 +38,7 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
   const { names: service, warn, registry } = options;
 
   const contents = (record: ContainerRecord, { endpoints }: ContainerSandbox): SandboxFiles => {
-    const gateways = registry.list().find(({ definition, pools }) => !definition && pools.length > 0)?.pools.map(({ gateway }) => formatIp(gateway));
+    const gateways = registry.list().find(({ definition, pools }) => !definition && pools.length > 0)?.pools.flatMap(({ gateway }) => (gateway ? [formatIp(gateway)] : []));
     return sandboxContents({
       config: record.config,
       hostConfig: record.hostConfig,

@@ -217,6 +217,8 @@ export class FakeKernel implements NetworkKernel {
     switch (change.op) {
       case "addBridge":
         return this.#addBridge(change);
+      case "addLink":
+        return this.#addLink(change);
       case "addVeth":
         return this.#addVeth(change);
       case "setLink":
@@ -241,6 +243,14 @@ export class FakeKernel implements NetworkKernel {
   #addBridge(change: Extract<RouteChange, { op: "addBridge" }>): FakeErrno | undefined {
     if (this.#find({ name: change.name })) return "EEXIST";
     this.#add({ name: change.name, mac: change.mac ?? new Uint8Array(6), mtu: change.mtu ?? 1500, master: 0, kind: "bridge" });
+    return undefined;
+  }
+
+  #addLink({ name, data, index, parent, netns, mac, mtu }: Extract<RouteChange, { op: "addLink" }>): FakeErrno | undefined {
+    const home = netns === undefined ? this : this.#machine.namespace(netns);
+    if (parent !== undefined && !this.#find({ index: parent })) return "ENODEV";
+    if (home.#find({ name }) || (index !== undefined && home.#find({ index }))) return "EEXIST";
+    home.#add({ name, mac: mac ?? new Uint8Array(6), mtu: mtu ?? 1500, master: 0, kind: data.kind }, index);
     return undefined;
   }
 

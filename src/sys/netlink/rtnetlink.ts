@@ -13,7 +13,7 @@ export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR
 /** Multicast groups of NETLINK.ROUTE. */
 export const RTNLGRP = { IPV4_IFADDR: 5, IPV6_IFADDR: 9 } as const;
 
-export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28, IFALIAS: 20 } as const;
+export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28, IFALIAS: 20 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const VETH_INFO_PEER = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -35,8 +35,13 @@ const SCOPE = { global: 0, link: 253, host: 254 } as const;
 
 export type LinkReference = { name: string } | { index: number };
 
+/** Kinds of links, with the kernel's numbers of their modes. */
+export type LinkData = { kind: "dummy" } | { kind: "vlan"; id: number } | { kind: "macvlan"; mode: number } | { kind: "ipvlan"; mode: number; flags: number };
+
 export type RouteChange =
   | { op: "addBridge"; name: string; mac?: Uint8Array; mtu?: number }
+  /** A link above `parent`, born in the namespace of `netns`; absent: here. */
+  | { op: "addLink"; name: string; data: LinkData; index?: number; parent?: number; netns?: number; mac?: Uint8Array; mtu?: number }
   /** `peer` is born in the namespace of `netns`, down (IFF_UP for it fails with ENOTCONN), with an index that the kernel chooses. */
   | { op: "addVeth"; name: string; index?: number; mac?: Uint8Array; mtu: number; peer: { netns: number; name: string } }
   | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: { hairpin?: boolean; isolated?: boolean } }
@@ -55,6 +60,8 @@ export function describe(change: RouteChange): string {
   switch (change.op) {
     case "addBridge":
       return `add bridge ${change.name}`;
+    case "addLink":
+      return `add ${change.data.kind} ${change.name}`;
     case "addVeth":
       return `add veth ${change.name} with peer ${change.peer.name}`;
     case "setLink":
@@ -90,6 +97,8 @@ function encodings(change: RouteChange): Encoding {
   switch (change.op) {
     case "addBridge":
       return [RTM.NEWLINK, CREATE, (writer) => writeBridge(writer, change)];
+    case "addLink":
+      return [RTM.NEWLINK, CREATE, (writer) => writeNewLink(writer, change)];
     case "addVeth":
       return [RTM.NEWLINK, CREATE, (writer) => writeVeth(writer, change)];
     case "setLink":
@@ -132,6 +141,32 @@ function writeBridge(writer: MessageWriter, change: Change<"addBridge">): void {
     writer.attributeString(IFLA_INFO.KIND, "bridge");
     writer.nested(IFLA_INFO.DATA, () => writer.attributeU32(IFLA_BR_FORWARD_DELAY, 0));
   });
+}
+
+function writeNewLink(writer: MessageWriter, { name, data, index, parent, netns, mac, mtu }: Change<"addLink">): void {
+  ifinfo(writer, index === undefined ? {} : { index });
+  writer.attributeString(IFLA.IFNAME, name);
+  if (mac) writer.attributeBytes(IFLA.ADDRESS, mac);
+  if (mtu) writer.attributeU32(IFLA.MTU, mtu);
+  if (parent !== undefined) writer.attributeU32(IFLA.LINK, parent);
+  if (netns !== undefined) writer.attributeU32(IFLA.NET_NS_FD, netns);
+  writer.nested(IFLA.LINKINFO, () => {
+    writer.attributeString(IFLA_INFO.KIND, data.kind);
+    if (data.kind !== "dummy") writer.nested(IFLA_INFO.DATA, () => writeLinkData(writer, data));
+  });
+}
+
+function writeLinkData(writer: MessageWriter, data: Exclude<LinkData, { kind: "dummy" }>): void {
+  switch (data.kind) {
+    case "vlan":
+      writer.attribute(1, () => writer.u16(data.id));
+      return;
+    case "macvlan":
+      writer.attributeU32(1, data.mode);
+      return;
+    case "ipvlan":
+      writer.attribute(1, () => writer.u16(data.mode)).attribute(2, () => writer.u16(data.flags));
+  }
 }
 
 function writeVeth(writer: MessageWriter, change: Change<"addVeth">): void {
