@@ -1,4 +1,4 @@
-/** HostConfig.Links: "NAME[:ALIAS]". They are checked and shown as Docker does; a container with links is refused at its start. */
+/** HostConfig.Links: "NAME[:ALIAS]". Checked and shown as Docker does; src/engine/networks/links.ts says what they do. */
 import { posix } from "node:path";
 import type { ContainerRecord } from "../../core/container.ts";
 import { codeOf, GantryError, invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
@@ -9,7 +9,7 @@ export interface Link {
   alias: string;
 }
 
-function parseLink(text: string): Link {
+export function parseLink(text: string): Link {
   if (text === "") throw systemError("empty string specified for links");
   const parts = text.split(":");
   if (parts.length > 2) throw systemError(`bad format for links: ${text}`);

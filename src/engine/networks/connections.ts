@@ -19,6 +19,7 @@ import type { NetworksOptions } from "./networks.ts";
 import { portRequests, publishedPorts } from "./port-requests.ts";
 import type { Network } from "./predefined.ts";
 import type { NetworkRegistry } from "./registry.ts";
+import { isLinkedTo, linkVariables } from "./links.ts";
 import { createSandboxNames } from "./sandbox-names.ts";
 import { sandboxPaths } from "./sandbox-files.ts";
 import { endpointRow, gatewayEndpoints, routesThrough, stateOf } from "./sandbox.ts";
@@ -62,7 +63,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const chosen = gatewayEndpoints(sandbox.endpoints);
       await reservePorts(record, chosen);
       const files = await joinAll(record, sandbox);
-      return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files };
+      return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files, env: linkVariables(record, options.findContainer) };
     } catch (error) {
       await taking.catch(() => undefined);
       await disconnect(record);
@@ -153,6 +154,19 @@ export function createConnections(options: ConnectionsOptions): Connections {
     if (!ports || !publishesPorts(network.driver)) return;
     await network.driver.releasePorts({ networkId: network.row.id, endpointId }).catch((error: unknown) => warn(messageOf(error)));
     faultPoint("ports-released");
+  }
+
+  /** Those that are linked to a container find it at its new address. */
+  function relink(child: ContainerRecord): void {
+    for (const [id, sandbox] of sandboxes) {
+      const record = recordOf(id);
+      if (!record?.network || id === child.id || !isLinkedTo(record, child)) continue;
+      try {
+        names.rewrite(record, sandbox);
+      } catch (error) {
+        warn(`the hosts file of container ${id}: ${messageOf(error)}`);
+      }
+    }
   }
 
   function joinContainer(record: ContainerRecord, ref: string): Sandbox {
@@ -331,10 +345,11 @@ export function createConnections(options: ConnectionsOptions): Connections {
     port: {
       connect,
       disconnect,
-      started: ({ id }) => {
-        const sandbox = sandboxes.get(id);
+      started: (record) => {
+        const sandbox = sandboxes.get(record.id);
         sandbox?.namespace?.close();
         delete sandbox?.namespace;
+        relink(record);
       },
     },
     attach,

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { ContainerConfig, HostConfig } from "../../core/container-config.ts";
 import { extraHosts, hostsFile, ownNames } from "./hosts-file.ts";
+import type { HostsEntry } from "./hosts-file.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import type { DnsSettings } from "./resolv-conf.ts";
 import type { SandboxFiles } from "./sandbox-files.ts";
@@ -21,6 +22,8 @@ export interface ContentsRequest {
   shared: boolean;
   daemonDns: DnsSettings;
   hostGateways: readonly string[];
+  /** Of containers that it is linked to. */
+  links: readonly HostsEntry[];
   /** The container's own. */
   addresses: readonly string[];
   /** Where a name service answers in the sandbox. */
@@ -32,11 +35,11 @@ export function sandboxContents(request: ContentsRequest): SandboxFiles {
 }
 
 /** In the host's network without additions it is the host's file, so that names known there are known. */
-function hostsContent({ config, hostConfig, host, shared, hostGateways, addresses }: ContentsRequest): string {
+function hostsContent({ config, hostConfig, host, shared, hostGateways, links, addresses }: ContentsRequest): string {
   const extra = extraHosts(hostConfig.ExtraHosts ?? [], hostGateways);
   if (shared && extra.length === 0) return readIfThere(host.hosts);
   const own = addresses.map((address) => ({ address, names: ownNames(config.Hostname, config.Domainname) }));
-  return hostsFile({ ipv6: host.ipv6, extra, own });
+  return hostsFile({ ipv6: host.ipv6, extra: [...extra, ...links], own });
 }
 
 function resolvContent({ hostConfig, host, shared, daemonDns, served }: ContentsRequest): string {

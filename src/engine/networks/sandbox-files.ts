@@ -40,14 +40,18 @@ export function writeResolvConf(folder: string, content: string): void {
   if (!isChanged(resolvConf)) writeInPlace(resolvConf, sealed(content));
 }
 
-/** Adds the lines of `content` that a running container's file has not, and takes away those of addresses that are gone. */
+/** Adds the lines of `content` that a running container's file has not, and takes away those of addresses that are gone, and older ones of the same names. */
 export function changeHosts(folder: string, content: string, gone: readonly string[]): void {
   const { hosts } = sandboxPaths(folder);
   const present = (readIfThere(hosts) ?? "").split("\n").filter((line) => line !== "");
-  const kept = present.filter((line) => !gone.includes(line.split(/\s/, 1)[0]!));
-  const added = content.split("\n").filter((line) => line !== "" && !kept.includes(line));
+  const wanted = content.split("\n").filter((line) => line !== "");
+  const names = new Set(wanted.map(namesIn));
+  const kept = present.filter((line) => !gone.includes(line.split(/\s/, 1)[0]!) && (wanted.includes(line) || !names.has(namesIn(line))));
+  const added = wanted.filter((line) => !kept.includes(line));
   writeInPlace(hosts, [...kept, ...added].map((line) => `${line}\n`).join(""));
 }
+
+const namesIn = (line: string): string => line.split("\t").slice(1).join("\t");
 
 const SEAL = "# Unchanged: ";
 const sealed = (content: string): string => `${content}${SEAL}${hash("sha256", content)}\n`;

@@ -6,6 +6,7 @@ import { messageOf, notImplemented } from "../../lib/errors.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import { egressOf, isLimited } from "./egress.ts";
+import { linkHosts } from "./links.ts";
 import type { NetworksOptions } from "./networks.ts";
 import type { NetworkRegistry } from "./registry.ts";
 import { dnsSettings, sandboxContents } from "./sandbox-contents.ts";
@@ -37,7 +38,7 @@ export function dnsNames({ name, id, config }: Pick<ContainerRecord, "name" | "i
 export function createSandboxNames(options: NetworksOptions & { registry: NetworkRegistry }): SandboxNames {
   const { names: service, warn, registry } = options;
 
-  const contents = (record: ContainerRecord, { endpoints }: ContainerSandbox): SandboxFiles => {
+  const contents = (record: ContainerRecord, { endpoints }: ContainerSandbox, runs: boolean): SandboxFiles => {
     const gateways = registry.list().find(({ definition, pools }) => !definition && pools.length > 0)?.pools.flatMap(({ gateway }) => (gateway ? [formatIp(gateway)] : []));
     return sandboxContents({
       config: record.config,
@@ -46,6 +47,7 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
       shared: endpoints.some(({ network }) => isShared(network)),
       daemonDns: options.dns,
       hostGateways: options.hostGateways.length > 0 ? options.hostGateways : (gateways ?? []),
+      links: endpoints.some(({ network: { row, definition } }) => !definition && row.name === "bridge") ? linkHosts(record, options.findContainer, runs) : [],
       addresses: endpoints.flatMap(({ addresses }) => addresses.map(({ address }) => formatIp(address))),
       ...(service && isServed(record, endpoints) ? { served: service.address } : {}),
     });
@@ -60,7 +62,7 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
     const first = gatewayEndpoints(endpoints)[4];
     const named = endpoints.filter(({ network }) => hasNames(network)).sort((one, other) => Number(other === first) - Number(one === first));
     return {
-      networks: named.map(({ network, settings }) => ({ networkId: network.row.id, links: linksOf(settings.Links) })),
+      networks: named.map(({ network, settings }) => ({ networkId: network.row.id, links: linksOf([...(settings.Links ?? []), ...((network.row.name === hostConfig.NetworkMode && hostConfig.Links) || [])]) })),
       forward: endpoints.some(({ network }) => !network.spec.internal),
       upstreams: servers.length > 0 ? servers.flatMap((server) => parseIp(server) ?? []) : "host",
       search,
@@ -80,10 +82,10 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
   };
 
   return {
-    write: (record, sandbox) => writeSandboxFiles(options.containerFolder(record.id), contents(record, sandbox)),
+    write: (record, sandbox) => writeSandboxFiles(options.containerFolder(record.id), contents(record, sandbox, false)),
     rewrite: (record, sandbox, gone = []) => {
       const folder = options.containerFolder(record.id);
-      const { hosts, resolvConf } = contents(record, sandbox);
+      const { hosts, resolvConf } = contents(record, sandbox, true);
       changeHosts(folder, hosts, gone.map(({ address }) => formatIp(address)));
       writeResolvConf(folder, resolvConf);
     },
@@ -129,8 +131,8 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
 const isServed = (record: ContainerRecord, endpoints: readonly Endpoint[]): boolean => endpoints.some(({ network }) => hasNames(network)) || isLimited(record, endpoints);
 
 /** "name:alias" of a user-defined network, by alias. */
-function linksOf(links: readonly string[] | null): Record<string, string> {
-  return Object.fromEntries((links ?? []).map((link) => {
+function linksOf(links: readonly string[]): Record<string, string> {
+  return Object.fromEntries(links.map((link) => {
     const [name = "", alias = name] = link.split(":");
     return [alias, name];
   }));

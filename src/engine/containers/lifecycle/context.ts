@@ -55,6 +55,8 @@ export interface Sandbox {
   network?: SandboxState;
   /** Files of the engine's own that are bound over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
   files?: { hosts: string; hostname: string; resolvConf: string };
+  /** Variables of linked containers. */
+  env?: string[];
 }
 
 export interface SandboxPort {

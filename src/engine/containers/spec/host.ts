@@ -36,6 +36,8 @@ export interface SpecSandbox {
   netnsPath?: string;
   /** Files to bind over /etc/hosts, /etc/hostname and /etc/resolv.conf. */
   files?: { hosts: string; hostname: string; resolvConf: string };
+  /** Variables that the container's own override. */
+  env?: string[];
 }
 
 export interface SpecInput {

@@ -20,7 +20,7 @@ export function processOf(input: SpecInput): OciProcess {
     terminal: config.Tty,
     user: userOf(config.User, hostConfig.GroupAdd),
     args: hasInit(input) ? [INIT_PATH, "--", ...command] : command,
-    env: environment(record, config.Tty, config.Env ?? []),
+    env: override(environment(record, config.Tty, input.sandbox.env ?? []), config.Env ?? []),
     cwd: config.WorkingDir || "/",
     capabilities: capabilitySets(resolveCapabilities(defaultCapabilities, hostConfig)),
     oomScoreAdj: hostConfig.OomScoreAdj,

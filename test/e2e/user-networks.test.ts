@@ -1,0 +1,78 @@
+/** Networks of users' own by the stock docker command line, where it is installed, else by ours. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { Cli, clients } from "../harness/cli.ts";
+import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
+
+let engine: Engine;
+let cli: Cli;
+before(async () => {
+  engine = await startedEngine();
+  const program = clients().find(({ name, program: found }) => name === "docker" && found)?.program ?? clients().find(({ program: found }) => found)!.program!;
+  cli = new Cli(program, engine);
+});
+after(async () => endEngine(engine));
+
+async function docker(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await cli.run(args);
+  assert.equal(code, 0, `docker ${args.join(" ")}: ${stderr}`);
+  return stdout.trim();
+}
+
+const inside = (container: string, command: string): Promise<string> => docker("exec", container, "sh", "-c", command);
+
+/** Until the command prints it. */
+async function eventually(container: string, command: string, expected: RegExp): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    const output = await inside(container, `${command} 2>&1 || true`);
+    if (expected.test(output)) return;
+    assert.ok(tries < 30, `${command}: ${output}`);
+    await delay(200);
+  }
+}
+
+test("several networks: names, addresses, connect and disconnect, ports, restart of the daemon", async () => {
+  await docker("network", "create", "--subnet", "10.77.1.0/24", "--ipv6", "--subnet", "fd00:77:1::/64", "--label", "team=x", "front");
+  await docker("network", "create", "--internal", "back");
+  await docker("run", "-d", "--name", "db", "--network", "back", "--network-alias", "database", "busybox", "sleep", "1000");
+  await docker("run", "-d", "--name", "web", "--network", "front", "--ip", "10.77.1.9", "--ip6", "fd00:77:1::9", "-p", "21480:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
+  await docker("network", "connect", "--alias", "shop", "back", "web");
+  await eventually("web", "ping -c1 -w2 database", /1 packets received/);
+  await eventually("db", "ping -c1 -w2 shop", /1 packets received/);
+  assert.match(await inside("web", "ip -6 addr show eth0; ip -4 addr show eth1; ip route"), /fd00:77:1::9\/64[^]*inet [^]*default via 10\.77\.1\.1 dev eth0/);
+  assert.match(engine.machine.run("nft", "list", "table", "inet", "gantry-docker0"), /tcp \. 21480 : 10\.77\.1\.9 \. 80[^]*tcp \. 21480 : fd00:77:1::9 \. 80/);
+  assert.equal(await docker("network", "ls", "-q", "--filter", "label=team=x"), (await docker("network", "inspect", "-f", "{{.Id}}", "front")).slice(0, 12));
+  assert.equal(await docker("port", "web", "80"), "0.0.0.0:21480\n[::]:21480");
+  await engine.kill();
+  await engine.start();
+  await eventually("db", "ping -c1 -w2 shop", /1 packets received/);
+  assert.equal(await docker("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", "web"), "back front");
+  await docker("network", "disconnect", "back", "web");
+  assert.equal(await inside("web", "ls /sys/class/net | tr '\\n' ' '"), "eth0 lo");
+  assert.doesNotMatch(await inside("db", "nslookup shop 127.0.0.11 2>&1 || true"), /10\.|172\./);
+  const { code, stderr } = await cli.run(["network", "rm", "front"]);
+  assert.deepEqual([code, /network front has active endpoints \(name:"web"/.test(stderr)], [1, true], stderr);
+  await docker("restart", "-t", "0", "web");
+  assert.equal(await docker("inspect", "-f", "{{.NetworkSettings.Networks.front.IPAddress}}", "web"), "10.77.1.9");
+  await docker("rm", "-f", "web", "db");
+  await docker("network", "rm", "front");
+  assert.match(await docker("network", "prune", "-f"), /Deleted Networks:\nback/);
+});
+
+test("links of the default bridge: names in the hosts file, which follow a restart", async () => {
+  await docker("run", "-d", "--name", "child", "--hostname", "ch", "busybox", "sleep", "1000");
+  await docker("run", "-d", "--name", "parent", "--link", "child:db", "busybox", "sleep", "1000");
+  const address = (): Promise<string> => docker("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "child");
+  assert.match(await inside("parent", "cat /etc/hosts"), new RegExp(`^${await address()}\tdb ch child$`, "m"));
+  await docker("stop", "-t", "0", "child");
+  await docker("run", "-d", "--name", "between", "busybox", "sleep", "1000");
+  await docker("start", "child");
+  assert.match(await inside("parent", "cat /etc/hosts"), new RegExp(`^${await address()}\tdb ch child$`, "m"));
+  assert.equal((await inside("parent", "grep -c db /etc/hosts")).trim(), "1");
+  await docker("stop", "-t", "0", "child");
+  await docker("stop", "-t", "0", "parent");
+  const { code, stderr } = await cli.run(["start", "parent"]);
+  assert.deepEqual([code, /Cannot link to a non running container: \/child AS \/parent\/db/.test(stderr)], [1, true], stderr);
+  await docker("rm", "-f", "child", "parent", "between");
+});
