@@ -104,6 +104,6 @@ function progressText(message: ProgressMessage, out: Pick<OutputStream, "isTermi
   const share = Math.min(BAR, Math.trunc((Math.min(current, total) / total) * 100 / 2));
   const bar = width > 110 ? `[${"=".repeat(share)}>${" ".repeat(BAR - share)}]` : "";
   const counts = hidecounts ? "" : current > total ? shown(current).padStart(8) : `${shown(current).padStart(8)}/${shown(total)}`;
-  return `${bar}  ${counts}`;
+  return bar === "" ? counts : `${bar} ${counts}`;
 }
 

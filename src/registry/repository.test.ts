@@ -127,12 +127,12 @@ test("answers that may pass are asked for again, as late as they say", async () 
   }
   fake.asked.length = 0;
   fake.rule = ({ method }) => (method === "GET" ? unknown("TOOMANYREQUESTS", 429, "slow down") : undefined);
-  await assert.rejects(repositoryAt(registries, fake).manifest("1"), failed("unavailable", /slow down/));
+  await assert.rejects(repositoryAt(registries, fake).manifest("1"), failed("system", /^error from registry: slow down$/));
   assert.equal(fake.asked.length, 5);
   /* Nobody waits for an hour. */
   fake.asked.length = 0;
   fake.rule = () => ({ ...unknown("TOOMANYREQUESTS", 429, "slow down"), headers: { "retry-after": "3600" } });
-  await assert.rejects(repositoryAt(registries, fake).manifest("1"), failed("unavailable", /slow down/));
+  await assert.rejects(repositoryAt(registries, fake).manifest("1"), failed("system", /^error from registry: slow down$/));
   assert.equal(fake.asked.length, 1);
 });
 

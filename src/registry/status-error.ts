@@ -23,7 +23,6 @@ const kinds: Record<string, ErrorCode> = {
   UNAUTHORIZED: "unauthorized",
   DENIED: "forbidden",
   UNAVAILABLE: "unavailable",
-  TOOMANYREQUESTS: "unavailable",
 };
 
 export interface RegistryError {
