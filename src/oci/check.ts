@@ -35,7 +35,7 @@ export function checkHost(): CheckRow[] {
 
 export function checkRows(source: CheckSource): CheckRow[] {
   return [
-    { feature: "user: root", present: source.root, cost: "nothing runs: gantryd and gantry-runtime need root" },
+    { feature: "user: root", present: source.root, cost: "gantryd does not run; gantry-runtime runs containers in user namespaces alone" },
     ...kernelRows(source),
     ...namespaceRows(source),
     ...cgroupRows(source),
