@@ -82,6 +82,8 @@ export interface JoinRequest extends EndpointReference {
   sysctls?: readonly { name: string; value: string }[];
   /** Absent: the driver chooses. */
   mac?: Uint8Array;
+  /** Its programs may speak for others on the network: they are as good as the host's root. */
+  trusted?: boolean;
   /** What reservePorts() gave for this endpoint. */
   ports?: readonly PublishedPort[];
 }

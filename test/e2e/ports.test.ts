@@ -110,7 +110,7 @@ test("a daemon that is killed: ports stay reserved, connections go on, and the n
   assert.equal(await fetched("http://127.0.0.1:21280/"), "served");
   assert.ok(!canListen(21280));
   engine.machine.run("kill", "-9", engine.machine.run("pgrep", "-f", "httpd -f").trim().split("\n").at(-1)!);
-  const polling = spawn(...engine.machine.command([process.execPath, "-e", 'const ask = () => fetch("http://127.0.0.1:21280/", { signal: AbortSignal.timeout(1000), headers: { connection: "close" } }).then((answer) => answer.text()).then(ask, () => process.exit(1)); ask()']), { stdio: "ignore" });
+  const polling = spawn(...engine.machine.command([process.execPath, "-e", 'const ask = () => fetch("http://127.0.0.1:21280/", { signal: AbortSignal.timeout(20_000), headers: { connection: "close" } }).then((answer) => answer.text()).then(ask, () => process.exit(1)); ask()']), { stdio: "ignore" });
   await engine.start();
   assert.equal(polling.exitCode, null, "no connection failed while the daemon started");
   polling.kill("SIGKILL");

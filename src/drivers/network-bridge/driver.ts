@@ -19,6 +19,7 @@ import { createDepartures } from "./departures.ts";
 import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, ipv6Settings, macOf, portChanges } from "./endpoint.ts";
 import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
+import { NO_GUARD, keepGuard } from "./guard-keeper.ts";
 import { FAMILIES } from "./firewall-family.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
 import type { BridgeOptions, GatewayMode } from "./options.ts";
@@ -49,6 +50,8 @@ export interface BridgeDriverOptions {
   firewall: FirewallMode;
   /** Something of ours was made again after another program took it away. */
   repaired?: (what: string) => void;
+  /** false: containers may speak for each other, as with Docker. */
+  guard?: boolean;
   /** false: without owners of tables, as on kernels before 6.9. */
   tableOwner?: boolean;
 }
@@ -88,6 +91,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
   const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, passage: options.firewall === "docker", owner: options.tableOwner ?? true });
+  const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner: options.tableOwner ?? true });
   const ports = createPorts({ kernel, keeper: options.keeper, warn });
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
@@ -166,6 +170,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await Promise.all([firewall.publish(request.endpointId, { addresses: request.addresses.map(({ address }) => address), ports: request.ports }), ports.keep(request), first ? openLoopback(network) : undefined]);
   };
 
+  const watchOver = async (network: Network, { endpointId, addresses, trusted }: JoinRequest, mac: Uint8Array): Promise<void> => {
+    if (!trusted && network.options.guarded) await guard.add({ name: hostName(endpointId), mac, addresses: addresses.map(({ address }) => address) });
+  };
+
   /** The interfaces of dropped sandboxes go with them, a moment later. */
   const drain = async (): Promise<void> => {
     for (const endpointId of await pool.drain()) {
@@ -223,7 +231,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     if (!network) return;
     networks.delete(networkId);
     const link = await kernel.link(network.options.bridge);
-    const steps = [firewall.removeNetwork(networkId), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
+    const steps = [firewall.removeNetwork(networkId), networks.size === 0 ? guard.removeTable() : Promise.resolve(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
     const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
     if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
   };
@@ -243,11 +251,12 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       prepared.delete(request.endpointId);
       joined.set(request.endpointId, request.networkId);
       try {
-        const steps = [index !== undefined ? joinPrepared(network, index, request, mac) : joinNew(network, request, mac), publish(network, request)];
+        const steps = [index !== undefined ? joinPrepared(network, index, request, mac) : joinNew(network, request, mac), publish(network, request), watchOver(network, request, mac)];
         const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
         if (failed?.status === "rejected") throw failed.reason;
       } catch (error) {
         joined.delete(request.endpointId);
+        await guard.remove(hostName(request.endpointId));
         await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
       }
@@ -257,6 +266,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     leave: async ({ endpointId }: EndpointReference, from) => {
       prepared.delete(endpointId);
       joined.delete(endpointId);
+      await guard.remove(hostName(endpointId));
       await (from ? removeInterface(endpointId) : departures.wait(hostName(endpointId)));
     },
 
@@ -301,6 +311,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     recover: async (endpoints) => {
       for (const { endpointId, networkId } of endpoints) joined.set(endpointId, networkId);
       const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
+      await guard.recover(known);
       for (const { options: { bridge } } of networks.values()) expected.add(bridge);
       const isStale = ({ name, kind, alias: owner }: Link): boolean => (kind === "veth" ? name.startsWith(prefix) && !known.has(name) : kind === "bridge" && owner === alias && !expected.has(name));
       const stale = (await kernel.links()).filter(isStale);
@@ -314,6 +325,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     close: async () => {
       firewall.close();
+      guard.close();
       ports.close();
       repairs.close();
       (await watching)?.close();

@@ -6,6 +6,7 @@ import type { IpAddress, IpFamily } from "../../lib/ip.ts";
 
 export const OPTION = {
   name: "com.docker.network.bridge.name",
+  guard: "gantry.bridge.guard",
   default: "com.docker.network.bridge.default_bridge",
   icc: "com.docker.network.bridge.enable_icc",
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
@@ -33,6 +34,8 @@ export interface BridgeOptions {
   masquerade: boolean;
   /** Containers of the network reach each other. */
   icc: boolean;
+  /** Containers speak for themselves only. */
+  guarded: boolean;
   /** 0: the kernel's default. */
   mtu: number;
   /** Where ports are published that no address is named for; absent: everywhere. */
@@ -55,6 +58,7 @@ export function bridgeOptions({ options, id, internal }: NetworkSpec): BridgeOpt
   return {
     bridge,
     masquerade: flag(options, OPTION.masquerade, true),
+    guarded: flag(options, OPTION.guard, true),
     icc: flag(options, OPTION.icc, true),
     mtu: mtuOf(options[OPTION.mtu]),
     ...(hostBinding ? { hostBinding } : {}),

@@ -106,7 +106,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     if (sandbox.endpoints.some(({ ports }) => ports)) faultPoint("ports-recorded");
     const chosen = gatewayEndpoints(sandbox.endpoints);
     const { namespace } = sandbox;
-    const joining = namespace ? Promise.allSettled(sandbox.endpoints.map((endpoint) => join(endpoint, namespace, chosen))) : undefined;
+    const joining = namespace ? Promise.allSettled(sandbox.endpoints.map((endpoint) => join(endpoint, namespace, { chosen, trusted: record.hostConfig.Privileged }))) : undefined;
     const files = names.write(record, sandbox);
     const failed = (await joining)?.find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
@@ -116,10 +116,10 @@ export function createConnections(options: ConnectionsOptions): Connections {
     return files;
   }
 
-  async function join(endpoint: Endpoint, sandbox: SandboxNamespace, chosen: ReturnType<typeof gatewayEndpoints>): Promise<void> {
+  async function join(endpoint: Endpoint, sandbox: SandboxNamespace, { chosen, trusted }: { chosen: ReturnType<typeof gatewayEndpoints>; trusted: boolean }): Promise<void> {
     const { network, endpointId, interfaceName, slot, settings, ports } = endpoint;
     const mac = parseMac(settings.MacAddress);
-    const request = { networkId: network.row.id, endpointId, sandbox, interfaceName, slot, addresses: endpoint.addresses, gateways: routesThrough(endpoint, chosen), sysctls: sysctlsFor(settings, interfaceName) };
+    const request = { networkId: network.row.id, endpointId, sandbox, interfaceName, slot, addresses: endpoint.addresses, gateways: routesThrough(endpoint, chosen), trusted, sysctls: sysctlsFor(settings, interfaceName) };
     const joined = await network.driver.join({ ...request, ...(mac ? { mac } : {}), ...(ports ? { ports } : {}) });
     endpoint.mac = formatMac(joined.mac);
   }
@@ -217,7 +217,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       endpoint.addresses = await addresses.choose(network, settings);
       store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
       faultPoint("attach-recorded");
-      await join(endpoint, namespace, gatewayEndpoints(sandbox.endpoints));
+      await join(endpoint, namespace, { chosen: gatewayEndpoints(sandbox.endpoints), trusted: record.hostConfig.Privileged });
       faultPoint("attach-joined");
       await movePorts(record, sandbox);
       names.rewrite(record, sandbox);

@@ -171,6 +171,9 @@ export class FakeKernel implements NetworkKernel {
   async chainRules(): Promise<ListedRule[]> {
     return [];
   }
+  async setKeys(): Promise<Buffer[]> {
+    return [];
+  }
   async watchTable(_table: string, changes: TableChanges): Promise<{ close(): void }> {
     this.#tableWatches.add(changes);
     return { close: () => void this.#tableWatches.delete(changes) };

@@ -8,8 +8,8 @@ import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { forgetFlowsRequest } from "./conntrack.ts";
 import type { FlowFilter } from "./conntrack.ts";
 import { chainsRequest, decodeBaseChain } from "./nftables.ts";
-import type { NftBaseChain, NftTransaction } from "./nftables.ts";
-import { decodeRule, rulesRequest } from "./nftables-rules.ts";
+import type { NftBaseChain, NftTable, NftTransaction } from "./nftables.ts";
+import { decodeKeys, decodeRule, elementsRequest, rulesRequest } from "./nftables-rules.ts";
 import type { ListedRule } from "./nftables-rules.ts";
 import { NftSession } from "./nftables-session.ts";
 import type { TableChanges } from "./nftables-session.ts";
@@ -62,6 +62,8 @@ export interface NetworkKernel {
   /** Of all tables. */
   baseChains(): Promise<NftBaseChain[]>;
   chainRules(chain: NftBaseChain): Promise<ListedRule[]>;
+  /** The keys; none where there is no such set. */
+  setKeys(table: NftTable, set: string): Promise<Buffer[]>;
   /** Changes by others. */
   watchTable(table: string, changes: TableChanges): Promise<NetlinkWatch>;
   /** Called when addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
@@ -110,6 +112,14 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     nft: (transaction) => session.commit(transaction),
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
     chainRules: async (chain) => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [rulesRequest(chain)])).map(decodeRule)),
+    setKeys: async (table, set) => {
+      try {
+        return (await exchange({ protocol: NETLINK.NETFILTER, netns }, [elementsRequest(table, set)])).flatMap(decodeKeys);
+      } catch (error) {
+        if (errnoCode(error) !== "ENOENT") throw error;
+        return [];
+      }
+    },
     watchTable: (table, changes) => session.watch(table, changes),
     watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR], changed),
     close: () => {

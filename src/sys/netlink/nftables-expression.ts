@@ -36,7 +36,7 @@ export const VERDICT_REGISTER = 0;
 /** The n-th 32-bit register (NFT_REG32_00 and on). */
 export const word = (index: number): number => 8 + index;
 
-const META = { mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
+const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 const PAYLOAD_BASE = { link: 0, network: 1, transport: 2 } as const;
 const CT = { state: 0, status: 2 } as const;
 const FIB_RESULT = { type: 3 } as const;

@@ -1,8 +1,8 @@
 /** The rules of a chain as the kernel lists them, so far as it takes to know one's own and to see what a chain ends with. */
 import { NLM_F, attributeList, attributeText, parseAttributes } from "./message.ts";
 import type { NetlinkMessage } from "./message.ts";
-import { NFT_MSG, SUBSYSTEM_NFTABLES } from "./nftables.ts";
-import type { NftBaseChain } from "./nftables.ts";
+import { FAMILY, NFT_MSG, SUBSYSTEM_NFTABLES } from "./nftables.ts";
+import type { NftBaseChain, NftTable } from "./nftables.ts";
 import type { NetlinkRequest } from "./socket.ts";
 
 export interface ListedRule {
@@ -23,6 +23,20 @@ export const rulesRequest = ({ family, table, name }: NftBaseChain): NetlinkRequ
   flags: NLM_F.DUMP,
   write: (writer) => writer.u8(family).u8(0).u16be(0).attributeString(1, table).attributeString(2, name),
 });
+
+export const elementsRequest = (table: NftTable, set: string): NetlinkRequest => ({
+  what: `list the elements of ${set} of table ${table.name}`,
+  type: (SUBSYSTEM_NFTABLES << 8) | NFT_MSG.GETSETELEM,
+  flags: NLM_F.DUMP,
+  write: (writer) => writer.u8(FAMILY[table.family]).u8(0).u16be(0).attributeString(1, table.name).attributeString(2, set),
+});
+
+/** The keys in a message. */
+export function decodeKeys(message: NetlinkMessage): Buffer[] {
+  if (message.type !== ((SUBSYSTEM_NFTABLES << 8) | NFT_MSG.NEWSETELEM) || message.payload.length < 4) return [];
+  const list = attributeList(parseAttributes(message.payload, 4).get(3) ?? Buffer.alloc(0));
+  return list.flatMap(([, element]) => parseAttributes(parseAttributes(element).get(1) ?? Buffer.alloc(0)).get(1) ?? []);
+}
 
 /** undefined for other messages. */
 export function decodeRule(message: NetlinkMessage): ListedRule | undefined {

@@ -13,7 +13,7 @@ import type { NetlinkRequest } from "./socket.ts";
 
 export const SUBSYSTEM_NFTABLES = 10;
 export const NFNLGRP_NFTABLES = 7;
-export const NFT_MSG = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, GETCHAIN: 4, DELCHAIN: 5, NEWRULE: 6, GETRULE: 7, DELRULE: 8, NEWSET: 9, DELSET: 11, NEWSETELEM: 12, DELSETELEM: 14 } as const;
+export const NFT_MSG = { NEWTABLE: 0, GETTABLE: 1, DELTABLE: 2, NEWCHAIN: 3, GETCHAIN: 4, DELCHAIN: 5, NEWRULE: 6, GETRULE: 7, DELRULE: 8, NEWSET: 9, DELSET: 11, NEWSETELEM: 12, GETSETELEM: 13, DELSETELEM: 14 } as const;
 export const FAMILY = { inet: 1, ip: 2, bridge: 7, ip6: 10 } as const;
 const TABLE_FLAG = { owner: 2, persist: 4 } as const;
 const SET_FLAG = { interval: 4, map: 8, timeout: 16, concatenation: 128 } as const;
@@ -69,6 +69,8 @@ export type NftChange =
   | { op: "deleteRule"; chain: string; handle: Uint8Array }
   /** With its rules. */
   | { op: "deleteChain"; chain: string }
+  /** All its rules go. */
+  | { op: "flushChain"; chain: string }
   | { op: "addSet"; set: NftSet }
   | { op: "deleteSet"; set: string }
   | { op: "addElements"; set: string; elements: NftElement[] }
@@ -146,6 +148,8 @@ export function describe(table: NftTable, change: NftChange): string {
       return `add rule${change.comment ? ` "${change.comment}"` : ""} to chain ${change.chain} of ${where}`;
     case "deleteRule":
       return `delete a rule of chain ${change.chain} of ${where}`;
+    case "flushChain":
+      return `flush chain ${change.chain} of ${where}`;
     case "deleteChain":
       return `delete chain ${change.chain} of ${where}`;
     case "deleteSet":
@@ -174,6 +178,8 @@ function encodings(table: NftTable, change: NftChange, nextSetId: () => number):
       return [NFT_MSG.NEWRULE, NLM_F.CREATE | (change.first ? 0 : NLM_F.APPEND), (writer) => writeRule(header(writer), change)];
     case "deleteRule":
       return [NFT_MSG.DELRULE, 0, (writer) => header(writer).attributeString(2, change.chain).attributeBytes(3, change.handle)];
+    case "flushChain":
+      return [NFT_MSG.DELRULE, 0, (writer) => header(writer).attributeString(2, change.chain)];
     case "deleteChain":
       return [NFT_MSG.DELCHAIN, 0, (writer) => header(writer).attributeString(3, change.chain)];
     case "deleteSet":

@@ -1,0 +1,108 @@
+/** Keeps the table of guarded ports in the kernel. It outlives the daemon with its elements. */
+import { messageOf } from "../../lib/errors.ts";
+import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
+import type { NftChange, NftTable } from "../../sys/netlink/nftables.ts";
+import { errnoCode } from "../../sys/netlink/socket.ts";
+import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
+import { guardElements, guardFrame, guardedPorts } from "./guard.ts";
+import type { GuardedPort } from "./guard.ts";
+
+export interface Guard {
+  /** The port may speak for these addresses only, from now on. */
+  add(port: GuardedPort): Promise<void>;
+  /** Idempotent. */
+  remove(name: string): Promise<void>;
+  /** Takes up the ports of an earlier daemon; others than these are gone. */
+  recover(names: ReadonlySet<string>): Promise<void>;
+  /** The last network is gone. */
+  removeTable(): Promise<void>;
+  close(): void;
+}
+
+export interface GuardOptions {
+  kernel: NetworkKernel;
+  table: NftTable;
+  warn: (message: string) => void;
+  repaired: (what: string) => void;
+  /** false: as on kernels that have no owners of tables. */
+  owner: boolean;
+}
+
+export const NO_GUARD: Guard = { add: () => Promise.resolve(), remove: () => Promise.resolve(), recover: () => Promise.resolve(), removeTable: () => Promise.resolve(), close: () => {} };
+
+export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions): Guard {
+  const ports = new Map<string, GuardedPort>();
+  let made: Promise<NetlinkWatch> | undefined;
+  let closed = false;
+
+  const commit = async (changes: NftChange[] = []): Promise<void> => {
+    const protections = owner ? [{ owner: true, persist: true }, {}] : [{}];
+    for (const protection of protections) {
+      try {
+        return await kernel.nft({ table, changes: [{ op: "addTable", ...protection }, ...guardFrame(), ...changes] });
+      } catch (error) {
+        if (protection.owner !== true || !["ENOTSUP", "EOPNOTSUPP", "EINVAL"].includes(errnoCode(error))) throw error;
+      }
+    }
+  };
+
+  const heal = async (): Promise<void> => {
+    if (closed) return;
+    try {
+      await commit([...ports.values()].flatMap((port) => guardElements("addElements", port)));
+      warn(`the firewall table ${table.family} ${table.name} was removed or changed by another program and has been restored`);
+      repaired(`firewall table ${table.family} ${table.name}`);
+    } catch (error) {
+      warn(`cannot restore the firewall table ${table.family} ${table.name}: ${messageOf(error)}`);
+    }
+  };
+
+  const make = async (): Promise<NetlinkWatch> => {
+    await commit();
+    return kernel.watchTable(table.name, { lost: () => void heal() });
+  };
+
+  /** What is missing somebody removed, and it is about to be restored with what is known now. */
+  const change = async (changes: NftChange[]): Promise<void> => {
+    made ??= make();
+    try {
+      await made;
+      await kernel.nft({ table, changes });
+    } catch (error) {
+      if (errnoCode(error) === "ENOENT") return heal();
+      made = undefined;
+      throw error;
+    }
+  };
+
+  return {
+    add: async (port) => {
+      ports.set(port.name, port);
+      await change(guardElements("addElements", port));
+    },
+    remove: async (name) => {
+      const port = ports.get(name);
+      if (!port) return;
+      ports.delete(name);
+      await change(guardElements("deleteElements", port)).catch((error: unknown) => warn(`guarding ${name}: ${messageOf(error)}`));
+    },
+    recover: async (names) => {
+      const [macs, ipv4, ipv6] = await Promise.all(["macs", "ipv4", "ipv6"].map((set) => kernel.setKeys(table, set)));
+      for (const port of guardedPorts({ macs: macs!, ipv4: ipv4!, ipv6: ipv6! })) {
+        if (ports.has(port.name)) continue;
+        if (names.has(port.name)) ports.set(port.name, port);
+        else await change(guardElements("deleteElements", port));
+      }
+    },
+    removeTable: async () => {
+      ports.clear();
+      if (made) (await made).close();
+      made = undefined;
+      await kernel.nft({ table, changes: [{ op: "addTable" }, { op: "deleteTable" }] });
+    },
+    close: () => {
+      closed = true;
+      void made?.then((watch) => watch.close());
+    },
+  };
+}
