@@ -6,6 +6,7 @@ import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
+import { randomId } from "../../lib/random-id.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
@@ -272,7 +273,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     provideSandbox: async (networkId, interfaceName) => {
       find(networkId);
-      return interfaceName === PREPARED_INTERFACE ? pool.take() : { endpointId: randomBytes(32).toString("hex"), sandbox: await kernel.createSandbox() };
+      return interfaceName === PREPARED_INTERFACE ? pool.take() : { endpointId: randomId(), sandbox: await kernel.createSandbox() };
     },
 
     publishPorts: async (endpoint) => {

@@ -2,9 +2,9 @@
  * Network namespaces that already hold their veth, made in the background because making one waits for kernel locks. Small
  * and bounded. They die with the daemon: nothing but its descriptors holds them.
  */
-import { randomBytes } from "node:crypto";
 import type { SandboxNamespace } from "../../core/network.ts";
 import { messageOf } from "../../lib/errors.ts";
+import { randomId } from "../../lib/random-id.ts";
 
 export interface Prepared {
   endpointId: string;
@@ -39,7 +39,7 @@ export function createPreparedPool({ size, prepare, warn }: PreparedPoolOptions)
   let wanting = 0;
 
   const make = async (): Promise<Prepared> => {
-    const endpointId = randomBytes(32).toString("hex");
+    const endpointId = randomId();
     return { endpointId, sandbox: await prepare(endpointId) };
   };
 

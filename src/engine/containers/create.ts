@@ -2,7 +2,6 @@
  * Making a container: checks, the image's defaults, a name, mount points, the writable layer, the record. Nothing is left
  * when a step fails. Nothing runs yet.
  */
-import { randomBytes } from "node:crypto";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../../core/container-config.ts";
 import type { ContainerRecord, ImageManifest } from "../../core/container.ts";
 import type { ImageForRun } from "../../core/image.ts";
@@ -10,6 +9,7 @@ import { nowNanoseconds } from "../../lib/clock.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatPlatform, platformDistance } from "../../lib/platform.ts";
 import type { Platform } from "../../lib/platform.ts";
+import { randomId } from "../../lib/random-id.ts";
 import { adaptHostConfig } from "./adapt.ts";
 import type { ContainersContext } from "./context.ts";
 import { checkLinks } from "./links.ts";
@@ -137,7 +137,7 @@ function manifestOf(image: ImageForRun): ImageManifest {
 /** 64 hexadecimal digits whose first twelve are not a number: a short id is a host name. */
 function newId(): string {
   for (;;) {
-    const id = randomBytes(32).toString("hex");
+    const id = randomId();
     if (!/^\d{12}/.test(id)) return id;
   }
 }

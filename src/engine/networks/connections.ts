@@ -1,5 +1,4 @@
 /** Containers in networks: their sandboxes, endpoint by endpoint. */
-import { randomBytes } from "node:crypto";
 import type { EndpointSettings } from "../../core/container-config.ts";
 import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
@@ -11,6 +10,7 @@ import { faultPoint } from "../../lib/fault.ts";
 import { formatIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
+import { randomId } from "../../lib/random-id.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
 import { containerOf } from "../containers/modes.ts";
 import { createAddresses } from "./addresses.ts";
@@ -41,7 +41,6 @@ export interface Connections {
   collect(isRunning: (containerId: string) => boolean): Promise<void>;
 }
 
-const newId = (): string => randomBytes(32).toString("hex");
 
 export function createConnections(options: ConnectionsOptions): Connections {
   const { store, registry, warn } = options;
@@ -53,7 +52,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     const other = containerOf(record.hostConfig.NetworkMode);
     if (other !== undefined) return joinContainer(record, other);
     if (sandboxes.has(record.id)) await disconnect(record);
-    const sandbox: ContainerSandbox = { id: newId(), endpoints: [], named: false };
+    const sandbox: ContainerSandbox = { id: randomId(), endpoints: [], named: false };
     sandboxes.set(record.id, sandbox);
     let taking = Promise.resolve();
     try {
@@ -85,7 +84,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     let slot = 0;
     while (slots.has(slot)) slot++;
     const interfaceName = interfaceNameFor(settings, network, sandbox.endpoints.map((endpoint) => endpoint.interfaceName));
-    const endpoint: Endpoint = { network, endpointId: newId(), settings, slot, interfaceName, addresses: [], mac: "", told: false };
+    const endpoint: Endpoint = { network, endpointId: randomId(), settings, slot, interfaceName, addresses: [], mac: "", told: false };
     sandbox.endpoints.push(endpoint);
     return endpoint;
   }
@@ -304,7 +303,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const network = registry.get(row.network);
       const record = recordOf(row.container);
       if (!network) continue;
-      const sandbox: ContainerSandbox = sandboxes.get(row.container) ?? { id: row.sandbox || newId(), endpoints: [], named: false };
+      const sandbox: ContainerSandbox = sandboxes.get(row.container) ?? { id: row.sandbox || randomId(), endpoints: [], named: false };
       sandboxes.set(row.container, sandbox);
       const held = row.addresses.flatMap((text) => parsePrefix(text) ?? []);
       await addresses.adopt(network, held).catch((error: unknown) => warn(`the addresses ${row.addresses.join(", ")} of container ${row.container}: ${messageOf(error)}`));

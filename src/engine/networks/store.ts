@@ -5,9 +5,9 @@
  *               for the life of the data root and have no definition
  *   endpoints   what each running container holds: written before its interface is made, removed when it is given back
  */
-import { randomBytes } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { PortState } from "../../core/container.ts";
+import { randomId } from "../../lib/random-id.ts";
 import type { Migration } from "../../sys/database.ts";
 import type { NetworkDefinition } from "./definition.ts";
 
@@ -72,7 +72,7 @@ export interface NetworkStore {
 
 type Texts<Row> = Record<keyof Row, string | null>;
 
-export const newNetworkRow = (name: string, driver: string, definition?: NetworkDefinition): NetworkRow => ({ id: randomBytes(32).toString("hex"), name, driver, created: new Date().toISOString(), subnet: undefined, definition });
+export const newNetworkRow = (name: string, driver: string, definition?: NetworkDefinition): NetworkRow => ({ id: randomId(), name, driver, created: new Date().toISOString(), subnet: undefined, definition });
 
 export function createNetworkStore(database: DatabaseSync): NetworkStore {
   const NETWORK = "SELECT id, name, driver, created, subnet, definition FROM networks";

@@ -1,5 +1,4 @@
 /** Volumes: making, showing, removing them, and who uses them. */
-import { randomBytes } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import type { EventSink } from "../../core/events.ts";
 import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
@@ -7,6 +6,7 @@ import { codeOf, conflict, GantryError, messageOf, notFound } from "../../lib/er
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import type { Filters } from "../../lib/filters.ts";
+import { randomId } from "../../lib/random-id.ts";
 import { quote } from "../../lib/strconv.ts";
 import { type Strings, type VolumeRow, VolumeStore } from "./store.ts";
 import { ANONYMOUS, type SizedVolume, shownVolume, type Volume } from "./volume.ts";
@@ -91,7 +91,7 @@ export class VolumeService {
   /** The volume of that name as it is, or a new one. `maker`: the container in the making that uses it from now on. */
   async create(request: VolumeRequest, maker?: string): Promise<{ volume: Volume; isNew: boolean }> {
     const isAnonymous = request.name === "";
-    const name = isAnonymous ? randomBytes(32).toString("hex") : request.name;
+    const name = isAnonymous ? randomId() : request.name;
     const labels = isAnonymous ? { ...request.labels, [ANONYMOUS]: "" } : request.labels;
     return await this.#queue.run(name, () =>
       explainedLater("create", name, async () => {

@@ -1,10 +1,10 @@
 /** Further processes in running containers: create, start, inspect, resize. */
-import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ExecTask, RuntimeFailure } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, invalidParameter, messageOf, notFound } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
+import { randomId } from "../../../lib/random-id.ts";
 import { checkUser } from "../../../lib/user-database.ts";
 import type { LifecycleContext } from "../lifecycle/context.ts";
 import { emit, notRunning, requireTask, taskOf } from "../lifecycle/state.ts";
@@ -26,7 +26,7 @@ export class ExecService {
     requireRunnable(record, record.name);
     if (config.cmd.length === 0) throw invalidParameter("No exec command specified");
     if (config.user !== "") await this.#checkUser(record, config.user);
-    const instance: ExecInstance = { id: randomBytes(32).toString("hex"), containerId: record.id, config, state: { status: "created" } };
+    const instance: ExecInstance = { id: randomId(), containerId: record.id, config, state: { status: "created" } };
     const live = this.#context.live(record.id);
     live.execs.set(instance.id, instance);
     this.#instances.set(instance.id, instance);

@@ -1,11 +1,11 @@
 /** Runs a container's health check for as long as its task lives. */
-import { randomBytes } from "node:crypto";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ProbeResult } from "../../../core/container.ts";
 import type { Task } from "../../../core/runtime.ts";
 import { nowNanoseconds } from "../../../lib/clock.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { unframe } from "../../../lib/multiplex.ts";
+import { randomId } from "../../../lib/random-id.ts";
 import type { LifecycleContext } from "../lifecycle/context.ts";
 import { persist } from "../lifecycle/persist.ts";
 import { emit } from "../lifecycle/state.ts";
@@ -63,7 +63,7 @@ async function probe(context: LifecycleContext, record: ContainerRecord, task: T
   try {
     const process = context.buildExecProcess(record, { ...probeExec, cmd: check.command, tty: false });
     const exec = await task.exec({
-      id: randomBytes(32).toString("hex"),
+      id: randomId(),
       process,
       stdio: { terminal: false, stdin: false, stdinOnce: false },
       attach: { stdin: false, stdout: true, stderr: true },
