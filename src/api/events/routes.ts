@@ -82,6 +82,17 @@ function writer(call: Call, type: string): (event: RecordedEvent) => void {
       return;
     }
     const line = legacy ? recorded.legacyJson : recorded.json;
-    call.res.write(type === "application/json-seq" ? Buffer.concat([RECORD_SEPARATOR, line]) : line);
+    if (type === "application/json-seq") call.res.write(Buffer.concat([RECORD_SEPARATOR, line]));
+    else if (call.res.chunkedEncoding) call.res.socket?.write(chunkOf(line));
+    else call.res.write(line);
   };
+}
+
+const chunks = new WeakMap<Buffer, Buffer>();
+
+/** The line as a chunk of HTTP/1.1, made once for all listeners: Node would make it anew for each, and write it in three parts a turn later. */
+function chunkOf(line: Buffer): Buffer {
+  let chunk = chunks.get(line);
+  if (!chunk) chunks.set(line, (chunk = Buffer.concat([Buffer.from(`${line.length.toString(16)}\r\n`), line, Buffer.from("\r\n")])));
+  return chunk;
 }

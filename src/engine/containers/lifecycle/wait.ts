@@ -13,13 +13,13 @@ export function parseWaitCondition(text: string): WaitCondition {
   throw invalidParameter(`invalid condition: "${text}"`);
 }
 
-/** Begins to wait at once; the promise is the result. Throws not-found before that. */
-export function wait(context: LifecycleContext, ref: string, condition: WaitCondition, signal: AbortSignal): Promise<WaitResult> {
+/** Begins to wait; what is over already is answered at once. Throws not-found before that. */
+export function wait(context: LifecycleContext, ref: string, condition: WaitCondition, signal: AbortSignal): WaitResult | Promise<WaitResult> {
   const record = context.store.find(ref);
   const live = context.live(record.id);
   if (condition === "next-exit") return live.nextExit(signal);
   if (condition === "removed") return live.nextRemoval(signal);
   if (isRunning(record)) return live.nextStop(signal);
   const { exitCode, error } = lastRun(record);
-  return Promise.resolve({ exitCode, error });
+  return { exitCode, error };
 }
