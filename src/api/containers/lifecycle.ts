@@ -8,7 +8,7 @@ import { kill, stop, type StopOptions } from "../../engine/containers/lifecycle/
 import { parseWaitCondition, wait } from "../../engine/containers/lifecycle/wait.ts";
 import { invalidParameter, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import { atoi, terminalSize } from "../numbers.ts";
-import { atLeast, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
+import { atLeast, boolQuery, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 
 function refuseCheckpoint(id: string): void {
   if (id === "") return;
@@ -26,7 +26,7 @@ export function lifecycleRoutes(context: LifecycleContext): Route[] {
         const length = call.req.headers["content-length"];
         if (call.req.headers["transfer-encoding"] !== undefined || Number(length ?? 0) > 7) throw invalidParameter("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
         refuseCheckpoint(call.query.get("checkpoint") ?? "");
-        await start(context, name(call));
+        await start(context, name(call), { trace: boolQuery(call.query, "trace") });
         sendEmpty(call, 204);
       },
     },
@@ -111,7 +111,7 @@ function restartOptions(call: Call): StopOptions {
 async function handleWait(context: LifecycleContext, call: Call, name: string): Promise<void> {
   const condition = parseWaitCondition(atLeast(call.version, 30) ? (call.query.get("condition") ?? "") : "");
   const waiting = wait(context, name, condition, call.signal);
-  if (atLeast(call.version, 30)) {
+  if (waiting instanceof Promise && atLeast(call.version, 30)) {
     call.res.writeHead(200, { "content-type": "application/json" });
     call.res.flushHeaders();
   }

@@ -1,8 +1,6 @@
 /** Writing and reading of the little-endian, length-prefixed form that plans and shim messages have; native/shim/wire.h is its counterpart. */
 import { invalidParameter } from "../../lib/errors.ts";
 
-const encoder = new TextEncoder();
-
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
@@ -46,7 +44,7 @@ export class ByteWriter {
     if (value.includes("\0")) throw invalidParameter(`a zero byte in ${JSON.stringify(value)}`);
     const most = value.length * 3;
     const at = this.#room(4 + most + 1);
-    const { written } = encoder.encodeInto(value, this.#buffer.subarray(at + 4, at + 4 + most));
+    const written = this.#buffer.write(value, at + 4);
     this.#buffer.writeUInt32LE(written, at);
     this.#buffer[at + 4 + written] = 0;
     this.#length = at + 4 + written + 1;

@@ -4,7 +4,7 @@
  *   shim.sock   where its shim listens
  *   task        "cgroup PATH", "join PATH", "pid N STARTTIME" lines: what is to be cleaned up when the shim was killed
  *   exit        "CODE NANOSECONDS OOM": how the task ended
- *   spec.json   the configuration, for execs after a restart of the daemon
+ *   spec.json   what execs after a restart of the daemon need of the configuration
  */
 import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExitStatus } from "../../core/runtime.ts";
 import { invalidParameter, systemError } from "../../lib/errors.ts";
-import type { OciSpec } from "../../lib/oci-spec.ts";
+import type { OciSeccomp, OciSpec } from "../../lib/oci-spec.ts";
 
 export interface TaskFolder {
   path: string;
@@ -40,12 +40,25 @@ function readText(path: string): string | undefined {
 
 export function writeSpec(folder: TaskFolder, spec: OciSpec): void {
   mkdirSync(folder.path, { recursive: true, mode: 0o700 });
-  writeFileSync(join(folder.path, "spec.json"), JSON.stringify(spec, (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value)), { mode: 0o600 });
+  const { namespaces, cgroupsPath, personality, seccomp } = spec.linux ?? {};
+  const text = JSON.stringify({ ociVersion: spec.ociVersion, linux: { namespaces, cgroupsPath, personality, seccomp: seccomp && seccompJson(seccomp) } });
+  writeFileSync(join(folder.path, "spec.json"), text, { mode: 0o600 });
+}
+
+const seccompTexts = new WeakMap<OciSeccomp, string>();
+
+/** Of a profile, which many containers share: a JSON document in a string. */
+function seccompJson(seccomp: OciSeccomp): string {
+  let text = seccompTexts.get(seccomp);
+  if (text === undefined) seccompTexts.set(seccomp, (text = JSON.stringify(seccomp, (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value))));
+  return text;
 }
 
 export function readSpec(folder: TaskFolder): OciSpec | undefined {
   const text = readText(join(folder.path, "spec.json"));
-  return text === undefined ? undefined : (JSON.parse(text) as OciSpec);
+  if (text === undefined) return undefined;
+  const { linux, ...spec } = JSON.parse(text) as OciSpec & { linux: { seccomp?: string } };
+  return { ...spec, linux: { ...linux, ...(linux.seccomp !== undefined && { seccomp: JSON.parse(linux.seccomp) as OciSeccomp }) } };
 }
 
 export function readExitRecord(folder: TaskFolder): ExitStatus | undefined {

@@ -312,7 +312,7 @@ test("wait ends when its client goes away", async () => {
   const abort = new AbortController();
   const waiting = wait(w.context, "a", "next-exit", abort.signal);
   abort.abort(new Error("gone"));
-  await assert.rejects(waiting, { message: "gone" });
+  await assert.rejects(Promise.resolve(waiting), { message: "gone" });
 });
 
 test("exec: once only, its exit code, refused where nothing runs", async () => {

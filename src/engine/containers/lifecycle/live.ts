@@ -19,7 +19,7 @@ export class LiveContainer {
   task: Task | undefined;
   /** Resolves when nothing of the last task is left; nobody but the next one, and who mounts the container's layer, waits for it. */
   released: Promise<void> | undefined;
-  /** The last start's steps, for `run --trace`. */
+  /** The last start's steps, for `run --trace`; empty when they were not asked for. */
   trace: { name: string; microseconds: number }[] = [];
   /** A stop or kill by a user is under way: the restart policy is not asked. */
   stopping = false;

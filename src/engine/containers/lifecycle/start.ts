@@ -9,13 +9,14 @@ import { faultPoint } from "../../../lib/fault.ts";
 import { monitorHealth } from "../health/monitor.ts";
 import type { LifecycleContext, Sandbox } from "./context.ts";
 import { watchTask } from "./exit.ts";
+import type { LiveContainer } from "./live.ts";
 import { logRequest } from "./log-request.ts";
 import { persist } from "./persist.ts";
 import { cancelRestart } from "./restart-timer.ts";
 import { emit, lastRun } from "./state.ts";
 
-/** Starts a container by hand. "not-modified" when it runs already. */
-export async function start(context: LifecycleContext, ref: string): Promise<void> {
+/** Starts a container by hand. "not-modified" when it runs already. `trace` keeps the steps with their times. */
+export async function start(context: LifecycleContext, ref: string, { trace = false } = {}): Promise<void> {
   const { id } = context.store.find(ref);
   await context.store.withContainer(id, async () => {
     const record = context.store.find(id);
@@ -36,7 +37,7 @@ export async function start(context: LifecycleContext, ref: string): Promise<voi
     record.stoppedByUser = false;
     context.live(id).restartDelay = 0;
     try {
-      await launch(context, record);
+      await launch(context, record, trace ? [] : undefined);
     } catch (error) {
       if (record.hostConfig.AutoRemove) await context.remove(record);
       throw error;
@@ -44,16 +45,15 @@ export async function start(context: LifecycleContext, ref: string): Promise<voi
   });
 }
 
-/** Makes a task for the record and runs it. The caller holds the container's lock. On failure the record says why. */
-export async function launch(context: LifecycleContext, record: ContainerRecord): Promise<void> {
+/** Makes a task for the record and runs it. The caller holds the container's lock. On failure the record says why. `trace` gets the steps. */
+export async function launch(context: LifecycleContext, record: ContainerRecord, trace?: LiveContainer["trace"]): Promise<void> {
   const live = context.live(record.id);
-  const trace: { name: string; microseconds: number }[] = [];
   const measured = async <T>(name: string, run: () => T | Promise<T>): Promise<T> => {
     const begun = performance.now();
     try {
       return await run();
     } finally {
-      trace.push({ name, microseconds: Math.round((performance.now() - begun) * 1000) });
+      trace?.push({ name, microseconds: Math.round((performance.now() - begun) * 1000) });
     }
   };
   live.stopping = false;
@@ -75,7 +75,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
         stdio: stdioOf(record),
         log: logOf(context, record),
         autostart: !attachFirst,
-        trace: (step, microseconds) => trace.push({ name: `task: ${step}`, microseconds }),
+        ...(trace && { trace: (step, microseconds) => trace.push({ name: `task: ${step}`, microseconds }) }),
       }),
     );
     faultPoint("start-created");
@@ -99,7 +99,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord)
     await abandon(context, record, task);
     throw recordFailure(context, record, error);
   }
-  live.trace = trace;
+  live.trace = trace ?? [];
   live.task = task;
   monitorHealth(context, record, task, true);
   faultPoint("start-saved");
