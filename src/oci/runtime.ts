@@ -13,7 +13,7 @@ import type { HostFacts } from "./host.ts";
 import { encodePlan } from "./plan/encode.ts";
 import { planText } from "./plan/print.ts";
 import type { Plan } from "./plan/types.ts";
-import { settledStatus, ShimGone } from "./shim/client.ts";
+import { settledStatus, ShimConnection, ShimGone } from "./shim/client.ts";
 import { startError } from "./shim/failure.ts";
 import type { TaskFolder } from "./shim/folder.ts";
 import { listTaskFolders, purgeFolder, readExitRecord, readSpec, taskFolder, writeSpec } from "./shim/folder.ts";
@@ -41,6 +41,9 @@ export class ShimRuntime implements Runtime {
   readonly launcher: Launcher;
   readonly #options: RuntimeOptions;
   readonly #tasks = new Set<ShimTask>();
+  /** Forked ahead, for the next task: waits for its CREATE, and ends with us. */
+  #spare: Promise<ShimConnection | undefined> | undefined;
+  #closed = false;
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
@@ -50,6 +53,7 @@ export class ShimRuntime implements Runtime {
   /** What the first start would otherwise wait for: a launcher, and the filter that most containers have. */
   async prepare(seccomp: OciSeccomp | undefined): Promise<void> {
     await this.launcher.open();
+    this.#keepSpare();
     if (seccomp) compileSeccomp(seccomp, this.#options.host.architecture);
   }
 
@@ -61,6 +65,8 @@ export class ShimRuntime implements Runtime {
     request.trace?.("compile", (performance.now() - started) * 1000);
     const task = await this.#launch(request, folder, plan, bytes);
     this.#tasks.add(task);
+    // Behind what follows from this start.
+    setImmediate(() => this.#keepSpare());
     void task.exited.then(() => this.#tasks.delete(task));
     return task;
   }
@@ -90,8 +96,35 @@ export class ShimRuntime implements Runtime {
   close(): Promise<void> {
     for (const task of this.#tasks) task.close();
     this.#tasks.clear();
+    this.#closed = true;
+    void this.#spare?.then((shim) => shim?.close());
     this.launcher.close();
     return Promise.resolve();
+  }
+
+  async #shim(): Promise<ShimConnection> {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    const shim = await spare;
+    return shim && !shim.closed ? shim : this.#fork();
+  }
+
+  #keepSpare(): void {
+    if (!this.#closed) this.#spare ??= this.#fork().catch(() => undefined);
+  }
+
+  async #fork(): Promise<ShimConnection> {
+    const [ours, theirs] = socketPair("seqpacket");
+    const shim = new ShimConnection(ours);
+    try {
+      await this.launcher.fork(theirs);
+      return shim;
+    } catch (error) {
+      shim.close();
+      throw error;
+    } finally {
+      closeSync(theirs);
+    }
   }
 
   #warn(message: string): void {
@@ -115,17 +148,17 @@ export class ShimRuntime implements Runtime {
   /** Sends the plan to a new shim and waits for its first answer. */
   async #launch(request: TaskRequest, folder: TaskFolder, plan: Plan, bytes: Buffer): Promise<ShimTask> {
     const inline = bytes.length <= inlinePlanBytes;
-    const [ours, theirs] = socketPair("seqpacket");
-    const fds = inline ? [] : [sealedMemory("plan", bytes)];
-    const ownFds = [...fds, theirs];
-    if (request.netnsFd !== undefined) fds.push(request.netnsFd);
-    const task = new ShimTask(ours, { ...this.#taskOptions(request.id, folder, request.spec), netnsFd: request.netnsFd === undefined ? undefined : 0, pid: 0, startedAt: undefined });
     const begun = performance.now();
-    const answer = task.connection.request((serial) => encodeCreate(serial, createMessage(request, folder, inline ? bytes : undefined)), fds);
+    const shim = await this.#shim().catch((error: unknown) => {
+      throw startError(error, "create");
+    });
+    const fds = inline ? [] : [sealedMemory("plan", bytes)];
+    const ownFds = [...fds];
+    if (request.netnsFd !== undefined) fds.push(request.netnsFd);
+    const task = new ShimTask(shim, { ...this.#taskOptions(request.id, folder, request.spec), netnsFd: request.netnsFd === undefined ? undefined : 0, pid: 0, startedAt: undefined });
+    const sent = (): void => ownFds.forEach((fd) => closeSync(fd));
+    const answer = task.connection.request((serial) => encodeCreate(serial, createMessage(request, folder, inline ? bytes : undefined)), fds, sent);
     try {
-      await this.launcher.fork(theirs);
-      ownFds.forEach((fd) => closeSync(fd));
-      ownFds.length = 0;
       const unwritten = failureOf(() => writeSpec(folder, request.spec));
       // First of all it says why: a shim that could not start has removed the folder.
       const reply = await answer;
@@ -136,7 +169,6 @@ export class ShimRuntime implements Runtime {
       return task;
     } catch (error) {
       answer.catch(() => undefined);
-      ownFds.forEach((fd) => closeSync(fd));
       task.close();
       await this.#undo(folder, error);
       throw startError(error, "create", (failure) => opName(plan, failure));
@@ -162,7 +194,7 @@ export class ShimRuntime implements Runtime {
       return undefined;
     }
     const spec = readSpec(folder) ?? { ociVersion: "1.0.2" };
-    const task = new ShimTask(fd, { ...this.#taskOptions(id, folder, spec), netnsFd: undefined, pid: 0, startedAt: undefined });
+    const task = new ShimTask(new ShimConnection(fd), { ...this.#taskOptions(id, folder, spec), netnsFd: undefined, pid: 0, startedAt: undefined });
     const status = await settledStatus(task.connection).catch((error: unknown) => {
       task.close();
       if (!(error instanceof ShimGone)) throw error;

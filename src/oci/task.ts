@@ -73,19 +73,20 @@ export class ShimTask implements Task {
   /** Connection closed by us: exits go unheard, and that is meant. */
   #closed = false;
 
-  /** `fd`: connected to the shim; taken over. */
-  constructor(fd: number, options: TaskOptions) {
+  /** `connection`: to its shim; taken over. */
+  constructor(connection: ShimConnection, options: TaskOptions) {
     this.id = options.id;
     this.pid = options.pid;
     this.startedAt = options.startedAt;
     this.#options = options;
     this.#groups = containerGroups(options.host.cgroups, options.spec.linux?.cgroupsPath, options.id);
     this.exited = new Promise((resolve) => (this.#exit = resolve));
-    this.#connection = this.#connect(fd);
+    this.#connection = connection;
+    this.#listen();
   }
 
-  #connect(fd: number): ShimConnection {
-    return new ShimConnection(fd, {
+  #listen(): void {
+    this.#connection.listen({
       exited: (exit) => this.exitedWith(exit),
       execExited: (id, exit) => this.#execExited(id, exit),
       gone: () => void this.#gone(),
@@ -283,7 +284,8 @@ export class ShimTask implements Task {
     } catch {
       return undefined;
     }
-    this.#connection = this.#connect(fd);
+    this.#connection = new ShimConnection(fd);
+    this.#listen();
     return await settledStatus(this.#connection).catch(() => undefined);
   }
 

@@ -54,16 +54,27 @@ export class ShimConnection {
   readonly #pending = new Map<number, Pending>();
   #serial = 0;
   #closed = false;
+  #events: ShimEvents | undefined;
 
   /** Takes the fd over. */
-  constructor(fd: number, events: ShimEvents) {
+  constructor(fd: number) {
     this.#socket = new Seqpacket(fd, {
-      message: (bytes) => this.#receive(bytes, events),
+      message: (bytes) => this.#receive(bytes),
       end: () => {
         this.#end();
-        events.gone();
+        this.#events?.gone();
       },
     });
+  }
+
+  /** The shim is gone, or close() was called. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Before the first request. */
+  listen(events: ShimEvents): void {
+    this.#events = events;
   }
 
   /** `encode` gets the serial; the fds stay the caller's and may be closed when the promise of `sent` resolves. */
@@ -91,7 +102,7 @@ export class ShimConnection {
   }
 
   /** What cannot be understood fails whoever waits for an answer, not the program. */
-  #receive(bytes: Buffer, events: ShimEvents): void {
+  #receive(bytes: Buffer): void {
     let reply: ShimReply;
     try {
       reply = decodeReply(bytes);
@@ -99,12 +110,12 @@ export class ShimConnection {
       this.#rejectPending(error);
       return;
     }
-    this.#message(reply, events);
+    this.#message(reply);
   }
 
-  #message(reply: ShimReply, events: ShimEvents): void {
-    if (reply.type === "exited") return events.exited(reply.exit);
-    if (reply.type === "execExited") return events.execExited(reply.id, reply.exit);
+  #message(reply: ShimReply): void {
+    if (reply.type === "exited") return this.#events?.exited(reply.exit);
+    if (reply.type === "execExited") return this.#events?.execExited(reply.id, reply.exit);
     const pending = this.#pending.get(reply.serial);
     this.#pending.delete(reply.serial);
     if (reply.type === "failed") pending?.reject(new ShimError(reply.failure));
