@@ -205,9 +205,9 @@ static int start_init(const struct create_request *request, struct failure *fail
   timings_mark(&host_timings, SECTION_CLONE, 0);
   if (init->spawn.pid) {
     init->pid = init->spawn.pid;
-    hold_init();
     if (run_parent_ops(shim.plan, init->pid, failure)) return -1;
     timings_mark(&host_timings, SECTION_PARENT, 0);
+    hold_init();
   }
   watch_status(init);
   return 0;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -223,6 +224,8 @@ static void become_background(void) {
   setsid();
   if (chdir("/")) _exit(1);
   umask(022);
+  /* The daemon that started us may be preferred to others; containers are not. */
+  setpriority(PRIO_PROCESS, 0, 0);
   prctl(PR_SET_NAME, "gantry-launch");
 }
 

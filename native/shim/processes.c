@@ -87,8 +87,8 @@ static void pid_known(struct process *process, pid_t pid) {
   process->pid = pid;
   if (!is_init(process)) process->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
   else {
-    hold_init();
     if (run_parent_ops(shim.plan, pid, &failure)) give_up(&failure);
+    hold_init();
     if (!shim.cgroups.count) write_task_file(pid);
   }
   open_gate(&process->spawn);

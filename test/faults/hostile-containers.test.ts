@@ -28,6 +28,16 @@ async function pingWhile(name: string, cmd: string[], hostConfig: object): Promi
   return samples[Math.floor(samples.length * 0.99)] ?? NaN;
 }
 
+test("containers are not preferred, as the daemon is", async () => {
+  await api("POST", "/containers/create?name=nice", { Image: "busybox", Cmd: ["cut", "-d", " ", "-f", "19", "/proc/1/stat"] });
+  await api("POST", "/containers/nice/start");
+  await api("POST", "/containers/nice/wait");
+  const { body } = await engine.api.send("GET", "/containers/nice/logs?stdout=1");
+  assert.equal(body.subarray(8).toString(), "0\n");
+  assert.equal(engine.machine.run("cut", "-d", " ", "-f", "19", `/proc/${engine.pid()}/stat`).trim(), "-5");
+  await api("DELETE", "/containers/nice");
+});
+
 test("a flood of output is written, rotated and read", async () => {
   const slowest = await pingWhile("flood", ["sh", "-c", "yes 0123456789012345678901234567890123456789"], { LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "2" } } });
   assert.ok(slowest < 10_000, `${slowest} ms`);

@@ -1,4 +1,5 @@
 /** Runs a daemon until a signal or idleness ends it. */
+import { setPriority } from "node:os";
 import { messageOf } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { Daemon } from "./daemon.ts";
@@ -14,9 +15,21 @@ const QUIT_CODE = 2;
 /** Files that say no mode of their own are not for others to write, whoever started the daemon. */
 const UMASK = 0o022;
 
+/** Below zero is before others: answers come although containers use all processors. Containers start at zero (native/shim/launcher.c). */
+const NICE = -5;
+
+function preferUs(): void {
+  try {
+    setPriority(NICE);
+  } catch {
+    // Without the right to, we wait our turn.
+  }
+}
+
 /** Resolves with the process's exit code. */
 export async function run(config: DaemonConfig, flags: FlagValues): Promise<number> {
   process.umask(UMASK);
+  preferUs();
   // Nobody reads the log any more: that is no reason to end.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const daemon = new Daemon(config, flags);
