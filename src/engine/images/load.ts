@@ -27,7 +27,7 @@ export async function readImageArchive(archive: ArchiveReceiver, content: Conten
   if (index !== undefined) return readLayout(reader, index);
   const manifest = archive.read("manifest.json", mostManifestBytes);
   if (manifest !== undefined) return readDockerArchive(reader, manifest);
-  throw systemError("invalid archive: does not contain a manifest.json or an OCI layout with index.json");
+  throw systemError("unrecognized image format");
 }
 
 interface Reader {
