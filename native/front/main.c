@@ -68,6 +68,6 @@ int main(int argc, char **argv, char **environment) {
   }
   if (socket >= 0) close(socket);
   int error = run_on_node(argc, argv, environment);
-  dprintf(2, "gantry-runtime: %s/build/node: %s: this program belongs into an installed package; call it there, or by a link\n", package_folder, strerror(error));
+  dprintf(2, "gantry-runtime: %s/build/node: %s; call PACKAGE/bin/gantry-runtime once, which sets its package up, and this program there or by a link\n", package_folder, strerror(error));
   return 1;
 }

@@ -174,7 +174,8 @@ __attribute__((noreturn)) static void become_resident(const struct place *place,
   char node[PATH_MAX + 16], program[PATH_MAX + 32];
   snprintf(node, sizeof node, "%s/build/node", package_folder);
   snprintf(program, sizeof program, "%s/dist/gantry-resident.js", package_folder);
-  char *const argv[] = {node, "--", program, (char *)place->socket, NULL};
+  /* What a burst of commands leaves is garbage: a young generation that grows with it would stay. */
+  char *const argv[] = {node, "--max-semi-space-size=4", "--", program, (char *)place->socket, NULL};
   char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
   execve(node, argv, environment);
   _exit(127);
