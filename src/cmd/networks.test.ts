@@ -178,3 +178,20 @@ real("many connects and disconnects at once leave nothing", async (t) => {
   assert.deepEqual(warnings, []);
   assert.deepEqual(networks.find("bridge").endpoints, []);
 });
+
+real("--ipv6, --bip6, --fixed-cidr-v6, --ip: the default bridge has both families, and again after a restart", async (t) => {
+  const { host, start } = machine(t);
+  const first = await start({ ipv6: true, hostBinding: "10.0.0.1" });
+  const [v4, v6] = first.networks.find("bridge").ipam.config;
+  assert.match(v6!.subnet, /^fd[0-9a-f:]+::\/64$/);
+  assert.equal(first.networks.find("bridge").options["com.docker.network.bridge.host_binding_ipv4"], "10.0.0.1");
+  const sandbox = await first.networks.connect(container("c1"));
+  assert.match(inNamespace({ fd: sandbox.netnsFd! }, "ip -6 addr show eth0; ip -6 route"), /inet6 fd[^]*default via fd/);
+  assert.ok(canReach({ fd: sandbox.netnsFd! }, v6!.gateway));
+  await first.networks.close();
+  await sleep(20);
+  assert.deepEqual((await start({ ipv6: true })).networks.find("bridge").ipam.config, [v4, v6]);
+  const other = await start({ bridge: "six0", ipv6: true, bip6: "fd00:5::1/64", fixedCidr6: "fd00:5::100/120" }, { dataRoot: "/six" });
+  assert.equal((await other.networks.connect(container("c2"))).network!.endpoints[0]!.ipv6Address, "fd00:5::100");
+  assert.match(inNamespace(await host, "ip -6 addr show six0"), /fd00:5::1\/64/);
+});

@@ -33,6 +33,11 @@ export interface NetworkFlags {
   bridge: string;
   bip: string;
   fixedCidr: string;
+  ipv6: boolean;
+  bip6: string;
+  fixedCidr6: string;
+  /** --ip: "" is everywhere. */
+  hostBinding: string;
   /** --default-address-pool entries. */
   defaultAddressPools: { base: string; size: number }[];
   /** 0: the default, 1500. */
@@ -45,7 +50,7 @@ export interface NetworkFlags {
   hostGatewayIps: string[];
 }
 
-export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: "docker", dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
+export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", ipv6: false, bip6: "", fixedCidr6: "", hostBinding: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: "docker", dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
 
 export interface NetworkWiring {
   database: DatabaseSync;
@@ -144,7 +149,7 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
   const { flags } = wiring;
   if (flags.bridge === "none") return undefined;
   const name = flags.bridge === "" ? await freeBridgeName(kernel, ownerAlias(tag)) : flags.bridge;
-  const present = await bridgeAddress(kernel, name, 4);
+  const [v4, v6] = [await bridgeAddress(kernel, name, 4), flags.ipv6 ? await bridgeAddress(kernel, name, 6) : undefined];
   return {
     name,
     ...(flags.bip === "" ? {} : { bip: requirePrefix(flags.bip, "--bip") }),
@@ -152,7 +157,11 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
     mtu: flags.mtu,
     masquerade: flags.ipMasq,
     icc: flags.icc,
-    ...(present ? { present } : {}),
+    ipv6: flags.ipv6,
+    ...(flags.bip6 === "" ? {} : { bip6: requirePrefix(flags.bip6, "--bip6") }),
+    ...(flags.fixedCidr6 === "" ? {} : { fixedCidr6: requirePrefix(flags.fixedCidr6, "--fixed-cidr-v6") }),
+    ...(flags.hostBinding === "" ? {} : { hostBinding: flags.hostBinding }),
+    present: { ...(v4 ? { 4: v4 } : {}), ...(v6 ? { 6: v6 } : {}) },
     avoid: [...(await hostPrefixes(kernel, name)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],
   };
 }

@@ -21,7 +21,7 @@ interface Step {
 }
 
 const tool = join(project, "..", "shared", "tools", "parity");
-const apiTopics = ["system", "swarm-inactive", "volumes", "containers-io", "containers-lifecycle", "containers-create", "containers-create-invalid"];
+const apiTopics = ["system", "networks", "events", "swarm-inactive", "volumes", "containers-io", "containers-lifecycle", "containers-create", "containers-create-invalid"];
 /** The tool starts servers of its own for these, on the loopback that the daemon must see. */
 const insideTopics = ["registry"];
 const cliTopics = ["cli-run", "cli-misc"];

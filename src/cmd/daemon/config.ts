@@ -71,6 +71,12 @@ export interface NetworkConfig {
   bridge: string;
   bip: string;
   fixedCidr: string;
+  ipv6: boolean;
+  bip6: string;
+  fixedCidr6: string;
+  /** "": everywhere. */
+  hostBinding: string;
+  hostGateways: string[];
   mtu: number;
   icc: boolean;
   ipForward: boolean;
@@ -292,13 +298,18 @@ function networkOf(values: FlagValues): NetworkConfig {
   if (mtu < 0) throw invalidParameter(`invalid default MTU: ${mtu}`);
   const bridge = values.string("bridge");
   const bip = values.string("bip");
-  for (const option of ["bip", "fixed-cidr"]) if (values.string(option) !== "") requirePrefix(values.string(option), `--${option}`);
+  for (const option of ["bip", "fixed-cidr", "bip6", "fixed-cidr-v6"]) if (values.string(option) !== "") requirePrefix(values.string(option), `--${option}`);
   if (values.bool("iptables") && !values.bool("ip6tables")) throw invalidParameter("--ip6tables=false is supported only together with --iptables=false: rules for both families are in one table");
   if (bridge !== "" && bip !== "") throw invalidParameter("You specified -b & --bip, mutually exclusive options. Please specify only one");
   return {
     bridge,
     bip,
     fixedCidr: values.string("fixed-cidr"),
+    ipv6: values.bool("ipv6"),
+    bip6: values.string("bip6"),
+    fixedCidr6: values.string("fixed-cidr-v6"),
+    hostBinding: values.string("ip") === "0.0.0.0" ? "" : values.string("ip"),
+    hostGateways: values.list("host-gateway-ip"),
     mtu: mtu === 0 ? 1500 : mtu,
     icc: values.bool("icc"),
     ipForward: values.bool("ip-forward"),

@@ -6,7 +6,7 @@ import type { DaemonConfig } from "./config.ts";
 import { machine } from "./machine.ts";
 
 /** The drivers that this build has. */
-export const DRIVERS = { volume: ["local"], network: ["bridge", "host", "null"], log: ["json-file", "local"] };
+export const DRIVERS = { volume: ["local"], network: ["bridge", "host", "ipvlan", "macvlan", "null"], log: ["json-file", "local"] };
 
 export function systemSettings(config: DaemonConfig, dataRoot: string): Omit<SystemSettings, "registries"> {
   const { containers, network, tls } = config;

@@ -103,7 +103,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     database,
     dataRoot: config.dataRoot,
     lock: lockMachine,
-    flags: { ...config.network, defaultAddressPools: config.network.addressPools, ipMasq: config.network.ipMasquerade, hostGatewayIps: [] },
+    flags: { ...config.network, defaultAddressPools: config.network.addressPools, ipMasq: config.network.ipMasquerade, hostGatewayIps: config.network.hostGateways },
     events,
     findContainer: (ref) => store.find(ref),
     saveContainer: (record) => store.save(record),

@@ -161,8 +161,8 @@ test("the recorded subnet is kept, unless the host routes it by now", async (t) 
   await again({});
   await again({});
   await again({ avoid: [parsePrefix("172.19.5.0/24")!] });
-  await again({ present: parsePrefix("10.5.0.1/24")! });
-  await again({ present: parsePrefix("10.5.0.1/24")!, bip: parsePrefix("10.6.0.1/24")! });
+  await again({ present: { 4: parsePrefix("10.5.0.1/24")! } });
+  await again({ present: { 4: parsePrefix("10.5.0.1/24")! }, bip: parsePrefix("10.6.0.1/24")! });
   await again({ bip: parsePrefix("10.6.0.1/24")!, fixedCidr: parsePrefix("10.6.0.128/25")! });
   assert.deepEqual(subnets, [undefined, "172.19.0.0", undefined, "10.5.0.0", "10.6.0.0", "10.6.0.0"]);
   assert.match(warnings[0]!, /overlaps the host's route to 172\.19\.5\.0\/24/);

@@ -3,7 +3,7 @@ import type { Ipam } from "../../core/ipam.ts";
 import type { NetworkDriver, NetworkSpec } from "../../core/network.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { contains, formatPrefix, networkOf, overlaps, parsePrefix } from "../../lib/ip.ts";
-import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import type { NetworkDefinition } from "./definition.ts";
 import type { NetworkPool } from "./pools.ts";
 import type { NetworkRow, NetworkStore } from "./store.ts";
@@ -32,8 +32,15 @@ export interface DefaultBridgeSettings {
   masquerade: boolean;
   /** --icc. */
   icc: boolean;
-  /** The address that the interface has already. */
-  present?: IpPrefix;
+  /** The addresses that the interface has already. */
+  present: Partial<Record<IpFamily, IpPrefix>>;
+  /** IPv6 too. */
+  ipv6: boolean;
+  /** --bip6 and --fixed-cidr-v6. */
+  bip6?: IpPrefix;
+  fixedCidr6?: IpPrefix;
+  /** --ip; absent: everywhere. */
+  hostBinding?: string;
   /** The host's routes. */
   avoid: readonly IpPrefix[];
 }
@@ -43,27 +50,40 @@ export function plainNetwork(store: NetworkStore, name: string, driver: NetworkD
   return { row, driver, spec: { id: row.id, name, options: {}, internal: false, subnets: [] }, pools: [] };
 }
 
-/** Chooses the subnet, reserves the gateway and makes the network. */
-export async function openBridgeNetwork(options: { store: NetworkStore; driver: NetworkDriver; ipam: Ipam; settings: DefaultBridgeSettings; warn: (message: string) => void }): Promise<Network> {
-  const { store, driver, ipam, settings } = options;
+interface OpenOptions {
+  store: NetworkStore;
+  driver: NetworkDriver;
+  ipam: Ipam;
+  settings: DefaultBridgeSettings;
+  warn: (message: string) => void;
+}
+
+/** Chooses the subnets, reserves the gateways and makes the network. */
+export async function openBridgeNetwork(options: OpenOptions): Promise<Network> {
+  const { store, driver, settings } = options;
   const row = store.predefined("bridge", driver.id);
-  const wanted = settings.bip ?? settings.present ?? recorded(row, settings, options.warn);
-  const range = settings.fixedCidr;
-  if (range && wanted && !contains(wanted, range.address)) throw invalidParameter(`--fixed-cidr ${formatPrefix(range)} is not inside the bridge's subnet ${formatPrefix(networkOf(wanted))}`);
-  const pool = await ipam.requestPool({ family: 4, avoid: settings.avoid, ...(wanted ?? range ? { subnet: networkOf((wanted ?? range)!) } : {}), ...(range ? { range } : {}) });
-  const gateway = (await ipam.requestAddress(pool.id, wanted && wanted.address.value !== networkOf(wanted).address.value ? wanted.address : firstHost(pool.subnet))).address;
-  store.setSubnet(row.id, formatPrefix({ address: gateway, length: pool.subnet.length }));
-  const spec: NetworkSpec = { id: row.id, name: "bridge", options: bridgeLabels(settings), internal: false, subnets: [{ subnet: pool.subnet, gateway }] };
+  const pools = [await openFamily(options, row, 4), ...(settings.ipv6 ? [await openFamily(options, row, 6)] : [])];
+  store.setSubnet(row.id, pools.map(({ subnet, gateway }) => formatPrefix({ address: gateway, length: subnet.length })).join(" "));
+  const spec: NetworkSpec = { id: row.id, name: "bridge", options: bridgeLabels(settings), internal: false, subnets: pools.map(({ subnet, gateway }) => ({ subnet, gateway })) };
   driver.validate(spec);
   await driver.createNetwork(spec);
-  return { row, driver, spec, pools: [{ id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}) }] };
+  return { row, driver, spec, pools };
+}
+
+async function openFamily({ ipam, settings, warn }: OpenOptions, row: NetworkRow, family: IpFamily): Promise<NetworkPool & { gateway: IpAddress }> {
+  const [asked, range, flag] = family === 4 ? [settings.bip, settings.fixedCidr, "--fixed-cidr"] : [settings.bip6, settings.fixedCidr6, "--fixed-cidr-v6"];
+  const wanted = asked ?? settings.present[family] ?? recorded(row, { settings, family, warn });
+  if (range && wanted && !contains(wanted, range.address)) throw invalidParameter(`${flag} ${formatPrefix(range)} is not inside the bridge's subnet ${formatPrefix(networkOf(wanted))}`);
+  const pool = await ipam.requestPool({ family, avoid: settings.avoid, ...(wanted ?? range ? { subnet: networkOf((wanted ?? range)!) } : {}), ...(range ? { range } : {}) });
+  const gateway = (await ipam.requestAddress(pool.id, wanted && wanted.address.value !== networkOf(wanted).address.value ? wanted.address : firstHost(pool.subnet))).address;
+  return { id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}) };
 }
 
 const firstHost = (subnet: IpPrefix): IpAddress => ({ family: subnet.address.family, value: networkOf(subnet).address.value + 1n });
 
 /** The subnet of the last run, unless the host routes it elsewhere by now. */
-function recorded(row: NetworkRow, settings: DefaultBridgeSettings, warn: (message: string) => void): IpPrefix | undefined {
-  const subnet = row.subnet === undefined ? undefined : parsePrefix(row.subnet);
+function recorded(row: NetworkRow, { settings, family, warn }: { settings: DefaultBridgeSettings; family: IpFamily; warn: (message: string) => void }): IpPrefix | undefined {
+  const subnet = (row.subnet ?? "").split(" ").map(parsePrefix).find((prefix) => prefix?.address.family === family);
   if (!subnet) return undefined;
   const other = settings.avoid.find((route) => overlaps(route, subnet));
   if (other) warn(`the subnet ${formatPrefix(networkOf(subnet))} of the network bridge overlaps the host's route to ${formatPrefix(other)}: another one is chosen`);
@@ -75,7 +95,7 @@ function bridgeLabels(settings: DefaultBridgeSettings): Record<string, string> {
     "com.docker.network.bridge.default_bridge": "true",
     "com.docker.network.bridge.enable_icc": String(settings.icc),
     "com.docker.network.bridge.enable_ip_masquerade": String(settings.masquerade),
-    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.bridge.host_binding_ipv4": settings.hostBinding ?? "0.0.0.0",
     "com.docker.network.bridge.name": settings.name,
     "com.docker.network.driver.mtu": String(settings.mtu || 1500),
   };
