@@ -84,6 +84,8 @@ test("tells systemd when it is ready", { skip: skip || (existsSync("/usr/bin/per
   await once(receiver.stdout, "data");
   const { child } = await bench.start([], { env: { NOTIFY_SOCKET: socket } });
   await bench.end(child, "SIGTERM");
+  // What was sent may not have been read yet.
+  while (!told.includes("STOPPING=1\n")) await once(receiver.stdout, "data");
   receiver.kill();
   assert.match(told, /bound\nREADY=1\n[^]*STOPPING=1\n/);
 });

@@ -1,6 +1,7 @@
 /** Where drivers are chosen and the engine is put together. */
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { attachRoutes } from "../../api/containers/attach.ts";
 import { commitRoutes } from "../../api/containers/commit.ts";
 import { fileRoutes } from "../../api/containers/files.ts";
@@ -73,6 +74,8 @@ import { lockMachine } from "./root-lock.ts";
 import { specHost } from "./spec-host.ts";
 
 const snapshotters = [overlay2, vfs];
+/** Whoever started the daemon waits for its first answer: what only makes starts faster comes after it. */
+const FIRST_REQUEST_MILLISECONDS = 30;
 
 /** Opens the state, finds what runs, and gives the API its routes. */
 export async function openEngine(config: DaemonConfig, log: Logger): Promise<Engine> {
@@ -188,6 +191,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     async afterStart() {
       await removeLeftovers(containers);
       await lifecycle.sweep();
+      await delay(FIRST_REQUEST_MILLISECONDS);
       await runtime.prepare(containers.host.seccomp.builtin(defaultCapabilities)).catch((error: unknown) => warn(messageOf(error)));
       await startByPolicy(lifecycle.context);
       await networks.prepared();
