@@ -100,7 +100,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   });
   const host = detectHost();
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });
-  const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), denied: (denial) => events.emit(denialEvent(denial)), warn });
+  const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), firewall: config.network.firewall !== "none", denied: (denial) => events.emit(denialEvent(denial)), warn });
   const networks = await openNetworks({
     names,
     database,

@@ -4,7 +4,7 @@
  */
 import { openSync } from "node:fs";
 import type { EgressDenial, EndpointNames, NameService, NameServiceState, SandboxView, ServedSandbox } from "../../core/name-service.ts";
-import { messageOf, systemError } from "../../lib/errors.ts";
+import { invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
 import { Netns } from "../../sys/netlink/netns.ts";
 import { ServerLink, dial } from "./link.ts";
 import { inodeOf } from "./served-sandbox.ts";
@@ -16,6 +16,8 @@ export interface EmbeddedDnsOptions {
   socketPath: string;
   /** Starts the server's process; resolves when it listens at the path. */
   start: (socketPath: string) => Promise<void>;
+  /** false: no firewall rules may be made, and sandboxes with limits are refused. */
+  firewall?: boolean;
   /** A limited sandbox was denied something. */
   denied?: (denial: EgressDenial) => void;
   warn: (message: string) => void;
@@ -72,16 +74,18 @@ class Client implements EmbeddedDns {
     return this.#tell({ op: "endpoint", endpoint: wire });
   }
 
-  attach({ id, netnsFd }: ServedSandbox, view: SandboxView): Promise<void> {
+  async attach({ id, netnsFd }: ServedSandbox, view: SandboxView): Promise<void> {
+    this.#check(view);
     const netns = copyOf(netnsFd);
     this.#sandboxes.get(id)?.netns.close();
     this.#sandboxes.set(id, { netns, view });
-    return this.#tell({ op: "attach", sandbox: this.#wireSandbox(id) });
+    await this.#tell({ op: "attach", sandbox: this.#wireSandbox(id) });
   }
 
   async setView(id: string, view: SandboxView): Promise<void> {
     const served = this.#sandboxes.get(id);
     if (!served) return;
+    this.#check(view);
     served.view = view;
     await this.#tell({ op: "view", id, view: wireView(view) });
   }
@@ -100,6 +104,10 @@ class Client implements EmbeddedDns {
     this.#link?.close();
     for (const { netns } of this.#sandboxes.values()) netns.close();
     this.#sandboxes.clear();
+  }
+
+  #check({ egress }: SandboxView): void {
+    if (egress && this.#options.firewall === false) throw invalidParameter("egress rules are firewall rules, which --iptables=false keeps this daemon from making");
   }
 
   /** A new server is told everything, this too; while there is none and none is needed, it is enough to know. */

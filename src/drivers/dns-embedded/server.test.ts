@@ -236,6 +236,12 @@ function relay(at: OpenNamespace, to: OpenNamespace): { count: () => number; clo
   return { count: () => count, close: () => void ((open = false), inner.close()) };
 }
 
+real("limits are refused where no firewall rules may be made", async () => {
+  const dns = createEmbeddedDns({ socketPath: "/nonexistent/dns.sock", start: () => Promise.reject(new Error("not needed")), firewall: false, warn: () => {} });
+  const limited = view(["red"], { egress: { sources: [], rules: ["allow=a"], owner: { containerId: "", networkId: "", networkName: "" } } });
+  await assert.rejects(dns.attach({ id: idOf("a"), netnsFd: 0 }, limited), /--iptables=false/);
+});
+
 real("another daemon takes the server up, and says what is gone", async () => {
   await using b = bench();
   const [stays, goes] = [await b.sandbox(), await b.sandbox()];

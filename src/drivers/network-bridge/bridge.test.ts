@@ -193,6 +193,16 @@ real("an owned table survives a flush of the ruleset and is refused to others; t
   host.close();
 });
 
+real("forwarding that another program switches off is switched on again, and told of", async () => {
+  const repairs: string[] = [];
+  await using bench = await machine({ repaired: (what) => repairs.push(what) });
+  await bench.driver.createNetwork(network("red0", 81));
+  inNamespace(bench.host, "sysctl -qw net.ipv4.ip_forward=0");
+  for (let tries = 0; repairs.length === 0 && tries < 500; tries++) await sleep(10);
+  assert.deepEqual(repairs, ["sysctl net.ipv4.ip_forward"]);
+  assert.equal(inNamespace(bench.host, "cat /proc/sys/net/ipv4/ip_forward").trim(), "1");
+});
+
 real("a table without owner is restored after a flush, or of the loss of a chain", async () => {
   await using bench = await machine({ tableOwner: false });
   await bench.driver.createNetwork(network("red0", 81));

@@ -20,6 +20,7 @@ import { createDepartures } from "./departures.ts";
 import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, ipv6Settings, macOf, portChanges } from "./endpoint.ts";
 import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
+import { keepForwarding } from "./forwarding.ts";
 import { NO_GUARD, keepGuard } from "./guard-keeper.ts";
 import { FAMILIES } from "./firewall-family.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
@@ -93,6 +94,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const table: NftTable = { family: "inet", name: options.table };
   const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, passage: options.firewall === "docker", owner: options.tableOwner ?? true });
   const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner: options.tableOwner ?? true });
+  const forwarding = keepForwarding({ kernel, warn, repaired });
   const ports = createPorts({ kernel, keeper: options.keeper, warn });
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
@@ -217,7 +219,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
   const createNetwork = async (spec: NetworkSpec): Promise<void> => {
     const bridge = bridgeOptions(spec);
-    if (options.ipForward) await enableForwarding(kernel, spec);
+    if (options.ipForward) await forwarding.enable(spec.subnets.map(({ subnet }) => subnet.address.family));
     const link = await ensureBridge(kernel, spec, bridge, alias);
     const network: Network = { spec, options: bridge, bridgeIndex: link.index };
     networks.set(spec.id, network);
@@ -327,6 +329,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     close: async () => {
       firewall.close();
       guard.close();
+      forwarding.close();
       ports.close();
       repairs.close();
       (await watching)?.close();
@@ -343,19 +346,4 @@ function firewallNetwork({ subnets, internal }: NetworkSpec, { bridge, icc, masq
   const inMode = (...modes: GatewayMode[]): IpFamily[] => FAMILIES.filter((family) => !internal && modes.includes(gatewayMode[family]));
   const hidden = inMode("nat", "nat-unprotected");
   return { bridge, subnets: prefixes, masquerade: masquerade ? prefixes.filter(({ address }) => hidden.includes(address.family)) : [], icc, internal, open: inMode("nat-unprotected"), routed: inMode("routed"), trusted };
-}
-
-/** A host that forwards IPv6 believes no router any more, unless it is told to. */
-async function enableForwarding(kernel: NetworkKernel, { subnets }: NetworkSpec): Promise<void> {
-  await kernel.writeSysctls([{ name: "net/ipv4/ip_forward", value: "1" }]);
-  if (!subnets.some(({ subnet }) => subnet.address.family === 6)) return;
-  const [forwarding] = await kernel.readSysctls(["net/ipv6/conf/all/forwarding"]);
-  if (forwarding?.trim() === "1") return;
-  const names = (await kernel.links()).map(({ name }) => `net/ipv6/conf/${name}/accept_ra`);
-  const believed = await kernel.readSysctls(names);
-  await kernel.writeSysctls([
-    ...names.filter((_, index) => believed[index]?.trim() === "1").map((name) => ({ name, value: "2", optional: true })),
-    { name: "net/ipv6/conf/default/forwarding", value: "1" },
-    { name: "net/ipv6/conf/all/forwarding", value: "1" },
-  ]);
 }

@@ -178,6 +178,9 @@ export class FakeKernel implements NetworkKernel {
     this.#tableWatches.add(changes);
     return { close: () => void this.#tableWatches.delete(changes) };
   }
+  async watchSettings(): Promise<{ close(): void }> {
+    return { close: () => {} };
+  }
   async watchAddresses(changed: () => void): Promise<{ close(): void }> {
     this.#addressWatches.add(changed);
     return { close: () => void this.#addressWatches.delete(changed) };

@@ -68,6 +68,8 @@ export interface NetworkKernel {
   watchTable(table: string, changes: TableChanges): Promise<NetlinkWatch>;
   /** Called when addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
   watchAddresses(changed: () => void): Promise<NetlinkWatch>;
+  /** Called when forwarding was switched on or off, of all interfaces or one. */
+  watchSettings(changed: () => void): Promise<NetlinkWatch>;
   close(): void;
 }
 
@@ -121,6 +123,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
       }
     },
     watchTable: (table, changes) => session.watch(table, changes),
+    watchSettings: (changed) => watch(route, [RTNLGRP.IPV4_NETCONF, RTNLGRP.IPV6_NETCONF], changed),
     watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR], changed),
     close: () => {
       session.close();
