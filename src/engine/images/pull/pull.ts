@@ -120,13 +120,17 @@ async function fetchAndUnpack(context: ImageContext, { image, repository, reques
     if (unpacked && !missing.has(layer.digest)) progress.exists(layer);
     else progress.begin(layer, { downloaded: !missing.has(layer.digest), unpacked });
   }
+  const flush = flusher(context);
   const leaving = new AbortController();
   const signal = AbortSignal.any([request.signal, leaving.signal]);
   const fetched = [...missing.values()].map((blob) => downloads.fetch({ blob, repository, signal, changed: (state) => progress.downloading(blob.digest, state) }));
   const unpacking = layers.unpack(image, {
     arriving: (digest) => downloads.arriving(digest),
     unpacking: (digest, one) => progress.unpacking(digest, one),
-    unpacked: (digest) => progress.unpacked(digest),
+    unpacked: (digest) => {
+      progress.unpacked(digest);
+      flush();
+    },
   });
   unpacking.catch(() => undefined);
   try {
@@ -144,6 +148,17 @@ async function fetchAndUnpack(context: ImageContext, { image, repository, reques
     /* What arrived may have been wrong and was fetched again, or somebody else left: all is here and verified now. */
     await layers.unpack(image);
   }
+}
+
+/** Lets the disk write while the rest arrives, so that little is left for the end. */
+function flusher({ content }: ImageContext): () => void {
+  let flushing: Promise<void> | undefined;
+  return () => {
+    flushing ??= content
+      .sync()
+      .catch(() => undefined)
+      .finally(() => (flushing = undefined));
+  };
 }
 
 const cancelled = (): Error => new GantryError("cancelled", "context canceled");
