@@ -186,7 +186,7 @@ const crashes: Crash[] = [
   },
   ...["image-commit-received", "image-commit-synced"].map((point) => ({ point, provoke: commit, explanation: "nobody was told of the image: it is not there; committing again works", after: committedIsAbsent })),
   ...["image-import-received", "image-import-synced"].map((point) => ({ point, provoke: importImage, explanation: "the image is not there, or whole; importing it again works", after: secondIsAbsentOrWhole })),
-  ...["image-layer-unpacked", "image-layer-committed", "image-load-received", "image-load-synced", "image-load-adopted"].map((point) => ({ point, provoke: load, explanation: "the image is not there, or whole; loading it again works", after: helloIsAbsentOrWhole })),
+  ...["image-layer-unpacked", "image-layer-committed", "image-load-received", "image-load-whole", "image-load-adopted"].map((point) => ({ point, provoke: load, explanation: "the image is not there, or whole; loading it again works", after: helloIsAbsentOrWhole })),
 ];
 
 async function commit(engine: Engine): Promise<void> {

@@ -28,7 +28,7 @@ export interface ImageBench extends AsyncDisposable {
   warnings: string[];
 }
 
-export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string>; registries?: Registries; initLayer?: boolean } = {}): ImageBench {
+export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string>; registries?: Registries; initLayer?: boolean; bootId?: string } = {}): ImageBench {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), "gantry-images-"));
   const content = createContent(join(dir, "content"));
   const driver = options.driver ?? "overlay2";
@@ -45,6 +45,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
     host: { os: "linux", architecture: "amd64" },
     containersUsing: (id) => users.get(id) ?? [],
     warn: (message) => void warnings.push(message),
+    bootId: options.bootId ?? "one",
     ...(options.registries ? { registries: options.registries } : {}),
     ...(options.embedded ? { embedded: options.embedded } : {}),
   });

@@ -31,7 +31,7 @@ const points: [what: "load" | "import", fault: string][] = [
   ["load", "image-layer-unpacked:2"],
   ["load", "image-layer-committed:1"],
   ["load", "image-layer-committed:2"],
-  ["load", "image-load-synced"],
+  ["load", "image-load-whole"],
   ["import", "image-import-received"],
   ["import", "image-import-synced"],
 ];

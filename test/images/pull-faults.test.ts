@@ -31,7 +31,7 @@ const points: [point: string, times: number, had: "nothing" | "part" | "layers"]
   ["image-layer-unpacked", 1, "part"],
   ["image-layer-committed", 1, "part"],
   ["image-layer-committed", 2, "part"],
-  ["image-pull-synced", 1, "layers"],
+  ["image-pull-whole", 1, "layers"],
   ["image-pull-named", 1, "layers"],
 ];
 

@@ -1,4 +1,5 @@
 /** Where drivers are chosen and the engine is put together. */
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -95,6 +96,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     registries,
     concurrentDownloads: config.registries.concurrentDownloads,
     concurrentUploads: config.registries.concurrentUploads,
+    bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
     embedded: embeddedImages(),
     containersUsing: imageUsers(store),
   });
@@ -178,6 +180,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   for (const record of store.list()) if (hasTask(record.id)) restoreVolumes(containers, record);
   await volumes.recover((id) => store.get(id) !== undefined);
   await networks.collect(hasTask);
+  await images.recover();
   // Before the API answers: a container in the making has a layer before it is known.
   await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });
   return {

@@ -9,6 +9,7 @@ import type { Digest } from "../../lib/digest.ts";
 import type { Limiter } from "../../lib/limiter.ts";
 import type { Platform } from "../../lib/platform.ts";
 import type { Documents } from "./documents.ts";
+import type { Durability } from "./durability.ts";
 import type { Layers } from "./layers.ts";
 import type { Leases } from "./leases.ts";
 import type { Downloads } from "./pull/downloads.ts";
@@ -33,6 +34,8 @@ export interface ImageServiceOptions {
   concurrentDownloads?: number;
   /** Blobs that are uploaded at once, 5 unless told. */
   concurrentUploads?: number;
+  /** Of the machine: another one after each start of it. */
+  bootId?: string;
   /** Archives that this installation brings, by canonical name ("docker.io/library/hello-world:latest"): a pull of that name loads them. */
   embedded?: Readonly<Record<string, string>>;
 }
@@ -44,6 +47,7 @@ export interface ImageContext extends ImageServiceOptions {
   downloads: Downloads;
   unfinished: UnfinishedPulls;
   summaries: SummaryCache;
+  durability: Durability;
   leases: Leases;
   uploads: Limiter;
 }

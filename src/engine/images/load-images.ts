@@ -29,8 +29,8 @@ export async function loadArchive(context: ImageContext, bytes: AsyncIterable<Ui
   }
   for (const image of brought) requirePlatform(context, image, options.platforms);
   const failures = await unpackAll(context, brought, options.platforms ?? [context.host]);
-  await context.content.sync();
-  faultPoint("image-load-synced");
+  for (const { target } of brought) context.durability.expect(target);
+  faultPoint("image-load-whole");
   return brought.map((image) => {
     const named = image.name === undefined ? giveNoName(context, image.target) : giveName(context, image.name, image.target);
     options.report(`${isDangling(named) ? "Loaded image ID" : "Loaded image"}: ${familiarNameOf(named)}\n`);

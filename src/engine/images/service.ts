@@ -24,6 +24,7 @@ import { type CollectOptions, collect } from "./collect.ts";
 import { type CommitRequest, commitImage } from "./commit.ts";
 import type { ImageContext, ImageServiceOptions } from "./context.ts";
 import { Documents } from "./documents.ts";
+import { Durability, durabilityMigrations } from "./durability.ts";
 import { findImage } from "./find.ts";
 import { type ImportRequest, importImage } from "./import.ts";
 import { type InspectOptions, imageHistory, inspectImage } from "./inspect.ts";
@@ -44,7 +45,7 @@ import { SummaryCache } from "./summary.ts";
 import { tagImage } from "./tag.ts";
 import { imagesUsage } from "./usage.ts";
 
-export const imageMigrations: readonly Migration[] = [...nameMigrations, ...leaseMigrations];
+export const imageMigrations: readonly Migration[] = [...nameMigrations, ...leaseMigrations, ...durabilityMigrations];
 export type { ImageServiceOptions } from "./context.ts";
 export type ImageService = ReturnType<typeof createImageService>;
 
@@ -58,6 +59,7 @@ export function createImageService(options: ImageServiceOptions) {
     downloads: new Downloads(options.content, options.concurrentDownloads ?? 3),
     unfinished: new UnfinishedPulls(options.database),
     summaries: new SummaryCache(),
+    durability: new Durability(options.database, { boot: options.bootId ?? "", sync: () => options.content.sync() }),
     leases,
     uploads: new Limiter(options.concurrentUploads ?? 5),
   };
@@ -90,6 +92,8 @@ export function createImageService(options: ImageServiceOptions) {
     planPrune: (filters: Filters) => planPrune(context, filters),
     /** Whether all that is on the disk is whole and belongs to something. */
     audit: (auditOptions: AuditOptions) => auditImages(context, auditOptions),
+    /** At start, before anything else: puts right what a loss of power has damaged. */
+    recover: () => context.durability.recover(context),
     /** Drops what nothing needs. With `containers`, at start, also writable layers of containers that do not exist. */
     collect: (collectOptions?: CollectOptions) => collect(context, collectOptions),
   };

@@ -1,6 +1,6 @@
 /**
  * `docker pull`: a name becomes a digest (HEAD), the documents are fetched by digests, then the layers, which are unpacked as they arrive.
- * The name is given last, when all is durable. An index is kept whole, of its images only the one for the wanted platform.
+ * The name is given last. An index is kept whole, of its images only the one for the wanted platform.
  */
 import type { Registries, RegistryAccess, Repository } from "../../../core/registry.ts";
 import { type ErrorCode, GantryError, codeOf, notImplemented } from "../../../lib/errors.ts";
@@ -59,8 +59,8 @@ async function pullOne(context: ImageContext, request: PullRequest, asked: Refer
   try {
     const image = await fetchDocuments(context, { repository, reference, target, platform: request.platform, signal: request.signal, lease });
     await fetchLayers(context, { image, repository, lease, request });
-    await context.content.sync();
-    faultPoint("image-pull-synced");
+    context.durability.expect(target);
+    faultPoint("image-pull-whole");
     giveTarget(context, request, { reference, target });
   } catch (error) {
     kept = mendable.has(codeOf(error));
@@ -120,17 +120,13 @@ async function fetchAndUnpack(context: ImageContext, { image, repository, reques
     if (unpacked && !missing.has(layer.digest)) progress.exists(layer);
     else progress.begin(layer, { downloaded: !missing.has(layer.digest), unpacked });
   }
-  const flush = flusher(context);
   const leaving = new AbortController();
   const signal = AbortSignal.any([request.signal, leaving.signal]);
   const fetched = [...missing.values()].map((blob) => downloads.fetch({ blob, repository, signal, changed: (state) => progress.downloading(blob.digest, state) }));
   const unpacking = layers.unpack(image, {
     arriving: (digest) => downloads.arriving(digest),
     unpacking: (digest, one) => progress.unpacking(digest, one),
-    unpacked: (digest) => {
-      progress.unpacked(digest);
-      flush();
-    },
+    unpacked: (digest) => progress.unpacked(digest),
   });
   unpacking.catch(() => undefined);
   try {
@@ -148,17 +144,6 @@ async function fetchAndUnpack(context: ImageContext, { image, repository, reques
     /* What arrived may have been wrong and was fetched again, or somebody else left: all is here and verified now. */
     await layers.unpack(image);
   }
-}
-
-/** Lets the disk write while the rest arrives, so that little is left for the end. */
-function flusher({ content }: ImageContext): () => void {
-  let flushing: Promise<void> | undefined;
-  return () => {
-    flushing ??= content
-      .sync()
-      .catch(() => undefined)
-      .finally(() => (flushing = undefined));
-  };
 }
 
 const cancelled = (): Error => new GantryError("cancelled", "context canceled");
