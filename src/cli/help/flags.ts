@@ -184,7 +184,7 @@ const TEXTS: Record<string, string> = {
   timestamps: "Show the time of each line",
   tmpfs: "Mount a tmpfs",
   trace: "Print the steps of the start with their times on stderr",
-  tree: "List the platforms of each image",
+  tree: "List what is in each: platforms of images, containers of networks",
   tty: "Give it a terminal",
   type: "Look for objects of this type only",
   ulimit: "Set a resource limit: name=soft[:hard]",

@@ -60,7 +60,7 @@ export const COMMANDS: CommandTable = {
     aliases: ["list"],
     usage: "[OPTIONS]",
     arguments: [0, 0],
-    flags: "filter/f:filter format:string no-trunc quiet/q",
+    flags: "filter/f:filter format:string no-trunc quiet/q tree",
   },
   "network prune": {
     usage: "[OPTIONS]",

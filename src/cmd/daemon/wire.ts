@@ -167,6 +167,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     host: specHost(host, config.containers.seccompProfile),
     settings,
     findNetwork: (ref) => networkOf(networks, ref),
+    renamed: (record) => networks.renamed(record),
     files: ({ id }) => {
       const file = (name: string): string => join(containersRoot, id, name);
       return { hosts: file("hosts"), hostname: file("hostname"), resolvConf: file("resolv.conf"), log: file(`${id}-json.log`) };

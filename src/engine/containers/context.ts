@@ -36,6 +36,8 @@ export interface ContainersContext {
   settings: ContainerSettings;
   /** A network by name or id; undefined when there is none. */
   findNetwork(ref: string): { id: string; name: string; subnets: readonly IpPrefix[] } | undefined;
+  /** Others find the container by its new name. */
+  renamed(record: ContainerRecord): Promise<void>;
   /** Where the engine keeps a container's own files. */
   files(record: ContainerRecord): ContainerFiles;
   warn(message: string): void;

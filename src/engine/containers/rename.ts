@@ -8,7 +8,7 @@ export async function renameContainer(context: ContainersContext, ref: string, n
   const [from, to] = [ref.trim(), newName.trim()];
   if (from.replace(/^\//, "") === "" || to.replace(/^\//, "") === "") throw invalidParameter("Neither old nor new names may be empty");
   const { id } = context.store.find(from);
-  await context.store.withContainer(id, () => {
+  await context.store.withContainer(id, async () => {
     const record = context.store.find(id);
     const previous = record.name;
     const slashed = to.startsWith("/") ? to : `/${to}`;
@@ -19,6 +19,7 @@ export async function renameContainer(context: ContainersContext, ref: string, n
     } catch (error) {
       throw new GantryError(codeOf(error), `Error when allocating new name: ${messageOf(error)}`, { cause: error });
     }
+    await context.renamed(record);
     emit(context, record, "rename", { oldName: `/${previous}` });
   });
 }

@@ -35,6 +35,7 @@ export interface Connections {
   port: SandboxPort;
   attach(record: ContainerRecord, network: Network, settings: EndpointSettings): Promise<SandboxState>;
   detach(record: ContainerRecord, network: Network): Promise<SandboxState>;
+  renamed(record: ContainerRecord): Promise<void>;
   endpointsOf(network: Network): { container: string; endpoint: Endpoint }[];
   /** What the last daemon's containers hold stays theirs until collect() says otherwise. */
   adopt(): Promise<void>;
@@ -353,6 +354,10 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
     attach,
     detach,
+    renamed: async (record) => {
+      const sandbox = sandboxes.get(record.id);
+      if (sandbox) await names.rename(record, sandbox);
+    },
     endpointsOf: (network) => [...sandboxes].flatMap(([container, { endpoints }]) => endpoints.filter((endpoint) => endpoint.network === network).map((endpoint) => ({ container, endpoint }))),
     adopt,
     collect: async (isRunning) => {

@@ -91,6 +91,9 @@ test("a container in two networks: two interfaces, one default route, its names 
   assert.deepEqual([...names.endpoints.values()].map((one) => [one.networkName, one.names]), [["beta", ["web", "c1c1c1c1c1c1", "c1".repeat(32)]], ["alpha", ["web", "al", "c1c1c1c1c1c1", "c1".repeat(32)]]]);
   assert.match(readFileSync(files!.resolvConf, "utf8"), /^nameserver 127\.0\.0\.11\noptions ndots:0$/m);
   assert.match(readFileSync(files!.hosts, "utf8"), /10\.5\.0\.9\t.*\n10\.6\.0\.2\t/);
+  asked.name = "shop";
+  await networks.renamed(asked);
+  assert.deepEqual([...names.endpoints.values()].map((one) => one.names[0]), ["shop", "shop"]);
   await networks.disconnect(asked);
   assert.deepEqual([names.endpoints.size, names.views.size], [0, 0]);
 });

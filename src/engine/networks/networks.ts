@@ -75,6 +75,8 @@ export interface Networks extends SandboxPort {
   attach(record: ContainerRecord, network: string, settings: EndpointSettings): Promise<SandboxState>;
   /** Takes one of its networks from a running container. */
   detach(record: ContainerRecord, network: string): Promise<SandboxState>;
+  /** A container has another name, by which others find it. */
+  renamed(record: ContainerRecord): Promise<void>;
   /** The kinds that `info` lists as network plugins. */
   drivers(): string[];
   /** Gives back what containers hold that do not run any more. Called once, after the containers were recovered. */
@@ -141,6 +143,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     },
     attach: (record, ref, settings) => connections.attach(record, registry.find(ref), settings),
     detach: (record, ref) => connections.detach(record, registry.find(ref)),
+    renamed: connections.renamed,
     drivers: () => Object.values(drivers).map(({ id }) => id),
     collect: connections.collect,
     prepared: async () => {

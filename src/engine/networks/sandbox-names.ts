@@ -22,6 +22,8 @@ export interface SandboxNames {
   rewrite(record: ContainerRecord, sandbox: ContainerSandbox, gone?: readonly IpPrefix[]): void;
   /** Tells the name service of the sandbox as it is now. `namespace` is that of a running container. */
   serve(record: ContainerRecord, sandbox: ContainerSandbox, namespace?: SandboxNamespace): Promise<void>;
+  /** The container has another name. */
+  rename(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void>;
   /** An endpoint is gone. */
   forget(endpoint: Endpoint): Promise<void>;
   /** The sandbox is gone, with all its endpoints. Never fails. */
@@ -98,6 +100,10 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
       else await service.attach({ id: sandbox.id, netnsFd: namespace.fd }, viewOf(record, sandbox));
       sandbox.named = true;
     },
+    rename: (record, sandbox) =>
+      calmly(async () => {
+        if (sandbox.named) await Promise.all(sandbox.endpoints.filter(({ network }) => hasNames(network)).map((endpoint) => service?.setEndpoint(referenceOf(endpoint), namesOf(record, endpoint))));
+      }),
     forget: (endpoint) => calmly(() => (hasNames(endpoint.network) ? service?.setEndpoint(referenceOf(endpoint), undefined) : undefined)),
     withdraw: (sandbox) =>
       calmly(async () => {

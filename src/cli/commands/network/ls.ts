@@ -2,6 +2,9 @@ import { encodeFilters, filterQuery } from "../../flag-types.ts";
 import { formatRows, row } from "../../format/rows.ts";
 import type { RowKind } from "../../format/rows.ts";
 import { goTime, labelText, shortId } from "../../format/text.ts";
+import { path } from "../../api/client.ts";
+import { networkTree } from "../../format/network-tree.ts";
+import type { NetworkDetails } from "../../format/network-tree.ts";
 import type { Session } from "../../session.ts";
 
 interface NetworkSummary {
@@ -28,6 +31,7 @@ export async function run(session: Session): Promise<void> {
   const quiet = flags.bool("quiet");
   const networks = await session.client.json<NetworkSummary[]>("GET", "/networks", { query: { filters: encodeFilters(filterQuery(flags.list("filter"))) } });
   networks.sort((one, two) => new Intl.Collator("en", { numeric: true }).compare(one.Name, two.Name));
+  if (flags.bool("tree")) return showTree(session, networks);
   const given = flags.string("format") || (quiet ? "" : (config.data.networksFormat ?? ""));
   const truncate = !flags.bool("no-trunc");
   const rows = networks.map((network) =>
@@ -45,6 +49,13 @@ export async function run(session: Session): Promise<void> {
     }),
   );
   session.out.write(formatRows(listFormat(given, quiet), KIND, rows));
+}
+
+async function showTree(session: Session, networks: readonly NetworkSummary[]): Promise<void> {
+  const other = ["format", "no-trunc", "quiet"].find((flag) => session.flags.changed(flag));
+  if (other !== undefined) throw new Error(`--${other} is not supported with --tree`);
+  const details = await Promise.all(networks.map(({ Id }) => session.client.json<NetworkDetails>("GET", path`/networks/${Id}`)));
+  session.out.write(networkTree(details));
 }
 
 function listFormat(given: string, quiet: boolean): string {
