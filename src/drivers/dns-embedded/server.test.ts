@@ -1,10 +1,12 @@
 /** The server and its client in one process, and sandboxes that are namespaces of the test's own. */
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { closeSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import packet from "dns-packet";
 import { parseIp } from "../../lib/ip.ts";
 import type { OpenNamespace } from "../../sys/netlink/kernel.ts";
 import { cannotUnshare, createSandboxNamespace } from "../../sys/netlink/namespace.testing.ts";
@@ -14,10 +16,13 @@ import type { EmbeddedDns } from "./client.ts";
 import { LOOPBACK, ask, connectIn, exchangeRaw, fakeServer, lookUp, names, view } from "./dns.testing.ts";
 import { startNameServer } from "./server.ts";
 import type { RunningServer } from "./server.ts";
+import { LineReader, line } from "./wire.ts";
+import type { NumberedRequest } from "./wire.ts";
 
 interface Bench extends AsyncDisposable {
   dns: EmbeddedDns;
   resolvConf: string;
+  socketPath: string;
   /** Those started, the running one last. */
   servers: RunningServer[];
   warnings: string[];
@@ -40,6 +45,7 @@ function bench(idleMs = 60_000): Bench {
   return {
     dns: client(),
     resolvConf,
+    socketPath,
     servers,
     warnings,
     client,
@@ -207,6 +213,51 @@ real("questions that nobody can read, many at once, and slow clients leave the o
   large.write(Buffer.of(0xff, 0xff));
   await new Promise((resolve) => large.once("close", resolve));
   for (const socket of slow) socket.destroy();
+});
+
+real("a flood from one sandbox, of names known and unknown, leaves the others answered", async () => {
+  await using b = bench();
+  const [flooding, other] = [await b.sandbox(), await b.sandbox()];
+  const upstream = await fakeServer(flooding, "127.0.0.53", "192.0.2.1");
+  upstream.mode = "silent";
+  await b.dns.setEndpoint(ENDPOINT, names("red", ["web"], "10.1.0.2"));
+  await b.dns.attach({ id: idOf("a"), netnsFd: flooding.fd }, view(["red"], { forward: true, upstreams: [parseIp("127.0.0.53")!] }));
+  await b.dns.attach({ id: idOf("b"), netnsFd: other.fd }, view(["red"]));
+  const socket = createSocket("udp4");
+  socket.bind({ fd: netSocket({ netns: flooding.fd, kind: "datagram", action: "none", address: LOOPBACK, port: 0 }) });
+  let failures = 0;
+  socket.on("message", (answer) => void ((answer[3]! & 15) === 2 && failures++));
+  for (let round = 0; round < 20; round++) {
+    for (let count = 0; count < 100; count++) {
+      const name = count % 2 === 0 ? "web" : `unknown-${round}-${count}.test`;
+      socket.send(packet.encode({ type: "query", id: count, questions: [{ type: "A", name }] }), 53, "127.0.0.11", () => {});
+    }
+    assert.deepEqual(await lookUp(other, "web"), ["10.1.0.2"]);
+  }
+  assert.ok(failures > 0, "beyond its share, questions for others fail at once");
+  assert.ok(new Set(upstream.asked).size <= 256, "and are not asked");
+  socket.close();
+  upstream.close();
+});
+
+test("a server of another version is told to end, and replaced", { skip: cannotUnshare }, async () => {
+  await using b = bench();
+  const netns = await b.sandbox();
+  const told: string[] = [];
+  const old = process.getBuiltinModule("node:net").createServer((socket) => {
+    const reader = new LineReader<NumberedRequest>(({ serial, op }) => {
+      told.push(op);
+      if (op !== "end") return void socket.write(line({ serial, version: "of old" }));
+      old.close();
+      socket.end();
+    });
+    socket.on("data", (data: Buffer) => reader.push(data));
+  });
+  await new Promise<void>((resolve) => old.listen(b.socketPath, resolve));
+  await b.dns.setEndpoint(ENDPOINT, names("red", ["web"], "10.1.0.2"));
+  await b.dns.attach({ id: idOf("a"), netnsFd: netns.fd }, view(["red"]));
+  assert.deepEqual(told, ["hello", "end"]);
+  assert.deepEqual(await lookUp(netns, "web"), ["10.1.0.2"]);
 });
 
 real("a loop of forwarders ends", async () => {
