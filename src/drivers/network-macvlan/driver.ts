@@ -7,7 +7,7 @@
  */
 import { randomBytes, randomInt } from "node:crypto";
 import type { JoinRequest, NetworkDriver, NetworkSpec } from "../../core/network.ts";
-import { invalidParameter, messageOf, notFound, notImplemented, systemError } from "../../lib/errors.ts";
+import { invalidParameter, notFound, notImplemented, systemError } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
@@ -36,6 +36,8 @@ const FIRST_INDEX = 2;
 const LATER_INDEX = 1000;
 const RANDOM_INDEX = 1 << 24;
 
+const isUnknownKind = (error: unknown): boolean => ["EOPNOTSUPP", "ENOTSUP"].includes(errnoCode(error));
+
 /** Docker's. */
 const dummyName = (id: string, kind: SlaveKind): string => `${kind === "macvlan" ? "dm" : "di"}-${id.slice(0, 12)}`;
 
@@ -43,7 +45,7 @@ export function createSlaveDriver({ kernel, kind, alias, openSandbox }: SlaveDri
   const networks = new Map<string, SlaveNetwork>();
   const changing = new KeyedQueue();
 
-  const ensureParent = async ({ spec, options, parent }: SlaveNetwork): Promise<void> => {
+  const ensureParent = async ({ options, parent }: SlaveNetwork): Promise<void> => {
     if (await kernel.link(parent)) return;
     if (options.parent === "") return makeLink(parent, { kind: "dummy" });
     const [, master = "", id = ""] = /^([^.]+)\.([^.]+)$/.exec(parent) ?? [];
@@ -52,16 +54,20 @@ export function createSlaveDriver({ kernel, kind, alias, openSandbox }: SlaveDri
     if (Number(id) < 1 || Number(id) > 4094) throw systemError(`vlan id must be between 1-4094, received: ${id}`);
     const below = await kernel.link(master);
     if (!below) throw systemError(`-o parent interface was not found on the host: ${master}`);
-    await makeLink(parent, { kind: "vlan", id: Number(id) }, below).catch((error: unknown) => {
-      throw systemError(`failed to create ${parent} vlan link of network ${spec.name}: ${messageOf(error)}`, error);
-    });
+    await makeLink(parent, { kind: "vlan", id: Number(id) }, below);
   };
 
-  const makeLink = (name: string, data: LinkData, below?: Link): Promise<void> =>
-    kernel.apply([
-      { op: "addLink", name, data, ...(below ? { parent: below.index } : {}) },
-      { op: "setLink", link: { name }, alias, up: true },
-    ]);
+  const makeLink = async (name: string, data: LinkData, below?: Link): Promise<void> => {
+    try {
+      await kernel.apply([
+        { op: "addLink", name, data, ...(below ? { parent: below.index } : {}) },
+        { op: "setLink", link: { name }, alias, up: true },
+      ]);
+    } catch (error) {
+      if (isUnknownKind(error)) throw notImplemented(`this kernel has no ${data.kind === "vlan" ? "VLANs" : "dummy interfaces: name a parent"}`);
+      throw error;
+    }
+  };
 
   const create = async (spec: NetworkSpec): Promise<void> => {
     const options = slaveOptions(kind, spec);
@@ -115,7 +121,7 @@ export function createSlaveDriver({ kernel, kind, alias, openSandbox }: SlaveDri
         return add(LATER_INDEX + randomInt(RANDOM_INDEX));
       });
     } catch (error) {
-      if (["EOPNOTSUPP", "ENOTSUP"].includes(errnoCode(error))) throw notImplemented(`this kernel has no ${kind}`);
+      if (isUnknownKind(error)) throw notImplemented(`this kernel has no ${kind}`);
       throw error;
     }
   };

@@ -102,7 +102,7 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
     },
     rename: (record, sandbox) =>
       calmly(async () => {
-        if (sandbox.named) await Promise.all(sandbox.endpoints.filter(({ network }) => hasNames(network)).map((endpoint) => service?.setEndpoint(referenceOf(endpoint), namesOf(record, endpoint))));
+        if (service && sandbox.named) await Promise.all(sandbox.endpoints.filter(({ network }) => hasNames(network)).map((endpoint) => service.setEndpoint(referenceOf(endpoint), namesOf(record, endpoint))));
       }),
     forget: (endpoint) => calmly(() => (hasNames(endpoint.network) ? service?.setEndpoint(referenceOf(endpoint), undefined) : undefined)),
     withdraw: (sandbox) =>
