@@ -107,6 +107,16 @@ real("what containers may not do, no passage lets them", async () => {
   for (const { sandbox } of [a, b]) sandbox.close();
 });
 
+real("chains of IPv6 are opened too; those of other hooks and those that drop nothing are left alone", async () => {
+  await using bench = await machine({ firewall: "docker" });
+  const chain = (family: string, name: string, hook: string, policy: string): string => `nft add chain ${family} strict ${name} '{ type filter hook ${hook} priority 0; policy ${policy}; }'`;
+  inNamespace(bench.host, ["ip6", "inet"].map((family) => `nft add table ${family} strict`).join("; "));
+  inNamespace(bench.host, [chain("ip6", "six", "forward", "drop"), chain("inet", "entry", "input", "drop"), chain("inet", "calm", "forward", "accept")].join("; "));
+  await bench.driver.createNetwork(network("red0", 81));
+  assert.match(inNamespace(bench.host, "nft list chain ip6 strict six"), /0x10000000/);
+  for (const name of ["entry", "calm"]) assert.doesNotMatch(inNamespace(bench.host, `nft list chain inet strict ${name}`), /0x10000000/, name);
+});
+
 real("the rule goes where only the own table may be touched", async () => {
   await using bench = await machine({ firewall: "docker" });
   inNamespace(bench.host, "nft add table inet strict; nft add chain inet strict forward '{ type filter hook forward priority 0; policy drop; }'");
