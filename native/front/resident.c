@@ -32,7 +32,7 @@
 /* A sealed copy of gantry-shim, which fronts execute by /proc/PID/fd/5: it need not make its own (native/shim/main.c). */
 #define SHIM_FD 5
 /* A resident that is being started answers when Node is up: on a busy machine that takes its time. */
-#define HELLO_MILLISECONDS 3000
+#define HELLO_MILLISECONDS 5000
 
 struct place {
   char folder[PATH_MAX];

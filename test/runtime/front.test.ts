@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -109,6 +109,8 @@ test("with and without the resident process, calls answer alike", { skip }, () =
   bundle.configure({ process: processOf(["true"]), hooks: { poststart: [{ path: "/no/such/hook" }], poststop: [{ path: "/bin/sh", args: ["sh", "-c", "exit 3"] }] } });
   assert.deepEqual(run(bundle), run(bundle, { resident: "off" }));
   assert.equal(residents(folder).length, 1);
+  symlinkSync(program, join(folder, "another-name"));
+  for (const resident of [folder, "off"]) assert.match(shell(`${folder}/another-name --help`, { resident }).stdout, /another-name - /);
 });
 
 test("the container's parents are the caller's children, and what is the caller's is theirs", { skip }, async () => {
