@@ -17,10 +17,13 @@ const fileOf = ({ dir }: { dir: string }, layer: Buffer, name: string): string =
 
 async function pulledAndCut(registry: FakeRegistry): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), "gantry-power-"));
-  registry.tag("1", registry.addImage([{ bytes: lower }, { bytes: upper }]));
+  const target = registry.addImage([{ bytes: lower }, { bytes: upper }]);
+  registry.tag("1", target);
   await using bench = openBench({ dir, registries: registry });
   await pullTag(bench, "1");
-  assert.equal(unsynced(bench), 1);
+  /* The power goes before the disk has all, however slow this machine is. */
+  bench.database.prepare("INSERT OR REPLACE INTO image_unsynced (digest, media_type, size, boot) VALUES (?, ?, ?, 'one')").run(target.digest, target.mediaType, target.size);
+  bench.database.close();
   return dir;
 }
 
