@@ -35,7 +35,9 @@ test("after a start of the machine, files of layers that were cut off are whole 
     await using bench = openBench({ dir, registries: registry, bootId: "two" });
     await bench.images.recover();
     assert.equal(readFileSync(fileOf(bench, lower, "lower"), "utf8"), "whole");
-    assert.equal(unsynced(bench), 0);
+    writeFileSync(fileOf(bench, lower, "lower"), "kept");
+    await bench.images.recover();
+    assert.equal(readFileSync(fileOf(bench, lower, "lower"), "utf8"), "kept", "it is repaired once in a boot");
     await bench.images.layers.create("container", bench.images.resolve("r.test/x:1"));
   } finally {
     rmSync(dir, { recursive: true, force: true });
@@ -66,7 +68,6 @@ test("a start of the daemon alone unpacks nothing anew; a moment after a pull no
     await using bench = openBench({ dir, registries: registry });
     await bench.images.recover();
     assert.equal(readFileSync(fileOf(bench, lower, "lower"), "utf8"), "kept");
-    assert.equal(unsynced(bench), 0);
     registry.tag("2", registry.addImage([{ bytes: tarOf({ name: "x" }) }]));
     await pullTag(bench, "2");
     for (const end = Date.now() + 20_000; unsynced(bench) > 0; ) {

@@ -64,8 +64,9 @@ export class Durability {
     const { warn } = context;
     for (const { target, boot } of [...this.#waiting.values()]) {
       if (boot !== this.#boot) await repair(context, target).catch((error: unknown) => warn?.(`cannot repair the image ${target.digest} after a loss of power: ${messageOf(error)}`));
+      /* Once in this boot: from now on containers may use it. */
+      this.expect(target);
     }
-    if (this.#waiting.size > 0) await this.flush();
   }
 
   async flush(): Promise<void> {
