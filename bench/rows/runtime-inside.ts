@@ -1,7 +1,7 @@
 /**
  * The measuring half of row 8, run inside the test machine: node runtime-inside.ts BUNDLE FOLDER PROGRAM...
  *
- * Prints {"runs": [[ms...], ...], "rates": [perSecond, ...]} for each PROGRAM, OCI runtimes by their command line, and at the end of
+ * Prints {"runs": [[ms...], ...], "rates": [[perSecond...], ...]} for each PROGRAM, OCI runtimes by their command line, and at the end of
  * `runs` for ours without a process of its own.
  */
 import { execFile } from "node:child_process";
@@ -15,7 +15,8 @@ import { milliseconds, together } from "../measure.ts";
 const [bundle = "", folder = "", ...programs] = process.argv.slice(2);
 const execute = promisify(execFile);
 const rounds = 30;
-const creates = 200;
+const createRounds = 5;
+const creates = 40;
 
 const spec = JSON.parse(readFileSync(`${bundle}/config.json`, "utf8")) as OciSpec;
 let serial = 0;
@@ -29,8 +30,8 @@ for (let round = 0; round < rounds; round++) for (const [index, call] of calls.e
 await runtime.launcher.end();
 await runtime.close();
 
-const rates: number[] = [];
-for (const [index, program] of programs.entries()) rates.push(await createRate(program, `${folder}/root${index}`));
+const rates: number[][] = programs.map(() => []);
+for (let round = 0; round < createRounds; round++) for (const [index, program] of programs.entries()) rates[index]!.push(await createRate(program, `${folder}/root${index}`));
 process.stdout.write(JSON.stringify({ runs, rates }));
 
 async function runInProcess(): Promise<void> {
