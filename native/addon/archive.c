@@ -69,7 +69,7 @@ static int64_t number_of(napi_env env, napi_value object, const char *name, int6
 
 static int duplicate(int64_t fd) { return fd < 0 ? -1 : fcntl((int)fd, F_DUPFD_CLOEXEC, 3); }
 
-/* archiveOpen({ root, blob, raw, flags, depth, bytes, entries, metadata, plain }): a handle. */
+/* archiveOpen({ root, blob, raw, unhashed, flags, depth, bytes, entries, metadata, plain }): a handle. */
 static napi_value open_archive(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value options, handle;
@@ -88,6 +88,7 @@ static napi_value open_archive(napi_env env, napi_callback_info info) {
     free(a);
     return addon_throw_errno(env, number, "archiveOpen");
   }
+  if (number_of(env, options, "unhashed", 0)) stream_skip_hashes(a->stream);
   if (a->root >= 0) {
     a->untar = true;
     extract_init(&a->extractor, a->root, (unsigned)number_of(env, options, "flags", 0));

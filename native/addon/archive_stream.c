@@ -41,6 +41,7 @@ struct archive_stream {
   uint8_t magic[MAGIC_SIZE];
   size_t magic_size;
   z_stream gzip;
+  bool unhashed;
   bool gzip_ready, member_open, member_done, trailing;
   ZSTD_DStream *zstd;
   size_t zstd_hint;
@@ -74,6 +75,8 @@ void stream_free(struct archive_stream *s) {
   free(s);
 }
 
+void stream_skip_hashes(struct archive_stream *s) { s->unhashed = true; }
+
 const struct archive_error *stream_error(const struct archive_stream *s) { return &s->error; }
 const struct stream_totals *stream_totals(const struct archive_stream *s) { return &s->totals; }
 
@@ -81,7 +84,7 @@ static int emit(struct archive_stream *s, const uint8_t *bytes, size_t size) {
   if (!size) return 0;
   if (size > s->plain_most - s->totals.plain_bytes) return fail(s, E2BIG, "archive is larger than allowed");
   s->totals.plain_bytes += size;
-  if (!EVP_DigestUpdate(s->diff_hash, bytes, size)) return fail(s, EIO, "cannot hash");
+  if (!s->unhashed && !EVP_DigestUpdate(s->diff_hash, bytes, size)) return fail(s, EIO, "cannot hash");
   return s->output(s->context, bytes, size) ? -1 : 0;
 }
 
@@ -172,7 +175,7 @@ static int keep_blob(struct archive_stream *s, const uint8_t *bytes, size_t size
 int stream_push(struct archive_stream *s, const uint8_t *bytes, size_t size) {
   if (s->error.number) return -1;
   s->totals.raw_bytes += size;
-  if (!EVP_DigestUpdate(s->blob_hash, bytes, size)) return fail(s, EIO, "cannot hash");
+  if (!s->unhashed && !EVP_DigestUpdate(s->blob_hash, bytes, size)) return fail(s, EIO, "cannot hash");
   if (keep_blob(s, bytes, size)) return -1;
   if (!s->output) return 0;
   if (s->totals.kind == STREAM_UNKNOWN) {

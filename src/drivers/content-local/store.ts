@@ -130,7 +130,7 @@ export class LocalContent implements ContentStore {
       throw explained("cannot receive an archive", error);
     }
     const root = openDirectory(path);
-    const stream = new ArchiveStream({ root, budget: { bytes: this.#freeBytes(), entries: 100_000 } });
+    const stream = new ArchiveStream({ root, unhashed: true, budget: { bytes: this.#freeBytes(), entries: 100_000 } });
     const failed = (error: unknown): Promise<never> => Promise.reject(explained("invalid archive", error));
     return {
       push: (bytes) => stream.push(bytes).catch(failed),
