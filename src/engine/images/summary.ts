@@ -166,6 +166,7 @@ function familiarForms(name: ImageName): { tag: string; digest: string } {
 
 /** Familiar names with tags, and names with digests, of one image, in the order of the canonical names. */
 export function tagsAndDigests(names: readonly ImageName[]): { tags: string[]; digests: string[] } {
-  const forms = names.filter((name) => !isDangling(name)).map(familiarForms);
+  const sorted = names.filter((name) => !isDangling(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const forms = sorted.map(familiarForms);
   return { tags: forms.map(({ tag }) => tag), digests: [...new Set(forms.map(({ digest }) => digest))] };
 }
