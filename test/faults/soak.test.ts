@@ -60,11 +60,15 @@ test(`${clients} clients for ${seconds} s while daemon, launcher and shims are k
 
 /** What a daemon holds that has run containers, and was killed, before. */
 async function idle(engine: Engine): Promise<ReturnType<typeof holdings>> {
-  const { Id } = await engine.api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["true"], HostConfig: { PortBindings: { "80/tcp": [{}] } } } });
-  await engine.api.json("POST", `/containers/${Id}/start`);
-  await engine.api.json("DELETE", `/containers/${Id}?force=1`);
+  const runOne = async (): Promise<void> => {
+    const { Id } = await engine.api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["true"], HostConfig: { PortBindings: { "80/tcp": [{}] } } } });
+    await engine.api.json("POST", `/containers/${Id}/start`);
+    await engine.api.json("DELETE", `/containers/${Id}?force=1`);
+  };
+  await runOne();
   await engine.kill();
   await engine.start();
+  await runOne();
   await delay(1000);
   engine.api.close();
   return holdings(engine);

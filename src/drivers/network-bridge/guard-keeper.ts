@@ -93,6 +93,8 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
         if (names.has(port.name)) ports.set(port.name, port);
         else await change(guardElements("deleteElements", port));
       }
+      // Without an owner anybody's flush takes it, and nobody hears of that.
+      if (ports.size > 0) await (made ??= make());
     },
     removeTable: async () => {
       ports.clear();
