@@ -22,7 +22,7 @@ export class Engines {
     if (version === undefined) this.missing.push("dockerd (Debian: apt-get install docker.io iptables)");
     if (programVersion("runc", /runc version (\S+)/) === undefined) this.missing.push("runc (Debian: apt-get install runc)");
     const podman = programVersion("podman", /version ([\d.]+)/);
-    this.missing.push(podman === undefined ? "podman (Debian's 4.3 would not do, it refuses hybrid cgroups)" : `podman ${podman}: not measured, Debian's refuses hybrid cgroups`);
+    this.missing.push(`podman ${podman ?? "(not installed)"}: no row drives it yet`);
   }
 
   ours(): Promise<Engine> {

@@ -7,7 +7,7 @@ import { compare, inTurn, type Line } from "../measure.ts";
 export async function run(engines: Engines): Promise<Line[]> {
   const both = await engines.both();
   const calls = await Promise.all(both.map(async (engine) => ({ engine, id: await startIdle(engine) })));
-  const [ours, theirs] = await inTurn(40, calls.map(({ engine, id }) => () => execTrue(engine, id)));
+  const [ours, theirs] = await inTurn(200, calls.map(({ engine, id }) => () => execTrue(engine, id)));
   return [compare({ id: "7", what: "exec of true: create + start + inspect", unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }), target: { most: 0.07 } })];
 }
 
