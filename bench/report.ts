@@ -37,7 +37,7 @@ export function tableText({ lines, failures, missing }: Result): string {
 }
 
 export function document({ lines, failures, missing }: Result): string {
-  const table = [heads, heads.map(() => "---"), ...lines.map(cells)].map((row) => `| ${row.join(" | ")} |`).join("\n");
+  const table = [heads, heads.map(() => "---"), ...lines.map(cells)].map((row) => `| ${row.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`).join("\n");
   const list = (items: string[]): string => items.map((item) => `- ${item}`).join("\n");
   const misses = lines.filter((line) => met(line) === false);
   const missed = misses.map((line) => `Row ${line.id} (${line.what}): ${line.ratio?.toFixed(3)} instead of ${targetText(line.target)}. ${explanations[line.id] ?? "Not explained yet."}`);
