@@ -51,19 +51,24 @@ static struct tree_call *begin(napi_env env, napi_value from, int (*run)(struct 
   return NULL;
 }
 
+/* For the calls that take one folder only. */
+static napi_value call_on_folder(napi_env env, napi_callback_info info, int (*run)(struct archive_job *), napi_value (*value)(napi_env, struct archive_job *)) {
+  size_t count = 1;
+  napi_value folder;
+  napi_get_cb_info(env, info, &count, &folder, NULL, NULL);
+  struct tree_call *call = begin(env, folder, run);
+  if (!call) return NULL;
+  if (value) call->job.value = value;
+  return archive_job_start(env, &call->job);
+}
+
 static int run_empty(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
   return tree_empty(call->from) ? archive_fail(&job->error, errno, "", "cannot empty") : 0;
 }
 
 /* treeEmpty(dirFd): a promise. */
-static napi_value empty_tree(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument;
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  struct tree_call *call = begin(env, argument, run_empty);
-  return call ? archive_job_start(env, &call->job) : NULL;
-}
+static napi_value empty_tree(napi_env env, napi_callback_info info) { return call_on_folder(env, info, run_empty, NULL); }
 
 static int run_usage(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
@@ -84,15 +89,7 @@ static napi_value usage_value(napi_env env, struct archive_job *job) {
 }
 
 /* treeUsage(dirFd): a promise of { bytes, inodes, content }. */
-static napi_value usage(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument;
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  struct tree_call *call = begin(env, argument, run_usage);
-  if (!call) return NULL;
-  call->job.value = usage_value;
-  return archive_job_start(env, &call->job);
-}
+static napi_value usage(napi_env env, napi_callback_info info) { return call_on_folder(env, info, run_usage, usage_value); }
 
 static int run_sync(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
@@ -100,13 +97,7 @@ static int run_sync(struct archive_job *job) {
 }
 
 /* syncFileSystem(fd): a promise. */
-static napi_value sync_file_system(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value argument;
-  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-  struct tree_call *call = begin(env, argument, run_sync);
-  return call ? archive_job_start(env, &call->job) : NULL;
-}
+static napi_value sync_file_system(napi_env env, napi_callback_info info) { return call_on_folder(env, info, run_sync, NULL); }
 
 static int run_copy(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
