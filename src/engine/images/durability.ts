@@ -12,6 +12,7 @@ import type { Digest } from "../../lib/digest.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { ImageContext } from "./context.ts";
+import { targetOf } from "./store.ts";
 
 export const durabilityMigrations: readonly Migration[] = [
   {
@@ -47,7 +48,7 @@ export class Durability {
     this.#put = database.prepare("INSERT OR REPLACE INTO image_unsynced (digest, media_type, size, boot) VALUES (?, ?, ?, ?)");
     this.#delete = database.prepare("DELETE FROM image_unsynced WHERE digest = ?");
     for (const row of database.prepare("SELECT digest, media_type, size, boot FROM image_unsynced").all()) {
-      const target: Descriptor = { mediaType: row["media_type"] as string, digest: row["digest"] as Digest, size: row["size"] as number };
+      const target = targetOf(row);
       this.#waiting.set(target.digest, { target, boot: row["boot"] as string });
     }
   }

@@ -31,6 +31,9 @@ export interface ImageName {
 export const danglingName = (digest: Digest): string => `moby-dangling@${digest}`;
 export const isDangling = (image: ImageName): boolean => image.name === danglingName(image.target.digest);
 
+/** What a row of images, of their leases or of what is not synced yet points at. */
+export const targetOf = (row: Record<string, unknown>): Descriptor => ({ mediaType: row["media_type"] as string, digest: row["digest"] as Digest, size: row["size"] as number });
+
 export class ImageStore {
   readonly #names = new Map<string, ImageName>();
   readonly #targets = new Map<Digest, Map<string, ImageName>>();
@@ -41,7 +44,7 @@ export class ImageStore {
     this.#put = database.prepare("INSERT OR REPLACE INTO images (name, digest, media_type, size, tagged) VALUES (?, ?, ?, ?, ?)");
     this.#delete = database.prepare("DELETE FROM images WHERE name = ?");
     for (const row of database.prepare("SELECT name, digest, media_type, size, tagged FROM images ORDER BY rowid").all()) {
-      const target: Descriptor = { mediaType: row["media_type"] as string, digest: row["digest"] as Digest, size: row["size"] as number };
+      const target = targetOf(row);
       this.#keep({ name: row["name"] as string, target, tagged: row["tagged"] as number });
     }
   }

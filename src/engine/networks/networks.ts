@@ -21,7 +21,7 @@ import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
 import { formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { SandboxPort } from "../containers/lifecycle/context.ts";
 import { createConnections } from "./connections.ts";
-import type { IpamEntry, NetworkCreation } from "./definition.ts";
+import type { IpamEntry, NetworkCreation, NetworkDefinition } from "./definition.ts";
 import { formatIp } from "../../lib/ip.ts";
 import { openBridgeNetwork, plainNetwork } from "./predefined.ts";
 import type { DefaultBridgeSettings, Network } from "./predefined.ts";
@@ -87,23 +87,12 @@ export interface Networks extends SandboxPort {
   close(): Promise<void>;
 }
 
-export interface NetworkView {
+export interface NetworkView extends NetworkDefinition {
   id: string;
   name: string;
-  driver: string;
   created: string;
-  scope: string;
   /** Nobody made it: every daemon has it. */
   predefined: boolean;
-  internal: boolean;
-  attachable: boolean;
-  ipv4: boolean;
-  ipv6: boolean;
-  ipam: { driver: string; options: Record<string, string> | null; config: IpamEntry[] };
-  options: Record<string, string>;
-  labels: Record<string, string>;
-  configFrom: string;
-  configOnly: boolean;
   subnets: IpPrefix[];
   /** Of the running containers. */
   endpoints: { container: string; endpoint: string; addresses: IpPrefix[]; mac: string }[];

@@ -6,6 +6,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Migration } from "../../../sys/database.ts";
 import type { Digest } from "../../../lib/digest.ts";
 import type { Descriptor } from "../../../lib/oci-image.ts";
+import { targetOf } from "../store.ts";
 
 export const leaseMigrations: readonly Migration[] = [
   {
@@ -37,7 +38,7 @@ export class UnfinishedPulls {
     this.#put = database.prepare("INSERT OR REPLACE INTO image_leases (digest, media_type, size, created) VALUES (?, ?, ?, ?)");
     this.#delete = database.prepare("DELETE FROM image_leases WHERE digest = ?");
     for (const row of database.prepare("SELECT digest, media_type, size, created FROM image_leases").all()) {
-      const target: Descriptor = { mediaType: row["media_type"] as string, digest: row["digest"] as Digest, size: row["size"] as number };
+      const target = targetOf(row);
       this.#held.set(target.digest, { target, created: row["created"] as number, users: 0 });
     }
   }
