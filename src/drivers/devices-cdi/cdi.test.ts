@@ -69,6 +69,9 @@ test("a malformed file is a warning that names it and what is wrong, and hides n
     "low/h.json": [file({ x: { hooks: [{ hookName: "later", path: "/x" }] } }), /unknown hook name "later"/],
     "low/i.json": [file({ x: { env: ["=1"] } }), /invalid environment variable "=1"/],
     "low/j.yaml": ["a: [", /./],
+    "low/k.json": [file({ x: { additionalGids: "44" } }), /additionalGids is no list/],
+    "low/l.json": [file({ x: { mounts: [{ hostPath: "/x", containerPath: "/y", options: "ro" }] } }), /options is no list/],
+    "low/m.json": [file({ x: { hooks: [{ hookName: "poststop", path: "/x", args: [1] }] } }), /args in device x holds something else than texts/],
   };
   await withFolders({ "low/a.json": file({ good: {} }), ...Object.fromEntries(Object.entries(bad).map(([path, [text]]) => [path, text])) }, async (driver) => {
     const { names, warnings } = await driver.list();

@@ -73,6 +73,7 @@ function checked(path: string, value: unknown): CdiFile {
 }
 
 const REQUIRED: Record<string, readonly string[]> = { deviceNodes: ["path"], mounts: ["hostPath", "containerPath"], hooks: ["hookName", "path"], netDevices: ["hostInterfaceName", "name"] };
+const TEXT_LISTS: Record<string, readonly string[]> = { mounts: ["options"], hooks: ["args", "env"] };
 const HOOKS = new Set(["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]);
 
 function checkedEdits(value: unknown, where: string): ContainerEdits {
@@ -83,8 +84,11 @@ function checkedEdits(value: unknown, where: string): ContainerEdits {
       const missing = keys.find((key) => typeof entry[key] !== "string" || entry[key] === "");
       if (missing !== undefined) throw new Error(`an entry of ${field} in ${where} has no ${missing}`);
       if (field === "hooks" && !HOOKS.has(String(entry["hookName"]))) throw new Error(`unknown hook name ${JSON.stringify(entry["hookName"])} in ${where}`);
+      const wrong = (TEXT_LISTS[field] ?? []).find((name) => !listOf(entry[name], name).every((text) => typeof text === "string"));
+      if (wrong !== undefined) throw new Error(`${wrong} in ${where} holds something else than texts`);
     }
   }
+  if (!listOf(edits["additionalGids"], "additionalGids").every((gid) => Number.isInteger(gid) && (gid as number) >= 0)) throw new Error(`additionalGids in ${where} holds something else than group ids`);
   for (const variable of listOf(edits["env"], "env")) if (typeof variable !== "string" || variable.indexOf("=") < 1) throw new Error(`invalid environment variable ${JSON.stringify(variable)} in ${where}`);
   return edits;
 }
