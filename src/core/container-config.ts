@@ -65,7 +65,7 @@ const deviceRequest = struct("container.DeviceRequest", {
   Count: done(goInt),
   DeviceIDs: done(list(string)),
   Capabilities: done(list(list(string))),
-  Options: refused(map(string), "refused, as Docker does"),
+  Options: refused(map(string), "refused by name"),
 });
 const ulimit = struct("units.Ulimit", { Name: done(string), Hard: done(int64), Soft: done(int64) });
 export type Ulimit = Infer<typeof ulimit>;

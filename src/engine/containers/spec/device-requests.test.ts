@@ -26,6 +26,7 @@ test("GPUs of whichever maker's devices are described", async () => {
   assert.deepEqual(await injected({ ...gpu, Count: 2 }, ["amd.com/gpu=0", "nvidia.com/gpu=0"]), ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]);
   assert.deepEqual(await injected({ Capabilities: [["gpu", "amd"]], Count: 1 }, ["amd.com/gpu=0", "nvidia.com/gpu=0"]), ["amd.com/gpu=0"]);
   assert.deepEqual(await injected({ Driver: "nvidia", DeviceIDs: ["1", "other.com/gpu=x"] }, ["nvidia.com/gpu=1"]), ["nvidia.com/gpu=1", "other.com/gpu=x"]);
+  await assert.rejects(injected({ ...gpu, Count: 1, Options: { a: "b" } }, ["amd.com/gpu=0"]), { message: "unexpected options in CDI device request" });
   await assert.rejects(injected({ ...gpu, Count: 1, DeviceIDs: ["0"] }, ["amd.com/gpu=0"]), { message: "cannot set both Count and DeviceIDs on device request" });
 });
 

@@ -19,13 +19,18 @@ export async function injectDevices(spec: OciSpec, { DeviceRequests: requests }:
   }
 }
 
-function cdiNames({ Count, DeviceIDs, Options }: DeviceRequest): string[] {
-  if (Count !== 0) throw invalidParameter("unexpected count in CDI device request");
+function cdiNames(request: DeviceRequest): string[] {
+  if (request.Count !== 0) throw invalidParameter("unexpected count in CDI device request");
+  refuseOptions(request);
+  return request.DeviceIDs ?? [];
+}
+
+function refuseOptions({ Options }: DeviceRequest): void {
   if (Object.keys(Options ?? {}).length > 0) throw invalidParameter("unexpected options in CDI device request");
-  return DeviceIDs ?? [];
 }
 
 async function gpuNames(request: DeviceRequest, driver: DeviceDriver): Promise<string[]> {
+  refuseOptions(request);
   const wanted = request.Driver === "" ? (request.Capabilities ?? []).find((list) => list?.includes("gpu")) : [request.Driver];
   if (!wanted) throw unknownDriver(request);
   const { names } = await driver.list();
