@@ -286,7 +286,10 @@ export class ShimTask implements Task {
     }
     this.#connection = new ShimConnection(fd);
     this.#listen();
-    return await settledStatus(this.#connection).catch(() => undefined);
+    return await settledStatus(this.#connection).catch(() => {
+      this.#connection.close();
+      return undefined;
+    });
   }
 
   /** What happened while nobody listened. */
