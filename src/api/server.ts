@@ -6,9 +6,10 @@
  * What a handler throws becomes Docker's error body.
  */
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
-import type { ListenOptions } from "node:net";
+import type { ListenOptions, Socket } from "node:net";
 import type { TlsOptions } from "node:tls";
 import type { Duplex } from "node:stream";
+import { type Caller, onBehalfOf } from "../core/caller.ts";
 import type { Logger } from "../core/logger.ts";
 import { invalidParameter, messageOf } from "../lib/errors.ts";
 import { RequestCall } from "./call.ts";
@@ -46,6 +47,8 @@ export interface ApiOptions {
   minimumVersion: () => string;
   /** How long the head of a request may take; by default 20 seconds. */
   headMilliseconds?: number;
+  /** Who is at the other end of a connection: what events and the audit log tell. */
+  callerOf?: (socket: Socket) => () => Caller;
   /** Called when a request begins; the function that it gives, when its connection is free again. */
   onRequest?: () => () => void;
 }
@@ -108,7 +111,7 @@ export class ApiServer {
       keepAliveInitialDelay: PROBE_MILLISECONDS,
       noDelay: true,
     };
-    const handle = (req: IncomingMessage, res: ServerResponse): void => void this.#handle(req, res, names);
+    const handle = (req: IncomingMessage, res: ServerResponse): void => this.#begin(req, res, names);
     const server = tls === undefined ? http.createServer(options, handle) : process.getBuiltinModule("node:https").createServer({ ...options, ...tls, allowHalfOpen: true, handshakeTimeout: headersTimeout } as TlsOptions, handle);
     server.maxHeadersCount = HEADERS;
     (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
@@ -132,7 +135,11 @@ export class ApiServer {
     res.shouldKeepAlive = false;
     res.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
     res.once("finish", () => lingeringClose(socket));
-    void this.#handle(req, res, names);
+    this.#begin(req, res, names);
+  }
+
+  #begin(req: IncomingMessage, res: ServerResponse, names: ReadonlySet<string> | undefined): void {
+    onBehalfOf(this.#options.callerOf?.(req.socket) ?? (() => ({})), () => void this.#handle(req, res, names));
   }
 
   async #handle(req: IncomingMessage, res: ServerResponse, names: ReadonlySet<string> | undefined): Promise<void> {

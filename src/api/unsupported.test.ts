@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { notFound } from "../lib/errors.ts";
-import { EventBus } from "../engine/events.ts";
+import { EventBus } from "../engine/events/bus.ts";
 import { SystemService } from "../engine/system/service.ts";
 import { eventRoutes } from "./events/routes.ts";
 import { pluginRoutes } from "./plugins/routes.ts";

@@ -1,3 +1,5 @@
+import type { Caller } from "./caller.ts";
+
 /** What happened, as `docker events` tells it. */
 export interface EngineEvent {
   type: "container" | "image" | "network" | "volume" | "daemon" | "plugin" | "builder" | "service" | "node" | "secret" | "config";
@@ -5,6 +7,8 @@ export interface EngineEvent {
   actor: { id: string; attributes: Record<string, string> };
   /** Nanoseconds since 1970; the bus sets it when absent. */
   at?: bigint;
+  /** Whose request it follows from; the bus sets it when absent. Of what the engine does by itself there is none. */
+  by?: Caller;
 }
 
 export interface EventSink {

@@ -59,6 +59,12 @@ test("gantryd is killed: containers run on, output is recorded, ends are known, 
   assert.ok(lived > 900 && lived < 1450, `it lived ${lived} ms, by the time of its own end`);
   assert.equal(await logOf("short"), "done\n");
 
+  const asked = { since: 0, until: Date.now() / 1000 + 0.1, audit: 1, filters: JSON.stringify({ container: ["short"], type: ["container"] }) };
+  const uid = String(process.getuid?.());
+  const told = (await engine.api.send("GET", "/events", { query: asked })).body.toString().trim().split("\n").map((line): Json => JSON.parse(line));
+  assert.deepEqual(told.map(({ Action }) => Action), ["create", "start", "die"], "events of before and after the kill");
+  assert.deepEqual(told.map(({ Actor }) => Actor.Attributes["peer.uid"]), [uid, uid, undefined], "who asked for them, also of before");
+
   const stream = await engine.api.hijack("/containers/echo/attach?stream=1&stdin=1&stdout=1");
   stream.write("again\n");
   stream.resume();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EngineEvent } from "../../core/events.ts";
-import { EventBus } from "../../engine/events.ts";
+import { EventBus } from "../../engine/events/bus.ts";
 import { serve } from "../testing/harness.ts";
 import { waitFor } from "../testing/raw-client.ts";
 import { eventRoutes } from "./routes.ts";

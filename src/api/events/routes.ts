@@ -1,9 +1,10 @@
 /** GET /events: past events, then live ones until `until` or until the client leaves. */
-import type { EventBus, RecordedEvent } from "../../engine/events.ts";
+import type { EventBus } from "../../engine/events/bus.ts";
+import type { RecordedEvent } from "../../engine/events/recorded.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { parseUnixTimestamp } from "../../lib/timestamp.ts";
-import { atLeast, type Call, type Route } from "../route.ts";
+import { atLeast, boolQuery, type Call, type Route } from "../route.ts";
 
 /** A listener that is behind by more bytes is cut off: it must not fill the daemon's memory. */
 const MAX_BEHIND_BYTES = 4 * 1024 * 1024;
@@ -36,14 +37,18 @@ function handleEvents(bus: EventBus, call: Call): Promise<void> {
       call.res.end();
       resolve();
     };
-    for (const event of subscription.past) write(event);
     const left = until === undefined ? undefined : Number(until / NANOSECONDS_PER_MILLISECOND) - Date.now();
-    if (left !== undefined && left <= 0) return end();
-    const timer = left === undefined || left > MAX_TIMEOUT ? undefined : setTimeout(end, left);
+    const timer = left === undefined || left <= 0 || left > MAX_TIMEOUT ? undefined : setTimeout(end, left);
     call.signal.addEventListener("abort", () => {
       clearTimeout(timer);
       end();
     });
+    void subscription
+      .begin(() => drained(call))
+      .catch((error: unknown) => call.res.destroy(error as Error))
+      .then(() => {
+        if (left !== undefined && left <= 0) end();
+      });
   });
 }
 
@@ -55,6 +60,21 @@ function timeOf(call: Call, key: "since" | "until"): bigint | undefined {
   } catch (cause) {
     throw invalidParameter(`invalid value for '${key}': ${messageOf(cause)}`, cause);
   }
+}
+
+/** Resolves when the client has taken what was written, or is gone. */
+function drained({ res }: Call): Promise<void> | undefined {
+  const { socket } = res;
+  if (socket === null || socket.destroyed || !socket.writableNeedDrain) return undefined;
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.removeListener("drain", done);
+      socket.removeListener("close", done);
+      resolve();
+    };
+    socket.once("drain", done);
+    socket.once("close", done);
+  });
 }
 
 /** The form that the client names with the highest quality; by default one JSON document a line. */
@@ -74,7 +94,10 @@ function contentType(call: Call): string {
 function writer(call: Call, type: string): (event: RecordedEvent) => void {
   const legacy = !atLeast(call.version, 52);
   const imageCreates = atLeast(call.version, 46);
-  return (recorded) => {
+  // Gantry's own: who asked for it.
+  const audit = boolQuery(call.query, "audit");
+  return (told) => {
+    const recorded = audit ? told.audited : told;
     const { event } = recorded;
     if (!imageCreates && event.type === "image" && event.action === "create") return;
     if (call.res.writableLength > MAX_BEHIND_BYTES) {

@@ -18,6 +18,7 @@ const TEXTS: Record<string, string> = {
   "all-tags": "Take all tags of the repository",
   annotation: "Pass an annotation to the OCI runtime",
   archive: "Keep owner and group of the files",
+  audit: "Show who asked for it, as attributes peer.*",
   attach: "Attach to stdin, stdout or stderr",
   attachable: "Let containers attach by hand",
   author: "Who made it, as \"Name <name@example.org>\"",

@@ -161,7 +161,7 @@ export const COMMANDS: CommandTable = {
   "system events": {
     usage: "[OPTIONS]",
     arguments: [0, 0],
-    flags: "filter/f:filter format:string since:string until:string",
+    flags: "audit filter/f:filter format:string since:string until:string",
   },
   "system info": {
     usage: "[OPTIONS]",

@@ -8,6 +8,7 @@ import { validateLogConfig } from "../../engine/containers/validate/log-config.t
 import { invalidParameter, messageOf, notImplemented } from "../../lib/errors.ts";
 import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
 import { requirePrefix } from "../../lib/ip.ts";
+import { parseDuration } from "../../lib/strconv.ts";
 import { parseRamSize } from "../../lib/units.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
@@ -33,6 +34,8 @@ export interface DaemonConfig {
   allowedHosts: string[];
   log: LogSettings;
   debug: boolean;
+  /** What is kept of events on the disk; an age of 0: nothing. */
+  events: { maxBytes: number; maxAgeMilliseconds: number };
   experimental: boolean;
   labels: string[];
   minimumApiVersion: string;
@@ -201,6 +204,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     allowedHosts: values.list("allowed-host"),
     log: logOf(values),
     debug: values.bool("debug"),
+    events: { maxBytes: parseRamSize(values.string("events-max-size")) ?? 0, maxAgeMilliseconds: parseDuration(values.string("events-max-age")) / 1_000_000 },
     experimental: values.bool("experimental"),
     labels: labelsOf(values.list("label")),
     minimumApiVersion: minimumOf(values, environment),

@@ -23,6 +23,7 @@ import { messageOf, systemError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { giveBackMemory } from "../../sys/memory.ts";
 import { build } from "./build-info.ts";
+import { callerOf } from "./caller.ts";
 import { CalmWatch } from "./calm.ts";
 import { type DaemonConfig, loadConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
@@ -159,6 +160,7 @@ export class Daemon {
       serverVersion: build.dockerVersion,
       experimental: this.#config.experimental,
       minimumVersion: () => this.#config.minimumApiVersion,
+      callerOf,
       onRequest: () => this.#requestBegins(),
     });
   }

@@ -1,7 +1,7 @@
 /** The engine as the daemon runs it: services behind the API, and what the daemon asks of them. */
 import type { OpenRegistries } from "../../registry/registries.ts";
 import type { Route } from "../../api/route.ts";
-import type { EventBus } from "../../engine/events.ts";
+import type { EventBus } from "../../engine/events/bus.ts";
 import type { Conditions, DiscoveredDevices } from "../../engine/system/types.ts";
 
 export interface Engine {

@@ -42,7 +42,8 @@ import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
 import { releaseSpec, specForPlan, specForStart } from "../../engine/containers/spec/for-start.ts";
 import { execProcessOf } from "../../engine/containers/spec/process.ts";
 import { containerMigrations, ContainerStore } from "../../engine/containers/store.ts";
-import { EventBus } from "../../engine/events.ts";
+import { EventBus } from "../../engine/events/bus.ts";
+import { EventJournal } from "../../engine/events/journal.ts";
 import { createImageService, imageMigrations, type ImageService } from "../../engine/images/service.ts";
 import type { Networks } from "../../engine/networks/networks.ts";
 import { networkMigrations } from "../../engine/networks/store.ts";
@@ -81,7 +82,7 @@ const FIRST_REQUEST_MILLISECONDS = 30;
 /** Opens the state, finds what runs, and gives the API its routes. */
 export async function openEngine(config: DaemonConfig, log: Logger): Promise<Engine> {
   const warn = (message: string): void => log.warn(message);
-  const events = new EventBus(warn);
+  const events = new EventBus(warn, openJournal(config, warn));
   const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations, ...volumeMigrations]);
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
@@ -209,9 +210,14 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
       await snapshotter.settled();
       await volumes.settled();
       registries.close();
+      events.close();
       database.close();
     },
   };
+}
+
+function openJournal({ dataRoot, events }: DaemonConfig, warn: (message: string) => void): EventJournal | undefined {
+  return events.maxBytes > 0 && events.maxAgeMilliseconds > 0 ? new EventJournal({ folder: join(dataRoot, "events"), ...events, warn }) : undefined;
 }
 
 function openRegistries({ hosts, proxies, downloadAttempts }: DaemonConfig["registries"]): OpenRegistries {

@@ -24,7 +24,7 @@ export async function run(session: Session): Promise<void> {
   const format = flags.string("format");
   const template = format === "" || format === "json" ? undefined : templateOf(format);
   const time = (name: string): string | undefined => (flags.string(name) === "" ? undefined : parseTime(flags.string(name)));
-  const response = await session.client.stream("GET", "/events", { query: { since: time("since"), until: time("until"), filters: encodeFilters(filterQuery(flags.list("filter"))) } });
+  const response = await session.client.stream("GET", "/events", { query: { audit: flags.bool("audit") ? "1" : undefined, since: time("since"), until: time("until"), filters: encodeFilters(filterQuery(flags.list("filter"))) } });
   for await (const line of lines(response.body)) {
     if (format === "json") session.out.line(line);
     else {

@@ -1,5 +1,6 @@
 /** Further processes in running containers: create, start, inspect, resize. */
 import type { Duplex } from "node:stream";
+import { byEngine } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ExecTask, RuntimeFailure } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, invalidParameter, messageOf, notFound } from "../../../lib/errors.ts";
@@ -70,7 +71,7 @@ export class ExecService {
       });
       faultPoint("exec-started");
       instance.state = { status: "running", task: process };
-      this.#watch(record, instance, process);
+      byEngine(() => this.#watch(record, instance, process));
       return process.stream;
     } catch (error) {
       instance.state = { status: "exited", exitCode: failureCode(error), pid: 0 };

@@ -1,4 +1,5 @@
 /** Runs a container's health check for as long as its task lives. */
+import { byEngine } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ProbeResult } from "../../../core/container.ts";
 import type { Task } from "../../../core/runtime.ts";
@@ -43,7 +44,7 @@ export function monitorHealth(context: LifecycleContext, record: ContainerRecord
     }
     schedule();
   };
-  schedule();
+  byEngine(schedule);
   void task.exited.then(() => {
     over = true;
     clearTimeout(timer);

@@ -1,4 +1,5 @@
 /** What follows when a task has ended: network given back, state, events, waiters, restart policy, auto-remove. */
+import { byEngine } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { ExitStatus, Task } from "../../../core/runtime.ts";
 import { messageOf } from "../../../lib/errors.ts";
@@ -11,7 +12,9 @@ import { emit, hasTask } from "./state.ts";
 
 /** Has the exit handled whenever it comes. */
 export function watchTask(context: LifecycleContext, record: ContainerRecord, task: Task): void {
-  void task.exited.then((status) => context.store.withContainer(record.id, () => handleExit(context, record.id, task, status))).catch((error: unknown) => context.warn(`the exit of container ${record.id}: ${messageOf(error)}`));
+  byEngine(() => {
+    void task.exited.then((status) => context.store.withContainer(record.id, () => handleExit(context, record.id, task, status))).catch((error: unknown) => context.warn(`the exit of container ${record.id}: ${messageOf(error)}`));
+  });
 }
 
 async function handleExit(context: LifecycleContext, id: string, task: Task, status: ExitStatus): Promise<void> {
@@ -44,8 +47,8 @@ export function recordExit(context: LifecycleContext, record: ContainerRecord, s
   persist(context, record);
   if (status.oomKilled) emit(context, record, "oom");
   if (live.stopEvent) {
-    live.stopEvent = false;
-    emit(context, record, "stop");
+    emit(context, record, "stop", {}, live.stopEvent.by);
+    live.stopEvent = undefined;
   }
   const seconds = startedAt === 0n ? 0n : (status.at - startedAt) / 1_000_000_000n;
   emit(context, record, "die", { execDuration: String(seconds < 0n ? 0n : seconds), exitCode: String(status.code) });

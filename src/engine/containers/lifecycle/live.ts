@@ -1,5 +1,6 @@
 /** What the engine holds in memory of a container, beside its record: the task, who waits for it, and its execs. */
 import type { Duplex } from "node:stream";
+import type { Caller } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { AttachOptions, Task } from "../../../core/runtime.ts";
 import type { ExecInstance } from "../exec/instance.ts";
@@ -23,8 +24,8 @@ export class LiveContainer {
   trace: { name: string; microseconds: number }[] = [];
   /** A stop or kill by a user is under way: the restart policy is not asked. */
   stopping = false;
-  /** Emit "stop" when the exit is seen, before "die". */
-  stopEvent = false;
+  /** Emit "stop" when the exit is seen, before "die"; with who asked for it. */
+  stopEvent: { by: Caller | undefined } | undefined;
   /** A restart by a user is under way: what ends meanwhile is not removed. */
   restarting = false;
   /** The state in which recovery found what its policy wants running, until that is done. */

@@ -1,4 +1,5 @@
 /** A restart by policy that waits for its time. */
+import { byEngine } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import type { LifecycleContext } from "./context.ts";
@@ -10,7 +11,7 @@ export function scheduleRestart(context: LifecycleContext, record: ContainerReco
   const live = context.live(record.id);
   const { startedAt, finishedAt } = lastRun(record);
   live.restartDelay = nextDelay(live.restartDelay, startedAt === 0n ? 0 : Number((finishedAt - startedAt) / 1_000_000n));
-  const timer = setTimeout(() => {
+  const run = (): void => {
     live.restart = undefined;
     void context.store
       .withContainer(record.id, async () => {
@@ -20,7 +21,8 @@ export function scheduleRestart(context: LifecycleContext, record: ContainerReco
         await context.relaunch(current);
       })
       .catch((error: unknown) => context.warn(`restarting container ${record.id}: ${messageOf(error)}`));
-  }, live.restartDelay);
+  };
+  const timer = byEngine(() => setTimeout(run, live.restartDelay));
   live.restart = { timer, cancel: () => clearTimeout(timer) };
 }
 

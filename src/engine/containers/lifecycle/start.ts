@@ -57,7 +57,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
     }
   };
   live.stopping = false;
-  live.stopEvent = false;
+  live.stopEvent = undefined;
   let task: Task | undefined;
   try {
     await live.released;

@@ -1,4 +1,5 @@
 /** Permitted operations by state, with Docker's words for the refusals; times; event attributes. */
+import type { Caller } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { conflict, systemError } from "../../../lib/errors.ts";
 import type { LifecycleContext } from "./context.ts";
@@ -34,10 +35,11 @@ export function lastRun(record: ContainerRecord): { exitCode: number; oomKilled:
 }
 
 /** Emits a container event with Docker's attributes: the labels, image and name, and what the action adds. */
-export function emit(context: Pick<LifecycleContext, "events">, record: ContainerRecord, action: string, attributes: Record<string, string> = {}): void {
+export function emit(context: Pick<LifecycleContext, "events">, record: ContainerRecord, action: string, attributes: Record<string, string> = {}, by?: Caller): void {
   context.events.emit({
     type: "container",
     action,
     actor: { id: record.id, attributes: { ...record.config.Labels, image: record.imageRef, name: record.name, ...attributes } },
+    ...(by && { by }),
   });
 }

@@ -1,4 +1,5 @@
 /** Stopping and killing. Neither holds the container's lock while it waits: the exit needs it. */
+import { currentCaller } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { Task } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, messageOf, notModified, systemError } from "../../../lib/errors.ts";
@@ -36,7 +37,7 @@ export async function stopRunning(context: LifecycleContext, record: ContainerRe
   if (!hasTask(record)) return;
   const live = context.live(record.id);
   live.stopping = true;
-  live.stopEvent = true;
+  live.stopEvent = { by: currentCaller() };
   if (!options.forRestart) markStopped(context, record);
   const timeout = options.timeout ?? record.config.StopTimeout ?? context.defaultStopTimeout;
   const ended = new AbortController();
