@@ -7,8 +7,9 @@ import { Engine, type EngineOptions } from "../test/harness/engine.ts";
 import { Machine } from "../test/harness/machine.ts";
 import { busyboxImage } from "../test/harness/images.ts";
 
-export const ours: EngineOptions = { ownNode: true };
-export const peer: EngineOptions = { program: "dockerd" };
+/** Exec roots are where both have them by default: in the machine's /run, a tmpfs. */
+export const ours: EngineOptions = { ownNode: true, execRoot: "/run/gantry" };
+export const peer: EngineOptions = { program: "dockerd", execRoot: "/run/docker" };
 
 export class Engines {
   readonly peerName: string;

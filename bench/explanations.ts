@@ -1,5 +1,6 @@
 /** Where the time goes in rows that miss their target, by the row's id; a row that meets it is not mentioned. */
 const start = "Half of the cycle is the daemon's own thread: four HTTP requests, a configuration composed, compiled and encoded, five commits to SQLite, a dozen files and folders. The other half is the kernel's work for the shim and the container: groups in ten hierarchies, namespaces, the overlay, two dozen mounts, the program. `gantry run --trace` shows one start.";
+const exec = "The shim's and the program's part is half of the processor time, most of it two forks, an execve, a seccomp filter and ten groups to join; three HTTP requests on two connections, one of them hijacked, are the other half.";
 const clientStart = "Node's own start is 17 ms of it, with its random hash seed left out, and more than the stock client's whole run; the shell that starts it and the program's compiled code are 5 ms, the command 5 ms.";
 const log = "The shim's own work is 40 ms a run, the rest the kernel's, mostly for the pages that the file gets: 1.7 times the bytes that were printed. The same run takes 110 to 740 ms of it, by how much of the machine's free memory its host has behind it at that moment.";
 const list = "A kept answer costs the daemon nothing but the connection and the copy into the socket; a server of node:http that answers with constant bytes of this length takes four fifths of the time, and the measuring client's share is on the same two CPUs.";
@@ -12,7 +13,8 @@ export const explanations: Record<string, string> = {
   "4": "A start takes some ten milliseconds of processor time, half of it the kernel's; the daemon's one thread, the shims and the measuring client share two CPUs.",
   "5": "Inside the kernel: attaching a port to the bridge, a cpuset group, mounting /sys, and the walk over all processes that pivot_root makes grow with what runs.",
   "6": "The shims are 52 KB of private memory each; the rest is the daemon's heap; at rest it collects its garbage and gives memory back.",
-  "7": "The shim's and the program's part is 2 ms of processor time, most of it for joining ten groups and two forks; three HTTP requests on two connections, one of them hijacked, are the rest. Execs back to back take 3.0 ms each, 0.065 of the peer; taken in turn with the peer, processors and caches are cold each time.",
+  "7a": exec,
+  "7b": `${exec} Half of this row's time is caches that the peer has filled: the same instructions take one and a half times the processor time that they take in row 7a, and each of the dozen hops between client, daemon, shim and program wakes a processor.`,
   "8a": "The command, the shim and the container's program are three programs to execute, the rest is the kernel's work for namespaces, groups and mounts.",
   "8b": "Executing the container's program and the kernel's work for its namespaces, groups and mounts are nearly all of it.",
   "9b": "The registry serves the same bytes on the same two CPUs, and each is hashed twice, as part of the blob and of the layer, which gzip and tar do not do.",

@@ -53,7 +53,7 @@ for (const { rows, load } of chosen) {
 }
 process.stdout.write(tableText({ lines: inOrder(lines), failures, missing: engines.missing }));
 const kept = join(project, "build", "bench.json");
-const others = asked === undefined || !existsSync(kept) ? [] : (JSON.parse(readFileSync(kept, "utf8")) as Line[]).filter(({ id }) => !lines.some((line) => line.id === id));
+const others = asked === undefined || !existsSync(kept) ? [] : (JSON.parse(readFileSync(kept, "utf8")) as Line[]).filter(({ id }) => !lines.some((line) => parseInt(line.id) === parseInt(id)));
 const all = inOrder([...others, ...lines]);
 writeFileSync(kept, JSON.stringify(all));
 writeFileSync(join(project, "docs", "performance.md"), document({ lines: all, failures, missing: engines.missing }));

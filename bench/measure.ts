@@ -43,11 +43,14 @@ export async function milliseconds(call: () => Promise<unknown>): Promise<number
   return performance.now() - began;
 }
 
-/** Runs each once unmeasured, then all in turn, so that a noisy moment meets all of them. */
-export async function inTurn(rounds: number, calls: (() => Promise<unknown>)[]): Promise<Stat[]> {
+/**
+ * Runs each once unmeasured, then all in turn, so that a noisy moment meets all of them; `block` times in a row when its turn
+ * has come. Alone in its turn a short call finds what the other left in the processors' caches: nothing of its own.
+ */
+export async function inTurn(rounds: number, calls: (() => Promise<unknown>)[], block = 1): Promise<Stat[]> {
   for (const call of calls) await call();
   const samples: number[][] = calls.map(() => []);
-  for (let round = 0; round < rounds; round++) for (const [index, call] of calls.entries()) samples[index]?.push(await milliseconds(call));
+  for (let round = 0; round < rounds; round++) for (const [index, call] of calls.entries()) for (let count = 0; count < block; count++) samples[index]?.push(await milliseconds(call));
   return samples.map(stat);
 }
 

@@ -45,7 +45,9 @@ export function document({ lines, failures, missing }: Result): string {
 
 Written by \`npm run bench\`; the programs are in bench/. Every figure is taken in turn with its peer, on the same machine in the same run:
 the median, and in brackets the 10th and 90th percentile. The ratio is Gantry's figure divided by the peer's: small is good for times and
-sizes, large for rates. Each engine runs alone in a throw-away machine of namespaces and is driven through its API unless a client is named.
+sizes, large for rates. Each engine runs alone in a throw-away machine of namespaces, with its exec root in the machine's /run, a tmpfs, and is driven
+through its API unless a client is named. In row 7a each engine runs 20 execs when its turn has come; in 7b one, after the other has used both processors for
+fifty milliseconds: that is what an exec costs whose programs are in no cache.
 
 This run: ${cpus().length} CPUs (${cpus()[0]?.model.trim() ?? "unknown"}), ${Math.round(totalmem() / 2 ** 30)} GiB, kernel ${release()}, Node ${process.version}.
 

@@ -7,8 +7,13 @@ import { compare, inTurn, type Line } from "../measure.ts";
 export async function run(engines: Engines): Promise<Line[]> {
   const both = await engines.both();
   const calls = await Promise.all(both.map(async (engine) => ({ engine, id: await startIdle(engine) })));
-  const [ours, theirs] = await inTurn(200, calls.map(({ engine, id }) => () => execTrue(engine, id)));
-  return [compare({ id: "7", what: "exec of true: create + start + inspect", unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }), target: { most: 0.07 } })];
+  const programs = calls.map(({ engine, id }) => () => execTrue(engine, id));
+  const lines: Line[] = [];
+  for (const [letter, how, rounds, block] of [["a", "20 of ours, 20 of the peer, in turn", 10, 20], ["b", "one of ours, one of the peer, in turn", 200, 1]] as const) {
+    const [ours, theirs] = await inTurn(rounds, programs, block);
+    lines.push(compare({ id: `7${letter}`, what: `exec of true: create + start + inspect; ${how}`, unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }), target: { most: 0.07 } }));
+  }
+  return lines;
 }
 
 async function execTrue(engine: Engine, id: string): Promise<void> {

@@ -15,6 +15,8 @@ export interface EngineOptions {
   env?: Record<string, string>;
   /** Runs gantryd with a copy of Node, so that its memory is not shared with the Node of the measuring program. */
   ownNode?: boolean;
+  /** A path inside the machine; by default a folder that is seen from outside, too. */
+  execRoot?: string;
   /** "gantryd" unless told; GANTRY_TEST_ENGINE=dockerd checks the tests themselves. */
   program?: "gantryd" | "dockerd";
 }
@@ -39,7 +41,7 @@ export class Engine {
     this.program = options.program ?? (process.env["GANTRY_TEST_ENGINE"] === "dockerd" ? "dockerd" : "gantryd");
     this.socket = join(folder, "api.sock");
     this.dataRoot = join(folder, "root");
-    this.execRoot = join(folder, "exec");
+    this.execRoot = options.execRoot ?? join(folder, "exec");
     this.pidfile = join(folder, "pid");
     this.logfile = join(folder, "log");
     this.api = new Api(this.socket);
