@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { takeOver } from "./hijack.ts";
 import type { ApiVersion, Call } from "./route.ts";
+import type { Confinement } from "./scopes.ts";
 
 export class RequestCall implements Call {
   readonly req: IncomingMessage;
@@ -10,14 +11,16 @@ export class RequestCall implements Call {
   readonly params: Record<string, string>;
   readonly query: URLSearchParams;
   readonly version: ApiVersion;
+  readonly confinement: Confinement | undefined;
   #aborter: AbortController | undefined;
 
-  constructor(request: Pick<Call, "req" | "res" | "params" | "query" | "version">) {
+  constructor(request: Pick<Call, "req" | "res" | "params" | "query" | "version" | "confinement">) {
     this.req = request.req;
     this.res = request.res;
     this.params = request.params;
     this.query = request.query;
     this.version = request.version;
+    this.confinement = request.confinement;
   }
 
   get signal(): AbortSignal {

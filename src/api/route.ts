@@ -1,6 +1,7 @@
 /** What a route is and what its handler gets. server.ts matches, decodes the version and turns thrown errors into Docker's error bodies. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import type { Confinement } from "./scopes.ts";
 
 export interface Route {
   method: "GET" | "POST" | "PUT" | "DELETE" | "HEAD";
@@ -19,6 +20,8 @@ export interface Call {
   params: Record<string, string>;
   query: URLSearchParams;
   version: ApiVersion;
+  /** Of a socket that may do less than everything. */
+  confinement: Confinement | undefined;
   /** Aborted when the client goes away before the answer is complete. */
   signal: AbortSignal;
   /** Takes the connection over, answering 101 (with an Upgrade header) or 200 as Docker does; `contentType` is the raw or multiplexed stream type. Half-close survives. */

@@ -16,6 +16,7 @@ import { RequestCall } from "./call.ts";
 import { type Connections } from "./connections.ts";
 import { refuseBrowsers } from "./origin.ts";
 import type { Route } from "./route.ts";
+import type { Confinement } from "./scopes.ts";
 import { cleanPath, Router } from "./router.ts";
 import { statusOf } from "./status.ts";
 import { MAX_API_VERSION, negotiate, splitVersion, wantsPlainErrors } from "./versions.ts";
@@ -58,7 +59,12 @@ export interface ListenerOptions {
   tls?: TlsOptions;
   /** For TCP: the host names that requests may name. Absent: browsers cannot reach this listener. */
   names?: ReadonlySet<string>;
+  /** What its clients may do; absent: everything. */
+  confinement?: Confinement;
 }
+
+/** What a listener holds its clients to. */
+type Guards = Pick<ListenerOptions, "names" | "confinement">;
 
 export class ApiServer {
   readonly #options: ApiOptions;
@@ -97,7 +103,7 @@ export class ApiServer {
     clearTimeout(timer);
   }
 
-  #create({ tls, names }: ListenerOptions): Server {
+  #create({ tls, ...guards }: ListenerOptions): Server {
     const headersTimeout = this.#options.headMilliseconds ?? HEAD_MILLISECONDS;
     const options: ServerOptions = {
       headersTimeout,
@@ -111,12 +117,12 @@ export class ApiServer {
       keepAliveInitialDelay: PROBE_MILLISECONDS,
       noDelay: true,
     };
-    const handle = (req: IncomingMessage, res: ServerResponse): void => this.#begin(req, res, names);
+    const handle = (req: IncomingMessage, res: ServerResponse): void => this.#begin(req, res, guards);
     const server = tls === undefined ? http.createServer(options, handle) : process.getBuiltinModule("node:https").createServer({ ...options, ...tls, allowHalfOpen: true, handshakeTimeout: headersTimeout } as TlsOptions, handle);
     server.maxHeadersCount = HEADERS;
     (server as { httpAllowHalfOpen?: boolean }).httpAllowHalfOpen = true;
     this.#track(server, tls !== undefined);
-    server.on("upgrade", (req, socket, head) => this.#upgraded(req, socket, { head, names }));
+    server.on("upgrade", (req, socket, head) => this.#upgraded(req, socket, { head, guards }));
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseMalformed(error, socket));
     return server;
   }
@@ -128,21 +134,21 @@ export class ApiServer {
   }
 
   /** The request of a client that offers an upgrade: it is answered like any other, unless its handler takes the connection over. */
-  #upgraded(req: IncomingMessage, socket: Duplex, { head, names }: { head: Buffer; names: ReadonlySet<string> | undefined }): void {
+  #upgraded(req: IncomingMessage, socket: Duplex, { head, guards }: { head: Buffer; guards: Guards }): void {
     socket.on("error", () => socket.destroy());
     if (head.length > 0) socket.unshift(head);
     const res = new http.ServerResponse(req);
     res.shouldKeepAlive = false;
     res.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
     res.once("finish", () => lingeringClose(socket));
-    this.#begin(req, res, names);
+    this.#begin(req, res, guards);
   }
 
-  #begin(req: IncomingMessage, res: ServerResponse, names: ReadonlySet<string> | undefined): void {
-    onBehalfOf(this.#options.callerOf?.(req.socket) ?? (() => ({})), () => void this.#handle(req, res, names));
+  #begin(req: IncomingMessage, res: ServerResponse, guards: Guards): void {
+    onBehalfOf(this.#options.callerOf?.(req.socket) ?? (() => ({})), () => void this.#handle(req, res, guards));
   }
 
-  async #handle(req: IncomingMessage, res: ServerResponse, names: ReadonlySet<string> | undefined): Promise<void> {
+  async #handle(req: IncomingMessage, res: ServerResponse, { names, confinement }: Guards): Promise<void> {
     const { connections, log } = this.#options;
     const socket = req.socket;
     connections.serving(socket, () => isEndless(req, res));
@@ -159,13 +165,13 @@ export class ApiServer {
     log.debug(`Calling ${req.method} ${path}`);
     try {
       if (names !== undefined) refuseBrowsers(req.headers, names);
-      await this.#dispatch(req, res);
+      await this.#dispatch(req, res, confinement);
     } catch (error) {
       this.#answerError(req, res, error);
     }
   }
 
-  async #dispatch(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  async #dispatch(req: IncomingMessage, res: ServerResponse, confinement: Confinement | undefined): Promise<void> {
     const target = targetOf(req);
     if (target === undefined) return answerText(res, 400, "400 Bad Request");
     // Go's mux looks at the decoded path.
@@ -191,7 +197,8 @@ export class ApiServer {
     if (route.since !== undefined && (negotiated[0] < route.since[0] || (negotiated[0] === route.since[0] && negotiated[1] < route.since[1]))) {
       throw invalidParameter(`${route.method} ${route.path} requires minimum API version ${route.since.join(".")}`);
     }
-    await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated }));
+    confinement?.check(route);
+    await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated, confinement }));
   }
 
   #setHeaders(res: ServerResponse): void {

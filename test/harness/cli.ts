@@ -15,11 +15,11 @@ export class Cli {
   readonly program: string;
   readonly #env: NodeJS.ProcessEnv;
 
-  constructor(program: string, engine: Engine) {
+  constructor(program: string, engine: Engine, socket = engine.socket) {
     const config = join(engine.machine.folder, "client");
     mkdirSync(config, { recursive: true });
     this.program = program;
-    this.#env = { ...process.env, DOCKER_HOST: `unix://${engine.socket}`, DOCKER_CONFIG: config };
+    this.#env = { ...process.env, DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: config };
   }
 
   start(...args: string[]): ChildProcess & { stdin: NodeJS.WritableStream; stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream } {

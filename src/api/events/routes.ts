@@ -1,7 +1,7 @@
 /** GET /events: past events, then live ones until `until` or until the client leaves. */
 import type { EventBus } from "../../engine/events/bus.ts";
 import type { RecordedEvent } from "../../engine/events/recorded.ts";
-import { invalidParameter, messageOf } from "../../lib/errors.ts";
+import { forbidden, invalidParameter, messageOf } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { parseUnixTimestamp } from "../../lib/timestamp.ts";
 import { atLeast, boolQuery, type Call, type Route } from "../route.ts";
@@ -25,6 +25,7 @@ function handleEvents(bus: EventBus, call: Call): Promise<void> {
     throw invalidParameter(`\`since\` time (${call.query.get("since")}) cannot be after \`until\` time (${call.query.get("until")})`);
   }
   const filters = parseFilters(call.query.get("filters"));
+  if (call.confinement && boolQuery(call.query, "audit")) throw forbidden("this socket does not tell who asked for what");
   const type = contentType(call);
   const write = writer(call, type);
   call.res.writeHead(200, { "content-type": type });

@@ -49,6 +49,7 @@ export function execRoutes(execs: ExecService): Route[] {
 
 async function handleCreate(execs: ExecService, call: Call): Promise<void> {
   const body = await readBody(call, createSchema);
+  call.confinement?.checkExec(body);
   try {
     parseDetachKeys(body.DetachKeys);
   } catch {

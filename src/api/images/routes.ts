@@ -2,6 +2,7 @@
 import type { ImageService } from "../../engine/images/service.ts";
 import { repositoryAndTag } from "../../engine/images/tag.ts";
 import { invalidParameter, notImplemented } from "../../lib/errors.ts";
+import { withoutValues } from "../../lib/environment.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson } from "../route.ts";
 import { createImage } from "./create.ts";
@@ -42,7 +43,9 @@ async function inspect(images: ImageService, call: Call): Promise<void> {
   const manifests = atLeast(call.version, 48) && boolQuery(call.query, "manifests");
   const platform = platformQuery(call, 49);
   if (manifests && platform) throw invalidParameter("conflicting options: manifests and platform options cannot both be set");
-  sendJson(call, 200, inspectAnswer(await images.inspect(nameOf(call), { manifests, platform }), call.version, images.layers.driver));
+  const image = await images.inspect(nameOf(call), { manifests, platform });
+  if (call.confinement && image.Config.Env) image.Config = { ...image.Config, Env: withoutValues(image.Config.Env) };
+  sendJson(call, 200, inspectAnswer(image, call.version, images.layers.driver));
 }
 
 async function history(images: ImageService, call: Call): Promise<void> {

@@ -12,7 +12,7 @@ import { parseDuration } from "../../lib/strconv.ts";
 import { parseRamSize } from "../../lib/units.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
-import { type AddressPool, type Host, parseFeature, parseHost, parsePool, parseUlimit, type Ulimit } from "./option-values.ts";
+import { type AddressPool, type Host, parseFeature, parseHost, parsePool, parseScopedSocket, parseUlimit, type ScopedSocket, type Ulimit } from "./option-values.ts";
 import type { HostSettings } from "../../registry/hosts/hosts.ts";
 import { parseInsecure } from "../../registry/hosts/insecure.ts";
 import { parseMirror } from "../../registry/hosts/mirror.ts";
@@ -27,6 +27,7 @@ export interface DaemonConfig {
   pidfileChosen: boolean;
   pidfile: string;
   hosts: Host[];
+  sockets: ScopedSocket[];
   group: { name: string; chosen: boolean };
   tls: TlsConfig | undefined;
   /** TLS was switched off by name: serving TCP to anyone is meant. */
@@ -198,6 +199,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     pidfileChosen: pidfile !== "",
     pidfile: pidfile === "" ? join(execRoot, "gantryd.pid") : resolve(pidfile),
     hosts: hostsOf(values, tls !== undefined),
+    sockets: values.list("socket").map(parseScopedSocket),
     group: { name: values.string("group"), chosen: values.changed("group") },
     tls,
     tlsRefused: values.changed("tls") && !values.bool("tls"),

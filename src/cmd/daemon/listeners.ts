@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { dirname } from "node:path";
 import type { TlsOptions } from "node:tls";
 import type { Logger } from "../../core/logger.ts";
+import { Confinement } from "../../api/scopes.ts";
 import type { ApiServer, ListenerOptions } from "../../api/server.ts";
 import { conflict, invalidParameter, systemError } from "../../lib/errors.ts";
 import type { DaemonConfig, TlsConfig } from "./config.ts";
@@ -24,13 +25,16 @@ export interface Opened {
 export async function openListeners(api: ApiServer, config: DaemonConfig, log: Logger): Promise<Opened[]> {
   const opened: Opened[] = [];
   for (const host of config.hosts) opened.push(...(await openHost(api, config, { host, log })));
+  for (const { path, allow, group } of config.sockets) {
+    opened.push(await openUnix(api, { path, gid: group === undefined ? 0 : gidOf({ name: group, chosen: true }, log), confinement: new Confinement(allow) }));
+  }
   return opened;
 }
 
 async function openHost(api: ApiServer, config: DaemonConfig, { host, log }: { host: Host; log: Logger }): Promise<Opened[]> {
   switch (host.kind) {
     case "unix":
-      return [await openUnix(api, host.path, gidOf(config.group, log))];
+      return [await openUnix(api, { path: host.path, gid: gidOf(config.group, log) })];
     case "tcp":
       return [await openTcp(api, config, { host, log })];
     case "fd":
@@ -38,13 +42,13 @@ async function openHost(api: ApiServer, config: DaemonConfig, { host, log }: { h
   }
 }
 
-async function openUnix(api: ApiServer, path: string, gid: number): Promise<Opened> {
+async function openUnix(api: ApiServer, { path, gid, confinement }: { path: string; gid: number; confinement?: Confinement }): Promise<Opened> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   await removeDeadSocket(path);
   // Until the owner is set nobody but root may connect.
   const mask = process.umask(0o177);
   try {
-    await api.listen({ listen: { path } });
+    await api.listen({ listen: { path }, ...(confinement && { confinement }) });
   } catch (cause) {
     throw systemError(`cannot listen on unix socket ${path}: ${(cause as Error).message}`, cause);
   } finally {

@@ -1,4 +1,5 @@
 /** Checks of option values, with dockerd's messages. */
+import { SCOPE_NAMES, type Scope } from "../../api/scopes.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import { parseAddress } from "../../lib/address.ts";
 import { parseRamSize } from "../../lib/units.ts";
@@ -56,6 +57,39 @@ export function checkHost(text: string): void {
 }
 
 export type Host = { kind: "unix"; path: string } | { kind: "tcp"; host: string; port: number } | { kind: "fd"; name: string };
+
+/** A unix socket whose clients may do less than everything. */
+export interface ScopedSocket {
+  path: string;
+  allow: Scope[];
+  /** Root only when absent. */
+  group?: string;
+}
+
+export function checkScopedSocket(text: string): void {
+  parseScopedSocket(text);
+}
+
+/** "/run/watch.sock,allow=list+logs,group=monitor". */
+export function parseScopedSocket(text: string): ScopedSocket {
+  const [path = "", ...options] = text.split(",");
+  if (!path.startsWith("/")) throw new Error(`invalid socket ${JSON.stringify(text)}: it begins with an absolute path, as /run/watch.sock,allow=list+logs`);
+  const socket: ScopedSocket = { path, allow: [] };
+  for (const option of options) {
+    const [key, value = ""] = option.split("=", 2);
+    if (key === "allow") socket.allow = value.split("+").map(requireScope);
+    else if (key === "group" && value !== "") socket.group = value;
+    else throw new Error(`invalid option ${JSON.stringify(option)} of the socket ${path}: there are allow=SCOPE+SCOPE and group=NAME`);
+  }
+  if (socket.allow.length === 0) throw new Error(`the socket ${path} needs allow= with what it may: ${SCOPE_NAMES.join(", ")}`);
+  return socket;
+}
+
+function requireScope(name: string): Scope {
+  const scope = SCOPE_NAMES.find((known) => known === name);
+  if (scope === undefined) throw new Error(`unknown scope ${JSON.stringify(name)} of a socket: there are ${SCOPE_NAMES.join(", ")}`);
+  return scope;
+}
 
 const DEFAULT_PORT = 2375;
 

@@ -9,7 +9,7 @@
  * Help, the grammar of the command line and the checks of the file all follow from this table.
  */
 import { bool, duration, int, int64, list, map, string, type FlagType } from "../../lib/flags.ts";
-import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkPool, checkSearchDomain, checkUlimit } from "./option-values.ts";
+import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkPool, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
 
 export interface DaemonOption {
   /** Without dashes; "" when only the file has it. */
@@ -111,6 +111,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("registry-mirror", list, "Registry to ask before Docker Hub", plural("registry-mirror")),
   done("seccomp-profile", string, 'Seccomp profile of containers by default: a file, "builtin" or "unconfined"', { default: "builtin" }),
   done("shutdown-timeout", int, "Seconds that requests under way get when the daemon ends", { default: "15" }),
+  done("socket", checked("list", checkScopedSocket), "Further unix socket with fewer rights: PATH,allow=list+logs+events[,group=NAME]", plural("socket")),
   done("storage-driver", string, "Storage driver (overlay2, which is overlayfs | vfs)", { shorthand: "s" }),
   done("storage-opt", list, "Option of the storage driver", plural("storage-opt")),
   done("tls", bool, "Serve TCP with TLS; --tlsverify implies it"),

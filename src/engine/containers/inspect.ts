@@ -2,6 +2,7 @@
 import { configSchema, hostConfigSchema } from "../../core/container-config.ts";
 import type { EndpointSettings } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
+import { withoutValues } from "../../lib/environment.ts";
 import { rfc3339Nano } from "../../lib/rfc3339.ts";
 import { print } from "../../lib/schema.ts";
 import type { ContainersContext } from "./context.ts";
@@ -17,9 +18,11 @@ export interface InspectOptions {
   size: boolean;
   /** The API version's minor number. */
   version: number;
+  /** Values of environment variables are not shown. */
+  hideEnvironment?: boolean;
 }
 
-export async function inspectContainer(context: ContainersContext, ref: string, { size, version }: InspectOptions): Promise<string> {
+export async function inspectContainer(context: ContainersContext, ref: string, { size, version, hideEnvironment = false }: InspectOptions): Promise<string> {
   const record = context.store.find(ref);
   const sizes = size ? await context.layers.size(record) : undefined;
   const networks = shownNetworks(context, record, version);
@@ -50,7 +53,7 @@ export async function inspectContainer(context: ContainersContext, ref: string, 
     ...(version >= 52 ? [["Storage", json({ RootFS: { Snapshot: { Name: record.storageDriver } } })] as [string, string]] : []),
     ...(sizes ? ([["SizeRw", json(sizes.writable)], ["SizeRootFs", json(sizes.total)]] as [string, string][]) : []),
     ["Mounts", json(shownMounts(record.mounts))],
-    ["Config", printConfig(record, version)],
+    ["Config", printConfig(hideEnvironment ? { ...record, config: { ...record.config, Env: withoutValues(record.config.Env ?? []) } } : record, version)],
     ["NetworkSettings", printNetworkSettings(record, networks, version)],
     ...(version >= 48 && record.imageManifest ? [["ImageManifestDescriptor", json(record.imageManifest)] as [string, string]] : []),
   ];
