@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "addon.h"
+#include "port_bundle.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* SCM_MAX_FD of the kernel is 253. */
-enum { ENTRY_SIZE = 24, BATCH = 250, BOTH = 10 };
+enum { ENTRY_SIZE = 24, BATCH = PORT_BUNDLE_BATCH, BOTH = 10 };
 
 /* One port between first and last: the first that is free, from start on and around. family: 4, 6, or BOTH for every address of either. */
 struct entry {
@@ -72,24 +72,6 @@ static int bind_entry(const struct entry *entry, int32_t *port, int *fds) {
   return error;
 }
 
-/* Puts the descriptors in flight and closes them here. */
-static int send_batch(int socket, const int *fds, uint32_t count) {
-  union {
-    char bytes[CMSG_SPACE(sizeof(int) * (BATCH + 1))];
-    struct cmsghdr align;
-  } control = {0};
-  char byte = 0;
-  struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
-  if (!count) return 0;
-  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-  *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * count)};
-  memcpy(CMSG_DATA(rights), fds, sizeof(int) * count);
-  int error = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
-  for (uint32_t i = 0; i < count; i++) close(fds[i]);
-  return error;
-}
-
 static void bind_all(struct job *job, int socket) {
   int fds[BATCH + 1];
   uint32_t open = 0;
@@ -101,11 +83,11 @@ static void bind_all(struct job *job, int socket) {
     failed = bound < 0;
     job->done++;
     if (open < BATCH) continue;
-    if ((job->error = send_batch(socket, fds, open))) job->what = "sendmsg";
+    if ((job->error = port_bundle_send(socket, fds, open))) job->what = "sendmsg";
     failed = failed || job->error;
     open = 0;
   }
-  int error = send_batch(socket, fds, open);
+  int error = port_bundle_send(socket, fds, open);
   if (error && !job->error) job->error = error, job->what = "sendmsg";
   if (!failed && !job->error) return;
   close(job->bundle);
@@ -210,4 +192,6 @@ static napi_value reserve_ports(napi_env env, napi_callback_info info) {
   return promise;
 }
 
-int register_ports(napi_env env, napi_value exports) { return addon_function(env, exports, "reservePorts", reserve_ports); }
+int register_ports(napi_env env, napi_value exports) {
+  return addon_function(env, exports, "reservePorts", reserve_ports) || addon_function(env, exports, "pickPorts", pick_ports);
+}

@@ -255,6 +255,10 @@ export type CreateRequest = Infer<typeof createRequestSchema>;
 export const updateRequestSchema = struct("UpdateConfig", {
   ...embed("Resources", fieldsOf(resourcesSchema)),
   RestartPolicy: done(restartPolicySchema),
+  /** Gantry's own, as PortBindings: ports that are published from now on. */
+  PublishAdd: done(map(list(portBinding), parsePort)),
+  /** Gantry's own: bindings that end; one without a host port, or none for a port, stands for all of that port. */
+  PublishRemove: done(map(list(portBinding), parsePort)),
 });
 export type UpdateRequest = Infer<typeof updateRequestSchema>;
 

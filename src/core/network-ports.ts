@@ -2,6 +2,7 @@
  * Published ports: an optional ability of a network driver.
  *
  *   reservePorts ──▶ (the engine records them) ──▶ join with `ports` ──▶ releasePorts ──▶ leave
+ *                                                  changePorts ──▶ (recorded) ──▶ apply
  *
  * Reserved ports are this endpoint's: conflicts are found before anything else is changed. They answer once the endpoint
  * has joined with them, or later with publishPorts, and outlive the daemon; `restorePorts` comes after its restart, before the networks are made, so that nothing is interrupted.
@@ -37,6 +38,22 @@ export interface PublishedEndpoint extends EndpointReference {
   ports: readonly PublishedPort[];
 }
 
+export interface PortChange {
+  /** Of those that the endpoint has. */
+  remove: readonly PublishedPort[];
+  add: readonly PortRequest[];
+  /** As reservePorts has them. */
+  families: readonly IpFamily[];
+}
+
+/** A change whose new ports are reserved, and of which nothing else is done. One of the two ends it. */
+export interface PreparedPorts {
+  /** All that the endpoint will have. */
+  ports: PublishedPort[];
+  apply(): Promise<void>;
+  cancel(): void;
+}
+
 export interface PublishesPorts {
   /**
    * All or none, in the order of the requests: one for each of the `families` of addresses that the endpoint has, with the same
@@ -45,6 +62,8 @@ export interface PublishesPorts {
   reservePorts(endpoint: EndpointReference, requests: readonly PortRequest[], families: readonly IpFamily[]): Promise<PublishedPort[]>;
   /** Has reserved ports answer of an endpoint that has joined already. */
   publishPorts(endpoint: PublishedEndpoint): Promise<void>;
+  /** Of an endpoint that has joined: some of its ports go and others come, together. A host port that goes may come again for another port. */
+  changePorts(endpoint: PublishedEndpoint, change: PortChange): Promise<PreparedPorts>;
   /** They do not answer any more and are free when this resolves. Idempotent. */
   releasePorts(endpoint: EndpointReference): Promise<void>;
   /** Takes up what an earlier life of the daemon published. */

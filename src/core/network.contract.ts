@@ -165,6 +165,38 @@ export function networkDriverContract(name: string, open: () => Promise<DriverBe
     await driver.deleteNetwork(spec.id);
   });
 
+  scenario("a change of ports takes the new ones first, and gives back the old ones when it is applied", async ({ driver, createSandbox }) => {
+    if (!publishesPorts(driver)) return;
+    const spec = network();
+    await driver.createNetwork(spec);
+    const sandbox = await createSandbox();
+    const asked = request(spec, sandbox, 4);
+    const other = endpoint(spec);
+    asked.ports = await driver.reservePorts(asked, [port(20_031), port(20_032), port(20_033)], [4]);
+    await driver.join(asked);
+    const current = { ...asked, ports: asked.ports };
+    const [kept, moved, gone] = asked.ports;
+    const change = { remove: [moved!, gone!], families: [4] as const };
+    await driver.reservePorts(other, [port(20_034)], [4]);
+    await assert.rejects(driver.changePorts(current, { ...change, add: [port(20_035), port(20_034)] }), { code: "system", message: "Bind for 0.0.0.0:20034 failed: port is already allocated" });
+    const cancelled = await driver.changePorts(current, { ...change, add: [port(20_035)] });
+    cancelled.cancel();
+    const changed = await driver.changePorts(current, { ...change, add: [{ ...port(20_032), port: 81 }, port(20_035)] });
+    assert.deepEqual(changed.ports, [kept, { ...moved, port: 81 }, { ...gone, hostPort: 20_035 }]);
+    await assert.rejects(driver.reservePorts(endpoint(spec), [port(20_033)], [4]), /already allocated/, "not yet given back");
+    await changed.apply();
+    for (const taken of [20_031, 20_032, 20_035]) await assert.rejects(driver.reservePorts(endpoint(spec), [port(taken)], [4]), /already allocated/);
+    const next = endpoint(spec);
+    await driver.reservePorts(next, [port(20_033)], [4]);
+    await (await driver.changePorts({ ...asked, ports: changed.ports }, { remove: changed.ports, add: [], families: [4] })).apply();
+    const last = endpoint(spec);
+    await driver.reservePorts(last, [port(20_031), port(20_032), port(20_035)], [4]);
+    for (const released of [other, next, last, asked]) await driver.releasePorts(released);
+    sandbox.close();
+    await driver.leave(asked);
+    await driver.deleteNetwork(spec.id);
+  });
+
   scenario("restored ports are taken before their network is made", async ({ driver }) => {
     if (!publishesPorts(driver)) return;
     const spec = network();

@@ -6,7 +6,7 @@ import { ipToBytes } from "../lib/ip.ts";
 import type { IpAddress } from "../lib/ip.ts";
 import { addon } from "./addon.ts";
 
-const native = addon as { reservePorts(netns: number, entries: Buffer): Promise<Buffer> };
+const native = addon as { reservePorts(netns: number, entries: Buffer): Promise<Buffer>; pickPorts(bundles: Buffer, entries: Buffer): Buffer };
 
 /** One free port between first and last, looked for from `start` on and around. */
 export interface PortWish {
@@ -29,6 +29,19 @@ export interface PortReservation {
   close(): void;
 }
 
+/** A port as a socket has it. */
+export interface BoundPort {
+  protocol: number;
+  address: IpAddress;
+  port: number;
+}
+
+export interface PickedPorts {
+  reservation: PortReservation;
+  /** Which of them were there. */
+  found: boolean[];
+}
+
 /** Which wish could not be fulfilled, and why. */
 export class PortRefusal extends Error {
   readonly index: number;
@@ -42,6 +55,7 @@ export class PortRefusal extends Error {
 }
 
 const ENTRY_BYTES = 24;
+const BOUND_BYTES = 20;
 const BOTH = 10;
 
 /** All or none; throws PortRefusal. `netns` is a namespace's fd, -1 the process's own. */
@@ -56,6 +70,28 @@ export async function reservePorts(netns: number, wishes: readonly PortWish[]): 
   const ports = Array.from({ length: answer.length / 4 - 1 }, (_, index) => answer.readInt32LE(4 + 4 * index));
   if (fd < 0) throw new PortRefusal(ports.length - 1, getSystemErrorName(ports.at(-1)!));
   return heldBy(fd, ports);
+}
+
+/** A reservation of those of the ports that others have, which stay as they are: a port is free when the last that has it is closed. */
+export function pickPorts(from: readonly PortReservation[], ports: readonly BoundPort[]): PickedPorts {
+  const bundles = Buffer.alloc(4 * from.length);
+  from.forEach(({ fd }, index) => bundles.writeInt32LE(fd, 4 * index));
+  const entries = Buffer.alloc(BOUND_BYTES * ports.length);
+  ports.forEach(({ protocol, address, port }, index) => {
+    const at = BOUND_BYTES * index;
+    entries.writeUInt8(protocol, at);
+    entries.writeUInt8(address.family, at + 1);
+    entries.writeUInt16LE(port, at + 2);
+    entries.set(ipToBytes(address), at + 4);
+  });
+  let answer: Buffer;
+  try {
+    answer = native.pickPorts(bundles, entries);
+  } catch (cause) {
+    throw systemError(`cannot look through reserved ports: ${(cause as Error).message}`, cause);
+  }
+  const found = ports.map((_, index) => answer.readInt32LE(4 + 4 * index) === 1);
+  return { reservation: heldBy(answer.readInt32LE(0), ports.flatMap(({ port }, index) => (found[index] ? [port] : []))), found };
 }
 
 /** A reservation whose descriptor was kept elsewhere. */

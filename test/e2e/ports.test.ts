@@ -1,9 +1,12 @@
 /** Published ports through the API: what is shown, who reaches them, what is refused, and what a daemon that dies leaves. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
+import { Cli } from "../harness/cli.ts";
+import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
 
 let engine: Engine;
 before(async () => {
@@ -100,6 +103,71 @@ test("ranges, all exposed ports, and ports that are taken", async () => {
   await engine.api.json("POST", `/containers/${conflict}/start`);
   assert.equal(await fetched("http://127.0.0.1:21190/"), "served");
   for (const id of [second.Id, all.Id, conflict, six, odd]) await remove(id);
+});
+
+test("ports of a running container change by the command line, and stay so over restarts", async () => {
+  const cli = new Cli(join(project, "bin/gantry"), engine);
+  const { Id } = await started("ports-k", tcp(21380));
+  const events = cli.start("events", "--filter", "event=update", "--format", "{{.Action}} {{.Actor.Attributes.name}}");
+  const told = once(events.stdout, "data");
+  await delay(200);
+  assert.equal(await cli.ok("update", "--publish-rm", "21380:80", "--publish-add", "21381:80", "--publish-add", "127.0.0.1:21382-21383:80-81/tcp", "ports-k"), "ports-k");
+  assert.match(String(await told), /^update ports-k/);
+  events.kill();
+  const expected = { "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "21381" }, { HostIp: "127.0.0.1", HostPort: "21382" }], "81/tcp": [{ HostIp: "127.0.0.1", HostPort: "21383" }] };
+  const shown = async (): Promise<unknown> => (await inspect(Id)).NetworkSettings.Ports;
+  assert.deepEqual(await shown(), expected);
+  assert.equal(await cli.ok("ps", "--filter", "name=ports-k", "--format", "{{.Ports}}"), "0.0.0.0:21381->80/tcp, 127.0.0.1:21382->80/tcp, 127.0.0.1:21383->81/tcp");
+  assert.equal(await cli.ok("port", "ports-k", "81"), "127.0.0.1:21383");
+  assert.deepEqual([await fetched("http://127.0.0.1:21381/"), await fetched("http://127.0.0.1:21382/")], ["served", "served"]);
+  assert.deepEqual([canListen(21380), canListen(21381)], [true, false]);
+  const refusals: [args: string[], why: RegExp][] = [
+    [["--publish-add", "21384:82", "--publish-add", "21381:83", "ports-k"], /Cannot update container [0-9a-f]{64}: driver failed .* Bind for 0\.0\.0\.0:21381 failed: port is already allocated/],
+    [["--publish-rm", "84", "ports-k"], /port 84\/tcp is not published/],
+    [["--publish-add", "x:80", "ports-k"], /invalid hostPort: x/],
+  ];
+  for (const [args, why] of refusals) assert.match((await cli.run(["update", ...args])).stderr, why);
+  assert.deepEqual(await shown(), expected, "a refusal changes nothing");
+  assert.ok(canListen(21384));
+  await engine.kill();
+  await engine.start();
+  assert.deepEqual(await shown(), expected);
+  assert.ok(!canListen(21382) && canListen(21380));
+  await cli.ok("update", "--publish-rm", "127.0.0.1:21382:80", "ports-k");
+  assert.ok(canListen(21382));
+  assert.equal(await fetched("http://127.0.0.1:21381/"), "served");
+  await cli.ok("restart", "-t", "0", "ports-k");
+  assert.deepEqual(await shown(), { "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "21381" }], "81/tcp": expected["81/tcp"] });
+  await cli.ok("stop", "-t", "0", "ports-k");
+  await cli.ok("update", "--publish-rm", "80", "--publish-rm", "81", "--publish-add", "21385:80", "ports-k");
+  await cli.ok("start", "ports-k");
+  assert.deepEqual(await shown(), { "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "21385" }] });
+  assert.equal(await fetched("http://127.0.0.1:21385/"), "served");
+  await remove(Id);
+});
+
+test("live ports are those of the network with the default route, and follow it; without one of the engine's they are refused", async () => {
+  const update = (id: string, json: object): Promise<{ status: number; body: Buffer }> => engine.api.send("POST", `/containers/${id}/update`, { json });
+  for (const Name of ["ports-x", "ports-y"]) await engine.api.json("POST", "/networks/create", { json: { Name } });
+  const { Id } = await started("ports-l", { NetworkMode: "ports-y" });
+  await engine.api.json("POST", "/networks/ports-x/connect", { json: { Container: Id } });
+  const published = (): string => engine.machine.run("nft", "list", "map", "inet", "gantry-docker0", "published-any");
+  assert.equal((await update(Id, { PublishAdd: { "80/tcp": [{ HostPort: "21480" }] } })).status, 200);
+  const { "ports-x": x, "ports-y": y } = (await inspect(Id)).NetworkSettings.Networks;
+  assert.ok(published().includes(`tcp . 21480 : ${x!.IPAddress} . 80`));
+  await engine.api.json("POST", "/networks/ports-x/disconnect", { json: { Container: Id } });
+  assert.ok(published().includes(`tcp . 21480 : ${y!.IPAddress} . 80`));
+  assert.equal((await update(Id, { PublishRemove: { "80/tcp": [{ HostPort: "21480" }] } })).status, 200);
+  assert.doesNotMatch(published(), /21480/);
+  const modes: [mode: string, why: RegExp][] = [["host", /it has the host's network/], ["none", /it has no network/], [`container:${Id}`, /it has another container's network/]];
+  for (const [NetworkMode, why] of modes) {
+    const other = await create("ports-m", { NetworkMode });
+    const { status, body } = await update(other, { PublishAdd: { "80/tcp": [{ HostPort: "21481" }] } });
+    assert.deepEqual([status, why.test(body.toString())], [409, true], body.toString());
+    await remove(other);
+  }
+  await remove(Id);
+  for (const name of ["ports-x", "ports-y"]) await engine.api.json("DELETE", `/networks/${name}`);
 });
 
 test("a daemon that is killed: ports stay reserved, connections go on, and the next one gives them back", async () => {

@@ -72,6 +72,26 @@ async function publishesWhenStarted(engine: Engine): Promise<void> {
   assert.match(engine.machine.run("nft", "list", "map", "inet", "gantry-docker0", "published-any").replaceAll(/\s+/g, " "), /elements = \{ (tcp|udp) \. \d+ : 172\.\d+\.0\.\d+ \. 8[01], (tcp|udp) \. \d+ : 172\.\d+\.0\.\d+ \. 8[01] \}/, "its own two elements and none besides");
 }
 
+async function publishLive(engine: Engine): Promise<void> {
+  await publish(engine);
+  await engine.api.json("POST", "/containers/victim/update", { json: { PublishRemove: { "80/tcp": [] }, PublishAdd: { "82/tcp": [{ HostPort: "21381" }] } } });
+}
+
+/** Settings, what is shown, the firewall's elements and the reserved sockets say the same. */
+function publishesOnly(port: string, hostPort: number, free: number): Outcome {
+  return async (engine) => {
+    const { HostConfig, NetworkSettings, State } = await engine.api.json("GET", "/containers/victim/json");
+    assert.equal(State.Status, "running");
+    assert.deepEqual(HostConfig.PortBindings[port], [{ HostIp: "", HostPort: String(hostPort) }]);
+    assert.deepEqual(Object.keys(NetworkSettings.Ports).sort(), [port, "81/udp"].sort());
+    assert.deepEqual(NetworkSettings.Ports[port], [{ HostIp: "0.0.0.0", HostPort: String(hostPort) }]);
+    const elements = engine.machine.run("nft", "list", "map", "inet", "gantry-docker0", "published-any");
+    assert.deepEqual([elements.includes(`tcp . ${hostPort} :`), elements.includes(`tcp . ${free} :`)], [true, false]);
+    const listens = (number: number): string => engine.machine.run(process.execPath, "-e", `require("net").createServer().listen(${number}, "0.0.0.0", () => process.exit(console.log("free"))).on("error", (error) => console.log(error.code))`).trim();
+    assert.deepEqual([listens(free), listens(hostPort)], ["free", "EADDRINUSE"]);
+  };
+}
+
 async function helloIsAbsentAndLoads(engine: Engine): Promise<void> {
   const tags = (await engine.api.json("GET", "/images/json")).flatMap((image: Json) => image.RepoTags);
   assert.ok(!tags.includes("hello-world:latest"));
@@ -101,6 +121,8 @@ const crashes: Crash[] = [
   { point: "create-saved", provoke: (engine) => create(engine, ["sleep", "1000"]), explanation: "it was saved: it exists, created, and starts", after: runsWhenStarted },
   { point: "start-networked", provoke: createAndStart, explanation: "it never ran: it is as before and starts", after: runsWhenStarted },
   ...["ports-reserved", "ports-recorded"].map((point) => ({ point, provoke: publish, explanation: "it never ran: its ports are free, and its again when it starts", after: publishesWhenStarted })),
+  { point: "live-ports-reserved", provoke: publishLive, explanation: "nothing was changed yet: it publishes what it did", after: publishesOnly("80/tcp", 21380, 21381) },
+  ...["live-ports-recorded", "live-ports-applied"].map((point) => ({ point, provoke: publishLive, explanation: "the change was written down: it is done", after: publishesOnly("82/tcp", 21381, 21380) })),
   {
     point: "ports-released",
     provoke: async (engine: Engine) => {

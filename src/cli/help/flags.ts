@@ -156,6 +156,8 @@ const TEXTS: Record<string, string> = {
   privileged: "Give it all privileges",
   publish: "Publish a container's port on the host",
   "publish-all": "Publish all exposed ports on free ports of the host",
+  "publish-add": "Publish a port from now on, as --publish does",
+  "publish-rm": "Do not publish a port any longer: the container's, or HOST:CONTAINER of one binding",
   pull: "Pull the image before: always, missing or never",
   state: "Remove what the dry run with this state said, or nothing",
   repair: "Put right what can be",

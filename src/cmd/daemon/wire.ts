@@ -169,6 +169,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     settings,
     findNetwork: (ref) => networkOf(networks, ref),
     renamed: (record) => networks.renamed(record),
+    changePorts: (record, change) => networks.changePorts(record, change),
     files: ({ id }) => {
       const file = (name: string): string => join(containersRoot, id, name);
       return { hosts: file("hosts"), hostname: file("hostname"), resolvConf: file("resolv.conf"), log: file(`${id}-json.log`) };

@@ -26,7 +26,8 @@ import { FAMILIES } from "./firewall-family.ts";
 import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
 import type { BridgeOptions, GatewayMode } from "./options.ts";
 import { createPorts } from "./ports.ts";
-import type { DescriptorKeeper } from "./ports.ts";
+import type { DescriptorKeeper, PortRules } from "./ports.ts";
+import type { Publication } from "./published.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
 import { createRepairs } from "./repairs.ts";
 
@@ -168,9 +169,18 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
   const publish = async (network: Network, request: Pick<JoinRequest, "networkId" | "endpointId" | "addresses" | "ports">): Promise<void> => {
     if (!request.ports?.length) return;
+    await Promise.all([answer(network, { ...request, ports: request.ports }), ports.keep(request)]);
+  };
+
+  const answer = async (network: Network, endpoint: PublishedEndpoint): Promise<void> => {
     const first = ![...publishing.values()].includes(network.spec.id);
-    publishing.set(request.endpointId, network.spec.id);
-    await Promise.all([firewall.publish(request.endpointId, { addresses: request.addresses.map(({ address }) => address), ports: request.ports }), ports.keep(request), first ? openLoopback(network) : undefined]);
+    publishing.set(endpoint.endpointId, network.spec.id);
+    await Promise.all([firewall.publish(endpoint.endpointId, publicationOf(endpoint)), first ? openLoopback(network) : undefined]);
+  };
+
+  const stopAnswering = async (endpointId: string): Promise<void> => {
+    publishing.delete(endpointId);
+    await firewall.unpublish(endpointId);
   };
 
   const watchOver = async (network: Network, { endpointId, addresses, trusted }: JoinRequest, mac: Uint8Array): Promise<void> => {
@@ -283,21 +293,33 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       await kernel.apply([hairpinChange(hostName(endpoint.endpointId))]);
     },
 
-    reservePorts: (endpoint, requests, families) => {
-      const { hostBinding, gatewayMode } = find(endpoint.networkId).options;
-      return ports.reserve(endpoint, requests, { ...(hostBinding ? { hostBinding } : {}), families, routed: FAMILIES.filter((family) => gatewayMode[family] === "routed") });
+    reservePorts: (endpoint, requests, families) => ports.reserve(endpoint, requests, portRules(find(endpoint.networkId), families)),
+
+    changePorts: async (endpoint, change) => {
+      const network = find(endpoint.networkId);
+      const changed = await ports.change(endpoint, change, portRules(network, change.families));
+      return {
+        ports: changed.ports,
+        cancel: changed.cancel,
+        apply: async () => {
+          if (changed.ports.length > 0) {
+            await answer(network, { ...endpoint, ports: changed.ports });
+            await kernel.apply([hairpinChange(hostName(endpoint.endpointId))]);
+          } else await stopAnswering(endpoint.endpointId);
+          await changed.settle();
+        },
+      };
     },
 
     releasePorts: async (endpoint) => {
-      publishing.delete(endpoint.endpointId);
-      const results = await Promise.allSettled([firewall.unpublish(endpoint.endpointId), ports.release(endpoint)]);
+      const results = await Promise.allSettled([stopAnswering(endpoint.endpointId), ports.release(endpoint)]);
       const failures = results.flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
       if (failures.length > 0) throw new GantryError("system", `releasing published ports: ${failures.join("; ")}`);
     },
 
     restorePorts: async (endpoints: readonly PublishedEndpoint[]) => {
       for (const endpoint of endpoints) {
-        firewall.publishLater(endpoint.endpointId, { addresses: endpoint.addresses.map(({ address }) => address), ports: endpoint.ports });
+        firewall.publishLater(endpoint.endpointId, publicationOf(endpoint));
         publishing.set(endpoint.endpointId, endpoint.networkId);
         await ports.restore(endpoint);
       }
@@ -338,6 +360,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     },
   };
 }
+
+const publicationOf = ({ addresses, ports }: PublishedEndpoint): Publication => ({ addresses: addresses.map(({ address }) => address), ports });
+
+const portRules = ({ options: { hostBinding, gatewayMode } }: Network, families: readonly IpFamily[]): PortRules => ({ ...(hostBinding ? { hostBinding } : {}), families, routed: FAMILIES.filter((family) => gatewayMode[family] === "routed") });
 
 const settingsOf = ({ interfaceName, addresses, sysctls = [] }: JoinRequest): Sysctl[] => [...ipv6Settings(interfaceName, addresses), ...sysctls];
 

@@ -11,7 +11,7 @@ import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { firewallChanges, networkElements, removalTransaction } from "./firewall.ts";
 import type { FirewallNetwork, FirewallState } from "./firewall.ts";
 import { closePassage, droppingChains, openPassage } from "./passage.ts";
-import { answeredFlows, earlierFlows, publishedElements } from "./published.ts";
+import { answeredFlows, changedPorts, earlierFlows, publicationChanges, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
 
 export interface FirewallKeeper {
@@ -21,7 +21,7 @@ export interface FirewallKeeper {
   setNetworkLater(id: string, network: FirewallNetwork): void;
   /** With the last one the table goes. */
   removeNetwork(id: string): Promise<void>;
-  /** Has the endpoint's ports answer, now and whenever the table is made again. */
+  /** Has the endpoint's ports answer and no others, now and whenever the table is made again. */
   publish(endpointId: string, publication: Publication): Promise<void>;
   /** For the table that setNetwork() will make. */
   publishLater(endpointId: string, publication: Publication): void;
@@ -167,9 +167,10 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
       await kernel.nft(removalTransaction(table));
     },
     publish: async (endpointId, publication) => {
+      const before = publications.get(endpointId);
       publications.set(endpointId, publication);
-      await change(publishedElements("addElements", [publication]));
-      await forget(earlierFlows(publication.ports));
+      await change(publicationChanges(before, publication));
+      await forget(earlierFlows(changedPorts(before?.ports ?? [], publication.ports)));
     },
     publishLater: (endpointId, publication) => void publications.set(endpointId, publication),
     unpublish: async (endpointId) => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { PortRequest } from "../../core/network-ports.ts";
+import type { PortRequest, PublishedPort } from "../../core/network-ports.ts";
 import { parseIp } from "../../lib/ip.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
 import { cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
@@ -49,6 +49,37 @@ for (const filtered of ["0", "1"]) {
     [server, sibling, foreign].forEach(({ sandbox }) => sandbox.close());
   });
 }
+
+real("ports of a joined endpoint change: others answer, single ones grow to a range and back, sockets are held and given back", async () => {
+  await using bench = await machine();
+  const { host, driver } = bench;
+  using next = await outside(host);
+  await driver.createNetwork(red);
+  const range = (first: number, last: number): PortRequest[] => Array.from({ length: last - first + 1 }, (_, index) => ({ ...tcp(first + index), port: first + index }));
+  const server = await container(driver, red, "10.81.0.2");
+  using _server = await echoServer(server.sandbox);
+  let ports: readonly PublishedPort[] = [];
+  const change = async (remove: readonly PublishedPort[], add: readonly PortRequest[]): Promise<void> => {
+    const prepared = await driver.changePorts({ ...server.request, ports }, { remove, add, families: [4] });
+    await prepared.apply();
+    ports = prepared.ports;
+  };
+  const isFree = (port: number): boolean => runInNamespace(host, `${process.execPath} -e 'require("net").createServer().listen(${port}, "0.0.0.0", () => process.exit(0)).on("error", () => process.exit(1))' && echo free`).stdout.includes("free");
+  await change([], [tcp(9000), ...range(7990, 8003)]);
+  assert.deepEqual([askServer(next, "192.0.2.1", 9000), askServer(host, "127.0.0.1", 8000)], ["192.0.2.2", "10.81.0.1"]);
+  await change([], range(8004, 8010));
+  assert.match(runInNamespace(host, "nft list map inet gantry-test0 published-tcp-ranges").stdout, /7990-8010 : 10\.81\.0\.2/);
+  assert.equal(askServer(next, "192.0.2.1", 8000), "192.0.2.2");
+  await change(ports.filter(({ hostPort }) => 8000 < hostPort && hostPort < 9000), [tcp(8010)]);
+  assert.equal(askServer(next, "192.0.2.1", 8010), "192.0.2.2", "it moved to another port of the container");
+  assert.doesNotMatch(runInNamespace(host, "nft list map inet gantry-test0 published-tcp-ranges").stdout, /elements/);
+  assert.deepEqual([8000, 8001, 8009, 8010, 9000].map(isFree), [false, true, true, false, false]);
+  await change(ports, []);
+  assert.match(askServer(next, "192.0.2.1", 9000), /ECONNREFUSED/);
+  assert.ok(isFree(9000) && isFree(8000));
+  assert.doesNotMatch(runInNamespace(host, "nft list map inet gantry-test0 published-any").stdout, /elements/);
+  server.sandbox.close();
+});
 
 real("a range of ports that keep their numbers is one element, beside others", async () => {
   await using bench = await machine();

@@ -76,6 +76,37 @@ test("whatever is asked for and released: no port is given twice, and nothing is
   );
 });
 
+test("whatever changes: an endpoint has what it had without what went and with what came, and holds sockets for these alone", async () => {
+  const step = fc.record({ gone: fc.array(fc.nat(5), { maxLength: 3 }), add: fc.array(request, { maxLength: 3 }), cancelled: fc.boolean() });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+      const { machine, ports } = open();
+      let present: readonly PublishedPort[] = [];
+      const sockets = (): string[] => present.map(({ protocol, hostAddress, hostPort }) => `${{ tcp: 6, udp: 17, sctp: 132 }[protocol]} ${formatIp(hostAddress)} ${hostPort}`).sort();
+      for (const { gone, add, cancelled } of steps) {
+        const remove = present.filter((_, index) => gone.includes(index));
+        try {
+          const changed = await ports.change(endpoint(1), { remove, add }, RULES);
+          if (cancelled) changed.cancel();
+          else {
+            const left = present.filter((port) => !remove.includes(port));
+            assert.deepEqual(changed.ports.slice(0, left.length), left);
+            check(add, changed.ports.slice(left.length), left);
+            await changed.settle();
+            present = changed.ports;
+          }
+        } catch (error) {
+          assert.match((error as Error).message, /^(Bind for .* failed: port is already allocated|failed to bind host port .*: address already in use|all ports are allocated)$/);
+        }
+        assert.deepEqual([...machine.host.ports].sort(), sockets());
+      }
+      await ports.release(endpoint(1));
+      assert.equal(machine.host.ports.size, 0);
+    }),
+    { numRuns: 300 },
+  );
+});
+
 test("free ports are given in turn, so that one that was just released is not at once somebody else's", async () => {
   const { ports } = open();
   const any: PortRequest = { protocol: "tcp", port: 80 };

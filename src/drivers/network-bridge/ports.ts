@@ -1,13 +1,13 @@
 /** Host ports of the driver's endpoints: which are taken, the sockets that reserve them, and who keeps these while the daemon is away. */
 import type { EndpointReference } from "../../core/network.ts";
-import type { PortProtocol, PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
+import type { PortChange, PortProtocol, PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
 import { messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import type { GantryError } from "../../lib/errors.ts";
 import { formatIp } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily } from "../../lib/ip.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import { PortRefusal, heldBy } from "../../sys/port-reservation.ts";
-import type { PortReservation, PortWish } from "../../sys/port-reservation.ts";
+import type { BoundPort, PortReservation, PortWish } from "../../sys/port-reservation.ts";
 import { PROTOCOL_NUMBER } from "./published.ts";
 
 /** Keeps descriptors under names while this process is away. */
@@ -29,12 +29,23 @@ export interface PortRules {
 
 export interface Ports {
   reserve(endpoint: EndpointReference, requests: readonly PortRequest[], rules: PortRules): Promise<PublishedPort[]>;
+  /** Has the new ones reserved, beside those that the endpoint has. */
+  change(endpoint: EndpointReference, change: Pick<PortChange, "remove" | "add">, rules: PortRules): Promise<ChangedPorts>;
   /** Has the reservation outlive this process. */
   keep(endpoint: EndpointReference): Promise<void>;
   release(endpoint: EndpointReference): Promise<void>;
   restore(endpoint: PublishedEndpoint): Promise<void>;
   /** Of this process only. */
   close(): void;
+}
+
+export interface ChangedPorts {
+  /** All that the endpoint will have. */
+  ports: PublishedPort[];
+  /** Gives back those that go. */
+  settle(): Promise<void>;
+  /** Gives back those that came. */
+  cancel(): void;
 }
 
 interface Holding {
@@ -48,6 +59,11 @@ interface Wanted {
   /** At several, with the same port, only every address of each family. */
   hostAddresses: readonly IpAddress[];
   hostPorts: { first: number; last: number };
+}
+
+interface Acquired {
+  reservation: PortReservation | undefined;
+  ports: Map<Wanted, PublishedPort[]>;
 }
 
 /** What Docker takes when the kernel does not say. */
@@ -81,8 +97,8 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
     }
   };
 
-  const reserve = async (requests: readonly PortRequest[], rules: PortRules): Promise<Holding> => {
-    const { wanted, range } = await complete(requests, rules);
+  /** Those that take a port of the host; nothing is taken where it fails. */
+  const acquire = async (wanted: readonly Wanted[], range: typeof DEFAULT_RANGE): Promise<Acquired> => {
     const bound = wanted.filter(({ hostAddresses }) => hostAddresses.length > 0);
     const exact = bound.filter(isExact);
     // Exact ones first: a range may yield, they cannot.
@@ -92,11 +108,51 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
       const reservation = order.length > 0 ? await bind(order, range) : undefined;
       const ports = new Map(order.map((one, index) => [one, publishedAs(one, reservation?.ports[index])]));
       for (const [one, published] of ports) if (!isExact(one)) published.forEach((port) => taken.add(port));
-      return { reservation, ports: wanted.flatMap((one, index) => [...(ports.get(one) ?? []), ...routedPorts(requests[index]!, rules)]) };
+      return { reservation, ports };
     } catch (error) {
       exact.flatMap((one) => publishedAs(one)).forEach((port) => taken.delete(port));
       throw error;
     }
+  };
+
+  const reserve = async (requests: readonly PortRequest[], rules: PortRules): Promise<Holding> => {
+    const { wanted, range } = await complete(requests, rules);
+    const { reservation, ports } = await acquire(wanted, range);
+    return { reservation, ports: wanted.flatMap((one, index) => [...(ports.get(one) ?? []), ...routedPorts(requests[index]!, rules)]) };
+  };
+
+  const change = async ({ endpointId }: EndpointReference, { remove, add }: Pick<PortChange, "remove" | "add">, rules: PortRules): Promise<ChangedPorts> => {
+    const before: Holding = holdings.get(endpointId) ?? { ports: [], reservation: undefined };
+    const { wanted, range } = await complete(add, rules);
+    const going = new Map(remove.filter(isBound).map((port) => [socketOf(port), port]));
+    const stays = wanted.map((one) => staysBound(one, going));
+    const { reservation, ports: come } = await acquire(wanted.filter((_, index) => !stays[index]), range);
+    const added = wanted.flatMap((one, index) => [...(stays[index] ? publishedAs(one) : (come.get(one) ?? [])), ...routedPorts(add[index]!, rules)]);
+    const removed = new Set(remove.map(textOf));
+    const ports = [...before.ports.filter((port) => !removed.has(textOf(port))), ...added];
+    return {
+      ports,
+      settle: async () => {
+        await hold(endpointId, ports, [before.reservation, reservation]);
+        for (const port of going.values()) taken.delete(port);
+      },
+      cancel: () => {
+        reservation?.close();
+        for (const port of [...come.values()].flat()) taken.delete(port);
+      },
+    };
+  };
+
+  /** The endpoint has these ports from now on, out of what `from` have, which are closed. */
+  const hold = async (endpointId: string, ports: readonly PublishedPort[], from: readonly (PortReservation | undefined)[]): Promise<boolean[]> => {
+    const present = from.filter((one) => one !== undefined);
+    const bound = ports.filter(isBound);
+    const { reservation, found } = kernel.pickPorts(present, bound.map(boundPort));
+    holdings.set(endpointId, { ports, reservation });
+    if (bound.length > 0) await keep(endpointId, reservation.fd);
+    else await keeper?.drop(nameOf(endpointId));
+    for (const one of present) one.close();
+    return found;
   };
 
   const keep = async (endpointId: string, fd: number): Promise<void> => {
@@ -128,20 +184,21 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
         holding.ports.forEach((port) => taken.delete(port));
       }
     },
+    change,
     restore: async ({ endpointId, ports }) => {
-      const own = ports.filter(({ hostPort }) => hostPort !== 0);
+      const own = ports.filter(isBound);
       own.forEach((port) => taken.add(port));
-      const holding: Holding = { ports, reservation: undefined };
-      holdings.set(endpointId, holding);
+      holdings.set(endpointId, { ports, reservation: undefined });
+      if (own.length === 0) return;
       const kept = await keeper?.get(nameOf(endpointId)).catch((error: unknown) => warn(`asking for kept ports: ${messageOf(error)}`));
-      if (kept !== undefined) {
-        holding.reservation = heldBy(kept, []);
-        return;
-      }
+      const reserved = kept === undefined ? undefined : heldBy(kept, []);
+      // What a change had reserved that was recorded and no more is reserved again.
+      const found = reserved ? await hold(endpointId, ports, [reserved]) : [];
+      const lost = own.filter((_, index) => !found[index]);
+      if (lost.length === 0) return;
       try {
-        if (own.length === 0) return;
-        holding.reservation = await bind(own.map((port) => ({ ...port, hostAddresses: [port.hostAddress], hostPorts: { first: port.hostPort, last: port.hostPort } })), DEFAULT_RANGE);
-        await keep(endpointId, holding.reservation.fd);
+        const again = await bind(lost.map((port) => ({ ...port, hostAddresses: [port.hostAddress], hostPorts: { first: port.hostPort, last: port.hostPort } })), DEFAULT_RANGE);
+        await hold(endpointId, ports, [holdings.get(endpointId)?.reservation, again]);
       } catch (error) {
         warn(`a port of a running container cannot be reserved again; it stays published: ${messageOf(error)}`);
       }
@@ -156,6 +213,20 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
 const nameOf = (endpointId: string): string => `ports/${endpointId}`;
 const isExact = ({ hostPorts: { first, last } }: Wanted): boolean => first === last;
 const publishedAs = ({ protocol, port, hostAddresses, hostPorts }: Wanted, hostPort = hostPorts.first): PublishedPort[] => hostAddresses.map((hostAddress) => ({ protocol, port, hostAddress, hostPort }));
+/** It takes a port of the host. */
+const isBound = ({ hostPort }: PublishedPort): boolean => hostPort !== 0;
+const boundPort = ({ protocol, hostAddress, hostPort }: PublishedPort): BoundPort => ({ protocol: PROTOCOL_NUMBER[protocol], address: hostAddress, port: hostPort });
+const socketOf = (port: PublishedPort): string => `${keyOf(port)}/${port.hostAddress.value}`;
+const textOf = (port: PublishedPort): string => `${socketOf(port)} ${port.port}`;
+
+/** All its sockets are among those that go: then they stay, and do not go. */
+function staysBound(one: Wanted, going: Map<string, PublishedPort>): boolean {
+  const sockets = isExact(one) ? publishedAs(one).map(socketOf) : [];
+  if (sockets.length === 0 || !sockets.every((socket) => going.has(socket))) return false;
+  for (const socket of sockets) going.delete(socket);
+  return true;
+}
+
 const everywhere = (family: IpFamily): IpAddress => ({ family, value: 0n });
 
 /** Of the host, where the port is bound; none where it is reached without. */

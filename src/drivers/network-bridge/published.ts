@@ -28,7 +28,7 @@ const MIN_RUN = 16;
 const MAX_PORT = 65535;
 
 /** Those of a host's single address, those of every address, ranges of these, and those that are reached without the host's. */
-export function publishedElements(op: "addElements" | "deleteElements", publications: readonly Publication[]): NftChange[] {
+export function publishedElements(op: "addElements" | "deleteElements", publications: readonly Publication[]): ElementsChange[] {
   const maps = new Map<string, NftElement[]>();
   const push = (set: string, made: NftElement): void => void (maps.get(set)?.push(made) ?? maps.set(set, [made]));
   for (const { addresses, ports } of publications) {
@@ -41,8 +41,27 @@ export function publishedElements(op: "addElements" | "deleteElements", publicat
       for (const { protocol, port } of own.filter(({ hostPort }) => hostPort === 0)) push(setOf("direct", family), { key: concatenation(Uint8Array.of(PROTOCOL_NUMBER[protocol]), ipToBytes(address), portBytes(port)) });
     }
   }
-  return [...maps].flatMap(([set, elements]) => chunks(elements).map((chunk): NftChange => ({ op, set, elements: chunk })));
+  return [...maps].flatMap(([set, elements]) => chunks(elements).map((chunk) => ({ op, set, elements: chunk })));
 }
+
+/** What is different between what an endpoint had and what it has, in one transaction. */
+export function publicationChanges(before: Publication | undefined, after: Publication): NftChange[] {
+  const [had, has] = [publishedElements("deleteElements", before ? [before] : []), publishedElements("addElements", [after])];
+  return [...without(had, has), ...without(has, had)];
+}
+
+type ElementsChange = Extract<NftChange, { op: "addElements" | "deleteElements" }>;
+
+/** Without the elements that the others have. */
+function without(changes: readonly ElementsChange[], others: readonly ElementsChange[]): NftChange[] {
+  const known = new Set(others.flatMap(({ set, elements }) => elements.map((element) => textOf(set, element))));
+  return changes.flatMap(({ op, set, elements }) => {
+    const own = elements.filter((element) => !known.has(textOf(set, element)));
+    return own.length > 0 ? [{ op, set, elements: own }] : [];
+  });
+}
+
+const textOf = (set: string, { key, end, value }: NftElement): string => [set, ...[key, end, value].map((bytes) => (bytes instanceof Uint8Array ? Buffer.from(bytes).toString("hex") : ""))].join(" ");
 
 const isAny = ({ value }: IpAddress): boolean => value === 0n;
 
@@ -84,6 +103,13 @@ function chunks(elements: readonly NftElement[]): NftElement[][] {
 
 /** Looking for flows costs a walk over all of them. */
 const MAX_FLOW_PORTS = 16;
+
+/** Those that only one of the two has. */
+export function changedPorts(before: readonly PublishedPort[], after: readonly PublishedPort[]): PublishedPort[] {
+  const text = ({ protocol, port, hostAddress, hostPort }: PublishedPort): string => [protocol, port, hostAddress.family, hostAddress.value, hostPort].join(" ");
+  const [had, has] = [new Set(before.map(text)), new Set(after.map(text))];
+  return [...before.filter((port) => !has.has(text(port))), ...after.filter((port) => !had.has(text(port)))];
+}
 
 /** Flows of datagrams that began before their port was published: they would go on to where they went. Those of many ports are left to run out. */
 export function earlierFlows(ports: readonly PublishedPort[]): FlowFilter[] {

@@ -14,6 +14,7 @@ import type { IpPrefix } from "../../lib/ip.ts";
 import type { OciResources } from "../../lib/oci-spec.ts";
 import type { Platform } from "../../lib/platform.ts";
 import type { CommitRequest } from "../images/commit.ts";
+import type { LivePorts, PublishedChange } from "../networks/publishing.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { SpecHost, SpecSettings } from "./spec/host.ts";
 import type { ContainerStore } from "./store.ts";
@@ -38,6 +39,8 @@ export interface ContainersContext {
   findNetwork(ref: string): { id: string; name: string; subnets: readonly IpPrefix[] } | undefined;
   /** Others find the container by its new name. */
   renamed(record: ContainerRecord): Promise<void>;
+  /** Other published ports for a running container. */
+  changePorts(record: ContainerRecord, change: PublishedChange): Promise<LivePorts>;
   /** Where the engine keeps a container's own files. */
   files(record: ContainerRecord): ContainerFiles;
   warn(message: string): void;

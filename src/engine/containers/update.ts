@@ -1,18 +1,23 @@
-/** Changing limits and the restart policy of a container. */
+/** Changing limits, the restart policy and the published ports of a container. */
 import { emptyHostConfig } from "../../core/container-config.ts";
 import type { HostConfig, Resources, UpdateRequest } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { codeOf, conflict, GantryError, invalidParameter, messageOf } from "../../lib/errors.ts";
+import { portRequests } from "../networks/port-requests.ts";
+import type { LivePorts } from "../networks/publishing.ts";
 import type { ContainersContext } from "./context.ts";
 import { emit } from "./lifecycle/state.ts";
+import { containerOf } from "./modes.ts";
+import { addedBindings, changeBindings } from "./port-bindings.ts";
+import type { Bindings, BindingsChange } from "./port-bindings.ts";
 import { updateResources } from "./spec/resources.ts";
 import { validateHostConfig } from "./validate/host-config.ts";
 import { verifyResources } from "./validate/resources.ts";
 
 /** Returns warnings. Throws Docker's refusals; then nothing has changed. */
 export async function updateContainer(context: ContainersContext, ref: string, request: UpdateRequest): Promise<string[]> {
-  const { RestartPolicy, ...resources } = request;
-  validateHostConfig({ ...emptyHostConfig(), RestartPolicy });
+  const { RestartPolicy, PublishAdd, PublishRemove, ...resources } = request;
+  for (const PortBindings of [PublishAdd, PublishRemove]) validateHostConfig({ ...emptyHostConfig(), RestartPolicy, PortBindings });
   refuseUnchangeable(request);
   const warnings = verifyResources(resources, context.kernel, true);
   const { id } = context.store.find(ref);
@@ -20,10 +25,19 @@ export async function updateContainer(context: ContainersContext, ref: string, r
     const record = context.store.find(id);
     const before = record.hostConfig;
     try {
-      record.hostConfig = changed(record, resources, RestartPolicy);
-      if (record.state.status === "running" || record.state.status === "paused") await context.tasks.update(record, updateResources(resources, context.host));
+      const after = changed(record, resources, RestartPolicy);
+      const ports = await preparePorts(context, record, { add: PublishAdd ?? {}, remove: PublishRemove ?? {} });
+      record.hostConfig = ports ? { ...after, PortBindings: ports.bindings } : after;
+      try {
+        if (hasTask(record)) await context.tasks.update(record, updateResources(resources, context.host));
+      } catch (error) {
+        ports?.live?.cancel();
+        throw error;
+      }
+      await ports?.live?.apply((network) => (record.network = network));
     } catch (error) {
       record.hostConfig = before;
+      context.store.save(record);
       throw new GantryError(codeOf(error), `Cannot update container ${id}: ${messageOf(error)}`, { cause: error });
     }
     context.store.save(record);
@@ -31,6 +45,30 @@ export async function updateContainer(context: ContainersContext, ref: string, r
   });
   return warnings;
 }
+
+interface ChangedPorts {
+  bindings: Bindings;
+  /** Of a container that runs. */
+  live?: LivePorts;
+}
+
+/** Finds everything that is in the way, before anything is changed. undefined: nothing is asked for. */
+async function preparePorts(context: ContainersContext, record: ContainerRecord, change: BindingsChange): Promise<ChangedPorts | undefined> {
+  if (Object.keys(change.add).length === 0 && Object.keys(change.remove).length === 0) return undefined;
+  refuseUnpublishable(record);
+  const { bindings, gone } = changeBindings(record.hostConfig.PortBindings ?? {}, change, record.network?.ports ?? []);
+  const back = record.hostConfig.PublishAllPorts ? Object.keys(change.remove).find((port) => !bindings[port] && record.config.ExposedPorts?.[port]) : undefined;
+  if (back !== undefined) throw conflict(`port ${back} is published because all exposed ports of the container are`);
+  const add = portRequests({ config: { ExposedPorts: null }, hostConfig: { PortBindings: addedBindings(change.add), PublishAllPorts: false } });
+  return hasTask(record) ? { bindings, live: await context.changePorts(record, { remove: gone, add }) } : { bindings };
+}
+
+function refuseUnpublishable({ config, hostConfig: { NetworkMode: mode } }: ContainerRecord): void {
+  const reason = config.NetworkDisabled || mode === "none" ? "it has no network" : mode === "host" ? "it has the host's network" : containerOf(mode) === undefined ? undefined : "it has another container's network";
+  if (reason !== undefined) throw conflict(`ports of this container cannot be published: ${reason}`);
+}
+
+const hasTask = ({ state }: ContainerRecord): boolean => state.status === "running" || state.status === "paused";
 
 /** Docker ignores these in an update; ignoring them in silence would mislead. */
 function refuseUnchangeable(request: UpdateRequest): void {

@@ -3,12 +3,9 @@ import type { EndpointSettings } from "../../core/container-config.ts";
 import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
 import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
-import { publishesPorts } from "../../core/network-ports.ts";
-import type { PortRequest } from "../../core/network-ports.ts";
-import { GantryError, codeOf, conflict, forbidden, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
-import { formatIp, parsePrefix } from "../../lib/ip.ts";
-import type { IpFamily } from "../../lib/ip.ts";
+import { parsePrefix } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
@@ -16,8 +13,10 @@ import { containerOf } from "../containers/modes.ts";
 import { createAddresses } from "./addresses.ts";
 import { interfaceNameFor, settingsFor, sysctlsFor } from "./endpoint-options.ts";
 import type { NetworksOptions } from "./networks.ts";
-import { portRequests, publishedPorts } from "./port-requests.ts";
+import { publishedPorts } from "./port-requests.ts";
 import type { Network } from "./predefined.ts";
+import { createPublishing } from "./publishing.ts";
+import type { LivePorts, PublishedChange } from "./publishing.ts";
 import type { NetworkRegistry } from "./registry.ts";
 import { isLinkedTo, linkVariables } from "./links.ts";
 import { createSandboxNames } from "./sandbox-names.ts";
@@ -35,6 +34,8 @@ export interface Connections {
   port: SandboxPort;
   attach(record: ContainerRecord, network: Network, settings: EndpointSettings): Promise<SandboxState>;
   detach(record: ContainerRecord, network: Network): Promise<SandboxState>;
+  /** Other published ports for a running container. */
+  changePorts(record: ContainerRecord, change: PublishedChange): Promise<LivePorts>;
   renamed(record: ContainerRecord): Promise<void>;
   endpointsOf(network: Network): { container: string; endpoint: Endpoint }[];
   /** What the last daemon's containers hold stays theirs until collect() says otherwise. */
@@ -48,6 +49,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   const sandboxes = new Map<string, ContainerSandbox>();
   const addresses = createAddresses(options.ipam);
   const names = createSandboxNames(options);
+  const publishing = createPublishing(options);
 
   async function connect(record: ContainerRecord): Promise<Sandbox> {
     const other = containerOf(record.hostConfig.NetworkMode);
@@ -61,7 +63,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       taking = takeSandbox(sandbox, sandbox.endpoints[0]);
       await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings)))]);
       const chosen = gatewayEndpoints(sandbox.endpoints);
-      await reservePorts(record, chosen);
+      await publishing.reserve(record, chosen);
       const files = await joinAll(record, sandbox);
       return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files, env: linkVariables(record, options.findContainer) };
     } catch (error) {
@@ -124,38 +126,6 @@ export function createConnections(options: ConnectionsOptions): Connections {
     endpoint.mac = formatMac(joined.mac);
   }
 
-  /** Those of each family are the endpoint's that its default route goes through. */
-  async function reservePorts(record: ContainerRecord, chosen: Record<IpFamily, Endpoint | undefined>): Promise<void> {
-    const requests = portRequests(record);
-    if (requests.length === 0) return;
-    const lost = requests.find(({ hostAddress }) => hostAddress && !chosen[hostAddress.family] && publishesSomewhere(chosen))?.hostAddress;
-    if (lost) throw notImplemented(`a port cannot be published at ${formatIp(lost)}: the container has no IPv${lost.family} address`);
-    for (const endpoint of new Set([chosen[4], chosen[6]])) {
-      const families = ([4, 6] as const).filter((family) => chosen[family] === endpoint);
-      const own = chosen[4] === chosen[6] ? requests : requests.filter(({ hostAddress }) => !hostAddress || families.includes(hostAddress.family));
-      if (endpoint && own.length > 0) await reserveAt(record, endpoint, { requests: own, families });
-    }
-  }
-
-  /** Docker's words for what cannot be had. */
-  async function reserveAt(record: ContainerRecord, endpoint: Endpoint, { requests, families }: { requests: readonly PortRequest[]; families: readonly IpFamily[] }): Promise<void> {
-    const { network, endpointId } = endpoint;
-    if (!publishesPorts(network.driver)) return;
-    try {
-      endpoint.ports = await network.driver.reservePorts({ networkId: network.row.id, endpointId }, requests, families);
-      faultPoint("ports-reserved");
-    } catch (error) {
-      if (codeOf(error) !== "system") throw error;
-      throw systemError(`driver failed programming external connectivity on endpoint ${record.name} (${endpointId}): ${messageOf(error)}`, error);
-    }
-  }
-
-  async function releasePorts({ network, endpointId, ports }: Endpoint): Promise<void> {
-    if (!ports || !publishesPorts(network.driver)) return;
-    await network.driver.releasePorts({ networkId: network.row.id, endpointId }).catch((error: unknown) => warn(messageOf(error)));
-    faultPoint("ports-released");
-  }
-
   /** Those that are linked to a container find it at its new address. */
   function relink(child: ContainerRecord): void {
     for (const [id, sandbox] of sandboxes) {
@@ -187,7 +157,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     sandbox.namespace?.close();
     await names.withdraw(sandbox);
     // While the rows are there, a crash leaves no reservation that nobody knows of.
-    for (const endpoint of sandbox.endpoints) await releasePorts(endpoint);
+    for (const endpoint of sandbox.endpoints) await publishing.release(endpoint);
     store.removeEndpoints(record.id);
     for (const endpoint of sandbox.endpoints) {
       if (endpoint.told) tell("disconnect", record, endpoint);
@@ -219,7 +189,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       faultPoint("attach-recorded");
       await join(endpoint, namespace, { chosen: gatewayEndpoints(sandbox.endpoints), trusted: record.hostConfig.Privileged });
       faultPoint("attach-joined");
-      await movePorts(record, sandbox);
+      await publishing.move(record, sandbox);
       names.rewrite(record, sandbox);
       await names.serve(record, sandbox, namespace);
     } catch (error) {
@@ -239,7 +209,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     const namespace = open(record);
     try {
       await takeOut(record, sandbox, { endpoint, namespace });
-      await movePorts(record, sandbox);
+      await publishing.move(record, sandbox);
       await names.serve(record, sandbox, namespace);
     } finally {
       namespace.close();
@@ -252,7 +222,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   async function takeOut(record: ContainerRecord, sandbox: ContainerSandbox, { endpoint, namespace }: { endpoint: Endpoint; namespace: SandboxNamespace }): Promise<void> {
     sandbox.endpoints = sandbox.endpoints.filter((other) => other !== endpoint);
     await names.forget(endpoint);
-    await releasePorts(endpoint);
+    await publishing.release(endpoint);
     store.removeEndpoint(record.id, endpoint.network.row.id);
     faultPoint("detach-recorded");
     await release(endpoint, namespace);
@@ -278,24 +248,6 @@ export function createConnections(options: ConnectionsOptions): Connections {
     for (const endpoint of sandbox.endpoints) {
       const gateways = routesThrough(endpoint, chosen);
       if (gateways.length > 0) await options.setDefaultRoutes(namespace, endpoint.interfaceName, gateways).catch((error: unknown) => warn(messageOf(error)));
-    }
-  }
-
-  /** Published ports follow the default routes. */
-  async function movePorts(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void> {
-    const chosen = gatewayEndpoints(sandbox.endpoints);
-    const [wanted, present] = [new Set([chosen[4], chosen[6]]), sandbox.endpoints.filter(({ ports }) => ports)];
-    if (portRequests(record).length === 0 || (present.length > 0 && present.every((endpoint) => wanted.has(endpoint)))) return;
-    for (const endpoint of present) {
-      await releasePorts(endpoint);
-      delete endpoint.ports;
-      store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
-    }
-    await reservePorts(record, chosen);
-    for (const { network, endpointId, addresses: own, ports, ...endpoint } of sandbox.endpoints) {
-      if (!ports || !publishesPorts(network.driver)) continue;
-      store.addEndpoint(endpointRow(record.id, sandbox.id, { network, endpointId, addresses: own, ports, ...endpoint }));
-      await network.driver.publishPorts({ networkId: network.row.id, endpointId, addresses: own, ports });
     }
   }
 
@@ -354,6 +306,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
     attach,
     detach,
+    changePorts: (record, change) => publishing.change(record, runningSandbox(record), change),
     renamed: async (record) => {
       const sandbox = sandboxes.get(record.id);
       if (sandbox) await names.rename(record, sandbox);
@@ -371,8 +324,6 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
   };
 }
-
-const publishesSomewhere = (chosen: Record<IpFamily, Endpoint | undefined>): boolean => [chosen[4], chosen[6]].some((endpoint) => endpoint && publishesPorts(endpoint.network.driver));
 
 /** What "default" stands for. */
 const predefinedName = (mode: string): string => (mode === "" || mode === "default" ? "bridge" : mode);

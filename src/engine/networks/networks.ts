@@ -26,6 +26,7 @@ import { formatIp } from "../../lib/ip.ts";
 import { openBridgeNetwork, plainNetwork } from "./predefined.ts";
 import type { DefaultBridgeSettings, Network } from "./predefined.ts";
 import { publishedPorts } from "./port-requests.ts";
+import type { LivePorts, PublishedChange } from "./publishing.ts";
 import { NetworkRegistry } from "./registry.ts";
 import type { HostFiles } from "./sandbox-contents.ts";
 import { createNetworkStore } from "./store.ts";
@@ -75,6 +76,8 @@ export interface Networks extends SandboxPort {
   attach(record: ContainerRecord, network: string, settings: EndpointSettings): Promise<SandboxState>;
   /** Takes one of its networks from a running container. */
   detach(record: ContainerRecord, network: string): Promise<SandboxState>;
+  /** Other published ports for a running container: all that is asked for is reserved when this resolves. */
+  changePorts(record: ContainerRecord, change: PublishedChange): Promise<LivePorts>;
   /** A container has another name, by which others find it. */
   renamed(record: ContainerRecord): Promise<void>;
   /** The kinds that `info` lists as network plugins. */
@@ -132,6 +135,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     },
     attach: (record, ref, settings) => connections.attach(record, registry.find(ref), settings),
     detach: (record, ref) => connections.detach(record, registry.find(ref)),
+    changePorts: connections.changePorts,
     renamed: connections.renamed,
     drivers: () => Object.values(drivers).map(({ id }) => id),
     collect: connections.collect,

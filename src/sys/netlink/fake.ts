@@ -11,7 +11,7 @@ import { describe } from "./rtnetlink.ts";
 import type { LinkReference, RouteChange } from "./rtnetlink.ts";
 import { NetlinkFailure } from "./socket.ts";
 import { PortRefusal } from "../port-reservation.ts";
-import type { PortReservation, PortWish } from "../port-reservation.ts";
+import type { BoundPort, PickedPorts, PortReservation, PortWish } from "../port-reservation.ts";
 
 const ERRNO = { EPERM: 1, ENOENT: 2, EEXIST: 17, ENODEV: 19, EOPNOTSUPP: 95 } as const;
 export type FakeErrno = keyof typeof ERRNO;
@@ -69,6 +69,8 @@ export class FakeKernel implements NetworkKernel {
   readonly forgotten: FlowFilter[] = [];
   /** Reserved ports, as "protocol address port"; those of other programs can be added. */
   readonly ports = new Set<string>();
+  readonly #holders = new Set<string[]>();
+  readonly #keys = new WeakMap<PortReservation, string[]>();
   /** Other programs' chains. */
   chains: NftBaseChain[] = [];
   /** Fails what it gives an errno for. */
@@ -139,7 +141,7 @@ export class FakeKernel implements NetworkKernel {
   }
   async reservePorts(wishes: readonly PortWish[]): Promise<PortReservation> {
     const taken: string[] = [];
-    const close = (): void => taken.splice(0).forEach((key) => this.ports.delete(key));
+    const close = (): void => this.#giveBack(taken);
     const ports = wishes.map((wish, index) => {
       const port = this.#freePort(wish);
       if (port === undefined) {
@@ -152,7 +154,23 @@ export class FakeKernel implements NetworkKernel {
       }
       return port;
     });
-    return { ports, fd: -1, close };
+    this.#holders.add(taken);
+    const reservation = { ports, fd: -1, close };
+    this.#keys.set(reservation, taken);
+    return reservation;
+  }
+  pickPorts(from: readonly PortReservation[], ports: readonly BoundPort[]): PickedPorts {
+    const present = new Set(from.flatMap((reservation) => this.#keys.get(reservation) ?? []));
+    const keys = ports.map((port) => portKey(port, formatIp(port.address), port.port));
+    const own = keys.filter((key) => present.has(key));
+    this.#holders.add(own);
+    const reservation = { ports: [], fd: -1, close: () => this.#giveBack(own) };
+    this.#keys.set(reservation, own);
+    return { reservation, found: keys.map((key) => present.has(key)) };
+  }
+  #giveBack(keys: string[]): void {
+    this.#holders.delete(keys);
+    for (const key of keys.splice(0)) if (![...this.#holders].some((held) => held.includes(key))) this.ports.delete(key);
   }
   #freePort(wish: PortWish): number | undefined {
     const { first, last, start } = wish;
@@ -300,7 +318,7 @@ export class FakeKernel implements NetworkKernel {
   }
 }
 
-const portKey = ({ protocol }: PortWish, address: string, port: number): string => `${protocol} ${address} ${port}`;
+const portKey = ({ protocol }: Pick<PortWish, "protocol">, address: string, port: number): string => `${protocol} ${address} ${port}`;
 const addressesOf = ({ address, both }: PortWish): string[] => (both ? ["0.0.0.0", "::"] : [formatIp(address)]);
 
 /** As sockets conflict: the wildcard address with every other of its family. */

@@ -16,8 +16,8 @@ import type { TableChanges } from "./nftables-session.ts";
 import { Netns } from "./netns.ts";
 import { NEW_NAMESPACE, runSteps } from "./steps.ts";
 import type { NetworkStep, Sysctl } from "./steps.ts";
-import { reservePorts } from "../port-reservation.ts";
-import type { PortReservation, PortWish } from "../port-reservation.ts";
+import { pickPorts, reservePorts } from "../port-reservation.ts";
+import type { BoundPort, PickedPorts, PortReservation, PortWish } from "../port-reservation.ts";
 
 /** What is done in a sandbox and then in the namespace that the sandbox belongs to, in one go and in this order. */
 export interface SandboxPlan {
@@ -57,6 +57,8 @@ export interface NetworkKernel {
   forgetFlows(filters: readonly FlowFilter[]): Promise<void>;
   /** All or none; throws PortRefusal. */
   reservePorts(wishes: readonly PortWish[]): Promise<PortReservation>;
+  /** Those of the ports that the reservations have, as one more reservation. */
+  pickPorts(from: readonly PortReservation[], ports: readonly BoundPort[]): PickedPorts;
   /** All or nothing. Always from the same socket, which owns the tables that ask for an owner. */
   nft(transaction: NftTransaction): Promise<void>;
   /** Of all tables. */
@@ -111,6 +113,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
       }
     },
     reservePorts: (wishes) => reservePorts(netns, wishes),
+    pickPorts,
     nft: (transaction) => session.commit(transaction),
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
     chainRules: async (chain) => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [rulesRequest(chain)])).map(decodeRule)),

@@ -3,6 +3,7 @@ import { path } from "../../api/client.ts";
 import { restartPolicy } from "../../create/body.ts";
 import { CREATE_CHECKS } from "../../create/checks.ts";
 import { nanoCpus } from "../../create/numbers.ts";
+import { parsePorts } from "../../create/ports.ts";
 import { parseRamSize } from "../../../lib/units.ts";
 import type { FlagCheck } from "../../flag-types.ts";
 import type { Session } from "../../session.ts";
@@ -28,6 +29,8 @@ export async function run(session: Session): Promise<void> {
     NanoCpus: flags.changed("cpus") ? nanoCpus(flags.string("cpus")) : 0,
     PidsLimit: flags.int("pids-limit") === 0 ? null : flags.int("pids-limit"),
     RestartPolicy: restartPolicy(flags.string("restart")),
+    ...bindings("PublishAdd", flags.list("publish-add")),
+    ...bindings("PublishRemove", flags.list("publish-rm")),
   };
   const warnings: string[] = [];
   const errors: string[] = [];
@@ -43,3 +46,6 @@ export async function run(session: Session): Promise<void> {
   if (warnings.length > 0) session.out.line(warnings.join("\n"));
   if (errors.length > 0) throw new Error(errors.join("\n"));
 }
+
+/** As --publish has them. Engines that do not know the field must not be sent it. */
+const bindings = (field: string, publish: string[]): object => (publish.length > 0 ? { [field]: parsePorts(publish, []).bindings } : {});
