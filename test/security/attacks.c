@@ -7,7 +7,7 @@
  *   copy-by-name FILE N            looks at a path, then reads it by its name, N times, and counts what is of the host (CVE-2018-15664)
  *   user-by-atoi NUMBER            becomes a user as a parser that wraps understands it (CVE-2024-40635)
  *   connect-all                    connects to every socket in /proc/net/unix (CVE-2020-15257)
- *   listen NAME                    listens at an abstract socket
+ *   listen NAME                    listens at an abstract socket until its input ends
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -159,7 +159,8 @@ static int listen_at(const char *name) {
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   if (bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) || listen(fd, 4)) return 1;
   puts("listening");
-  for (;;) pause();
+  for (char byte; read(0, &byte, 1) > 0;) continue;
+  return 0;
 }
 
 int main(int argc, char **argv) {

@@ -182,7 +182,7 @@ test("names and values of sysctls that lead elsewhere (CVE-2022-0811)", { skip }
 test("an abstract socket reaches whoever shares the network; ours are none (CVE-2020-15257)", { skip }, async () => {
   using bundle = bundleWithAttacks();
   const name = `gantry-test-${process.pid}`;
-  const listener = spawn(programs.attacks, ["listen", name], { stdio: ["ignore", "pipe", "inherit"] });
+  const listener = spawn(programs.attacks, ["listen", name], { stdio: ["pipe", "pipe", "inherit"] });
   try {
     await once(listener.stdout, "data");
     const hostNetwork = [{ type: "mount" }, { type: "pid" }, { type: "ipc" }, { type: "uts" }] as const;
