@@ -7,6 +7,7 @@
  *   copy-by-name FILE N            looks at a path, then reads it by its name, N times, and counts what is of the host (CVE-2018-15664)
  *   user-by-atoi NUMBER            becomes a user as a parser that wraps understands it (CVE-2024-40635)
  *   connect-all                    connects to every socket in /proc/net/unix (CVE-2020-15257)
+ *   hold-lock FILE                 locks a file that it can only read, until its input ends
  *   listen NAME                    listens at an abstract socket until its input ends
  */
 #define _GNU_SOURCE
@@ -152,15 +153,26 @@ static int connect_all(void) {
   return 0;
 }
 
+static int wait_for_end(const char *what) {
+  puts(what);
+  for (char byte; read(0, &byte, 1) > 0;) continue;
+  return 0;
+}
+
+static int hold_lock(const char *path) {
+  struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fcntl(fd, F_SETLK, &lock)) return 1;
+  return wait_for_end("held");
+}
+
 static int listen_at(const char *name) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   size_t length = strlen(name);
   memcpy(address.sun_path + 1, name, length);
   int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   if (bind(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) || listen(fd, 4)) return 1;
-  puts("listening");
-  for (char byte; read(0, &byte, 1) > 0;) continue;
-  return 0;
+  return wait_for_end("listening");
 }
 
 int main(int argc, char **argv) {
@@ -172,6 +184,7 @@ int main(int argc, char **argv) {
   if (argc == 4 && !strcmp(what, "copy-by-name")) return copy_by_name(argv[2], atol(argv[3]));
   if (argc == 3 && !strcmp(what, "user-by-atoi")) return user_by_atoi(argv[2]);
   if (argc == 2 && !strcmp(what, "connect-all")) return connect_all();
+  if (argc == 3 && !strcmp(what, "hold-lock")) return hold_lock(argv[2]);
   if (argc == 3 && !strcmp(what, "listen")) return listen_at(argv[2]);
   return 2;
 }

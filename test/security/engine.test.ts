@@ -3,10 +3,12 @@
  * doing the same is fallen for, so that the attack would be seen.
  */
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, chownSync, copyFileSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { lockRoot } from "../../src/cmd/daemon/root-lock.ts";
 import type { Json } from "../harness/api.ts";
 import { Cli, clients } from "../harness/cli.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
@@ -85,6 +87,33 @@ test("other users of the machine find nothing in the daemon's folders (CVE-2021-
 function socketsBelow(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)).filter((path) => lstatSync(path).isSocket());
 }
+
+test("other users of the machine cannot hold the daemon's locks", { skip: withoutCompiler }, async () => {
+  const folder = join(engine.machine.folder, "locked");
+  mkdirSync(folder);
+  chmodSync(engine.machine.folder, 0o755);
+  const attempt = async (): Promise<{ held: boolean; end: () => Promise<void> }> => {
+    const child = spawn("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", programs!.attacks, "hold-lock", join(folder, "gantryd.lock")], { stdio: ["pipe", "pipe", "inherit"] });
+    const ended = once(child, "exit");
+    const held = await Promise.race([once(child.stdout, "data").then(() => true), ended.then(() => false)]);
+    return { held, end: async () => void (child.stdin.end(), await ended) };
+  };
+  try {
+    lockRoot(folder)[Symbol.dispose]();
+    assert.equal((await attempt()).held, false);
+    lockRoot(folder)[Symbol.dispose]();
+    // Control: what everybody can read, everybody can lock. Such a file of an earlier version is closed to others.
+    chmodSync(join(folder, "gantryd.lock"), 0o644);
+    const other = await attempt();
+    assert.ok(other.held);
+    assert.throws(() => lockRoot(folder), /in use by another/);
+    await other.end();
+    lockRoot(folder)[Symbol.dispose]();
+    assert.equal((await attempt()).held, false);
+  } finally {
+    chmodSync(engine.machine.folder, 0o700);
+  }
+});
 
 test("a container's own programs and libraries never run outside of it (CVE-2014-9357, CVE-2019-14271)", { skip: withoutCompiler }, async () => {
   const { folder, toImage } = rootfs("trojan");

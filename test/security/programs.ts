@@ -1,6 +1,6 @@
 /** The attacks and naive operations in C, compiled once for each test file. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -17,6 +17,8 @@ export interface Programs extends Disposable {
 
 export function compiled(): Programs {
   const folder = mkdtempSync(join(tmpdir(), "gantry-attacks-"));
+  // Other users run them too.
+  chmodSync(folder, 0o755);
   const [attacks, lookup, hostileNss] = [join(folder, "attacks"), join(folder, "lookup"), join(folder, "libnss_hostile.so.2")];
   const cc = (args: string[], input = ""): void => void execFileSync("cc", ["-O1", ...args], { input, stdio: ["pipe", "ignore", "inherit"] });
   cc(["-static", "-o", attacks, join(import.meta.dirname, "attacks.c")]);

@@ -2,9 +2,10 @@
  * One daemon per data root, and one at a time that chooses names and subnets of the machine's networks.
  *
  * A lock is SQLite's write lock on an empty database: a lock of the kernel's on the file, which ends with the process
- * however that ends. Who holds it stands in a file beside it.
+ * however that ends. Who holds it stands in a file beside it. Whoever can read such a file can lock it as well, so it is root's
+ * alone, in a folder where nobody else can put a link of that name.
  */
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, chmodSync, closeSync, constants, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { conflict, messageOf, systemError } from "../../lib/errors.ts";
@@ -26,11 +27,11 @@ export function lockRoot(root: string): Disposable {
     if ((cause as { errcode?: number }).errcode !== SQLITE_BUSY) throw systemError(`cannot lock ${root}: ${(cause as Error).message}`, cause);
     throw conflict(`${root} is in use by another gantryd (process ${pidIn(holder)}): stop it, or choose another folder`, cause);
   }
-  writeFileSync(holder, `${process.pid}\n`);
+  writeFileSync(holder, `${process.pid}\n`, { mode: 0o600 });
   return { [Symbol.dispose]: () => database.close() };
 }
 
-const MACHINE_LOCK = "/run/lock/gantry-networks.lock";
+const MACHINE_LOCK = "/run/gantry/networks.lock";
 /** A daemon is done with it within milliseconds; one that was stopped in the middle must not keep the others from starting. */
 const PATIENCE_MILLISECONDS = 5_000;
 
@@ -38,7 +39,8 @@ const PATIENCE_MILLISECONDS = 5_000;
 export function lockMachine(path = MACHINE_LOCK, patience = PATIENCE_MILLISECONDS): Disposable | undefined {
   let database: DatabaseSync | undefined;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+    makePrivate(path);
     database = new DatabaseSync(path, { timeout: patience });
     database.exec(TAKE);
     return { [Symbol.dispose]: () => database?.close() };
@@ -52,9 +54,20 @@ export function lockMachine(path = MACHINE_LOCK, patience = PATIENCE_MILLISECOND
 function openLock(root: string, path: string): DatabaseSync {
   try {
     accessSync(root, constants.W_OK);
+    makePrivate(path);
     return new DatabaseSync(path, { timeout: 0 });
   } catch (cause) {
     throw systemError(`cannot write to ${root}: ${messageOf(cause)}`, cause);
+  }
+}
+
+/** A file that is there is not opened: to close it again would end this process's lock on it. */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "EEXIST") throw thrown;
+    chmodSync(path, 0o600);
   }
 }
 
