@@ -3,8 +3,8 @@
  *
  *   thief FILE                     writes to the program of each process that is not the container's own, until FILE is there (CVE-2019-5736)
  *   file-capability FILE           gives the file cap_net_raw+ei (CVE-2022-24769)
- *   mount-by-name TARGET CANARY N  mounts on a path by its name, N times, and counts the mounts that are on CANARY (CVE-2021-30465)
- *   copy-by-name FILE N            looks at a path, then reads it by its name, N times, and counts what is of the host (CVE-2018-15664)
+ *   mount-by-name TARGET CANARY N  mounts on a path by its name until 10 mounts were on CANARY, at most N times (CVE-2021-30465)
+ *   copy-by-name FILE N            looks at a path, then reads it by its name, until 10 times it was the host's, at most N times (CVE-2018-15664)
  *   user-by-atoi NUMBER            becomes a user as a parser that wraps understands it (CVE-2024-40635)
  *   connect-all                    connects to every socket in /proc/net/unix (CVE-2020-15257)
  *   hold-lock FILE                 locks a file that it can only read, until its input ends
@@ -98,7 +98,7 @@ static int file_capability(const char *path) {
 static int mount_by_name(const char *target, const char *canary, long tries) {
   long made = 0, escaped = 0;
   if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) return 1;
-  for (long i = 0; i < tries; i++) {
+  for (long i = 0; i < tries && escaped < 10; i++) {
     struct stat status;
     struct statfs system;
     /* The check that engines made. */
@@ -113,7 +113,7 @@ static int mount_by_name(const char *target, const char *canary, long tries) {
 
 static int copy_by_name(const char *path, long tries) {
   long read_of = 0, escaped = 0;
-  for (long i = 0; i < tries; i++) {
+  for (long i = 0; i < tries && escaped < 10; i++) {
     char resolved[PATH_MAX], bytes[64] = "";
     if (!realpath(path, resolved) || strcmp(resolved, path)) continue;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
