@@ -1,5 +1,6 @@
 /* mount(source, target, type, flags, data) and unmount(target, flags): mount(2) and umount2(2); mountSlowly and unmountSlowly are the
- * same on a thread of their own, as promises, for file systems that may wait for a server. bindFd(fd, target): what is open appears at target, too. */
+ * same on a thread of their own, as promises, for file systems that may wait for a server. bindFd(fd, target): what is open appears at target, too;
+ * attachFd(fd, target): a mount that is attached nowhere appears there. */
 #define _GNU_SOURCE
 #include "addon.h"
 #include "archive_job.h"
@@ -120,9 +121,23 @@ static napi_value bind_fd(napi_env env, napi_callback_info info) {
   return result ? addon_throw_errno(env, saved, "move_mount") : NULL;
 }
 
+static napi_value attach_fd(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  char target[TEXT_MAX];
+  int32_t fd;
+  if (!get_arguments(env, info, 2, arguments) || !get_text(env, arguments[1], target)) return NULL;
+  if (napi_get_value_int32(env, arguments[0], &fd) != napi_ok) {
+    napi_throw_type_error(env, NULL, "expected a number");
+    return NULL;
+  }
+  int result = (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+  return result ? addon_throw_errno(env, errno, "move_mount") : NULL;
+}
+
 int register_mount(napi_env env, napi_value exports) {
   return addon_function(env, exports, "mount", do_mount) || addon_function(env, exports, "unmount", do_unmount) || addon_function(env, exports, "mountSlowly", mount_slowly) ||
-                 addon_function(env, exports, "unmountSlowly", unmount_slowly) || addon_function(env, exports, "bindFd", bind_fd)
+                 addon_function(env, exports, "unmountSlowly", unmount_slowly) || addon_function(env, exports, "bindFd", bind_fd) ||
+                 addon_function(env, exports, "attachFd", attach_fd)
              ? -1
              : 0;
 }

@@ -109,7 +109,7 @@ const restartPolicySchema = struct("container.RestartPolicy", { Name: done(named
 export type RestartPolicy = Infer<typeof restartPolicySchema>;
 
 const mountSchema = struct("mount.Mount", {
-  Type: partly(named("mount.Type", string), "bind, tmpfs and volume; image is refused", omitEmpty),
+  Type: partly(named("mount.Type", string), "bind, tmpfs, volume and image; cluster is refused", omitEmpty),
   Source: done(string, "", omitEmpty),
   Target: done(string, "", omitEmpty),
   ReadOnly: done(bool, "", omitEmpty),
@@ -139,7 +139,7 @@ const mountSchema = struct("mount.Mount", {
     "",
     omitEmpty,
   ),
-  ImageOptions: refused(nullable(struct("mount.ImageOptions", { Subpath: refused(string, "", omitEmpty) })), "image mounts are not there yet", omitEmpty),
+  ImageOptions: done(nullable(struct("mount.ImageOptions", { Subpath: done(string, "", omitEmpty) })), "", omitEmpty),
   TmpfsOptions: done(
     nullable(
       struct("mount.TmpfsOptions", {
@@ -204,7 +204,7 @@ export const hostConfigSchema = struct("HostConfig", {
   Runtime: partly(string, "the engine's own, also under the name runc; others are refused", omitEmpty),
   Isolation: noMeaning(named("container.Isolation", string), "Windows; other values than default are refused, as Docker does"),
   ...embed("Resources", fieldsOf(resourcesSchema)),
-  Mounts: partly(list(mountSchema), "bind, tmpfs and volume", omitEmpty),
+  Mounts: partly(list(mountSchema), "bind, tmpfs, volume and image", omitEmpty),
   MaskedPaths: done(list(string)),
   ReadonlyPaths: done(list(string)),
   Init: done(nullable(bool), "", omitEmpty),

@@ -53,7 +53,7 @@ export interface ProbeResult {
 }
 
 export interface MountPoint {
-  type: "bind" | "tmpfs" | "volume";
+  type: "bind" | "tmpfs" | "volume" | "image";
   name?: string;
   source: string;
   destination: string;
@@ -67,6 +67,17 @@ export interface MountPoint {
   options?: string;
   /** Only of a volume. */
   volume?: VolumeMount;
+  /** Only of an image. */
+  image?: ImageMount;
+}
+
+export interface ImageMount {
+  /** The image's id. */
+  id: string;
+  /** The snapshot that keeps the image's layers and is never written to. */
+  layer: string;
+  /** What of the image is mounted; "" for the whole. */
+  subpath: string;
 }
 
 export interface VolumeMount {

@@ -7,6 +7,8 @@ export interface RootfsView extends Disposable {
   /** Copies what the folder `path` has into the folder `into`, which gets its looks, too: owners, modes, times, xattrs, links,
    *  devices, holes. False, and nothing done, when either is no folder or `into` is not empty. Throws "system". */
   copyOut(path: string, into: CopyTarget): Promise<boolean>;
+  /** Lets the whole appear at `place`, an existing folder of this machine, where it stays when the view is closed. Once. Throws "system". */
+  attach(place: string): void;
 }
 
 export interface CopyTarget {

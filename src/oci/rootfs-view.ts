@@ -3,28 +3,30 @@ import { closeSync, constants, fstatSync, readdirSync } from "node:fs";
 import type { CopyTarget, OpenRootfs, RootfsView } from "../core/rootfs.ts";
 import type { RootfsMount } from "../core/runtime.ts";
 import { systemError } from "../lib/errors.ts";
-import { errnoMessage } from "../sys/mounts.ts";
+import { attachMount, bindOpen, errnoMessage } from "../sys/mounts.ts";
 import { copyOpenTree, openDirectory, openInRoot, openOverlay } from "../sys/archive.ts";
 
 /** Not in the standard library's constants. */
 const O_PATH = 0o10000000;
 
-export const openRootfs: OpenRootfs = (mounts) => new OpenedRootfs(openRoot(mounts));
+export const openRootfs: OpenRootfs = (mounts) => new OpenedRootfs(...openRoot(mounts));
 
 /** Read-only: the own layer is the topmost lower one, so that a container that runs is not disturbed. */
-function openRoot(mounts: readonly RootfsMount[]): number {
+function openRoot(mounts: readonly RootfsMount[]): [root: number, kind: "folder" | "mount"] {
   const mount = mounts.at(-1);
   if (!mount) throw new Error("a root file system has no mounts");
-  if (mount.type === "bind") return openDirectory(mount.source);
+  if (mount.type === "bind") return [openDirectory(mount.source), "folder"];
   const lower = [mount.upper, ...mount.lower];
-  return lower.length === 1 ? openDirectory(mount.upper) : openOverlay({ lower, options: mount.options });
+  return lower.length === 1 ? [openDirectory(mount.upper), "folder"] : [openOverlay({ lower, options: mount.options }), "mount"];
 }
 
 class OpenedRootfs implements RootfsView {
   readonly #root: number;
+  readonly #kind: "folder" | "mount";
 
-  constructor(root: number) {
+  constructor(root: number, kind: "folder" | "mount") {
     this.#root = root;
+    this.#kind = kind;
   }
 
   kindOf(path: string): "folder" | "other" | undefined {
@@ -52,6 +54,15 @@ class OpenedRootfs implements RootfsView {
     if (to === undefined || readdirSync(`/proc/self/fd/${to}`).length > 0) return false;
     await copyOpenTree(from, to);
     return true;
+  }
+
+  attach(place: string): void {
+    try {
+      if (this.#kind === "mount") attachMount(this.#root, place);
+      else bindOpen(this.#root, place);
+    } catch (error) {
+      throw systemError(`${place}: ${errnoMessage(error)}`, error);
+    }
   }
 
   [Symbol.dispose](): void {

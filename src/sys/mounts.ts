@@ -6,6 +6,7 @@ const native = addon as unknown as {
   unmountSlowly: (target: string, flags: number) => Promise<void>;
   unmount: (target: string, flags: number) => void;
   bindFd: (fd: number, target: string) => void;
+  attachFd: (fd: number, target: string) => void;
 };
 
 /** The flags of mount(2), by the kernel's names without MS_. */
@@ -59,6 +60,9 @@ const isNotMounted = (error: unknown): boolean => ["EINVAL", "ENOENT"].includes(
 
 /** Lets the open file or folder appear at `target`, an existing one of the same kind, with what is mounted below it. */
 export const bindOpen = (fd: number, target: string): void => native.bindFd(fd, target);
+
+/** Lets a mount that is attached nowhere appear at `target`, an existing folder. The fd stays the caller's. */
+export const attachMount = (fd: number, target: string): void => native.attachFd(fd, target);
 
 /** What the C library says of an error, as Docker prints it: "no such file or directory". The addon's messages end with it. */
 export function errnoMessage(error: unknown): string {

@@ -38,6 +38,16 @@ export class SubpathBinds {
     }
   }
 
+  /** A new folder at such a place, for what `fill` mounts there. */
+  place(id: string, fill: (place: string) => void): string {
+    const own = join(this.#dir, id);
+    mkdirSync(own, { recursive: true, mode: 0o700 });
+    const place = join(own, String(entries(own).length));
+    mkdirSync(place);
+    fill(place);
+    return place;
+  }
+
   /** Idempotent. Containers that use it keep it. */
   release(id: string): void {
     const own = join(this.#dir, id);

@@ -181,3 +181,36 @@ test("a mount that fails says why, and nothing stays mounted or in use", async (
   await api("DELETE", "/containers/lost");
   await api("DELETE", "/volumes/lost");
 });
+
+test("an image as a mount: read-only, whole or in part, kept while a container has it, gone with it", async () => {
+  await image("assets", { commands: "mkdir site && echo hello > site/index && ln -s site current && ln -s /../../../etc/passwd site/out" });
+  const { Id: imageId } = await api("GET", "/images/assets/json");
+  const mount = (more: object): object => ({ HostConfig: { Mounts: [{ Type: "image", Source: "assets", ...more }] } });
+  const { Id } = await api("POST", "/containers/create?name=shows", { Image: "busybox", Cmd: ["sleep", "1000"], HostConfig: { Mounts: [{ Type: "image", Source: "assets", Target: "/a" }, { Type: "image", Source: "assets", Target: "/b", ImageOptions: { Subpath: "current" } }] } });
+  const [whole, part] = (await api("GET", "/containers/shows/json")).Mounts;
+  assert.deepEqual([whole, part].map(({ Type, Name, RW, Destination }: Json) => [Type, Name, RW, Destination]), [["image", "assets", false, "/a"], ["image", "assets", false, "/b"]]);
+  assert.equal((await engine.api.send("DELETE", "/images/assets")).status, 409, "it is in use");
+  await api("POST", `/containers/${Id}/start`);
+  const inside = async (script: string): Promise<string> => (await new Cli(clients()[0]?.program ?? "", engine).run(["exec", "shows", "sh", "-c", script])).stdout.trim();
+  assert.equal(await inside("cat /a/site/index /b/index; touch /a/x 2>/dev/null || echo no; echo > /b/index 2>/dev/null || echo no"), "hello\nhello\nno\nno");
+  await engine.kill();
+  await engine.start();
+  assert.equal(await inside("cat /b/index; cmp /b/out /etc/passwd && echo own"), "hello\nown", "links lead into the container, not to the host");
+  await api("POST", "/containers/shows/restart?t=0");
+  assert.equal(await inside("cat /b/index"), "hello");
+  await api("POST", "/containers/shows/stop?t=0");
+  assert.ok(!mountsInside().includes("volume-parts"), "nothing is mounted for a container that does not run");
+  assert.equal((await engine.api.send("GET", "/containers/shows/archive?path=/b/index")).status, 200);
+  assert.deepEqual(await run({ Cmd: ["cat", "/c/index"], ...mount({ Target: "/c", ImageOptions: { Subpath: "site" } }) }), { code: 0, output: "hello" });
+  assert.deepEqual(await run({ Cmd: ["cat", "/a/site/index"], HostConfig: { VolumesFrom: ["shows"] } }), { code: 0, output: "hello" });
+  const refused = async (more: object): Promise<string> => {
+    const { Id: made } = await api("POST", "/containers/create", { Image: "busybox", ...mount(more) });
+    const { body } = await engine.api.send("POST", `/containers/${made}/start`);
+    return body.toString();
+  };
+  assert.match(await refused({ Target: "/c", ImageOptions: { Subpath: "none" } }), /no such file or directory/);
+  assert.match((await engine.api.send("POST", "/containers/create", { json: { Image: "busybox", HostConfig: { Mounts: [{ Type: "image", Source: "nosuch", Target: "/x" }] } } })).body.toString(), /No such image: nosuch:latest/);
+  for (const { Id: left } of await api("GET", "/containers/json?all=1")) await api("DELETE", `/containers/${left}?force=1`);
+  assert.deepEqual((await api("POST", "/system/check")).Findings ?? [], []);
+  await api("DELETE", `/images/${imageId}`);
+});

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { ContainerStore } from "../../engine/containers/store.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
+import { layersOf } from "../../engine/containers/mounts/images.ts";
 import type { ImageService } from "../../engine/images/service.ts";
 import { auditFolders } from "../../engine/system/audit-folders.ts";
 import { CheckService } from "../../engine/system/check.ts";
@@ -18,7 +19,7 @@ export interface CheckedParts {
 }
 
 export function checkService({ dataRoot, images, store, volumes, discard }: CheckedParts): CheckService {
-  const containers = (): ReadonlySet<string> => new Set([...store.list()].map(({ id }) => id));
+  const containers = (): ReadonlySet<string> => new Set([...store.list()].flatMap(layersOf));
   return new CheckService([
     () => images.audit({ containers }),
     () =>

@@ -1,6 +1,7 @@
 /** Which containers were made from an image: found once for all images, until a container changes. */
 import type { ImageUser } from "../../core/image.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
+import { imagesOf } from "../../engine/containers/mounts/images.ts";
 import type { ContainerStore } from "../../engine/containers/store.ts";
 import type { Digest } from "../../lib/digest.ts";
 
@@ -14,9 +15,11 @@ function usersByImage(store: ContainerStore): Map<string, ImageUser[]> {
   const users = new Map<string, ImageUser[]>();
   for (const record of store.list()) {
     const user: ImageUser = { containerId: record.id, running: isRunning(record), imageRef: record.imageRef, ...(record.imageManifest ? { manifest: record.imageManifest.digest as Digest } : {}) };
-    const others = users.get(record.imageId);
-    if (others) others.push(user);
-    else users.set(record.imageId, [user]);
+    for (const id of new Set([record.imageId, ...imagesOf(record).map(({ image }) => image.id)])) {
+      const others = users.get(id);
+      if (others) others.push(user);
+      else users.set(id, [user]);
+    }
   }
   return users;
 }

@@ -37,6 +37,7 @@ import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecyc
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
 import { stopAll } from "../../engine/containers/lifecycle/stop.ts";
+import { layersOf } from "../../engine/containers/mounts/images.ts";
 import { restoreVolumes, volumesOf } from "../../engine/containers/mounts/volumes.ts";
 import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
 import { releaseSpec, specForPlan, specForStart } from "../../engine/containers/spec/for-start.ts";
@@ -185,7 +186,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   await networks.collect(hasTask);
   await images.recover();
   // Before the API answers: a container in the making has a layer before it is known.
-  await images.collect({ containers: new Set([...store.list()].map(({ id }) => id)) });
+  await images.collect({ containers: new Set([...store.list()].flatMap(layersOf)) });
   return {
     routes: routesOf({ containers, lifecycle, images, networks, store, check: checkService({ dataRoot: config.dataRoot, images, store, volumes, discard: (path) => discarded.discard(path) }) }),
     events,

@@ -101,10 +101,12 @@ export interface SharedMemoryPort {
   release(id: string): void;
 }
 
-/** Parts of volumes, safe from what runs in containers that have the whole. */
+/** Places where images appear, and parts of volumes and images, safe from what runs in containers that have the whole. */
 export interface SubpathPort {
   /** A place where `subpath` of `folder` appears, links resolved inside the folder. Throws the errno's error. */
   make(id: string, folder: string, subpath: string): string;
+  /** A new folder for what `fill` mounts there. */
+  place(id: string, fill: (place: string) => void): string;
   /** Idempotent. Containers that use it keep it. */
   release(id: string): void;
 }

@@ -15,6 +15,7 @@ import type { ContainersContext } from "./context.ts";
 import { checkLinks } from "./links.ts";
 import { emit } from "./lifecycle/state.ts";
 import { mergeImage, requireCommand } from "./merge-image.ts";
+import { withImages } from "./mounts/images.ts";
 import { resolveMountPoints } from "./mounts/points.ts";
 import type { MountPlan } from "./mounts/points.ts";
 import { withVolumes } from "./mounts/volumes.ts";
@@ -44,8 +45,8 @@ export interface Created {
 }
 
 export async function createContainer(context: ContainersContext, options: CreateOptions): Promise<Created> {
-  const { record, image, volumes, warnings } = await prepare(context, options);
-  await store(context, record, { image, volumes });
+  const { record, image, plan, warnings } = await prepare(context, options);
+  await store(context, record, { image, plan });
   emit(context, record, "create");
   return { id: record.id, warnings };
 }
@@ -57,7 +58,7 @@ export async function planContainer(context: ContainersContext, options: CreateO
 }
 
 /** Everything that is decided before anything is made. */
-async function prepare(context: ContainersContext, options: CreateOptions): Promise<{ record: ContainerRecord; image: ImageForRun | undefined; volumes: MountPlan["volumes"]; warnings: string[] }> {
+async function prepare(context: ContainersContext, options: CreateOptions): Promise<{ record: ContainerRecord; image: ImageForRun | undefined; plan: MountPlan; warnings: string[] }> {
   const { config, hostConfig, networkingConfig } = options;
   hostConfig.RestartPolicy.Name ||= "no";
   const warnings = validate(context, options);
@@ -74,15 +75,15 @@ async function prepare(context: ContainersContext, options: CreateOptions): Prom
   const record = newRecord(context, options, image);
   parseSecurityOptions(hostConfig.SecurityOpt);
   checkLinks(hostConfig, (ref) => context.store.find(ref));
-  const { points, volumes } = await resolveMountPoints(hostConfig, config.Volumes, {
+  const plan = await resolveMountPoints(hostConfig, config.Volumes, {
     checkVolume: (request) => context.volumes.validate(request),
     findContainer: (ref) => context.store.find(ref),
     resolveImage: async (ref) => context.images.resolve(ref),
     dataRoot: context.settings.dataRoot,
     readOnlyNonRecursive: options.readOnlyNonRecursive ?? false,
   });
-  record.mounts = points;
-  return { record, image, volumes, warnings };
+  record.mounts = plan.points;
+  return { record, image, plan, warnings };
 }
 
 /** In Docker's order. */
@@ -142,12 +143,12 @@ function newId(): string {
   }
 }
 
-async function store(context: ContainersContext, record: ContainerRecord, { image, volumes }: { image: ImageForRun | undefined; volumes: MountPlan["volumes"] }): Promise<void> {
+async function store(context: ContainersContext, record: ContainerRecord, { image, plan }: { image: ImageForRun | undefined; plan: MountPlan }): Promise<void> {
   await context.layers.create(record.id, image);
   try {
     faultPoint("create-layer");
     checkWorkingDir(record.config.WorkingDir, context.layers.mounts(record.id));
-    await withVolumes(context, record, { wanted: volumes, rest: () => context.store.add(record) });
+    await withImages(context, record, { wanted: plan.images, rest: () => withVolumes(context, record, { wanted: plan.volumes, rest: () => context.store.add(record) }) });
   } catch (error) {
     await context.layers.remove(record.id);
     throw error;

@@ -8,6 +8,7 @@ import { codeOf, conflict, GantryError, messageOf, notImplemented, systemError }
 import { faultPoint } from "../../lib/fault.ts";
 import type { ContainersContext } from "./context.ts";
 import { emit } from "./lifecycle/state.ts";
+import { releaseImages } from "./mounts/images.ts";
 import { releaseVolumes } from "./mounts/volumes.ts";
 import { countsAsRunning, timesOf } from "./view/state.ts";
 
@@ -74,6 +75,7 @@ export async function discard(context: ContainersContext, record: ContainerRecor
   faultPoint("remove-marked");
   try {
     await context.layers.remove(record.id);
+    await releaseImages(context, record);
     faultPoint("remove-layer");
     await context.tasks.forget(record);
     await releaseVolumes(context, record, { anonymous: volumes });

@@ -4,6 +4,8 @@ import { existsSync } from "node:fs";
 import type { FilesMount } from "../../../core/container-files.ts";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
 import type { ContainersContext } from "../context.ts";
+import { imagesOf, mountImages } from "../mounts/images.ts";
+import { usesPlaces } from "../mounts/subpaths.ts";
 import { volumesOf } from "../mounts/volumes.ts";
 
 /** Volumes are mounted only while `open` runs: what it opened stays. */
@@ -11,6 +13,7 @@ export async function withMounts<T>(context: ContainersContext, record: Containe
   const { volumes, subpaths } = context;
   const borrower = `${record.id}-files-${randomUUID()}`;
   const points = volumesOf(record).filter((point) => isVisible(record, point));
+  const images = imagesOf(record).length > 0;
   const sources = new Map<string, string>();
   const taken: typeof points = [];
   try {
@@ -20,9 +23,10 @@ export async function withMounts<T>(context: ContainersContext, record: Containe
       emitVolume(context, record, point, "mount");
       sources.set(point.destination, point.volume.subpath === "" ? folder : subpaths.make(borrower, folder, point.volume.subpath));
     }
+    if (images) for (const [destination, source] of mountImages(context, record, borrower)) sources.set(destination, source);
     return await open(mountsOf(context, record, sources));
   } finally {
-    if (points.some(({ volume }) => volume.subpath !== "")) subpaths.release(borrower);
+    if (usesPlaces(record)) subpaths.release(borrower);
     for (const point of taken) if (await volumes.unmount(point.name, `${borrower}:${point.destination}`)) emitVolume(context, record, point, "unmount");
   }
 }

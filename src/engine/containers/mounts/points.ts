@@ -1,7 +1,8 @@
 /** The mount points of a container from everything that asks for one: other containers, binds, mounts. */
 import type { HostConfig, Mount } from "../../../core/container-config.ts";
+import type { ImageForRun } from "../../../core/image.ts";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
-import { codeOf, invalidParameter, messageOf, notImplemented, type GantryError } from "../../../lib/errors.ts";
+import { codeOf, invalidParameter, messageOf, type GantryError } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
 import type { VolumeRequest } from "../../volumes/service.ts";
 import { cleanPath } from "../validate/config.ts";
@@ -12,7 +13,7 @@ export interface MountSources {
   /** Throws Docker's refusals of a volume that cannot be. */
   checkVolume(request: VolumeRequest): void;
   /** Throws Docker's not-found. */
-  resolveImage(ref: string): Promise<unknown>;
+  resolveImage(ref: string): Promise<ImageForRun>;
   /** Folders of the engine: what is bound from or above them must not keep the engine's own mounts busy. */
   dataRoot: string;
   /** API versions below 1.44: read-only binds do not cover what is mounted below them. */
@@ -31,14 +32,17 @@ export interface MountPlan {
   /** In the order of destinations. Those in `volumes` have no name and source yet, unless the user gave a name. */
   points: MountPoint[];
   volumes: Map<MountPoint, WantedVolume>;
+  /** The images of those that show one. */
+  images: Map<MountPoint, ImageForRun>;
 }
 
 /** Decides everything and makes nothing. `implied`: the destinations of Config.Volumes, for which nothing else asks. Throws Docker's errors. */
 export async function resolveMountPoints(hostConfig: HostConfig, implied: Record<string, unknown> | null, sources: MountSources): Promise<MountPlan> {
   const points = new Map<string, MountPoint>();
   const volumes = new Map<MountPoint, WantedVolume>();
-  const context = { ...sources, volumes };
-  for (const spec of hostConfig.VolumesFrom ?? []) for (const point of pointsFrom(spec, sources)) points.set(point.destination, point);
+  const images = new Map<MountPoint, ImageForRun>();
+  const context = { ...sources, volumes, images };
+  for (const spec of hostConfig.VolumesFrom ?? []) for (const point of await pointsFrom(spec, context)) points.set(point.destination, point);
   const taken = new Set<string>();
   for (const bind of hostConfig.Binds ?? []) {
     const { mount, mode } = parseBind(bind, hostConfig.VolumeDriver);
@@ -57,10 +61,11 @@ export async function resolveMountPoints(hostConfig: HostConfig, implied: Record
   }
   for (const point of impliedPoints(hostConfig, implied, context)) if (!points.has(point.destination)) points.set(point.destination, point);
   const ordered = [...points.values()].sort((a, b) => (a.destination < b.destination ? -1 : 1));
-  return { points: ordered, volumes: new Map([...volumes].filter(([point]) => points.get(point.destination) === point)) };
+  const used = <T>(all: ReadonlyMap<MountPoint, T>): Map<MountPoint, T> => new Map([...all].filter(([point]) => points.get(point.destination) === point));
+  return { points: ordered, volumes: used(volumes), images: used(images) };
 }
 
-type ResolveContext = MountSources & Pick<MountPlan, "volumes">;
+type ResolveContext = MountSources & Pick<MountPlan, "volumes" | "images">;
 
 function impliedPoints(hostConfig: HostConfig, implied: Record<string, unknown> | null, { checkVolume, volumes }: ResolveContext): MountPoint[] {
   const destinations = Object.keys(implied ?? {}).map(cleanPath);
@@ -77,7 +82,7 @@ function impliedPoints(hostConfig: HostConfig, implied: Record<string, unknown> 
 
 const duplicate = (target: string): GantryError => invalidParameter(`Duplicate mount point: ${target}`);
 
-function pointsFrom(spec: string, sources: MountSources): MountPoint[] {
+async function pointsFrom(spec: string, sources: ResolveContext): Promise<MountPoint[]> {
   const { container, readonly } = parseVolumesFrom(spec);
   let other: ContainerRecord;
   try {
@@ -85,7 +90,9 @@ function pointsFrom(spec: string, sources: MountSources): MountPoint[] {
   } catch (error) {
     throw codeOf(error) === "not-found" ? invalidParameter(messageOf(error), error) : error;
   }
-  return other.mounts.map((point) => ({ ...structuredClone(point), mode: "", rw: point.rw && !readonly }));
+  const points: MountPoint[] = other.mounts.map((point) => ({ ...structuredClone(point), mode: "", rw: point.rw && !readonly }));
+  for (const point of points) if (point.image) sources.images.set(point, await sources.resolveImage(point.image.id));
+  return points;
 }
 
 async function pointOf(mount: Mount, sources: ResolveContext): Promise<MountPoint> {
@@ -98,8 +105,7 @@ async function pointOf(mount: Mount, sources: ResolveContext): Promise<MountPoin
     case "volume":
       return volumePoint(mount, common, sources);
     default:
-      await sources.resolveImage(mount.Source);
-      throw notImplemented(`mount of image ${quote(mount.Source)} at ${mount.Target}: image mounts are not implemented yet`);
+      return imagePoint(mount, common, sources);
   }
 }
 
@@ -121,6 +127,13 @@ function propagationOf(mount: Mount, dataRoot: string): string {
   if (asked === "" || (mount.BindOptions === null && asked === "")) return "rslave";
   if (asked === "rslave" || asked === "rshared") return asked;
   throw invalidParameter(`invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is within the daemon root, daemon root: ${quote(dataRoot)}, bind mount source: ${quote(mount.Source)}, propagation: ${quote(asked)}`);
+}
+
+async function imagePoint(mount: Mount, common: Omit<MountPoint, "type">, { images, resolveImage }: ResolveContext): Promise<MountPoint> {
+  const image = await resolveImage(mount.Source);
+  const point: MountPoint = { ...common, type: "image", name: mount.Source, source: image.id, rw: false, image: { id: image.id, layer: "", subpath: mount.ImageOptions?.Subpath ?? "" } };
+  images.set(point, image);
+  return point;
 }
 
 function volumePoint(mount: Mount, common: Omit<MountPoint, "type">, { checkVolume, volumes }: ResolveContext): MountPoint {

@@ -2,10 +2,11 @@
 import { join } from "node:path";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
 import type { RootfsView } from "../../../core/rootfs.ts";
-import { codeOf, GantryError, invalidParameter, messageOf, notFound, systemError } from "../../../lib/errors.ts";
+import { codeOf, GantryError, messageOf, systemError } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { ContainersContext } from "../context.ts";
 import type { MountPlan, WantedVolume } from "./points.ts";
+import { partOf, usesPlaces } from "./subpaths.ts";
 
 type NamedPoint = MountPoint & { name: string; volume: NonNullable<MountPoint["volume"]> };
 
@@ -78,17 +79,6 @@ export async function mountVolumes({ volumes, subpaths, events }: ContainersCont
   return sources;
 }
 
-function partOf(subpaths: ContainersContext["subpaths"], id: string, { folder, subpath }: { folder: string; subpath: string }): string {
-  try {
-    return subpaths.make(id, folder, subpath);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ENOTDIR") throw notFound(`cannot access path ${folder}/${subpath}: no such file or directory`, error);
-    if (code === "EXDEV") throw invalidParameter(`path concatenation escapes the base directory, base: ${folder}, subpath: ${subpath}`, error);
-    throw systemError(`cannot access path ${folder}/${subpath}: ${messageOf(error)}`, error);
-  }
-}
-
 /** Where they would be, by destination, of a container that may not be made. */
 export function plannedVolumes({ volumes }: ContainersContext, record: ContainerRecord): Map<string, string> {
   const points = record.mounts.filter(({ type }) => type === "volume");
@@ -98,7 +88,7 @@ export function plannedVolumes({ volumes }: ContainersContext, record: Container
 /** Gives back what mountVolumes took. Idempotent. */
 export async function unmountVolumes({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord): Promise<void> {
   const points = volumesOf(record);
-  if (points.some(({ volume }) => volume.subpath !== "")) subpaths.release(record.id);
+  if (usesPlaces(record)) subpaths.release(record.id);
   for (const point of points) {
     if (await volumes.unmount(point.name, referenceOf(record, point))) events.emit({ type: "volume", action: "unmount", actor: { id: point.name, attributes: { driver: point.driver ?? "", container: record.id } } });
   }

@@ -5,6 +5,7 @@ import type { OciSpec } from "../../../lib/oci-spec.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerOf } from "../modes.ts";
 import { makeBindSources } from "../mounts/sources.ts";
+import { mountImages } from "../mounts/images.ts";
 import { mountVolumes, plannedVolumes, unmountVolumes } from "../mounts/volumes.ts";
 import { refuseAtStart } from "../unsupported.ts";
 import { countsAsRunning } from "../view/state.ts";
@@ -16,7 +17,7 @@ import type { SpecInput, SpecSandbox } from "./host.ts";
 export async function specForStart(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): Promise<OciSpec> {
   refuseAtStart(record, context.kernel);
   makeBindSources(record.mounts);
-  const volumes = await mountVolumes(context, record);
+  const volumes = new Map([...(await mountVolumes(context, record)), ...mountImages(context, record)]);
   const sharedMemory = sharedMemoryFor(context, record);
   return specWith(context, { record, sandbox, volumes, sharedMemory });
 }
