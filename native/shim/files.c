@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,6 +29,18 @@ ssize_t read_file(const char *path, char *into, size_t size) {
   close(fd);
   into[used] = 0;
   return error ? -error : (ssize_t)used;
+}
+
+unsigned long long process_stat(pid_t pid, int field) {
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (read_file(path, text, sizeof text) < 0) return 0;
+  /* The second field is a name in brackets, which may have anything in it. */
+  const char *at = strrchr(text, ')');
+  unsigned long long value = 0;
+  for (int next = 2; at && next < field; next++) at = strchr(at + 1, ' ');
+  if (at) sscanf(at, "%llu", &value);
+  return value;
 }
 
 int make_directories(const char *path, mode_t mode) {

@@ -154,17 +154,20 @@ static int remove_cgroup(const char *path, int tries) {
     if (errno != EBUSY && errno != ENOTEMPTY) return -errno;
     if (i == tries) return -EBUSY;
     each_child(path, remove_cgroup, 0);
-    struct timespec pause = {.tv_nsec = (i < 10 ? 200 : 2000) * 1000};
+    struct timespec pause = {.tv_nsec = (i < 10 ? 200 : i < 60 ? 2000 : 10000) * 1000};
     if (i) nanosleep(&pause, NULL);
   }
 }
+
+/* Some five seconds: what was killed may take long to end on a busy machine. */
+#define REMOVE_TRIES 560
 
 int run_teardown(const struct ops *ops, pid_t init) {
   int first = 0;
   for (uint32_t i = 0; i < ops->count; i++) {
     const struct op *op = &ops->items[i];
     struct failure failure = {0};
-    int error = op->code == OP_HOOK ? (run_hook(&failure, op, init) ? -failure.error : 0) : remove_cgroup(op->path, 60);
+    int error = op->code == OP_HOOK ? (run_hook(&failure, op, init) ? -failure.error : 0) : remove_cgroup(op->path, REMOVE_TRIES);
     if (error && !first) first = error;
   }
   return first;
@@ -193,6 +196,12 @@ int kill_cgroups(const struct strings *paths, int signal) {
     if (count >= 0) return count;
   }
   return 0;
+}
+
+void thaw_cgroups(const struct strings *paths) {
+  char file[PATH_MAX];
+  for (uint32_t i = 0; i < paths->count; i++)
+    if ((size_t)snprintf(file, sizeof file, "%s/freezer.state", paths->items[i]) < sizeof file && !write_file(file, "THAWED")) return;
 }
 
 static const struct strings no_strings;

@@ -13,6 +13,8 @@ int run_teardown(const struct ops *ops, pid_t init);
 
 /* SIGKILL for every process in the group and the groups below it; how many there were. */
 int kill_cgroup(const char *path, int signal);
+/* Frozen processes of v1 die only when thawed. */
+void thaw_cgroups(const struct strings *paths);
 /* Sends `signal` to every process of the first of the groups that can be read. */
 int kill_cgroups(const struct strings *paths, int signal);
 

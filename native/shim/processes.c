@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "executor.h"
+#include "files.h"
 #include "host.h"
 #include "idmap.h"
 #include "listener.h"
@@ -51,11 +52,25 @@ void forget_execs(void) {
 
 /* ---- starting ---- */
 
+/* Flags of /proc/PID/stat; include/linux/sched.h. */
+#define STAT_FLAGS 9
+#define PF_EXITING 4
+
+/* Whatever an exec fails with then, it is because there is nothing any more that it could be in. */
+static bool init_is_ending(void) {
+  return shim.init.state == PROCESS_EXITED || shim.init.reaped || process_stat(shim.init.pid, STAT_FLAGS) & PF_EXITING;
+}
+
 static void start_failed(struct process *process, const struct failure *failure) {
   source_close(&process->status);
   if (is_init(process) && process->state == PROCESS_STARTING) {
     if (process->reaped) process->pid = 0;
     give_up(failure);
+  }
+  struct failure over = {.section = SECTION_EXEC};
+  if (!is_init(process) && init_is_ending()) {
+    fail(&over, ESRCH, "exec", "");
+    failure = &over;
   }
   if (process->asker) reply_failure(process->asker, process->serial, failure);
   process->asker = NULL;
@@ -222,6 +237,18 @@ void finish_when_drained(void) {
   run_teardown(&shim.teardown, shim.init.pid);
 }
 
+/* Execs that init's end met while they start. Their stages are not init's to take along, and a pause may have frozen them in its groups,
+ * which then could never be removed. */
+static void end_starting_execs(void) {
+  bool any = false;
+  for (struct process *process = shim.execs; process; process = process->next) {
+    if (process->spawn.stage <= 0) continue;
+    kill(process->spawn.stage, SIGKILL);
+    any = true;
+  }
+  if (any || !shim.private_pids) thaw_cgroups(&shim.cgroups);
+}
+
 static void init_ended(int status) {
   struct process *init = &shim.init;
   init->state = PROCESS_EXITED;
@@ -230,6 +257,7 @@ static void init_ended(int status) {
   if (init->failure.error) init->exit_code = init->failure.error == ENOENT ? 127 : 126;
   init->exited_at = clock_nanoseconds(CLOCK_REALTIME);
   if (!shim.private_pids) kill_cgroups(&shim.cgroups, SIGKILL);
+  end_starting_execs();
   drain_streams(init);
   shim.oom_killed = count_oom_kills(&shim.cgroups) > shim.oom_kills_before;
   write_exit_record();
@@ -268,6 +296,13 @@ static void read_statuses(void) {
   }
 }
 
+/* Its pid may soon be another's. */
+static void forget_stage(pid_t pid) {
+  if (shim.init.spawn.stage == pid) shim.init.spawn.stage = 0;
+  for (struct process *process = shim.execs; process; process = process->next)
+    if (process->spawn.stage == pid) process->spawn.stage = 0;
+}
+
 static struct process *process_of(pid_t pid) {
   if (shim.init.pid == pid) return &shim.init;
   for (struct process *process = shim.execs; process; process = process->next)
@@ -286,5 +321,6 @@ void reap(void) {
     if (waitpid(info.si_pid, &status, 0) != info.si_pid) continue;
     struct process *process = process_of(info.si_pid);
     if (process && !process->reaped) process_ended(process, status);
+    else if (!process) forget_stage(info.si_pid);
   }
 }

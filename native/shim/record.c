@@ -24,17 +24,8 @@ static int write_whole(const char *name, const char *text, size_t length) {
   return error;
 }
 
-/* Field 22 of /proc/PID/stat: with it a pid that was used again is told apart. */
-static unsigned long long start_time(pid_t pid) {
-  char path[64], text[1024];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  if (read_file(path, text, sizeof text) < 0) return 0;
-  const char *at = strrchr(text, ')');
-  unsigned long long value = 0;
-  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
-  if (at) sscanf(at, "%llu", &value);
-  return value;
-}
+/* Of a process: with it a pid that was used again is told apart. */
+#define STAT_START_TIME 22
 
 int write_task_file(pid_t init) {
   char text[16384];
@@ -48,7 +39,7 @@ int write_task_file(pid_t init) {
     int added = snprintf(text + used, sizeof text - used, "join %s\n", shim.cgroups.items[i]);
     if (added < 0 || (used += (size_t)added) >= sizeof text) return -E2BIG;
   }
-  int added = init ? snprintf(text + used, sizeof text - used, "pid %d %llu\n", init, start_time(init)) : 0;
+  int added = init ? snprintf(text + used, sizeof text - used, "pid %d %llu\n", init, process_stat(init, STAT_START_TIME)) : 0;
   if (added < 0 || (used += (size_t)added) >= sizeof text) return -E2BIG;
   return write_whole("task", text, used);
 }

@@ -31,13 +31,18 @@ const unseenExit = (): ExitStatus => ({ code: 137, at: BigInt(Date.now()) * 1_00
 /** Of an exec: the shim is gone, or the process whose namespaces are entered is, or what lists its groups. */
 const isOver = (error: unknown): boolean => error instanceof ShimGone || (error instanceof ShimError && error.code === "ESRCH");
 
-/** SIGKILL waits to be delivered (ShdPnd and SigPnd of proc_pid_status(5)). */
-function isKilled(pid: number): boolean {
+/** PF_EXITING of include/linux/sched.h, in field 9 of proc_pid_stat(5). */
+const EXITING = 4;
+
+/** It ends, or SIGKILL waits to be delivered to it (ShdPnd and SigPnd of proc_pid_status(5)), or it is gone. */
+function isEnding(pid: number): boolean {
   try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]) & EXITING) return true;
     const masks = readFileSync(`/proc/${pid}/status`, "utf8").matchAll(/^(?:ShdPnd|SigPnd):\s*([0-9a-f]+)$/gm);
     return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) >> BigInt(SIGKILL - 1)) & 1n);
   } catch {
-    return false;
+    return true;
   }
 }
 
@@ -183,9 +188,13 @@ export class ShimTask implements Task {
     return readStats(this.#groups, this.pid);
   }
 
-  /** One that has been killed is let die instead: a frozen process of cgroup v1 keeps even SIGKILL waiting. */
-  pause(): Promise<void> {
-    return this.#freeze(!isKilled(this.pid));
+  /**
+   * One that has been killed is let die instead: a frozen process of cgroup v1 keeps even SIGKILL waiting. What it was sent
+   * while it froze is seen afterwards; from then on, whoever kills it knows that it has to be thawed.
+   */
+  async pause(): Promise<void> {
+    if (!isEnding(this.pid)) await this.#freeze(true);
+    if (isEnding(this.pid)) await this.#freeze(false);
   }
 
   resume(): Promise<void> {

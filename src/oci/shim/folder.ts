@@ -118,9 +118,10 @@ function thaw(cgroup: string): void {
 
 async function killAll({ cgroups, joined, pid }: TaskFile): Promise<void> {
   const groups = [...new Set([...cgroups, ...joined])];
-  groups.forEach(thaw);
   if (pid && isSameProcess(pid)) kill(pid.pid);
   for (let tries = 0; tries < 500; tries++) {
+    // Each time: a pause may have been under way.
+    groups.forEach(thaw);
     const pids = new Set((await Promise.all(cgroups.map(processesOf))).flat());
     if (pids.size === 0) return;
     pids.forEach(kill);
