@@ -124,7 +124,7 @@ test("read-only stores give clear errors, and what is there can be read", () => 
     await bench.images.import(pieces(bytes), { reference: undefined, platform: undefined, message: "", changes: [] }).catch(message);
     await bench.snapshotter.prepare("c", bench.images.resolve("x:1").chainId).catch(message);
     console.log(bench.images.resolve("x:1").ref);
-    console.log((await bench.images.remove("x:1", false)).length, bench.warnings.length > 0);
+    console.log((await bench.images.remove("x:1", {})).length, bench.warnings.length > 0);
   `);
   const lines = said.trim().split("\n");
   assert.equal(lines.length, 5, said);

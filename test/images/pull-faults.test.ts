@@ -54,7 +54,7 @@ for (const [point, times, had] of points) {
       if (had === "layers") assert.equal(fetched, 0);
       await bench.images.layers.create("container", bench.images.resolve("r.test/x:1"));
       await bench.images.layers.remove("container");
-      await bench.images.remove("r.test/x:1", false);
+      await bench.images.remove("r.test/x:1", {});
       await bench.images.collect({ containers: new Set() });
       await bench.snapshotter.settled();
       assert.deepEqual([bench.content.list(), bench.snapshotter.list(), readdirSync(join(dir, "content/ingest")), readdirSync(join(dir, "layers/overlay2/trash"))], [[], [], [], []]);

@@ -53,7 +53,7 @@ for (const driver of ["overlay2", "vfs"] as const) {
       const { writable, total } = await bench.images.layers.size({ id: "container" });
       assert.ok(writable < total);
       await bench.images.layers.remove("container");
-      await bench.images.remove("stacked:1", false);
+      await bench.images.remove("stacked:1", {});
     }
     assert.deepEqual([bench.content.list(), bench.snapshotter.list()], [[], []]);
   });
@@ -97,8 +97,8 @@ test("what load, tag and rmi do is told as events, with the image's labels", asy
   await load(bench, layoutOf("docker.io/library/x:1", [{ bytes: base }], { Labels: { k: "v" } }));
   const { id } = bench.images.resolve("x:1");
   bench.images.tag("x:1", reference("y:2"));
-  assert.deepEqual(await bench.images.remove("x:1", false), [{ Untagged: "x:1" }]);
-  assert.deepEqual(await bench.images.remove("y:2", false), [{ Untagged: "y:2" }, { Deleted: id }]);
+  assert.deepEqual(await bench.images.remove("x:1", {}), [{ Untagged: "x:1" }]);
+  assert.deepEqual(await bench.images.remove("y:2", {}), [{ Untagged: "y:2" }, { Deleted: id }]);
   assert.deepEqual(
     bench.events.map(({ action, actor }) => [action, actor.id === id, actor.attributes]),
     [
@@ -133,16 +133,16 @@ test("images in use are kept, and the conflicts are told in Docker's words", asy
   await bench.images.layers.create(container, image);
   bench.users.set(image.id, [{ containerId: container, running: false, imageRef: "x:1" }]);
   const [short, shortContainer] = [hexOf(image.id).slice(0, 12), container.slice(0, 12)];
-  await assert.rejects(bench.images.remove("x:1", false), { code: "conflict", message: `conflict: unable to delete x:1 (must be forced) - container ${shortContainer} is using its referenced image ${short}` });
-  await assert.rejects(bench.images.remove(short, false), { message: `conflict: unable to delete ${short} (must be forced) - image is being used by stopped container ${shortContainer}` });
+  await assert.rejects(bench.images.remove("x:1", {}), { code: "conflict", message: `conflict: unable to delete x:1 (must be forced) - container ${shortContainer} is using its referenced image ${short}` });
+  await assert.rejects(bench.images.remove(short, {}), { message: `conflict: unable to delete ${short} (must be forced) - image is being used by stopped container ${shortContainer}` });
   bench.users.set(image.id, [{ containerId: container, running: true, imageRef: "x:1" }]);
-  await assert.rejects(bench.images.remove(short, true), { message: `conflict: unable to delete ${short} (cannot be forced) - image is being used by running container ${shortContainer}` });
+  await assert.rejects(bench.images.remove(short, { force: true }), { message: `conflict: unable to delete ${short} (cannot be forced) - image is being used by running container ${shortContainer}` });
   bench.images.tag("x:1", reference("y:1"));
   bench.users.clear();
-  await assert.rejects(bench.images.remove(short, false), { message: `conflict: unable to delete ${short} (must be forced) - image is referenced in multiple repositories` });
+  await assert.rejects(bench.images.remove(short, {}), { message: `conflict: unable to delete ${short} (must be forced) - image is referenced in multiple repositories` });
   bench.users.set(image.id, [{ containerId: container, running: false, imageRef: "x:1" }]);
-  assert.deepEqual(await bench.images.remove("y:1", false), [{ Untagged: "y:1" }]);
-  assert.deepEqual(await bench.images.remove("x:1", true), [{ Untagged: "x:1" }]);
+  assert.deepEqual(await bench.images.remove("y:1", {}), [{ Untagged: "y:1" }]);
+  assert.deepEqual(await bench.images.remove("x:1", { force: true }), [{ Untagged: "x:1" }]);
   assert.equal(bench.images.resolve(image.id).id, image.id);
   assert.equal((await bench.images.prune({ filters: new Filters(new Map([["dangling", new Set(["false"])]])) })).ImagesDeleted, null);
   using root = enter(bench.images.layers.mounts(container));
@@ -153,7 +153,7 @@ test("layers that a container stands on outlive their image", async () => {
   await using bench = openBench();
   await load(bench, layoutOf("docker.io/library/x:1", [{ bytes: base }, { bytes: second }]));
   await bench.images.layers.create("container", bench.images.resolve("x:1"));
-  await bench.images.remove("x:1", true);
+  await bench.images.remove("x:1", { force: true });
   assert.deepEqual(bench.content.list(), []);
   {
     using root = enter(bench.images.layers.mounts("container"));
@@ -171,7 +171,7 @@ test("images share layers, and shared sizes say so", async () => {
   await load(bench, layoutOf("docker.io/library/y:1", [{ bytes: base }]));
   const rows = await listAll(bench);
   for (const row of rows) assert.ok(row.SharedSize >= base.length && row.SharedSize < row.Size, JSON.stringify(row));
-  await bench.images.remove("x:1", false);
+  await bench.images.remove("x:1", {});
   assert.deepEqual(bench.content.list().includes(digestOf(base)), true);
   assert.equal(bench.snapshotter.list().length, 1);
 });

@@ -18,7 +18,8 @@ export function platformsQuery(call: Call): Platform[] {
   return texts.map(decodePlatform);
 }
 
-function decodePlatform(text: string): Platform {
+/** JSON of an OCI platform. */
+export function decodePlatform(text: string): Platform {
   let json: unknown;
   try {
     json = parseJson(text);

@@ -1,8 +1,10 @@
 /** An archive from an http or https address, for `docker import URL`. */
 import type { IncomingMessage } from "node:http";
-import { invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
+import { type ErrorCode, GantryError, invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
 
 const mostRedirects = 10;
+const mostMessageBytes = 4096;
+const codes: Readonly<Record<number, ErrorCode>> = { 400: "invalid-parameter", 401: "unauthorized", 403: "forbidden", 404: "not-found" };
 
 /** "http://" is put before an address without a scheme. Throws what went wrong in Docker's words. */
 export async function remoteBody(source: string, signal: AbortSignal, started: (url: string) => void): Promise<AsyncIterable<Uint8Array>> {
@@ -18,11 +20,27 @@ export async function remoteBody(source: string, signal: AbortSignal, started: (
       started(url.href);
       return response;
     }
+    if (next === undefined) throw new GantryError(codes[statusCode] ?? "system", `failed to GET ${text} with status ${statusCode} ${statusMessage}: ${await beginningOf(response)}`);
     response.destroy();
-    if (next === undefined) throw systemError(`failed to GET ${text} with status ${statusCode} ${statusMessage}`);
     url = URL.parse(next, url) ?? url;
   }
   throw systemError(`Get ${JSON.stringify(text)}: stopped after ${mostRedirects} redirects`);
+}
+
+/** What a server says of its refusal. */
+async function beginningOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of response) {
+      chunks.push(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+      if (bytes >= mostMessageBytes) break;
+    }
+  } catch {
+    /* The status is known. */
+  }
+  return Buffer.concat(chunks).toString().slice(0, mostMessageBytes).trim();
 }
 
 async function get(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
@@ -30,6 +48,7 @@ async function get(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
   const client = url.protocol === "http:" ? process.getBuiltinModule("node:http") : process.getBuiltinModule("node:https");
   return new Promise((resolve, reject) => {
     client.get(url, { signal }, resolve).once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOTFOUND") return reject(new GantryError("not-found", `Get ${JSON.stringify(url.href)}: dial tcp: lookup ${url.hostname}: no such host`, { cause: error }));
       const refused = error.code === "ECONNREFUSED" ? `dial tcp ${url.host}: connect: connection refused` : messageOf(error);
       reject(systemError(`Get ${JSON.stringify(url.href)}: ${refused}`, error));
     });

@@ -1,13 +1,13 @@
 /** /images: list, inspect, history, tag, remove, prune, load, save, import, pull, push. */
 import type { ImageService } from "../../engine/images/service.ts";
 import { repositoryAndTag } from "../../engine/images/tag.ts";
-import { invalidParameter, notImplemented } from "../../lib/errors.ts";
 import { withoutValues } from "../../lib/environment.ts";
+import { invalidParameter } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson } from "../route.ts";
+import { type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson, sendJsonText } from "../route.ts";
 import { createImage } from "./create.ts";
 import { inspectAnswer, listAnswer } from "./compat.ts";
-import { platformQuery, platformsQuery } from "./platform-query.ts";
+import { decodePlatform, platformQuery, platformsQuery } from "./platform-query.ts";
 import { ProgressStream } from "./progress.ts";
 import { pushImage } from "./push.ts";
 import { requestBody } from "./body.ts";
@@ -19,7 +19,7 @@ export function imageRoutes(images: ImageService): Route[] {
     { method: "GET", path: "/images/{name...}/get", handler: (call) => save(images, call, [nameOf(call)]) },
     { method: "GET", path: "/images/{name...}/history", handler: (call) => history(images, call) },
     { method: "GET", path: "/images/{name...}/json", handler: (call) => inspect(images, call) },
-    { method: "GET", path: "/images/{name...}/attestations", since: [1, 55], handler: () => Promise.reject(notImplemented("attestations of images are not implemented yet")) },
+    { method: "GET", path: "/images/{name...}/attestations", since: [1, 55], handler: (call) => attestations(images, call) },
     { method: "POST", path: "/images/load", handler: (call) => load(images, call) },
     { method: "POST", path: "/images/create", handler: (call) => createImage(images, call) },
     { method: "POST", path: "/images/prune", since: [1, 25], handler: (call) => prune(images, call) },
@@ -52,6 +52,17 @@ async function history(images: ImageService, call: Call): Promise<void> {
   sendJson(call, 200, await images.history(nameOf(call), platformQuery(call, 48)));
 }
 
+/** Statements stay as they were written. */
+function attestations(images: ImageService, call: Call): void {
+  const texts = call.query.getAll("platform");
+  if (texts.length > 1) throw invalidParameter("only one platform value is currently supported");
+  const [text = ""] = texts;
+  const types = call.query.getAll("type").map((type) => type.trim()).filter((type) => type !== "");
+  const found = images.attestations(nameOf(call), { platform: text === "" ? undefined : decodePlatform(text), types, withStatement: boolQuery(call.query, "statement") });
+  const rows = found.map(({ descriptor, predicateType, statement }) => `{"Descriptor":${JSON.stringify(descriptor)},"PredicateType":${JSON.stringify(predicateType)}${statement === undefined ? "" : `,"Statement":${statement}`}}`);
+  sendJsonText(call, 200, `[${rows.join(",")}]\n`);
+}
+
 function tag(images: ImageService, call: Call): void {
   const reference = repositoryAndTag(call.query.get("repo") ?? "", call.query.get("tag") ?? "");
   /* As Docker: nothing asked for, nothing done. */
@@ -63,8 +74,8 @@ function tag(images: ImageService, call: Call): void {
 async function remove(images: ImageService, call: Call): Promise<void> {
   const name = nameOf(call);
   if (name.trim() === "") throw invalidParameter("image name cannot be blank");
-  if (atLeast(call.version, 50) && call.query.getAll("platforms").some((text) => text !== "")) throw notImplemented("removing single platforms of an image is not implemented yet");
-  sendJson(call, 200, await images.remove(name, boolQuery(call.query, "force")));
+  const platforms = atLeast(call.version, 50) ? call.query.getAll("platforms").map(decodePlatform) : [];
+  sendJson(call, 200, await images.remove(name, { force: boolQuery(call.query, "force"), keepParents: boolQuery(call.query, "noprune"), platforms }));
 }
 
 /** `dry-run` and `state` are ours: what would go, and to remove that or nothing. */

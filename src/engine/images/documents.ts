@@ -5,6 +5,7 @@ import { invalidParameter } from "../../lib/errors.ts";
 import { isIndexType, mostConfigBytes, mostManifestBytes, readImageDocument, readManifest } from "../../lib/oci-image.ts";
 import type { Descriptor, ImageDocument, Index, Manifest } from "../../lib/oci-image.ts";
 import { type Platform, platformDistance } from "../../lib/platform.ts";
+import { isCompanion } from "./attestations.ts";
 
 /** One platform's image inside a target. */
 export interface PlatformImage {
@@ -63,7 +64,7 @@ export class Documents {
     const document = this.manifest(descriptor.digest);
     if (document.kind === "manifest") {
       if (found.length >= mostManifests) throw invalidParameter(`index has more than ${mostManifests} manifests`);
-      if (descriptor.annotations?.["vnd.docker.reference.type"] === undefined) found.push(descriptor);
+      if (!isCompanion(descriptor)) found.push(descriptor);
       return;
     }
     if (depth >= mostIndexDepth) throw invalidParameter("indexes are nested too deeply");

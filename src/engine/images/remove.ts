@@ -2,10 +2,15 @@
 import { type Digest, hexOf } from "../../lib/digest.ts";
 import { conflict, notFound } from "../../lib/errors.ts";
 import { type Reference, canonicalName, familiarName, parseAnyReference, parseReference, repositoryOf, truncatedId, withDefaultTag } from "../../lib/reference.ts";
+import { faultPoint } from "../../lib/fault.ts";
+import type { Descriptor } from "../../lib/oci-image.ts";
+import type { Platform } from "../../lib/platform.ts";
 import { collect } from "./collect.ts";
 import type { ImageContext } from "./context.ts";
 import { emitImage, emitUntag } from "./events.ts";
 import { missing } from "./find.ts";
+import { hasChildren, parentsOf } from "./parents.ts";
+import { removePlatforms } from "./remove-platforms.ts";
 import { type ImageName, isDangling } from "./store.ts";
 import { keepDangling } from "./tag.ts";
 
@@ -14,21 +19,33 @@ export type RemovalRecord = { Untagged: string } | { Deleted: string };
 interface Conflicts {
   activeReference: boolean;
   stoppedContainer: boolean;
+  keepParents: boolean;
+}
+
+export interface RemoveOptions {
+  force?: boolean;
+  /** Images without a name that this one was committed from stay. */
+  keepParents?: boolean;
+  /** Only these of an image. */
+  platforms?: readonly Platform[];
 }
 
 /** Throws not-found, or conflict when containers or further names hold the image and `force` is false. */
-export async function removeImage(context: ImageContext, text: string, force: boolean): Promise<RemovalRecord[]> {
-  const records = removeNames(context, text, force);
+export async function removeImage(context: ImageContext, text: string, { force = false, keepParents = false, platforms = [] }: RemoveOptions): Promise<RemovalRecord[]> {
+  const removed = platforms.length > 0 ? removePlatforms(context, text, { platforms, force }) : [];
+  const whole = platforms.length === 0 ? text : removed.find((digest) => context.store.namesOf(digest).length > 0);
+  const records = whole === undefined ? removed.map((digest) => ({ Deleted: digest })) : removeNames(context, whole, { force, keepParents });
+  faultPoint("image-remove-unnamed");
   await collect(context);
   return records;
 }
 
-function removeNames(context: ImageContext, text: string, force: boolean): RemovalRecord[] {
+function removeNames(context: ImageContext, text: string, { force, keepParents }: { force: boolean; keepParents: boolean }): RemovalRecord[] {
   const { named, all } = findAll(context, text);
   const [first] = all;
   if (!first) throw missing(parseReference(text));
   const id = first.target.digest;
-  const conflicts: Conflicts = { activeReference: !force, stoppedContainer: !force };
+  const conflicts: Conflicts = { activeReference: !force, stoppedContainer: !force, keepParents };
   const byId = isIdPrefix(id, text);
   if (!named) {
     const reference = byId ? undefined : parseReference(text);
@@ -119,9 +136,25 @@ function deleteAll(context: ImageContext, all: readonly ImageName[], conflicts: 
   const [first] = all;
   if (!first) return [];
   refuseConflicts(context, all, conflicts);
+  const parents = conflicts.keepParents ? [] : parentsOf(context, first.target);
+  /* An image that others were committed from stays without a name, unless it is forced. */
+  if (all.length === 1 && conflicts.activeReference && !isDangling(first) && hasChildren(context, first.target.digest)) keepDangling(context.store, first);
   const records = untag(context, all);
   emitImage(context, "delete", first, first.target.digest);
-  return [...records, { Deleted: first.target.digest }];
+  return [...records, { Deleted: first.target.digest }, ...removeParents(context, parents)];
+}
+
+/** Nearest first, as long as they have no name and nobody uses them. */
+function removeParents(context: ImageContext, parents: readonly Descriptor[]): RemovalRecord[] {
+  const records: RemovalRecord[] = [];
+  for (const { digest } of parents) {
+    const [only, ...others] = context.store.namesOf(digest);
+    if (!only || others.length > 0 || !isDangling(only) || context.containersUsing(digest).length > 0) break;
+    untag(context, [only]);
+    emitImage(context, "delete", only, digest);
+    records.push({ Deleted: digest });
+  }
+  return records;
 }
 
 function refuseConflicts(context: ImageContext, all: readonly ImageName[], conflicts: Conflicts): void {

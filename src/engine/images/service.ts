@@ -19,6 +19,7 @@ import type { Filters } from "../../lib/filters.ts";
 import { Limiter } from "../../lib/limiter.ts";
 import type { Platform } from "../../lib/platform.ts";
 import type { Reference } from "../../lib/reference.ts";
+import { type AttestationRequest, imageAttestations } from "./attestations.ts";
 import { type AuditOptions, auditImages } from "./audit.ts";
 import { type CollectOptions, collect } from "./collect.ts";
 import { type CommitRequest, commitImage } from "./commit.ts";
@@ -37,7 +38,7 @@ import { Downloads } from "./pull/downloads.ts";
 import { type PullRequest, pullImage } from "./pull/pull.ts";
 import { UnfinishedPulls, leaseMigrations } from "./pull/unfinished.ts";
 import { type PushRequest, pushImage } from "./push/push.ts";
-import { removeImage } from "./remove.ts";
+import { type RemoveOptions, removeImage } from "./remove.ts";
 import { resolveForRun } from "./resolve.ts";
 import { saveImages } from "./save.ts";
 import { ImageStore, nameMigrations } from "./store.ts";
@@ -86,7 +87,8 @@ export function createImageService(options: ImageServiceOptions) {
     inspect: (ref: string, inspectOptions: InspectOptions) => inspectImage(context, ref, inspectOptions),
     history: (ref: string, platform?: Platform) => imageHistory(context, ref, platform),
     tag: (source: string, reference: Reference): void => tagImage(context, source, reference),
-    remove: (ref: string, force: boolean) => removeImage(context, ref, force),
+    attestations: (ref: string, request: AttestationRequest) => imageAttestations(context, ref, request),
+    remove: (ref: string, removeOptions: RemoveOptions) => removeImage(context, ref, removeOptions),
     prune: (request: PruneRequest) => pruneImages(context, request),
     /** What a prune would do. */
     planPrune: (filters: Filters) => planPrune(context, filters),

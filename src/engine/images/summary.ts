@@ -1,9 +1,10 @@
 /** Sizes and platforms of an image, as list and inspect show them. */
 import type { ImageUser } from "../../core/image.ts";
 import type { Digest } from "../../lib/digest.ts";
-import type { Descriptor } from "../../lib/oci-image.ts";
+import type { Descriptor, Manifest } from "../../lib/oci-image.ts";
 import { type Platform, platformDistance } from "../../lib/platform.ts";
 import { parseReference, familiarName } from "../../lib/reference.ts";
+import { isCompanion, subjectOf } from "./attestations.ts";
 import type { ImageContext } from "./context.ts";
 import type { PlatformImage } from "./documents.ts";
 import { type ImageName, isDangling } from "./store.ts";
@@ -97,9 +98,27 @@ function withContainers(manifest: ManifestSummary, users: readonly ImageUser[]):
 async function summarizeManifest(context: ImageContext, descriptor: Descriptor, whole: Content): Promise<Content["entries"][number]> {
   const { documents, content } = context;
   const manifest: ManifestSummary = { ID: descriptor.digest, Descriptor: printable(descriptor), Available: false, Size: { Content: 0, Total: 0 }, Kind: "unknown" };
+  if (isCompanion(descriptor)) return { manifest: companion(context, manifest, { descriptor, whole }), image: undefined };
   if (!content.has(descriptor.digest)) return { manifest: { ...manifest, ...platformData(descriptor.platform) }, image: undefined };
   const document = documents.manifest(descriptor.digest);
   if (document.kind !== "manifest") return { manifest, image: undefined };
+  addContent(context, manifest, { descriptor, document, whole });
+  const image = documents.isImage(descriptor) ? documents.image(descriptor) : undefined;
+  if (!image) return { manifest, image };
+  const unpacked = await addLayers(context, image, whole);
+  manifest.Size.Total += unpacked;
+  return { manifest: { ...manifest, Kind: "image", ImageData: { Platform: descriptor.platform ?? image.platform, Size: { Unpacked: unpacked }, Containers: null } }, image };
+}
+
+/** What is said of an image is told, here or not. */
+function companion(context: ImageContext, manifest: ManifestSummary, { descriptor, whole }: { descriptor: Descriptor; whole: Content }): ManifestSummary {
+  const document = context.content.has(descriptor.digest) ? context.documents.manifest(descriptor.digest) : undefined;
+  if (document?.kind === "manifest") addContent(context, manifest, { descriptor, document, whole });
+  const subject = subjectOf(descriptor);
+  return subject === undefined ? manifest : { ...manifest, Kind: "attestation", AttestationData: { For: subject } };
+}
+
+function addContent({ content }: ImageContext, manifest: ManifestSummary, { descriptor, document, whole }: { descriptor: Descriptor; document: Manifest; whole: Content }): void {
   const parts = [descriptor, document.config, ...document.layers].filter((part) => content.has(part.digest));
   for (const part of parts) {
     manifest.Size.Content += part.size;
@@ -107,13 +126,6 @@ async function summarizeManifest(context: ImageContext, descriptor: Descriptor, 
   }
   manifest.Size.Total = manifest.Size.Content;
   manifest.Available = parts.length === document.layers.length + 2;
-  const subject = descriptor.annotations?.["vnd.docker.reference.digest"];
-  if (descriptor.annotations?.["vnd.docker.reference.type"] === "attestation-manifest" && subject !== undefined) return { manifest: { ...manifest, Kind: "attestation", AttestationData: { For: subject } }, image: undefined };
-  const image = documents.isImage(descriptor) ? documents.image(descriptor) : undefined;
-  if (!image) return { manifest, image };
-  const unpacked = await addLayers(context, image, whole);
-  manifest.Size.Total += unpacked;
-  return { manifest: { ...manifest, Kind: "image", ImageData: { Platform: descriptor.platform ?? image.platform, Size: { Unpacked: unpacked }, Containers: null } }, image };
 }
 
 function platformData(platform: Platform | undefined): Partial<ManifestSummary> {

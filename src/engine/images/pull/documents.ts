@@ -1,11 +1,12 @@
 /** From the digest of a manifest or index to the documents of one platform's image, each verified before it is read. */
 import type { Repository } from "../../../core/registry.ts";
 import { type Digest, digestOf } from "../../../lib/digest.ts";
-import { GantryError, invalidParameter, notFound } from "../../../lib/errors.ts";
+import { GantryError, codeOf, invalidParameter, notFound } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import { type Descriptor, type Index, type Manifest, isIndexType, mediaTypes, mostConfigBytes, mostManifestBytes, readManifest } from "../../../lib/oci-image.ts";
 import { type Platform, formatPlatform, platformDistance } from "../../../lib/platform.ts";
 import { type Reference, canonicalName } from "../../../lib/reference.ts";
+import { attestationOf, isCompanion } from "../attestations.ts";
 import type { ImageContext } from "../context.ts";
 import type { PlatformImage } from "../documents.ts";
 import type { Lease } from "../leases.ts";
@@ -24,12 +25,20 @@ const mostIndexDepth = 4;
 const schema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/;
 const configTypes: ReadonlySet<string> = new Set([mediaTypes.ociConfig, mediaTypes.dockerConfig, "application/octet-stream", ""]);
 
-export async function fetchDocuments(context: ImageContext, request: DocumentsRequest): Promise<PlatformImage> {
+export interface PulledDocuments {
+  image: PlatformImage;
+  /** What the index says of it. */
+  attestation: Descriptor | undefined;
+}
+
+export async function fetchDocuments(context: ImageContext, request: DocumentsRequest): Promise<PulledDocuments> {
+  let attestation: Descriptor | undefined;
   let descriptor = request.target;
   let manifest = await fetchManifest(context, request, descriptor);
   for (let depth = 0; manifest.kind === "index"; depth++) {
     if (depth >= mostIndexDepth) throw invalidParameter("indexes are nested too deeply");
     descriptor = chosen(manifest, request.platform ?? context.host);
+    attestation = attestationOf(manifest, descriptor.digest);
     manifest = await fetchManifest(context, request, descriptor);
   }
   if (!configTypes.has(manifest.config.mediaType)) throw invalidParameter(`${canonicalName(request.reference)} is not an image that can be run: its configuration is ${JSON.stringify(manifest.config.mediaType)}`);
@@ -38,7 +47,22 @@ export async function fetchDocuments(context: ImageContext, request: DocumentsRe
   const { platform } = request;
   if (platform !== undefined && platformDistance(platform, image.platform) === undefined)
     throw notFound(`image with reference ${canonicalName(request.reference)} was found but its platform (${formatPlatform(image.platform)}) does not match the specified platform (${formatPlatform(platform)})`);
-  return image;
+  return { image, attestation };
+}
+
+/** Its manifest and what that refers to, none of which is unpacked. A registry that has not got it keeps nobody from the image. */
+export async function fetchAttestation(context: ImageContext, request: DocumentsRequest, descriptor: Descriptor): Promise<void> {
+  const { repository, signal, lease } = request;
+  try {
+    const manifest = await fetchManifest(context, request, descriptor);
+    if (manifest.kind === "index") return;
+    for (const blob of [manifest.config, ...manifest.layers]) {
+      lease.blob(blob.digest);
+      await context.downloads.fetch({ blob, repository, signal, changed: () => undefined });
+    }
+  } catch (error) {
+    if (codeOf(error) !== "not-found") throw error;
+  }
 }
 
 /** Attestations and other companions are no images. */
@@ -46,7 +70,7 @@ function chosen({ manifests }: Index, platform: Platform): Descriptor {
   let best: Descriptor | undefined;
   let least = Infinity;
   for (const descriptor of manifests) {
-    if (descriptor.annotations?.["vnd.docker.reference.type"] !== undefined) continue;
+    if (isCompanion(descriptor)) continue;
     const distance = descriptor.platform === undefined ? 1000 : platformDistance(platform, descriptor.platform);
     if (distance === undefined || distance >= least) continue;
     best = descriptor;

@@ -13,7 +13,7 @@ import type { PlatformImage } from "../documents.ts";
 import { emitPull } from "../events.ts";
 import type { Lease } from "../leases.ts";
 import { giveName } from "../tag.ts";
-import { fetchDocuments } from "./documents.ts";
+import { type DocumentsRequest, fetchAttestation, fetchDocuments } from "./documents.ts";
 import { loadEmbedded } from "./embedded.ts";
 import { type PullMessage, PullProgress } from "./progress.ts";
 
@@ -57,8 +57,10 @@ async function pullOne(context: ImageContext, request: PullRequest, asked: Refer
   context.unfinished.begin(target);
   let kept = false;
   try {
-    const image = await fetchDocuments(context, { repository, reference, target, platform: request.platform, signal: request.signal, lease });
-    await fetchLayers(context, { image, repository, lease, request });
+    const wanted: DocumentsRequest = { repository, reference, target, platform: request.platform, signal: request.signal, lease };
+    const { image, attestation } = await fetchDocuments(context, wanted);
+    const parts = await Promise.allSettled([fetchLayers(context, { image, repository, lease, request }), attestation && fetchAttestation(context, wanted, attestation)]);
+    for (const part of parts) if (part.status === "rejected") throw part.reason;
     context.durability.expect(target);
     faultPoint("image-pull-whole");
     giveTarget(context, request, { reference, target });
