@@ -1,11 +1,13 @@
 /** Whole command lines that need no daemon: messages and exit statuses as the docker command line has them. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { HANDLERS } from "./handlers.ts";
-import { SHORTCUTS, TOP_LEVEL } from "./tree/index.ts";
+import { findCommand } from "./main.ts";
+import { PLUGINS, SHORTCUTS, TOP_LEVEL } from "./tree/index.ts";
 import { parseFlagEntries } from "./tree/types.ts";
 
 const folder = mkdtempSync(`${tmpdir()}/gantry-main-`);
@@ -25,6 +27,9 @@ const CASES: [string, number, string][] = [
   ["nosuch", 1, "gantry: unknown command: gantry nosuch\n\nRun 'gantry --help' for more information\n"],
   ["container lss", 1, "gantry: unknown command: gantry container lss\n\nUsage:  gantry container\n\nRun 'gantry container --help' for more information\n"],
   ["volume nosuch", 1, "gantry: unknown command: gantry volume nosuch\n\nUsage:  gantry volume COMMAND\n\nRun 'gantry volume --help' for more information\n"],
+  ["compose up --detach", 1, "gantry compose: this command is not implemented yet\n"],
+  ["buildx bake", 1, "gantry buildx: this command is not implemented yet\n"],
+  ["manifest inspect x", 1, "gantry manifest inspect: this command is not implemented yet\n"],
   ["--nosuch ps", 125, "unknown flag: --nosuch\n\nUsage:  gantry [OPTIONS] COMMAND [ARG...]\n\nRun 'gantry --help' for more information\n"],
   ["ps --nosuch", 125, "unknown flag: --nosuch\n\nUsage:  gantry ps [OPTIONS]\n\nRun 'gantry ps --help' for more information\n"],
   ["container ps -Z", 125, "unknown shorthand flag: 'Z' in -Z\n\nUsage:  gantry container ls [OPTIONS]\n\nRun 'gantry container ls --help' for more information\n"],
@@ -77,6 +82,26 @@ test("every command of the tree has help, a reading of its flags, and a way to r
   }
   assert.ok(commands >= 140);
   for (const path of Object.keys(HANDLERS)) assert.ok((await HANDLERS[path]?.())?.run, path);
+});
+
+const commandTree = join(import.meta.dirname, "../../../shared/reference/cli/command-tree.json");
+
+test("every command of Docker's client is known by its name and its aliases", { skip: existsSync(commandTree) ? false : "the reference is not beside the checkout" }, async () => {
+  const { commands } = JSON.parse(readFileSync(commandTree, "utf8")) as { commands: { path: string; also?: string[]; leaf: boolean }[] };
+  const program = { name: "docker", wiring: { version: "", commit: "", packageRoot: "" } };
+  let seen = 0;
+  for (const { path, also = [], leaf } of commands) {
+    for (const words of [path, ...also].map((text) => text.split(" ").slice(1)).filter(([first]) => first !== undefined)) {
+      seen++;
+      if (PLUGINS.has(words[0] as string)) {
+        await assert.rejects(findCommand(words, program), { message: `docker ${words[0]}: this command is not implemented yet` });
+        continue;
+      }
+      const found = await findCommand(words, program);
+      assert.deepEqual([found.rest, found.entry.group === true], [[], !leaf], words.join(" "));
+    }
+  }
+  assert.ok(seen > 190, `${seen}`);
 });
 
 test("help has the program's layout", () => {

@@ -12,7 +12,7 @@ import { Session } from "./session.ts";
 import type { Wiring } from "./session.ts";
 import { StatusError } from "./status-error.ts";
 import { stderr, stdout } from "./streams.ts";
-import { GLOBAL_FLAGS, SHORTCUTS, TOP_LEVEL } from "./tree/index.ts";
+import { GLOBAL_FLAGS, PLUGINS, SHORTCUTS, TOP_LEVEL } from "./tree/index.ts";
 import { parseFlagEntries, usageLine } from "./tree/types.ts";
 import type { CommandEntry, CommandTable } from "./tree/types.ts";
 
@@ -57,6 +57,8 @@ async function dispatch(line: string[], program: Program): Promise<void> {
   await runCommand(found, { program, globals });
 }
 
+const notImplemented = (called: string): StatusError => new StatusError(1, `${called}: this command is not implemented yet`);
+
 const titleCase = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 function parseGlobals(line: string[], program: Program): ParsedLine {
@@ -90,6 +92,7 @@ export async function findCommand(words: string[], program: Program): Promise<Fo
   const [first = ""] = words;
   const shortcut = Object.hasOwn(SHORTCUTS, first) ? SHORTCUTS[first] : undefined;
   const load = Object.hasOwn(TOP_LEVEL, shortcut?.split(" ")[0] ?? first) ? TOP_LEVEL[shortcut?.split(" ")[0] ?? first] : undefined;
+  if (!load && PLUGINS.has(first)) throw notImplemented(`${program.name} ${first}`);
   if (!load) throw new StatusError(1, `${program.name}: unknown command: ${program.name} ${first}\n\nRun '${program.name} --help' for more information`);
   const { COMMANDS: table } = await load();
   if (shortcut !== undefined) return { path: shortcut, called: `${program.name} ${first}`, entry: table[shortcut] as CommandEntry, table, rest: words.slice(1) };
@@ -147,7 +150,7 @@ async function runCommand(found: Found, context: { program: Program; globals: Pa
     const needs = [...(entry.requires ?? []), ...(found.table[path.split(" ")[0] as string]?.requires ?? [])];
     if (needsDaemon(needs, entries, parsed)) await (await import("./requirements.ts")).checkRequirements(session, needs, entries);
     checkArguments(parsed.args.length, { called, usage, entry, program });
-    if (!module) throw new StatusError(1, `${called}: this command is not implemented yet`);
+    if (!module) throw notImplemented(called);
     await module.run(session);
   } finally {
     session.close();

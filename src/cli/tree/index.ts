@@ -77,5 +77,8 @@ export const SHORTCUTS: Record<string, string> = {
   wait: "container wait",
 };
 
+/** Programs of their own that Docker's client runs as its commands. */
+export const PLUGINS: ReadonlySet<string> = new Set(["ai", "buildx", "cloud", "compose", "debug", "desktop", "extension", "init", "mcp", "model", "offload", "pass", "sandbox", "sbom", "scan", "scout", "trust"]);
+
 /** Flags of the program itself, before the command. */
 export const GLOBAL_FLAGS = "config:string context/c:string debug/D host/H:string log-level/l:string=info tls tlscacert:string tlscert:string tlskey:string tlsverify version/v help/h";
