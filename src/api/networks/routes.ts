@@ -2,7 +2,7 @@
 import { endpointSettingsSchema } from "../../core/container-config.ts";
 import { connectContainer, disconnectContainer } from "../../engine/networks/container-operations.ts";
 import type { ConnectionContext } from "../../engine/networks/container-operations.ts";
-import { inspectNetwork, listNetworks, pruneNetworks } from "../../engine/networks/operations.ts";
+import { inspectNetwork, listNetworks, planPrune, pruneNetworks } from "../../engine/networks/operations.ts";
 import type { NetworkCreation } from "../../engine/networks/definition.ts";
 import type { NetworkView } from "../../engine/networks/networks.ts";
 import type { EventSink } from "../../core/events.ts";
@@ -13,7 +13,7 @@ import { formatPrefix } from "../../lib/ip.ts";
 import { bool, field, list, map, nullable, string, struct, text, zero } from "../../lib/schema.ts";
 import type { Infer } from "../../lib/schema.ts";
 import { parseBool } from "../../lib/strconv.ts";
-import { atLeast, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
+import { atLeast, boolQuery, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 import { readBody } from "../wire/body.ts";
 
 export interface NetworkRoutesOptions extends ConnectionContext {
@@ -73,7 +73,12 @@ export function networkRoutes(options: NetworkRoutesOptions): Route[] {
     sendEmpty(call, 204);
   };
   const handlePrune = async (call: Call): Promise<void> => {
-    const removed = await pruneNetworks(networks, parseFilters(call.query.get("filters")));
+    const filters = parseFilters(call.query.get("filters"));
+    if (boolQuery(call.query, "dry-run")) {
+      const { names, state } = planPrune(networks, filters);
+      return sendJson(call, 200, { NetworksDeleted: names.length > 0 ? names : null, State: state });
+    }
+    const removed = await pruneNetworks(networks, filters, call.query.get("state") ?? undefined);
     options.events.emit({ type: "network", action: "prune", actor: { id: "", attributes: { reclaimed: "0" } } });
     sendJson(call, 200, { NetworksDeleted: removed.length > 0 ? removed : null });
   };

@@ -1,6 +1,6 @@
 /** /volumes. */
 import type { EventSink } from "../../core/events.ts";
-import { pruneVolumes } from "../../engine/volumes/prune.ts";
+import { planPrune, pruneVolumes } from "../../engine/volumes/prune.ts";
 import type { VolumeService } from "../../engine/volumes/service.ts";
 import { unavailable } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
@@ -37,7 +37,12 @@ export function volumeRoutes({ volumes, events, warn }: VolumeRoutesOptions): Ro
   };
   const prune = async (call: Call): Promise<void> => {
     const filters = parseFilters(call.query.get("filters"));
-    const report = await pruneVolumes(volumes, { filters, all: !atLeast(call.version, 42), signal: call.signal }, { events, warn });
+    const all = !atLeast(call.version, 42);
+    if (boolQuery(call.query, "dry-run")) {
+      const plan = await planPrune(volumes, { filters, all });
+      return sendJson(call, 200, { VolumesDeleted: plan.deleted, SpaceReclaimed: plan.reclaimedBytes, State: plan.state });
+    }
+    const report = await pruneVolumes(volumes, { filters, all, signal: call.signal, state: call.query.get("state") ?? undefined }, { events, warn });
     sendJson(call, 200, { VolumesDeleted: report.deleted, SpaceReclaimed: report.reclaimedBytes });
   };
   return [

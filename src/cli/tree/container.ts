@@ -87,7 +87,7 @@ export const COMMANDS: CommandTable = {
     usage: "[OPTIONS]",
     requires: ["version=1.25"],
     arguments: [0, 0],
-    flags: "filter:filter force/f",
+    flags: "dry-run filter:filter force/f state:string",
   },
   "container rename": {
     usage: "CONTAINER NEW_NAME",

@@ -66,7 +66,7 @@ export const COMMANDS: CommandTable = {
     usage: "[OPTIONS]",
     requires: ["version=1.25"],
     arguments: [0, 0],
-    flags: "filter:filter force/f",
+    flags: "dry-run filter:filter force/f state:string",
   },
   "network rm": {
     aliases: ["remove"],
@@ -157,7 +157,7 @@ export const COMMANDS: CommandTable = {
     usage: "[OPTIONS]",
     requires: ["version=1.25"],
     arguments: [0, 0],
-    flags: "all/a@1.42 filter:filter force/f",
+    flags: "all/a@1.42 dry-run filter:filter force/f state:string",
   },
   "volume rm": {
     aliases: ["remove"],

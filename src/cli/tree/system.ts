@@ -172,7 +172,7 @@ export const COMMANDS: CommandTable = {
     usage: "[OPTIONS]",
     requires: ["version=1.25"],
     arguments: [0, 0],
-    flags: "all/a filter:filter@1.28 force/f volumes",
+    flags: "all/a dry-run filter:filter@1.28 force/f state:string volumes",
   },
   version: {
     usage: "[OPTIONS]",

@@ -17,6 +17,7 @@ import { networkRoutes } from "../../api/networks/routes.ts";
 import type { Route } from "../../api/route.ts";
 import { checkRoute } from "../../api/system/check.ts";
 import { diskUsageRoute } from "../../api/system/disk-usage.ts";
+import { systemPruneRoute } from "../../api/system/prune.ts";
 import { volumeRoutes } from "../../api/volumes/routes.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Logger } from "../../core/logger.ts";
@@ -49,6 +50,7 @@ import { createImageService, imageMigrations, type ImageService } from "../../en
 import type { Networks } from "../../engine/networks/networks.ts";
 import { networkMigrations } from "../../engine/networks/store.ts";
 import { DiskUsageService } from "../../engine/system/disk-usage.ts";
+import { SystemPrune } from "../../engine/system/prune.ts";
 import { VolumeService } from "../../engine/volumes/service.ts";
 import { volumeMigrations } from "../../engine/volumes/store.ts";
 import { codeOf, invalidParameter, messageOf } from "../../lib/errors.ts";
@@ -275,6 +277,7 @@ function routesOf({ containers, lifecycle, images, networks, store, check }: Par
     ...execRoutes(execs),
     ...imageRoutes(images),
     checkRoute(check),
+    systemPruneRoute(new SystemPrune({ containers, networks, volumes: containers.volumes, images, events: containers.events, warn: containers.warn })),
     diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), containers.volumes)),
     ...volumeRoutes(containers),
     ...networkRoutes({ networks, events: containers.events, store }),

@@ -82,8 +82,10 @@ export interface ContainerLayers {
   mounts(containerId: string): RootfsMount[];
   /** The same of a container that is not made. */
   planned(containerId: string, image: ImageForRun | undefined): Promise<RootfsMount[]>;
-  /** Idempotent. */
+  /** Idempotent. Its files go in the background. */
   remove(containerId: string): Promise<void>;
+  /** What was removed so far takes no room any more. */
+  settled(): Promise<void>;
   /** What the writable layer changes, sorted by path. */
   changes(containerId: string): Promise<SnapshotChange[]>;
   /** An image of the container's own and what its writable layer changes; its id. */

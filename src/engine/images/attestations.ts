@@ -1,24 +1,13 @@
 /** What an image's index says about where the image comes from: in-toto statements, as BuildKit attaches them. */
-import type { Digest } from "../../lib/digest.ts";
 import { notFound, systemError } from "../../lib/errors.ts";
 import { type Descriptor, type Index, mediaTypes, mostConfigBytes } from "../../lib/oci-image.ts";
 import { type Platform, formatPlatform, platformDistance } from "../../lib/platform.ts";
+import { attestationOf, isCompanion } from "./companions.ts";
 import type { ImageContext } from "./context.ts";
 import { findImage } from "./find.ts";
 import { printable } from "./summary.ts";
 
 const predicateType = "in-toto.io/predicate-type";
-
-/** It refers to another manifest of its index, and is no image. */
-export const isCompanion = ({ annotations }: Descriptor): boolean => annotations?.["vnd.docker.reference.type"] !== undefined;
-
-/** The manifest that an attestation speaks of. */
-export function subjectOf({ annotations }: Descriptor): string | undefined {
-  return annotations?.["vnd.docker.reference.type"] === "attestation-manifest" ? annotations["vnd.docker.reference.digest"] : undefined;
-}
-
-/** The last one counts. */
-export const attestationOf = ({ manifests }: Index, image: Digest): Descriptor | undefined => manifests.findLast((descriptor) => subjectOf(descriptor) === image);
 
 export interface AttestationRequest {
   /** Undefined: this machine's. */

@@ -2,6 +2,7 @@
 import { reachable } from "../../core/collect.ts";
 import type { Digest } from "../../lib/digest.ts";
 import { messageOf } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { ImageContext } from "./context.ts";
 import { type StoredId, blobId, snapshotId } from "./leases.ts";
@@ -15,10 +16,12 @@ export interface CollectOptions {
 export interface Garbage {
   blobs: ReadonlySet<Digest>;
   snapshots: ReadonlySet<string>;
+  /** Some layers stay only because containers stand on them. */
+  orphaned: boolean;
 }
 
 /** What was dropped. */
-export interface Collected extends Garbage {
+export interface Collected extends Pick<Garbage, "blobs" | "snapshots"> {
   /** What it took on the disk. */
   bytes: number;
 }
@@ -38,12 +41,15 @@ export function garbageOf(context: ImageContext, { targets, isLeftOver = () => f
   const parents = new Map(snapshots.map((snapshot) => [snapshotId(snapshot.key), snapshot.parent]));
   const kept = new Set<StoredId>(context.leases.held());
   for (const target of targets) for (const id of imageParts(context, target)) kept.add(id);
-  for (const { key, kind } of snapshots) if (kind === "active" && !isLeftOver(key)) kept.add(snapshotId(key));
-  const live = reachable(kept, (id) => {
+  const below = (id: StoredId): StoredId[] => {
     const parent = parents.get(id);
     return parent === undefined ? [] : [snapshotId(parent)];
-  });
+  };
+  const ofImages = reachable(kept, below).size;
+  const containers = snapshots.filter(({ key, kind }) => kind === "active" && !isLeftOver(key)).map(({ key }) => snapshotId(key));
+  const live = reachable([...kept, ...containers], below);
   return {
+    orphaned: live.size > ofImages + new Set(containers).size,
     blobs: new Set(context.content.list().filter((digest) => !live.has(blobId(digest)))),
     snapshots: new Set(snapshots.map(({ key }) => key).filter((key) => !live.has(snapshotId(key)))),
   };
@@ -52,7 +58,7 @@ export function garbageOf(context: ImageContext, { targets, isLeftOver = () => f
 /** What names and unfinished pulls keep. */
 export const rootsOf = ({ store, unfinished }: ImageContext): Descriptor[] => [...[...store.all()].map(({ target }) => target), ...unfinished.targets()];
 
-export async function bytesOf({ content, layers }: ImageContext, { blobs, snapshots }: Garbage): Promise<number> {
+export async function bytesOf({ content, layers }: ImageContext, { blobs, snapshots }: Pick<Garbage, "blobs" | "snapshots">): Promise<number> {
   let bytes = 0;
   for (const digest of blobs) bytes += content.size(digest) ?? 0;
   for (const key of snapshots) bytes += await layers.layerBytes(key as Digest);
@@ -67,7 +73,9 @@ export async function collect(context: ImageContext, options: CollectOptions = {
   await readDocuments(context);
   const first = garbageOf(context, { targets: rootsOf(context), isLeftOver });
   const bytes = await bytesOf(context, first);
-  const { blobs, snapshots } = garbageOf(context, { targets: rootsOf(context), isLeftOver });
+  const { blobs, snapshots, orphaned } = garbageOf(context, { targets: rootsOf(context), isLeftOver });
+  context.orphaned = orphaned;
+  if (blobs.size + snapshots.size > 0) faultPoint("image-collect-begun");
   /* All are begun before one is waited for: what is asked for meanwhile must not find half of them. */
   const removals = Promise.allSettled([...snapshots].map((key) => snapshotter.remove(key)));
   const dropped = new Set<Digest>();
@@ -77,10 +85,12 @@ export async function collect(context: ImageContext, options: CollectOptions = {
       content.delete(digest);
       documents.forget(digest);
       dropped.add(digest);
+      faultPoint("image-collect-blob");
     } catch (error) {
       problems.push(error);
     }
   }
+  if (snapshots.size > 0) faultPoint("image-collect-layers");
   for (const removal of await removals) if (removal.status === "rejected") problems.push(removal.reason);
   if (problems.length > 0) context.warn?.(`cannot drop ${problems.length} unused layers and blobs: ${messageOf(problems[0])}`);
   return { blobs: dropped, snapshots, bytes };

@@ -7,6 +7,7 @@ import { type Descriptor, type ImageSettings, mediaTypes } from "../../lib/oci-i
 import { type Reference, canonicalName, familiarName } from "../../lib/reference.ts";
 import { rfc3339Nano } from "../../lib/rfc3339.ts";
 import type { UnpackedBlob } from "../../core/content.ts";
+import { collect } from "./collect.ts";
 import type { ImageContext } from "./context.ts";
 import type { PlatformImage } from "./documents.ts";
 import { emitImage } from "./events.ts";
@@ -33,6 +34,13 @@ export interface CommitRequest {
 
 /** The new image's id. A container that changed nothing adds no layer. */
 export async function commitImage(context: ImageContext, request: CommitRequest): Promise<Digest> {
+  const { id, unchanged } = await commitLeased(context, request);
+  /* The archive of no changes is a blob that nothing refers to. */
+  if (unchanged) await collect(context);
+  return id;
+}
+
+async function commitLeased(context: ImageContext, request: CommitRequest): Promise<{ id: Digest; unchanged: boolean }> {
   using lease = context.leases.begin();
   const base = baseOf(context, request.base, lease);
   const layer = await changesAsLayer(context, { base, containerId: request.containerId, lease });
@@ -43,7 +51,7 @@ export async function commitImage(context: ImageContext, request: CommitRequest)
   const image = reference ? giveName(context, canonicalName(reference), target) : giveNoName(context, target);
   emitImage(context, "create", image, target.digest);
   if (reference) emitImage(context, "tag", image, familiarName(reference));
-  return target.digest;
+  return { id: target.digest, unchanged: layer === undefined };
 }
 
 /** What the new image shares with its base stays, also when the base is removed meanwhile. */

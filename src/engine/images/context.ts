@@ -50,4 +50,6 @@ export interface ImageContext extends ImageServiceOptions {
   durability: Durability;
   leases: Leases;
   uploads: Limiter;
+  /** There are layers that only containers stand on: their images are gone. */
+  orphaned: boolean;
 }

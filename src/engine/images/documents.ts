@@ -5,7 +5,7 @@ import { invalidParameter } from "../../lib/errors.ts";
 import { isIndexType, mostConfigBytes, mostManifestBytes, readImageDocument, readManifest } from "../../lib/oci-image.ts";
 import type { Descriptor, ImageDocument, Index, Manifest } from "../../lib/oci-image.ts";
 import { type Platform, platformDistance } from "../../lib/platform.ts";
-import { isCompanion } from "./attestations.ts";
+import { isCompanion } from "./companions.ts";
 
 /** One platform's image inside a target. */
 export interface PlatformImage {

@@ -1,8 +1,10 @@
 /** `docker image prune`. */
-import { type Digest, digestOf } from "../../lib/digest.ts";
+import type { Digest } from "../../lib/digest.ts";
 import { conflict } from "../../lib/errors.ts";
+import { faultPoint } from "../../lib/fault.ts";
 import { Filters } from "../../lib/filters.ts";
 import { canonicalName, parseReference, withDefaultTag } from "../../lib/reference.ts";
+import { requireState, stateOf } from "../prune-state.ts";
 import { bytesOf, collect, garbageOf } from "./collect.ts";
 import type { ImageContext } from "./context.ts";
 import { emitImage, emitUntag } from "./events.ts";
@@ -16,9 +18,9 @@ export interface PruneReport {
   SpaceReclaimed: number;
 }
 
-/** What a prune would do, and what names that state: a prune that is given it does exactly this or nothing. */
+/** What a prune would do, and what names that state. */
 export interface PrunePlan extends PruneReport {
-  State: string;
+  State: Digest;
 }
 
 export interface PruneRequest {
@@ -35,36 +37,41 @@ export async function pruneImages(context: ImageContext, request: PruneRequest):
   if (pruning.has(context)) throw conflict("a prune operation is already running");
   pruning.add(context);
   try {
-    if (request.state !== undefined && (await planPrune(context, request.filters)).State !== request.state) throw conflict("the images have changed since the dry run: see what a prune would remove now");
+    const planned = request.state === undefined ? undefined : await planPrune(context, request.filters);
+    if (planned) requireState(request.state, planned.State, "images");
     const images = wanted(context, request.filters);
+    const names = new Set(planned?.ImagesDeleted?.flatMap((record) => ("Untagged" in record ? [record.Untagged] : [])));
     const unfinished = await dropUnfinished(context);
-    const report = await removeAll(context, images);
+    faultPoint("image-prune-begun");
+    const report = await removeAll(context, planned ? images.filter((image) => names.has(familiarNameOf(image))) : images);
+    await context.snapshotter.settled();
     return { ...report, SpaceReclaimed: report.SpaceReclaimed + unfinished };
   } finally {
     pruning.delete(context);
   }
 }
 
-/** Nothing is removed. */
-export async function planPrune(context: ImageContext, filters: Filters): Promise<PrunePlan> {
-  const images = wanted(context, filters);
+/** Nothing is removed. `without`: containers that are taken as gone. */
+export async function planPrune(context: ImageContext, filters: Filters, without: ReadonlySet<string> = new Set()): Promise<PrunePlan> {
+  const images = wanted(context, filters, without);
   const names = new Set(images.map(({ name }) => name));
   const left = [...context.store.all()].filter(({ name }) => !names.has(name)).map(({ target }) => target);
-  const garbage = garbageOf(context, { targets: [...left, ...context.unfinished.underWay()] });
+  const { blobs, snapshots } = garbageOf(context, { targets: [...left, ...context.unfinished.underWay()], isLeftOver: (key) => without.has(key) });
+  const garbage = { blobs, snapshots: new Set([...snapshots].filter((key) => !without.has(key))) };
   const bytes = (await bytesOf(context, garbage)) + partialBytes(context);
   const records = images.map((image): RemovalRecord[] => [{ Untagged: familiarNameOf(image) }]);
   /* A document goes with the last image that has it. */
   const last = new Map(images.flatMap((image, at) => documentsOf(context, image).map((digest) => [digest, at] as const)));
   for (const [digest, at] of last) if (garbage.blobs.has(digest)) records[at]?.push({ Deleted: digest });
-  const state = digestOf(JSON.stringify([records, [...garbage.blobs].sort(), [...garbage.snapshots].sort(), bytes]));
+  const state = stateOf([records, [...garbage.blobs].sort(), [...garbage.snapshots].sort(), bytes]);
   return { ImagesDeleted: records.length === 0 ? null : records.flat(), SpaceReclaimed: bytes, State: state };
 }
 
-function wanted(context: ImageContext, filters: Filters): ImageName[] {
+function wanted(context: ImageContext, filters: Filters, without: ReadonlySet<string> = new Set()): ImageName[] {
   filters.validate(acceptedFilters);
   const danglingOnly = filters.boolean("dangling") ?? true;
   const others = new Filters(new Map(acceptedFilters.slice(1).flatMap((key) => (filters.has(key) ? [[key, new Set(filters.values(key))] as const] : []))));
-  return candidates(context, imageFilter(context, others), danglingOnly);
+  return candidates(context, { keep: imageFilter(context, others), danglingOnly, without });
 }
 
 /** The bytes that come back. */
@@ -78,14 +85,14 @@ async function dropUnfinished(context: ImageContext): Promise<number> {
 const partialBytes = ({ content }: ImageContext): number => content.ingests().reduce((sum, { offset, open }) => sum + (open ? 0 : offset), 0);
 
 /** Without names that containers were made from, nor the last name of an image in use by its id. */
-function candidates(context: ImageContext, keep: (image: ImageName) => boolean, danglingOnly: boolean): ImageName[] {
+function candidates(context: ImageContext, { keep, danglingOnly, without }: { keep: (image: ImageName) => boolean; danglingOnly: boolean; without: ReadonlySet<string> }): ImageName[] {
   const wanted = new Map<string, ImageName>();
   for (const image of context.store.all()) if ((!danglingOnly || isDangling(image)) && keep(image)) wanted.set(image.name, image);
   const used = new Set<Digest>();
   const names = new Map<Digest, number>();
   for (const digest of context.store.targets()) {
     names.set(digest, context.store.namesOf(digest).length);
-    for (const { imageRef } of context.containersUsing(digest)) {
+    for (const { imageRef } of context.containersUsing(digest).filter(({ containerId }) => !without.has(containerId))) {
       wanted.delete(danglingName(digest));
       if (digest.startsWith(`sha256:${imageRef.replace(/^sha256:/, "")}`) || imageRef.endsWith(`@${digest}`)) used.add(digest);
       for (const name of namesOf(imageRef)) wanted.delete(name);
@@ -117,6 +124,7 @@ async function removeAll(context: ImageContext, images: readonly ImageName[]): P
     const documents = documentsOf(context, image);
     const name = familiarNameOf(image);
     context.store.delete(image.name);
+    faultPoint("image-prune-unnamed");
     emitUntag(context, image, name);
     report.ImagesDeleted.push({ Untagged: name });
     const dropped = await collect(context);

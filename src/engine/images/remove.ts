@@ -30,13 +30,14 @@ export interface RemoveOptions {
   platforms?: readonly Platform[];
 }
 
-/** Throws not-found, or conflict when containers or further names hold the image and `force` is false. */
+/** Ends when what went takes no room any more. Throws not-found, or conflict when containers or further names hold the image and `force` is false. */
 export async function removeImage(context: ImageContext, text: string, { force = false, keepParents = false, platforms = [] }: RemoveOptions): Promise<RemovalRecord[]> {
   const removed = platforms.length > 0 ? removePlatforms(context, text, { platforms, force }) : [];
   const whole = platforms.length === 0 ? text : removed.find((digest) => context.store.namesOf(digest).length > 0);
   const records = whole === undefined ? removed.map((digest) => ({ Deleted: digest })) : removeNames(context, whole, { force, keepParents });
   faultPoint("image-remove-unnamed");
-  await collect(context);
+  const { snapshots } = await collect(context);
+  if (snapshots.size > 0) await context.snapshotter.settled();
   return records;
 }
 

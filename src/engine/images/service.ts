@@ -63,6 +63,7 @@ export function createImageService(options: ImageServiceOptions) {
     durability: new Durability(options.database, { boot: options.bootId ?? "", sync: () => options.content.sync() }),
     leases,
     uploads: new Limiter(options.concurrentUploads ?? 5),
+    orphaned: false,
   };
   return {
     /** The image that a name or id means, for the wanted platform or else this machine's (then any other that is here).
@@ -90,8 +91,8 @@ export function createImageService(options: ImageServiceOptions) {
     attestations: (ref: string, request: AttestationRequest) => imageAttestations(context, ref, request),
     remove: (ref: string, removeOptions: RemoveOptions) => removeImage(context, ref, removeOptions),
     prune: (request: PruneRequest) => pruneImages(context, request),
-    /** What a prune would do. */
-    planPrune: (filters: Filters) => planPrune(context, filters),
+    /** What a prune would do, were these containers gone. */
+    planPrune: (filters: Filters, without?: ReadonlySet<string>) => planPrune(context, filters, without),
     /** Whether all that is on the disk is whole and belongs to something. */
     audit: (auditOptions: AuditOptions) => auditImages(context, auditOptions),
     /** At start, before anything else: puts right what a loss of power has damaged. */
@@ -132,7 +133,11 @@ function containerLayers(context: ImageContext) {
     /** There is a writable layer. */
     has: (containerId: string): boolean => snapshotter.list().some(({ key }) => key === containerId),
     /** Idempotent. */
-    remove: (containerId: string): Promise<void> => snapshotter.remove(containerId),
+    remove: async (containerId: string): Promise<void> => {
+      await snapshotter.remove(containerId);
+      if (context.orphaned) await collect(context);
+    },
+    settled: (): Promise<void> => snapshotter.settled(),
     changes: (containerId: string): Promise<SnapshotChange[]> => snapshotter.diff(containerId),
     commit: (request: CommitRequest): Promise<Digest> => commitImage(context, request),
     /** Bytes of the writable layer, and of it with all below. */

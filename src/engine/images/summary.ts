@@ -4,7 +4,7 @@ import type { Digest } from "../../lib/digest.ts";
 import type { Descriptor, Manifest } from "../../lib/oci-image.ts";
 import { type Platform, platformDistance } from "../../lib/platform.ts";
 import { parseReference, familiarName } from "../../lib/reference.ts";
-import { isCompanion, subjectOf } from "./attestations.ts";
+import { isCompanion, subjectOf } from "./companions.ts";
 import type { ImageContext } from "./context.ts";
 import type { PlatformImage } from "./documents.ts";
 import { type ImageName, isDangling } from "./store.ts";

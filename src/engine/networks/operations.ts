@@ -1,7 +1,9 @@
 /** What clients ask of networks as a whole. */
+import type { Digest } from "../../lib/digest.ts";
 import { invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { parseTimeOrDuration } from "../../lib/time-or-duration.ts";
+import { requireState, stateOf } from "../prune-state.ts";
 import type { NetworkView, Networks } from "./networks.ts";
 
 const LIST_FILTERS = ["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -47,15 +49,27 @@ export function inspectNetwork(networks: Networks, ref: string, scope: string): 
   return network;
 }
 
-/** Removes those that nobody uses, and names them. */
-export async function pruneNetworks(networks: Networks, filters: Filters): Promise<string[]> {
+/** What a prune would remove now. */
+export function planPrune(networks: Networks, filters: Filters): { names: string[]; state: Digest } {
+  const found = unused(networks, filters);
+  return { names: found.map(({ name }) => name), state: stateOf(found.map(({ id }) => id)) };
+}
+
+function unused(networks: Networks, filters: Filters): NetworkView[] {
   filters.validate(PRUNE_FILTERS);
   const until = untilFilter(filters);
-  const removed: string[] = [];
-  for (const network of networks.list()) {
+  return networks.list().filter((network) => {
     const excepted = filters.values("label!").length > 0 && filters.labels("label!", network.labels);
-    if (!isDangling(network) || network.configOnly || excepted || !filters.labels("label", network.labels)) continue;
-    if (until !== undefined && BigInt(Date.parse(network.created)) * 1_000_000n > until) continue;
+    if (!isDangling(network) || network.configOnly || excepted || !filters.labels("label", network.labels)) return false;
+    return until === undefined || BigInt(Date.parse(network.created)) * 1_000_000n <= until;
+  });
+}
+
+/** Removes those that nobody uses, and names them. `state`: of a dry run; "conflict" when it would be another one now. */
+export async function pruneNetworks(networks: Networks, filters: Filters, state?: string): Promise<string[]> {
+  requireState(state, planPrune(networks, filters).state, "networks");
+  const removed: string[] = [];
+  for (const network of unused(networks, filters)) {
     // Somebody may have begun to use it.
     const done = await networks.remove(network.id).catch(() => undefined);
     if (done) removed.push(network.name);

@@ -1,19 +1,23 @@
 import { encodeFilters } from "../../flag-types.ts";
-import { humanSize } from "../../../lib/units.ts";
 import type { Session } from "../../session.ts";
-import { confirm } from "../confirm.ts";
 import { pruneFilters } from "../prune-filters.ts";
+import { type Pruned, runPrune } from "../prune-run.ts";
 
-export async function run(session: Session): Promise<void> {
-  const { flags } = session;
-  if (!flags.bool("force")) confirm("WARNING! This will remove all stopped containers.\nAre you sure you want to continue?");
-  const { deleted, space } = await pruneContainers(session);
-  if (deleted !== "") session.out.line(deleted);
-  session.out.line(`Total reclaimed space: ${humanSize(space)}`);
+export interface PrunedContainers {
+  ContainersDeleted: string[] | null;
+  SpaceReclaimed: number;
+  State?: string;
 }
 
-export async function pruneContainers(session: Session): Promise<{ deleted: string; space: number }> {
-  const answer = await session.client.json<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }>("POST", "/containers/prune", { query: { filters: encodeFilters(pruneFilters(session)) } });
-  const ids = answer.ContainersDeleted ?? [];
-  return { deleted: ids.length === 0 ? "" : `Deleted Containers:\n${ids.join("\n")}\n`, space: ids.length === 0 ? 0 : answer.SpaceReclaimed };
+export async function run(session: Session): Promise<void> {
+  await runPrune(session, "WARNING! This will remove all stopped containers.", (query) => pruneContainers(session, query));
+}
+
+export async function pruneContainers(session: Session, query: Record<string, string> = {}): Promise<Pruned & { space: number }> {
+  const answer = await session.client.json<PrunedContainers>("POST", "/containers/prune", { query: { filters: encodeFilters(pruneFilters(session)), ...query } });
+  return { deleted: containerLines(answer), space: answer.ContainersDeleted?.length ? answer.SpaceReclaimed : 0, state: answer.State };
+}
+
+export function containerLines({ ContainersDeleted }: Pick<PrunedContainers, "ContainersDeleted">): string {
+  return ContainersDeleted?.length ? `Deleted Containers:\n${ContainersDeleted.join("\n")}\n` : "";
 }

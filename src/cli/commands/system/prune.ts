@@ -1,22 +1,35 @@
 import { ApiError } from "../../api/client.ts";
-import { humanSize } from "../../../lib/units.ts";
+import { encodeFilters } from "../../flag-types.ts";
 import type { Session } from "../../session.ts";
-import { confirm } from "../confirm.ts";
+import { pruneFilters } from "../prune-filters.ts";
+import { type Pruned, runPrune } from "../prune-run.ts";
 import { pruneBuildCache } from "../builder/prune.ts";
-import { pruneContainers } from "../container/prune.ts";
-import { pruneImages } from "../image/prune.ts";
-import { pruneNetworks } from "../network/prune.ts";
-import { pruneVolumes } from "../volume/prune.ts";
+import { type PrunedContainers, containerLines, pruneContainers } from "../container/prune.ts";
+import { type PrunedImages, imageLines, pruneImages } from "../image/prune.ts";
+import { type PrunedNetworks, networkLines, pruneNetworks } from "../network/prune.ts";
+import { type PrunedVolumes, pruneVolumes, volumeLines } from "../volume/prune.ts";
 
 export async function run(session: Session): Promise<void> {
   const { flags } = session;
   const volumes = flags.bool("volumes");
   const all = flags.bool("all");
   if (volumes && flags.list("filter").some((filter) => filter.startsWith("until="))) throw new Error('ERROR: The "until" filter is not supported with "--volumes"');
-  if (!flags.bool("force")) confirm(warning(session, { volumes, all }));
-  const steps = [
+  await runPrune(session, warning(session, { volumes, all }), (query) => (Object.keys(query).length > 0 ? planned(session, { volumes, all }, query) : oneByOne(session, { volumes, all })));
+}
+
+/** A dry run, or what it said: only the daemon knows what would be free once something else has gone. */
+async function planned(session: Session, { volumes, all }: { volumes: boolean; all: boolean }, query: Record<string, string>): Promise<Pruned> {
+  const answer = await session.client.json<PrunedContainers & PrunedNetworks & PrunedVolumes & PrunedImages>("POST", "/system/prune", {
+    query: { filters: encodeFilters(pruneFilters(session)), volumes: volumes || undefined, all: all || undefined, ...query },
+  });
+  const parts = [containerLines(answer), networkLines(answer), volumeLines(answer), imageLines(answer)];
+  return { deleted: parts.filter((part) => part !== "").join("\n"), space: answer.SpaceReclaimed, state: answer.State };
+}
+
+async function oneByOne(session: Session, { volumes, all }: { volumes: boolean; all: boolean }): Promise<Pruned> {
+  const steps: (() => Promise<Pruned>)[] = [
     () => pruneContainers(session),
-    async () => ({ deleted: await pruneNetworks(session), space: 0 }),
+    () => pruneNetworks(session),
     ...(volumes ? [() => pruneVolumes(session, false)] : []),
     () => pruneImages(session, all),
     () => pruneBuildCache(session, { all }),
@@ -27,10 +40,10 @@ export async function run(session: Session): Promise<void> {
       if (thrown instanceof ApiError && thrown.status === 501) return { deleted: "", space: 0 };
       throw thrown;
     });
-    space += done.space;
+    space += done.space ?? 0;
     if (done.deleted !== "") session.out.line(done.deleted);
   }
-  session.out.line(`Total reclaimed space: ${humanSize(space)}`);
+  return { deleted: "", space };
 }
 
 function warning(session: Session, options: { volumes: boolean; all: boolean }): string {
@@ -43,5 +56,5 @@ function warning(session: Session, options: { volumes: boolean; all: boolean }):
   ];
   const filters = session.flags.list("filter");
   const shown = filters.length === 0 ? "" : `\n  Items to be pruned will be filtered with:\n${filters.map((filter) => `  - ${filter}\n`).join("")}`;
-  return `WARNING! This will remove:\n${items.map((item) => `  - ${item}\n`).join("")}${shown}\nAre you sure you want to continue?`;
+  return `WARNING! This will remove:\n${items.map((item) => `  - ${item}\n`).join("")}${shown}`;
 }

@@ -94,6 +94,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       mounts: () => [],
       planned: async () => [],
       remove: async (id) => void context.removedLayers.push(id),
+      settled: async () => {},
       changes: async () => [],
       commit: async () => Promise.reject(new Error("a container that is made up has no layer")),
       size: async () => ({ writable: 10, total: 1010 }),

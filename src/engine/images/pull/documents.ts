@@ -6,7 +6,7 @@ import { faultPoint } from "../../../lib/fault.ts";
 import { type Descriptor, type Index, type Manifest, isIndexType, mediaTypes, mostConfigBytes, mostManifestBytes, readManifest } from "../../../lib/oci-image.ts";
 import { type Platform, formatPlatform, platformDistance } from "../../../lib/platform.ts";
 import { type Reference, canonicalName } from "../../../lib/reference.ts";
-import { attestationOf, isCompanion } from "../attestations.ts";
+import { attestationOf, isCompanion } from "../companions.ts";
 import type { ImageContext } from "../context.ts";
 import type { PlatformImage } from "../documents.ts";
 import type { Lease } from "../leases.ts";
