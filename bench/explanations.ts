@@ -23,7 +23,7 @@ export const explanations: Record<string, string> = {
   "12a": list,
   "12b": list,
   "12c": "The event is made once and written once to each listener; the rest is the measuring client's reading of twenty streams, and in the 99th percentile the garbage collector's and the machine's.",
-  "15a": "Node's own start is 22 ms of it; loading the program and Node's modules (crypto alone 6) 25, making the database 7, trying overlay mounts 10, bridge and firewall 25, half of which the kernel waits for itself. The table of targets has 788 ms for dockerd 29 with its containerd, where this is below the target.",
+  "15a": "Node's own start is 22 ms of it; then the compiled program is read (8), node:http loaded (3), settings, signals, locks and sockets made (10). What a list needs comes behind that: the rest of the program 5, the database 2, node:crypto 4, bridge and firewall 15, half of which the kernel waits for itself.",
   "15b": "At rest the daemon gives back garbage and unused pages of Node's program; the peer of the table of targets, dockerd 29, has 162 MB.",
   "15c": "Requests of the other eight clients that are ready at once are answered before the ping, a millisecond or two each; making their files waits for the file system's journal while images are written.",
   "16a": clientStart,

@@ -19,19 +19,22 @@ const dayMs = 24 * 60 * 60 * 1000;
 /** Importing these as ES modules reads all their exports, which loads the web APIs: 36 ms and 15 MB. */
 const slowAsModule = ["http", "https", "http2", "undici"].flatMap((name) => [name, `node:${name}`]);
 
+/** Milliseconds each, and a daemon answers before it needs them: loaded at the first call of one of their functions. */
+const costly = new Set(["child_process", "crypto", "fs/promises", "zlib"].map((name) => `node:${name}`));
+
 /**
- * Built-in modules are taken when the code that imports them runs, and without a view of them as ES modules, which would
- * read all their exports: for node:fs alone that is 2 ms, because it loads the streams. Exports behind a getter are left out.
+ * Built-in modules are taken when the code that imports them runs, costly ones later, and without a view of them as ES modules, which
+ * would read all their exports: for node:fs alone that is 2 ms, because it loads the streams. Exports behind a getter are left out.
  */
 const builtins: Plugin = {
   name: "built-in modules",
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: "built-in", sideEffects: false }));
     onLoad({ filter: /^/, namespace: "built-in" }, ({ path }) => {
-      const exports = Object.entries(Object.getOwnPropertyDescriptors(process.getBuiltinModule(path)));
-      const names = exports.filter(([name, { get }]) => get === undefined && /^[a-z_]\w*$/i.test(name) && name !== "default").map(([name]) => name);
-      const lines = names.map((name) => `export const ${name} = /* @__PURE__ */ member(${JSON.stringify(name)});`);
-      return { contents: `const builtin = process.getBuiltinModule(${JSON.stringify(path)});\nconst member = (name) => builtin[name];\nexport default builtin;\n${lines.join("\n")}`, loader: "js" };
+      const exports = Object.entries(Object.getOwnPropertyDescriptors(process.getBuiltinModule(path))).filter(([name, { get }]) => get === undefined && /^[a-z_]\w*$/i.test(name) && name !== "default");
+      const isLater = ([name, { value }]: [string, PropertyDescriptor]): boolean => costly.has(path) && typeof value === "function" && /^[a-z]/.test(name);
+      const lines = exports.map((entry) => `export const ${entry[0]} = ${isLater(entry) ? `(...args) => builtin().${entry[0]}(...args)` : `/* @__PURE__ */ member(${JSON.stringify(entry[0])})`};`);
+      return { contents: `let taken;\nconst builtin = () => (taken ??= process.getBuiltinModule(${JSON.stringify(path)}));\nconst member = (name) => builtin()[name];\nexport default /* @__PURE__ */ builtin();\n${lines.join("\n")}`, loader: "js" };
     });
   },
 };

@@ -171,3 +171,24 @@ test("closing ends streams at once and waits for answers", async () => {
   assert.match(await (clients[0] as RawClient).untilEnd(), /done$/);
   await rm(folder, { recursive: true });
 });
+
+test("until the later routes are there, requests for them wait; others are answered", async () => {
+  const later = Promise.withResolvers<Route[]>();
+  await using api = await serve([{ method: "GET", path: "/early", handler: (call) => sendEmpty(call, 204) }], { laterRoutes: later.promise });
+  let answered = false;
+  const waiting = [api.request(get("/v1.44/version")), api.request(get("/nosuch"))];
+  void waiting[0]!.then(() => (answered = true));
+  assert.equal(status(await api.request(get("/v1.44/early"))), 204);
+  assert.equal(answered, false);
+  later.resolve(routes);
+  assert.deepEqual((await Promise.all(waiting)).map(status), [200, 404]);
+  assert.equal(status(await api.request(get("/early"))), 204);
+});
+
+test("when the later routes do not come, those who wait for them are told why", async () => {
+  const later = Promise.withResolvers<Route[]>();
+  await using api = await serve([], { laterRoutes: later.promise });
+  const waiting = api.request(get("/version"));
+  later.reject(new GantryError("system", "the disk is gone"));
+  assert.deepEqual([status(await waiting), JSON.parse(bodyOf(await waiting)).message], [500, "the disk is gone"]);
+});

@@ -17,7 +17,7 @@ import { type Connections } from "./connections.ts";
 import { refuseBrowsers } from "./origin.ts";
 import type { Route } from "./route.ts";
 import type { Confinement } from "./scopes.ts";
-import { cleanPath, Router } from "./router.ts";
+import { cleanPath, type Match, Router } from "./router.ts";
 import { statusOf } from "./status.ts";
 import { MAX_API_VERSION, negotiate, splitVersion, wantsPlainErrors } from "./versions.ts";
 
@@ -40,6 +40,8 @@ const BACKLOG = 1024;
 
 export interface ApiOptions {
   routes: Iterable<Route>;
+  /** Those that come later: until then other requests than those of `routes` wait. When it fails, they are told why. */
+  laterRoutes?: Promise<Iterable<Route>>;
   connections: Connections;
   log: Logger;
   serverVersion: string;
@@ -68,13 +70,20 @@ type Guards = Pick<ListenerOptions, "names" | "confinement">;
 
 export class ApiServer {
   readonly #options: ApiOptions;
-  readonly #router: Router;
+  #router: Router;
+  /** Resolves when all routes are there; undefined when they are. */
+  #whole: Promise<void> | undefined;
   readonly #servers: Server[] = [];
   #closing = false;
 
   constructor(options: ApiOptions) {
     this.#options = options;
     this.#router = new Router(options.routes);
+    this.#whole = options.laterRoutes?.then((later) => {
+      this.#router = new Router([...options.routes, ...later]);
+      this.#whole = undefined;
+    });
+    this.#whole?.catch(() => {});
   }
 
   /** Resolves when connections are accepted. */
@@ -184,7 +193,13 @@ export class ApiServer {
     }
     const method = req.method as string;
     const { version, path } = splitVersion(target.path);
-    const match = method === "OPTIONS" ? undefined : (this.#router.find(method, path) ?? (version === undefined ? undefined : this.#router.find(method, target.path)));
+    const find = (): Match | undefined => (method === "OPTIONS" ? undefined : (this.#router.find(method, path) ?? (version === undefined ? undefined : this.#router.find(method, target.path))));
+    let match = find();
+    if (match === undefined && this.#whole !== undefined) {
+      await this.#whole;
+      if (req.socket.destroyed) return;
+      match = find();
+    }
     if (match === undefined && method !== "OPTIONS") return answerJson(res, 404, "page not found");
     this.#setHeaders(res);
     const negotiated = negotiate(version, this.#options.minimumVersion());

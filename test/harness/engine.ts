@@ -47,16 +47,18 @@ export class Engine {
     this.api = new Api(this.socket);
   }
 
-  /** Starts the daemon and resolves with the milliseconds to its first answer. */
-  async start(extra: { env?: Record<string, string>; flags?: string[] } = {}): Promise<number> {
-    const began = performance.now();
-    const log = openSync(this.logfile, "a");
+  /** Starts the daemon and resolves with the milliseconds to its first answer at `first`; gantryd answers pings before it serves anything else. */
+  async start({ first = "/version", ...extra }: { env?: Record<string, string>; flags?: string[]; first?: string } = {}): Promise<number> {
+    const output = openSync(this.logfile, "a");
     const env = { ...process.env, ...this.#options.env, ...extra.env };
-    this.#process = this.machine.spawn([...this.#argv(), ...(extra.flags ?? [])], { stdio: ["ignore", log, log], env });
-    closeSync(log);
+    const { child, go } = await this.machine.prepare([...this.#argv(), ...(extra.flags ?? [])], { env, output });
+    this.#process = child;
+    closeSync(output);
+    const began = performance.now();
+    go();
     for (;;) {
       if (this.#process.exitCode !== null) throw new Error(`${this.program} ended with ${this.#process.exitCode}:\n${this.log().slice(-4000)}`);
-      if (existsSync(this.socket) && (await this.answers())) return performance.now() - began;
+      if (existsSync(this.socket) && (await this.answers(first))) return performance.now() - began;
       if (performance.now() - began > 30_000) throw new Error(`${this.program} does not answer:\n${this.log().slice(-4000)}`);
       await delay(2);
     }
@@ -75,9 +77,9 @@ export class Engine {
     return copy;
   }
 
-  async answers(): Promise<boolean> {
+  async answers(path = "/_ping"): Promise<boolean> {
     try {
-      return (await this.api.send("GET", "/_ping", { timeoutMs: 5000 })).status === 200;
+      return (await this.api.send("GET", path, { timeoutMs: 5000 })).status === 200;
     } catch {
       return false;
     }

@@ -4,10 +4,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync }
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { once } from "node:events";
+import type { Readable } from "node:stream";
 
 const hierarchies = "/sys/fs/cgroup";
 /** nsenter enters the namespace of groups, not the groups. */
-const joinGroups = 'for file in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >"$file"; done; exec "$@"';
+const joinGroups = 'for file in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >"$file"; done;';
+const enterAndRun = `${joinGroups} exec "$@"`;
+const enterAndWait = `${joinGroups} echo >&3; read -r _; exec "$@" </dev/null 3>&-`;
 
 export class Machine implements AsyncDisposable {
   /** Seen inside and outside under the same path. */
@@ -40,13 +43,22 @@ export class Machine implements AsyncDisposable {
   }
 
   /** The argument vector that runs a command inside. */
-  command(argv: readonly string[]): [string, string[]] {
-    return ["nsenter", ["-t", String(this.pid), "--mount", "--net", "--pid", "--cgroup", "--", "sh", "-c", joinGroups, "sh", ...argv]];
+  command(argv: readonly string[], script = enterAndRun): [string, string[]] {
+    return ["nsenter", ["-t", String(this.pid), "--mount", "--net", "--pid", "--cgroup", "--", "sh", "-c", script, "sh", ...argv]];
   }
 
   spawn(argv: readonly string[], options: SpawnOptions = {}): ChildProcess {
     const [program, args] = this.command(argv);
     return spawn(program, args, options);
+  }
+
+  /** Resolves when all is ready inside; `go` is the beginning of the program, so that its start can be timed without the way in. */
+  async prepare(argv: readonly string[], { env, output }: { env: NodeJS.ProcessEnv; output: number }): Promise<{ child: ChildProcess; go: () => void }> {
+    const [program, args] = this.command(argv, enterAndWait);
+    const child = spawn(program, args, { env, stdio: ["pipe", output, output, "pipe"] });
+    await Promise.race([once(child.stdio[3] as Readable, "data"), once(child, "exit")]);
+    child.stdin?.on("error", () => {});
+    return { child, go: () => void child.stdin?.end("\n") };
   }
 
   /** Runs a command inside and gives its output; throws when it fails. */

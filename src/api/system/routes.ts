@@ -3,17 +3,20 @@ import type { Info } from "../../engine/system/info.ts";
 import type { SystemService } from "../../engine/system/service.ts";
 import { atLeast, sendJson, sendJsonText, type Call, type Route } from "../route.ts";
 
+/** They need nothing but a daemon that takes requests. */
+export const pingRoutes: readonly Route[] = [
+  { method: "GET", path: "/_ping", handler: (call) => ping(call, "OK") },
+  { method: "HEAD", path: "/_ping", handler: (call) => ping(call, "") },
+];
+
 export function systemRoutes(system: SystemService): Route[] {
   return [
-    { method: "GET", path: "/_ping", handler: (call) => ping(call, "OK") },
-    { method: "HEAD", path: "/_ping", handler: (call) => ping(call, "") },
     { method: "GET", path: "/version", handler: (call) => sendJsonText(call, 200, system.version()) },
     { method: "GET", path: "/info", handler: async (call) => sendJson(call, 200, infoFor(call, await system.info())) },
   ];
 }
 
-function ping({ res }: Call, body: string): void {
-  res.writeHead(200, {
+function ping({ res }: Call, body: string): void {  res.writeHead(200, {
     "cache-control": "no-cache, no-store, must-revalidate",
     pragma: "no-cache",
     "builder-version": "2",

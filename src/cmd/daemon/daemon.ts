@@ -1,27 +1,22 @@
 /**
  * The life of a daemon:
  *
- *   lock the roots ─▶ engine (recovers what runs) ─▶ listen ─▶ ready ─▶ serve ─▶ (signal | idle) ─▶ stop listening ─▶ close
+ *   lock the roots ─▶ listen ─▶ engine (recovers what runs) ─▶ ready ─▶ serve ─▶ (signal | idle) ─▶ stop listening ─▶ close
+ *                       └─▶ answers pings; other requests wait for the engine
  *
  * Containers are not its children: they run on when it ends, however it ends.
  */
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { ApiServer } from "../../api/server.ts";
 import { Connections, limitsFor } from "../../api/connections.ts";
-import { buildRoutes } from "../../api/build/routes.ts";
-import { eventRoutes } from "../../api/events/routes.ts";
-import { pluginRoutes } from "../../api/plugins/routes.ts";
-import { swarmRoutes } from "../../api/swarm/routes.ts";
-import { registryRoutes } from "../../api/registry/routes.ts";
-import { systemRoutes } from "../../api/system/routes.ts";
-import { unsupportedRoutes } from "../../api/unsupported.ts";
+import type { Route } from "../../api/route.ts";
+import { pingRoutes } from "../../api/system/routes.ts";
 import { MAX_API_VERSION } from "../../api/versions.ts";
 import { SystemService } from "../../engine/system/service.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
-import { giveBackMemory } from "../../sys/memory.ts";
 import { build } from "./build-info.ts";
 import { callerOf } from "./caller.ts";
 import { CalmWatch } from "./calm.ts";
@@ -36,7 +31,6 @@ import { notify } from "./notify.ts";
 import { writePidfile } from "./pidfile.ts";
 import { lockRoot } from "./root-lock.ts";
 import { systemSettings } from "./system-settings.ts";
-import { openEngine } from "./wire.ts";
 
 /** How long an end waits for work that followed the start. */
 const AFTER_START_MILLISECONDS = 5_000;
@@ -47,7 +41,8 @@ export class Daemon {
   readonly #log: DaemonLogger;
   readonly #held: Disposable[] = [];
   readonly #idle: IdleWatch;
-  readonly #calm = new CalmWatch(giveBackMemory);
+  readonly #calm = new CalmWatch(() => this.#giveBackMemory());
+  #giveBackMemory = (): void => {};
   #engine: Engine | undefined;
   #api: ApiServer | undefined;
   #afterStart: Promise<void> = Promise.resolve();
@@ -69,22 +64,30 @@ export class Daemon {
     return this.#log;
   }
 
-  /** Resolves when the API answers. On failure everything is let go. */
+  /** Resolves when the API answers; pings it answers before. On failure everything is let go. */
   async start(): Promise<void> {
     const config = this.#config;
     this.#log.info("Starting up");
     for (const warning of config.warnings) this.#log.warn(warning);
     if (process.geteuid?.() !== 0) throw systemError("gantryd needs to be started with root privileges");
+    const routes = Promise.withResolvers<Route[]>();
     try {
       makeRoots(config);
       this.#held.push(lockRoot(config.dataRoot), lockRoot(config.execRoot));
       this.#held.push(writePidfile(config.pidfile, { ours: !config.pidfileChosen }));
-      this.#engine = await openEngine(config, this.#log);
-      this.#api = this.#createApi(this.#engine);
+      this.#api = this.#createApi(routes.promise);
       const opened = await openListeners(this.#api, config, this.#log);
       this.#held.push(...opened);
+      // Here and below: a client that has waited for the socket gets its ping answered between the long steps.
+      await nextTurn();
+      const { allRoutes, giveBackMemory, openEngine } = await import("./opening.ts");
+      await nextTurn();
+      this.#giveBackMemory = giveBackMemory;
+      this.#engine = await openEngine(config, this.#log);
+      routes.resolve(allRoutes(this.#engine, this.#createSystem(this.#engine)));
       for (const { address } of opened) this.#log.info(`API listen on ${address}`);
     } catch (error) {
+      routes.reject(systemError(`failed to start daemon: ${messageOf(error)}`, error));
       await this.#release();
       throw error;
     }
@@ -151,10 +154,10 @@ export class Daemon {
     }
   }
 
-  #createApi(engine: Engine): ApiServer {
-    const routes = [...systemRoutes(this.#createSystem(engine)), ...registryRoutes(engine.registries), ...eventRoutes(engine.events), ...swarmRoutes(), ...pluginRoutes(), ...buildRoutes(engine.events), ...engine.routes];
+  #createApi(laterRoutes: Promise<Route[]>): ApiServer {
     return new ApiServer({
-      routes: [...routes, ...unsupportedRoutes(routes, (ref) => engine.requireContainer(ref))],
+      routes: pingRoutes,
+      laterRoutes,
       connections: new Connections(limitsFor(maxOpenFiles())),
       log: this.#log,
       serverVersion: build.dockerVersion,

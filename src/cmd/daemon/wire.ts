@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { attachRoutes } from "../../api/containers/attach.ts";
 import { commitRoutes } from "../../api/containers/commit.ts";
 import { fileRoutes } from "../../api/containers/files.ts";
@@ -87,9 +87,11 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   const warn = (message: string): void => log.warn(message);
   const events = new EventBus(warn, openJournal(config, warn));
   const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations, ...volumeMigrations]);
+  await nextTurn();
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
   const snapshotter = openSnapshotter(config);
+  await nextTurn();
   const registries = openRegistries(config.registries);
   const images = createImageService({
     database,
@@ -105,6 +107,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     containersUsing: imageUsers(store),
   });
   const host = detectHost();
+  await nextTurn();
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });
   const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), firewall: config.network.firewall !== "none", denied: (denial) => events.emit(denialEvent(denial)), warn });
   const networks = await openNetworks({

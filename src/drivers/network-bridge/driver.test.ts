@@ -94,6 +94,7 @@ test("an interface of that name that is no bridge is refused", async () => {
   const { machine, driver } = open();
   machine.host.state.links.push({ index: 7, name: "docker0", up: true, mac: new Uint8Array(6), mtu: 1500, master: 0, kind: "veth", alias: "" });
   await assert.rejects(driver.createNetwork(spec()), (error) => codeOf(error) === "conflict" && /docker0 exists and is a veth, not a bridge/.test(String(error)));
+  assert.equal(machine.host.transactions.at(-1)?.changes.at(-1)?.op, "deleteTable", "no firewall is left");
   await driver.close();
 });
 

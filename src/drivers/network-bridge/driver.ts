@@ -229,14 +229,22 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
   const createNetwork = async (spec: NetworkSpec): Promise<void> => {
     const bridge = bridgeOptions(spec);
-    if (options.ipForward) await forwarding.enable(spec.subnets.map(({ subnet }) => subnet.address.family));
-    const link = await ensureBridge(kernel, spec, bridge, alias);
-    const network: Network = { spec, options: bridge, bridgeIndex: link.index };
+    // The kernel has waits of its own for each of these.
+    const steps = await Promise.allSettled([
+      ensureBridge(kernel, spec, bridge, alias),
+      firewall.setNetwork(spec.id, firewallNetwork(spec, bridge)),
+      options.ipForward ? forwarding.enable(spec.subnets.map(({ subnet }) => subnet.address.family)) : undefined,
+      (watching ??= kernel.watchAddresses(() => repairs.request())),
+    ]);
+    const [link] = steps;
+    if (link.status === "rejected") {
+      await firewall.removeNetwork(spec.id).catch((error: unknown) => warn(messageOf(error)));
+      throw link.reason;
+    }
+    const network: Network = { spec, options: bridge, bridgeIndex: link.value.index };
     networks.set(spec.id, network);
-    await firewall.setNetwork(spec.id, firewallNetwork(spec, bridge));
+    for (const step of steps) if (step.status === "rejected") throw step.reason;
     await republish(network, []);
-    watching ??= kernel.watchAddresses(() => repairs.request());
-    await watching;
   };
 
   const deleteNetwork = async (networkId: string): Promise<void> => {

@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, unavailable } from "../../lib/errors.ts";
-import { openOverlay } from "../../sys/archive.ts";
+import { openOverlay, type OverlayFolders } from "../../sys/archive.ts";
 
 /**
  * metacopy=off and redirect_dir=nofollow: an upper folder holds all data of what changed, so that it can be diffed and committed
@@ -33,10 +33,19 @@ export function probe(dir: string): void {
   try {
     for (const name of ["lower1", "lower2", "upper", "work"]) mkdirSync(join(trial, name));
     const lower = [join(trial, "lower1"), join(trial, "lower2")];
-    closeSync(openOverlay({ lower, own: { upper: join(trial, "upper"), work: join(trial, "work") }, options: mountOptions }));
+    closeSync(openUnsynced({ lower, own: { upper: join(trial, "upper"), work: join(trial, "work") }, options: mountOptions }));
   } catch (error) {
     throw unavailable(`the overlay2 storage driver does not work on ${fileSystemOf(dir)} at ${dir}: ${messageOf(error)}; put the data root on ext4, xfs or btrfs, or use the storage driver vfs`, error);
   } finally {
     rmSync(trial, { recursive: true, force: true });
+  }
+}
+
+/** Its end does not write the whole file system below to the disk, which takes as long as there is to write; kernels before 5.10 know no other. */
+function openUnsynced(folders: OverlayFolders): number {
+  try {
+    return openOverlay({ ...folders, options: [...folders.options, "volatile"] });
+  } catch {
+    return openOverlay(folders);
   }
 }
