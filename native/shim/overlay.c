@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -16,82 +16,62 @@ static int config_layers(int fs, const struct op *op) {
   return config_string(fs, "upperdir", op->upper) || config_string(fs, "workdir", op->work) ? 1 : 0;
 }
 
-static char *append(char *at, const char *text) {
-  size_t length = strlen(text);
-  memcpy(at, text, length);
-  return at + length;
+/* ---- older kernels: the options of mount(2) are one page. Layers have short names by links in a tmpfs that is mounted nowhere. */
+
+#define PAGE 4096
+
+static int open_tmpfs(void) {
+  int fs = fsopen("tmpfs", FSOPEN_CLOEXEC), mount = -1;
+  if (fs < 0) return -1;
+  if (!fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+  int saved = errno;
+  close(fs);
+  errno = saved;
+  return mount;
 }
 
-/* In the one string of options that mount(2) takes, ":" and "," and "\" of a path are escaped. */
-static char *append_escaped(char *at, const char *path) {
-  for (; *path; path++) {
-    if (*path == ':' || *path == ',' || *path == '\\') *at++ = '\\';
-    *at++ = *path;
+static int append(char *data, const char *before, const char *text) {
+  size_t length = strlen(data), size = strlen(before) + strlen(text);
+  if (length + size >= PAGE) {
+    errno = E2BIG;
+    return -1;
   }
-  return at;
+  memcpy(stpcpy(data + length, before), text, strlen(text) + 1);
+  return 0;
 }
 
-static size_t overlay_data_size(const struct op *op) {
-  size_t size = 64 + 2 * (strlen(op->upper) + strlen(op->work));
-  for (uint32_t i = 0; i < op->list.count; i++) size += 2 * strlen(op->list.items[i]) + 1;
-  for (uint32_t i = 0; i < op->option_count; i++) size += strlen(op->options[i].key) + 2 + (op->options[i].value ? strlen(op->options[i].value) : 0);
-  return size;
+static int append_option(char *data, const struct option *option) {
+  if (append(data, ",", option->key)) return -1;
+  return option->value ? append(data, "=", option->value) : 0;
 }
 
-/* `skip`: bytes of each path that are its start in the current directory. */
-static void overlay_data(const struct op *op, size_t skip, char *at) {
-  at = append(at, "lowerdir=");
+static int describe_overlay(const struct op *op, int links, char *data) {
+  if (append(data, "lowerdir=", "")) return -1;
   for (uint32_t i = 0; i < op->list.count; i++) {
-    if (i) *at++ = ':';
-    at = append_escaped(at, op->list.items[i] + skip);
+    char name[16];
+    snprintf(name, sizeof name, "%x", i);
+    if (symlinkat(op->list.items[i], links, name) || append(data, i ? ":" : "", name)) return -1;
   }
-  if (op->upper[0]) {
-    at = append_escaped(append(at, ",upperdir="), op->upper + skip);
-    at = append_escaped(append(at, ",workdir="), op->work + skip);
-  }
-  for (uint32_t i = 0; i < op->option_count; i++) {
-    at = append(append(at, ","), op->options[i].key);
-    if (op->options[i].value) at = append(append(at, "="), op->options[i].value);
-  }
-  *at = 0;
+  if (op->upper[0] && (symlinkat(op->upper, links, "upper") || symlinkat(op->work, links, "work") || append(data, ",upperdir=upper", ",workdir=work"))) return -1;
+  for (uint32_t i = 0; i < op->option_count; i++)
+    if (append_option(data, &op->options[i])) return -1;
+  return 0;
 }
 
-static size_t common_length(const char *a, const char *b, size_t most) {
-  size_t length = 0;
-  while (length < most && a[length] && a[length] == b[length]) length++;
-  return length;
-}
-
-/* How much of all paths is the same folder, with its last slash. */
-static size_t common_folder(const struct op *op) {
-  const char *first = op->list.count ? op->list.items[0] : op->upper;
-  size_t length = strlen(first);
-  for (uint32_t i = 1; i < op->list.count; i++) length = common_length(first, op->list.items[i], length);
-  if (op->upper[0]) length = common_length(first, op->work, common_length(first, op->upper, length));
-  while (length && first[length - 1] != '/') length--;
-  return length;
-}
-
-/* The options of mount(2) are one page: paths are as short as the folder that they share allows. */
-static int mount_overlay(struct context *c, const struct op *op, char *data) {
-  size_t skip = common_folder(op);
-  char *folder = strndup(op->list.count ? op->list.items[0] : op->upper, skip);
-  int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int error = 0;
-  overlay_data(op, skip, data);
-  if (!folder || before < 0 || (skip && chdir(folder)) || mount("overlay", c->mountpoint, "overlay", 0, data)) error = errno;
+/* 0 or an errno. */
+static int mount_overlay(struct context *c, const struct op *op) {
+  char data[PAGE] = "";
+  int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), links = open_tmpfs(), error = 0;
+  if (before < 0 || links < 0 || describe_overlay(op, links, data) || fchdir(links) || mount("overlay", c->mountpoint, "overlay", 0, data)) error = errno;
   if (before >= 0 && fchdir(before) && !error) error = errno;
   if (before >= 0) close(before);
-  free(folder);
+  if (links >= 0) close(links);
   return error;
 }
 
 /* Attached at the mountpoint by mount(2), then taken off again as a detached copy. */
 static int overlay_by_mount(struct context *c, const struct op *op) {
-  char *data = malloc(overlay_data_size(op));
-  if (!data) return fail(&c->failure, ENOMEM, "overlay", c->mountpoint);
-  int error = mount_overlay(c, op, data);
-  free(data);
+  int error = mount_overlay(c, op);
   if (error) return fail(&c->failure, error, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");
   int tree = open_tree(AT_FDCWD, c->mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   if (tree < 0) fail_errno(&c->failure, "open_tree", c->mountpoint);

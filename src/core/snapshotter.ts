@@ -32,7 +32,12 @@ export interface Snapshotter {
 
   /** A new active snapshot; without a parent an empty one. "conflict" when the key is taken, "not-found" without the parent.
    *  Fast where the driver allows it: it is part of each container's creation. */
-  prepare(key: string, parent?: string): Promise<void>;
+  prepare(key: string, parent?: string, options?: PrepareOptions): Promise<void>;
+  /** The bytes that a container with these storage options may take, which are the daemon's unless they say otherwise; undefined
+   *  without a limit. Throws Docker's words for what this driver cannot do on its file system. */
+  limitFor(options: Readonly<Record<string, string>>): number | undefined;
+  /** What an active snapshot may take. */
+  limitOf(key: string): number | undefined;
   /** How to mount an active snapshot, in order. Lower folders are topmost first. Nothing is mounted by this call. */
   mounts(key: string): RootfsMount[];
   /** What mounts(key) will say after prepare(key, parent). Nothing is made. */
@@ -64,6 +69,19 @@ export interface UnpackTarget extends Disposable {
   path: string;
   /** "overlay": deletions are 0/0 devices and opaque marks. "apply": they delete. */
   whiteouts: "overlay" | "apply";
+}
+
+/** What drivers are made with. */
+export interface SnapshotterOptions {
+  /** Active snapshots with a parent show what containers always have. */
+  initLayer?: boolean;
+  /** The daemon's --storage-opt, "key=value" each. The driver refuses unknown ones with Docker's words. */
+  options?: readonly string[];
+}
+
+export interface PrepareOptions {
+  /** Bytes that the snapshot may take beyond its parent, or in all where the driver cannot tell them apart. Of limitFor(). */
+  limit?: number;
 }
 
 export interface CommitOptions {

@@ -51,7 +51,7 @@ const kernelVersions: [feature: string, version: string, cost: string][] = [
   ["kernel: new mount calls, clone3, openat2, pidfd, close_range", "5.11", "nothing runs"],
   ["kernel: mount_setattr", "5.12", "nothing runs: attributes of mounts, and recursively read-only binds, need it"],
   ["kernel: cgroup.kill", "5.14", "containers without a pid namespace of their own are ended process by process"],
-  ["kernel: overlay layers one by one (lowerdir+)", "6.7", "an image's layers must fit in one page of mount options, about 40 layers"],
+  ["kernel: overlay layers one by one (lowerdir+)", "6.7", "mounting a root file system takes some system calls more for each layer"],
 ];
 
 function kernelRows({ host }: CheckSource): CheckRow[] {

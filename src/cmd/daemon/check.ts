@@ -27,7 +27,7 @@ export function checkService({ dataRoot, images, store, volumes, discard }: Chec
         dataRoot,
         containers: () => [...store.list()].map((record) => ({ id: record.id, running: isRunning(record) })),
         volumes: () => volumes.find(() => true).map(({ name }) => name),
-        hasLayer: (id) => images.layers.has(id),
+        hasLayer: (id) => store.get(id)?.storageDriver !== images.layers.driver || images.layers.has(id),
         mountpoints: () => parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8")).map(({ mountpoint }) => mountpoint),
         discardContainerFolder: discard,
         detach: detachNow,

@@ -23,16 +23,14 @@ import type { EngineEvent } from "../../core/events.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { EgressDenial } from "../../core/name-service.ts";
 import { defaultCapabilities } from "../../core/oci-defaults.ts";
-import type { Snapshotter } from "../../core/snapshotter.ts";
 import { createCdiDriver } from "../../drivers/devices-cdi/index.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
 import { createEmbeddedDns } from "../../drivers/dns-embedded/client.ts";
 import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
-import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
-import * as vfs from "../../drivers/storage-vfs/index.ts";
 import * as volumeLocal from "../../drivers/volume-local/index.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
 import type { CheckService } from "../../engine/system/check.ts";
+import { layerForStart } from "../../engine/containers/layer.ts";
 import { ContainerLists } from "../../engine/containers/list.ts";
 import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecycle/tasks.ts";
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
@@ -53,7 +51,7 @@ import { DiskUsageService } from "../../engine/system/disk-usage.ts";
 import { SystemPrune } from "../../engine/system/prune.ts";
 import { VolumeService } from "../../engine/volumes/service.ts";
 import { volumeMigrations } from "../../engine/volumes/store.ts";
-import { codeOf, invalidParameter, messageOf } from "../../lib/errors.ts";
+import { codeOf, messageOf } from "../../lib/errors.ts";
 import { hostPlatform } from "../../lib/platform.ts";
 import { detectHost } from "../../oci/host.ts";
 import { detectKernelSupport } from "../../oci/kernel-support.ts";
@@ -77,8 +75,8 @@ import type { Engine } from "./engine.ts";
 import { startNameServerProcess } from "./name-server.ts";
 import { lockMachine } from "./root-lock.ts";
 import { specHost } from "./spec-host.ts";
+import { openSnapshotter } from "./storage.ts";
 
-const snapshotters = [overlay2, vfs];
 /** Whoever started the daemon waits for its first answer: what only makes starts faster comes after it. */
 const FIRST_REQUEST_MILLISECONDS = 30;
 
@@ -90,7 +88,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
   await nextTurn();
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
-  const snapshotter = openSnapshotter(config);
+  const snapshotter = openSnapshotter(config, log);
   await nextTurn();
   const registries = openRegistries(config.registries);
   const images = createImageService({
@@ -149,7 +147,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
         await Promise.all([releaseSpec(containers, record), networks.disconnect(record)]);
       },
     },
-    rootfs: (record) => images.layers.mounts(record.id),
+    rootfs: (record) => layerForStart(images.layers, record),
     buildSpec: (record, sandbox) => specForStart(containers, record, sandbox),
     planSpec: (record, sandbox) => specForPlan(containers, record, sandbox),
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
@@ -234,17 +232,6 @@ function openRegistries({ hosts, proxies, downloadAttempts }: DaemonConfig["regi
 function denialEvent({ owner, target, protocol, port }: EgressDenial): EngineEvent {
   const what = { target, ...(protocol === undefined ? {} : { protocol }), ...(port === undefined ? {} : { port: String(port) }) };
   return { type: "network", action: "deny", actor: { id: owner.networkId, attributes: { container: owner.containerId, name: owner.networkName, type: "bridge", ...what } } };
-}
-
-function openSnapshotter({ dataRoot, storage }: DaemonConfig): Snapshotter {
-  // containerd calls it overlayfs.
-  const name = storage.driver === "" || storage.driver === "overlayfs" ? overlay2.id : storage.driver;
-  const driver = snapshotters.find(({ id }) => id === name);
-  if (!driver) throw invalidParameter(`the storage driver ${JSON.stringify(name)} is not supported; there are ${snapshotters.map(({ id }) => id).join(", ")}`);
-  const [option] = storage.options;
-  if (option !== undefined) throw invalidParameter(`the storage option ${JSON.stringify(option)} is not supported yet`);
-  const dir = join(dataRoot, "layers", driver.id);
-  return driver.create(dir, { initLayer: true });
 }
 
 function networkOf(networks: Networks, ref: string): ReturnType<ContainersContext["findNetwork"]> {

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { volumeDriverContract } from "../../core/volume.contract.ts";
 import { bindOpen, detachNow, flag } from "../../sys/mounts.ts";
 import { openDirectory } from "../../sys/archive.ts";
+import { makeLoopDisk } from "../../sys/loop-disk.testing.ts";
 import { create } from "./index.ts";
 import { parseMountWords } from "./mount-words.ts";
 import { withAddresses } from "./network-address.ts";
@@ -23,10 +25,11 @@ test("options are refused in Docker's words", () => {
     [{ size: "zz" }, "invalid size: 'zz'"],
     [{ type: "cifs", device: "//server:445/share" }, "port not allowed in CIFS device URL, include 'port' in 'o='"],
   ] as const) {
-    assert.throws(() => validateOptions(options), { code: "invalid-parameter", message });
+    assert.throws(() => validateOptions(options, { quotas: false }), { code: "invalid-parameter", message });
   }
-  validateOptions({ size: "0" });
-  validateOptions({ type: "nfs", device: ":/share", o: "addr=10.0.0.1,rw" });
+  validateOptions({ size: "0" }, { quotas: false });
+  validateOptions({ size: "10m" }, { quotas: true });
+  validateOptions({ type: "nfs", device: ":/share", o: "addr=10.0.0.1,rw" }, { quotas: false });
 });
 
 test("mount words become flags, propagation and data", () => {
@@ -104,3 +107,26 @@ test("a volume below which something else is mounted is not deleted", () =>
     await driver.settled();
     assert.deepEqual(readdirSync(join(dir, "source")), ["canary"]);
   }));
+
+test("a volume takes no more than its size", async (context) => {
+  const made = makeLoopDisk({ format: "mkfs.ext4 -q -O quota,project -E quotatype=prjquota", options: "prjquota", megabytes: 64 });
+  if ("missing" in made) return context.skip(`needs ${made.missing}`);
+  using stack = new DisposableStack();
+  stack.use(made);
+  const driver = create(join(made.dir, "volumes"));
+  const spec = { name: "data", options: { size: "1m" } };
+  driver.validate(spec);
+  await driver.create(spec);
+  const path = await driver.mount(spec, "one");
+  // As a container does without CAP_SYS_RESOURCE, to which ext4 sets no limit.
+  const write = (): void => void execFileSync("setpriv", ["--bounding-set=-sys_resource", "dd", "if=/dev/zero", `of=${path}/big`, "bs=64k", "count=32"], { stdio: "pipe" });
+  assert.throws(write, /quota|No space/);
+  const { size } = statSync(join(path, "big"));
+  assert.ok(size > 1 << 19 && size <= 1 << 20, String(size));
+  await driver.unmount(spec, "one");
+  await driver.remove(spec);
+  await driver.settled();
+  const free = { name: "data", options: {} };
+  await driver.create(free);
+  writeFileSync(join(await driver.mount(free, "one"), "big"), Buffer.alloc(2 << 20));
+});

@@ -1,7 +1,7 @@
 /**
  * Local volumes.
  *
- *   <dir>/<name>/_data/     the data, or the point where the options' device is mounted
+ *   <dir>/<name>/_data/     the data, or the point where the options' device is mounted; of a project of its own with a size
  *   <dir>/.trash/           what was removed and is being deleted
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync } from "node:fs";
@@ -13,9 +13,10 @@ import { faultPoint } from "../../lib/fault.ts";
 import { contentSize } from "../../sys/archive.ts";
 import { parseMountInfo } from "../../sys/mount-table.ts";
 import { detach } from "../../sys/mounts.ts";
+import { ProjectQuota } from "../../sys/project-quota.ts";
 import { Trash } from "../../sys/trash.ts";
 import { mountOptions } from "./mounting.ts";
-import { isName, needsMount, validateName, validateOptions } from "./options.ts";
+import { isName, needsMount, type Options, sizeOf, validateName, validateOptions } from "./options.ts";
 
 const DATA = "_data";
 const TRASH = ".trash";
@@ -27,6 +28,18 @@ interface Active {
 
 const mountpoints = (): string[] => parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8")).map(({ mountpoint }) => mountpoint);
 
+/** What is mounted has its own size. */
+const isLimited = (options: Options): boolean => sizeOf(options) > 0 && !needsMount(options);
+
+function quotaOf(dir: string): ProjectQuota | undefined {
+  const data = (folder: string): string[] => readdirSync(folder).map((name) => join(folder, name, DATA));
+  try {
+    return ProjectQuota.open(dir, () => [...data(dir), ...data(join(dir, TRASH))]);
+  } catch {
+    return undefined;
+  }
+}
+
 export class LocalVolumes implements VolumeDriver {
   readonly id = "local";
   readonly capabilities = { scope: "local" } as const;
@@ -34,6 +47,8 @@ export class LocalVolumes implements VolumeDriver {
   /** The same without links, as the kernel shows it. */
   readonly #real: string;
   readonly #trash: Trash;
+  /** Undefined on a file system without quotas. */
+  readonly #quota: ProjectQuota | undefined;
   #counter = 0;
   /** Volumes that someone uses, or that are mounted. */
   readonly #active = new Map<string, Active>();
@@ -45,22 +60,24 @@ export class LocalVolumes implements VolumeDriver {
     mkdirSync(dir, { recursive: true, mode: 0o701 });
     this.#real = realpathSync(dir);
     this.#trash = new Trash(join(dir, TRASH));
+    this.#quota = quotaOf(dir);
     for (const name of this.#mounted()) this.#activeOf(name).mounted = true;
   }
 
   validate({ name, options }: VolumeSpec): void {
     validateName(name);
-    validateOptions(options);
+    validateOptions(options, { quotas: this.#quota !== undefined });
   }
 
   async create(volume: VolumeSpec): Promise<void> {
     this.validate(volume);
-    const { name } = volume;
+    const { name, options } = volume;
     if (this.has(name)) return;
     const made = join(this.#dir, TRASH, `new-${process.pid}-${this.#counter++}`);
     try {
       mkdirSync(made, { mode: 0o701 });
       mkdirSync(join(made, DATA), { mode: 0o755 });
+      if (isLimited(options)) this.#quota?.limit(join(made, DATA), sizeOf(options));
       faultPoint("volume-folder");
       renameSync(made, this.#folder(name));
     } catch (error) {
@@ -76,6 +93,7 @@ export class LocalVolumes implements VolumeDriver {
       const foreign = mountpoints().find((path) => `${path}/`.startsWith(`${this.#real}/${name}/`));
       if (foreign !== undefined) throw systemError(`something is mounted at ${foreign}: unmount it first, its files would be deleted`);
       try {
+        this.#quota?.drop(this.path(name));
         this.#trash.discard(this.#folder(name));
       } catch (error) {
         throw systemError(`error removing volume path '${this.#folder(name)}': ${messageOf(error)}`, error);
@@ -100,6 +118,7 @@ export class LocalVolumes implements VolumeDriver {
       const path = this.path(name);
       const active = this.#activeOf(name);
       try {
+        if (isLimited(options) && this.#quota?.limitOf(path) === undefined) throw systemError("size quota requested for volume but no quota support");
         if (needsMount(options) && !active.mounted) {
           await mountOptions(options, path);
           active.mounted = true;

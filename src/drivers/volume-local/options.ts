@@ -13,16 +13,19 @@ const NEEDS: readonly (readonly [option: string, needed: readonly string[]])[] =
 ];
 
 /** Throws Docker's refusals. */
-export function validateOptions(options: Options): void {
+export function validateOptions(options: Options, { quotas }: { quotas: boolean }): void {
   for (const option of Object.keys(options)) if (!KNOWN.includes(option)) throw invalidParameter(`invalid option: ${quote(option)}`);
   if (options["type"] === "cifs" && hasPort(options["device"] ?? "")) throw invalidParameter("port not allowed in CIFS device URL, include 'port' in 'o='");
-  if (options["size"] !== undefined && parseRamSize(options["size"]) > 0) throw invalidParameter("quota size requested but no quota support");
+  if (sizeOf(options) > 0 && !quotas) throw invalidParameter("quota size requested but no quota support");
   for (const [option, needed] of NEEDS) {
     if (options[option] === undefined) continue;
     const missing = needed.find((other) => options[other] === undefined);
     if (missing !== undefined) throw invalidParameter(`missing required option: ${quote(missing)}`);
   }
 }
+
+/** In bytes; 0 without a limit. */
+export const sizeOf = (options: Options): number => (options["size"] === undefined ? 0 : parseRamSize(options["size"]));
 
 export const needsMount = (options: Options): boolean => Boolean(options["device"]) || Boolean(options["type"]);
 

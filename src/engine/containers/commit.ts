@@ -7,6 +7,7 @@ import { conflict, systemError } from "../../lib/errors.ts";
 import type { Descriptor, ImageSettings } from "../../lib/oci-image.ts";
 import { familiarName, type Reference } from "../../lib/reference.ts";
 import type { ContainersContext } from "./context.ts";
+import { requireLayer } from "./layer.ts";
 import type { LifecycleContext } from "./lifecycle/context.ts";
 import { freeze, thaw } from "./lifecycle/pause.ts";
 import { emit } from "./lifecycle/state.ts";
@@ -48,6 +49,7 @@ function refuseEnding({ id, state: { status } }: ContainerRecord): void {
 async function commit(context: ContainersContext, record: ContainerRecord, options: CommitOptions): Promise<Digest> {
   const { reference, author, comment } = options;
   const { imageManifest, config } = record;
+  requireLayer(context.layers, record);
   if (!imageManifest) throw systemError(`container ${record.id} was made without an image: it cannot be committed`);
   const settings = settingsFor(config, options);
   const imageId = await context.layers.commit({ containerId: record.id, base: imageManifest as Descriptor, reference, parent: record.imageId, settings, createdBy: (config.Cmd ?? []).join(" "), author, comment });

@@ -72,12 +72,18 @@ export interface ContainerImages {
   idOf(ref: string): string | undefined;
 }
 
+/** HostConfig.StorageOpt. */
+type StorageOptions = Readonly<Record<string, string>>;
+
 /** Containers' writable layers. */
 export interface ContainerLayers {
   /** The storage driver's name. */
   readonly driver: string;
   /** Without an image the root file system is empty. */
-  create(containerId: string, image: ImageForRun | undefined): Promise<void>;
+  create(containerId: string, image: ImageForRun | undefined, options?: StorageOptions): Promise<void>;
+  /** As the snapshotter's. */
+  limitFor(options: StorageOptions): number | undefined;
+  limitOf(containerId: string): number | undefined;
   /** What makes the root file system, without mounting it. */
   mounts(containerId: string): RootfsMount[];
   /** The same of a container that is not made. */

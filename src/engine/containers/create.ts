@@ -144,7 +144,7 @@ function newId(): string {
 }
 
 async function store(context: ContainersContext, record: ContainerRecord, { image, plan }: { image: ImageForRun | undefined; plan: MountPlan }): Promise<void> {
-  await context.layers.create(record.id, image);
+  await context.layers.create(record.id, image, record.hostConfig.StorageOpt ?? {});
   try {
     faultPoint("create-layer");
     checkWorkingDir(record.config.WorkingDir, context.layers.mounts(record.id));

@@ -40,8 +40,6 @@ const securityLabels: Refusal = ({ hostConfig }, kernel) => {
 
 const userNamespace: Refusal = ({ hostConfig: { UsernsMode: mode } }) => (mode === "" || mode === "host" ? undefined : `user namespace mode ${quote(mode)} is not implemented yet: use "host" or none`);
 
-const storageOptions: Refusal = ({ hostConfig }) => (isSet(hostConfig.StorageOpt) ? `storage options are not implemented yet: HostConfig.StorageOpt asks for ${Object.keys(hostConfig.StorageOpt ?? {}).join(", ")}` : undefined);
-
 const cgroupOfContainer: Refusal = ({ hostConfig }) => (hostConfig.Cgroup === "" ? undefined : `HostConfig.Cgroup ${quote(hostConfig.Cgroup)} is not implemented`);
 
 const endpoints: Refusal = ({ networkingConfig }) => {
@@ -51,4 +49,4 @@ const endpoints: Refusal = ({ networkingConfig }) => {
   return undefined;
 };
 
-const refusals: readonly Refusal[] = [logDriver, securityLabels, userNamespace, storageOptions, cgroupOfContainer, endpoints];
+const refusals: readonly Refusal[] = [logDriver, securityLabels, userNamespace, cgroupOfContainer, endpoints];

@@ -12,7 +12,7 @@
  */
 import type { ImageForRun } from "../../core/image.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
-import type { SnapshotChange } from "../../core/snapshotter.ts";
+import type { PrepareOptions, SnapshotChange, Snapshotter } from "../../core/snapshotter.ts";
 import type { Migration } from "../../sys/database.ts";
 import type { Digest } from "../../lib/digest.ts";
 import type { Filters } from "../../lib/filters.ts";
@@ -110,17 +110,30 @@ function idOf({ store }: ImageContext, ref: string): Digest | undefined {
   }
 }
 
+function limitOrNone(snapshotter: Snapshotter, options: Readonly<Record<string, string>>): PrepareOptions {
+  try {
+    const limit = snapshotter.limitFor(options);
+    return limit === undefined ? {} : { limit };
+  } catch {
+    return {};
+  }
+}
+
 function containerLayers(context: ImageContext) {
   const { snapshotter } = context;
   return {
     driver: snapshotter.driver,
-    create: async (containerId: string, image: ImageForRun | undefined): Promise<void> => {
-      if (!image) return snapshotter.prepare(containerId);
+    /** Storage options that the driver refuses are left to the start, as Docker does. */
+    create: async (containerId: string, image: ImageForRun | undefined, options: Readonly<Record<string, string>> = {}): Promise<void> => {
+      const limit = limitOrNone(snapshotter, options);
+      if (!image) return snapshotter.prepare(containerId, undefined, limit);
       const found = context.documents.image(image.manifest);
-      if (context.layers.isUnpacked(found)) return snapshotter.prepare(containerId, image.chainId);
+      if (context.layers.isUnpacked(found)) return snapshotter.prepare(containerId, image.chainId, limit);
       await context.layers.unpack(found);
-      await snapshotter.prepare(containerId, image.chainId);
+      await snapshotter.prepare(containerId, image.chainId, limit);
     },
+    limitFor: (options: Readonly<Record<string, string>>): number | undefined => snapshotter.limitFor(options),
+    limitOf: (containerId: string): number | undefined => snapshotter.limitOf(containerId),
     /** What makes the root file system, without mounting it. */
     mounts: (containerId: string): RootfsMount[] => snapshotter.mounts(containerId),
     /** The same of a container that is not made. Its image's layers are unpacked if they are not yet: they are the image's. */
@@ -140,8 +153,9 @@ function containerLayers(context: ImageContext) {
     settled: (): Promise<void> => snapshotter.settled(),
     changes: (containerId: string): Promise<SnapshotChange[]> => snapshotter.diff(containerId),
     commit: (request: CommitRequest): Promise<Digest> => commitImage(context, request),
-    /** Bytes of the writable layer, and of it with all below. */
-    size: async ({ id }: { id: string }): Promise<{ writable: number; total: number }> => {
+    /** Bytes of the writable layer, and of it with all below; 0 for one that another driver made. */
+    size: async ({ id, storageDriver = snapshotter.driver }: { id: string; storageDriver?: string }): Promise<{ writable: number; total: number }> => {
+      if (storageDriver !== snapshotter.driver) return { writable: 0, total: 0 };
       const { bytes: writable } = await snapshotter.usage(id);
       let total = writable;
       for (let parent = snapshotter.parentOf(id); parent !== undefined; parent = snapshotter.parentOf(parent)) total += await context.layers.layerBytes(parent as Digest);

@@ -1,6 +1,7 @@
 /** `docker diff` and `docker export`. */
 import type { SnapshotChange } from "../../../core/snapshotter.ts";
 import type { ContainersContext } from "../context.ts";
+import { requireLayer } from "../layer.ts";
 import { emit } from "../lifecycle/state.ts";
 import { withFiles } from "./view.ts";
 
@@ -14,8 +15,9 @@ const kinds: Record<SnapshotChange["kind"], number> = { modified: 0, added: 1, d
 
 /** Sorted by path. Null when nothing was changed. */
 export async function changesOf(context: ContainersContext, ref: string): Promise<FileChange[] | null> {
-  const { id } = context.store.find(ref);
-  const changes = await context.layers.changes(id);
+  const record = context.store.find(ref);
+  requireLayer(context.layers, record);
+  const changes = await context.layers.changes(record.id);
   return changes.length === 0 ? null : changes.map(({ path, kind }) => ({ Path: path, Kind: kinds[kind] }));
 }
 

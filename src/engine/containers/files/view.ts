@@ -3,6 +3,7 @@ import type { ContainerView } from "../../../core/container-files.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { GantryError, messageOf, systemError } from "../../../lib/errors.ts";
 import type { ContainersContext } from "../context.ts";
+import { requireLayer } from "../layer.ts";
 import { hasTask } from "../lifecycle/state.ts";
 import { withMounts } from "./mounts.ts";
 
@@ -40,7 +41,10 @@ async function closing<T>(opened: OpenContainer, work: (opened: OpenContainer) =
 async function openView(context: ContainersContext, record: ContainerRecord, mounts: boolean): Promise<ContainerView> {
   const { state } = record;
   const running = state.status === "running" || state.status === "paused";
-  if (!running) await context.tasks.released(record);
+  if (!running) {
+    requireLayer(context.layers, record);
+    await context.tasks.released(record);
+  }
   const root = running ? { id: record.id, pid: state.pid } : { rootfs: context.layers.mounts(record.id) };
   try {
     return mounts ? await withMounts(context, record, (list) => context.openFiles(root, list)) : await context.openFiles(root, []);

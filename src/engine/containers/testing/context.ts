@@ -91,6 +91,8 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     layers: {
       driver: "fake",
       create: async () => {},
+      limitFor: () => undefined,
+      limitOf: () => undefined,
       mounts: () => [],
       planned: async () => [],
       remove: async (id) => void context.removedLayers.push(id),

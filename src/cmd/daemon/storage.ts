@@ -1,0 +1,66 @@
+/** Which storage driver the daemon works with: the one that is asked for, or else the one that was used before, or the first that works here. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "../../core/logger.ts";
+import type { Snapshotter } from "../../core/snapshotter.ts";
+import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
+import * as vfs from "../../drivers/storage-vfs/index.ts";
+import { codeOf, invalidParameter, messageOf, unavailable } from "../../lib/errors.ts";
+import { LayerFolders } from "../../sys/layer-folders.ts";
+import type { DaemonConfig } from "./config.ts";
+
+/** In the order of preference. */
+const drivers = [overlay2, vfs];
+type Driver = (typeof drivers)[number];
+
+const migration = "to keep images, save them with the engine that has them (docker save) and load them here";
+
+export function openSnapshotter({ dataRoot, storage }: Pick<DaemonConfig, "dataRoot" | "storage">, log: Logger): Snapshotter {
+  const folder = (driver: Driver): string => join(dataRoot, "layers", driver.id);
+  const open = (driver: Driver): Snapshotter => driver.create(folder(driver), { initLayer: true, options: storage.options });
+  if (storage.driver !== "") return open(driverNamed(storage.driver));
+  const prior = priorOf(drivers.filter((driver) => LayerFolders.hasAny(folder(driver))), dataRoot);
+  if (prior) {
+    if (prior !== drivers[0]) log.info(`using prior storage driver: ${prior.id}`);
+    return open(prior);
+  }
+  return firstThatWorks(open, log);
+}
+
+function driverNamed(name: string): Driver {
+  // containerd calls it overlayfs.
+  const id = name === "overlayfs" ? overlay2.id : name;
+  const driver = drivers.find((one) => one.id === id);
+  if (driver) return driver;
+  throw invalidParameter(`${refusalOf(id)}; there are ${drivers.map((one) => one.id).join(", ")}`);
+}
+
+function refusalOf(name: string): string {
+  if (name === "aufs" || name === "overlay" || name === "devicemapper") return `the ${name} storage-driver has been deprecated and removed, as in Docker: use overlay2, which works wherever ${name} did; ${migration}`;
+  if (name === "zfs") return `the storage driver zfs is not supported${hasFileSystem("zfs") ? ": overlay2 works on ZFS 2.2 and later" : ": this kernel has no ZFS"}`;
+  return `the storage driver ${JSON.stringify(name)} is not supported`;
+}
+
+const hasFileSystem = (name: string): boolean => readFileSync("/proc/filesystems", "utf8").split(/\s+/).includes(name);
+
+/** Throws when there are several: their containers would seem to be gone. As in Docker, what vfs left counts only beside nothing else. */
+function priorOf(used: readonly Driver[], dataRoot: string): Driver | undefined {
+  const layered = used.filter((driver) => driver !== vfs);
+  if (layered.length > 1) throw invalidParameter(`${dataRoot} contains several valid graphdrivers: ${layered.map(({ id }) => id).join(", ")}; cleanup or explicitly choose storage driver (-s <DRIVER>)`);
+  return layered[0] ?? used[0];
+}
+
+function firstThatWorks(open: (driver: Driver) => Snapshotter, log: Logger): Snapshotter {
+  const reasons: string[] = [];
+  for (const driver of drivers) {
+    try {
+      const snapshotter = open(driver);
+      if (reasons.length > 0) log.warn(`using the storage driver ${driver.id}: ${reasons.join("; ")}`);
+      return snapshotter;
+    } catch (error) {
+      if (codeOf(error) !== "unavailable") throw error;
+      reasons.push(messageOf(error));
+    }
+  }
+  throw unavailable(`no supported storage driver found: ${reasons.join("; ")}`);
+}

@@ -1,0 +1,46 @@
+/** A file system of its own for a test, in a file. Removed by disposing. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface LoopDisk extends Disposable {
+  dir: string;
+}
+
+export interface LoopDiskOptions {
+  /** "mkfs.ext4 -q -O quota,project": what is formatted comes last. */
+  format: string;
+  /** Of mount(8). */
+  options?: string;
+  megabytes: number;
+}
+
+/** What is missing for it on this machine: the program that formats, the kernel's file system, or its option. */
+export function makeLoopDisk({ format, options = "defaults", megabytes }: LoopDiskOptions): LoopDisk | { missing: string } {
+  const [program = "", ...rest] = format.split(" ");
+  if (spawnSync("sh", ["-c", `command -v ${program}`]).status !== 0) return { missing: program };
+  const folder = mkdtempSync(join(tmpdir(), "gantry-disk-"));
+  const dir = join(folder, "mounted");
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  try {
+    mkdirSync(dir);
+    execFileSync("truncate", ["-s", `${megabytes}M`, join(folder, "disk")]);
+    execFileSync(program, [...rest, join(folder, "disk")], { stdio: ["ignore", "ignore", "pipe"] });
+    const { status, stderr } = spawnSync("mount", ["-o", `loop,${options}`, join(folder, "disk"), dir], { encoding: "utf8" });
+    if (status !== 0) {
+      remove();
+      return { missing: `a kernel that mounts ${program.replace("mkfs.", "")} with ${options}: ${stderr.split("\n")[0]}` };
+    }
+  } catch (error) {
+    remove();
+    throw error;
+  }
+  return {
+    dir,
+    [Symbol.dispose]: () => {
+      execFileSync("umount", ["-R", dir]);
+      remove();
+    },
+  };
+}

@@ -1,0 +1,54 @@
+/** Storage drivers under the whole daemon: images outlive a change of the driver, containers are kept from harm; sizes of containers. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { withEngine, type Engine } from "../harness/engine.ts";
+
+async function create(engine: Engine, command: string, hostConfig: object = {}): Promise<string> {
+  return (await engine.api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["sh", "-c", command], HostConfig: hostConfig } })).Id;
+}
+
+async function finish(engine: Engine, id: string): Promise<number> {
+  await engine.api.json("POST", `/containers/${id}/start`);
+  return (await engine.api.json("POST", `/containers/${id}/wait`)).StatusCode;
+}
+
+async function refusal(engine: Engine, method: string, path: string): Promise<[status: number, message: string]> {
+  const { status, body } = await engine.api.send(method, path);
+  return [status, JSON.parse(body.toString()).message];
+}
+
+async function restart(engine: Engine, driver: string): Promise<void> {
+  await engine.stop();
+  await engine.start({ flags: ["--storage-driver", driver] });
+  assert.equal((await engine.api.json("GET", "/info")).Driver, driver);
+}
+
+test("another storage driver: images are unpacked anew, containers of the old one are listed and refused", () =>
+  withEngine(async (engine) => {
+    const old = await create(engine, "echo kept > /file");
+    assert.equal(await finish(engine, old), 0);
+    await restart(engine, "vfs");
+    const other = await create(engine, "test -x /bin/busybox");
+    assert.equal(await finish(engine, other), 0);
+    assert.deepEqual((await engine.api.json("GET", "/containers/json?all=1&size=1")).map(({ Id }: { Id: string }) => Id), [other, old]);
+    for (const [method, path] of [["POST", `/containers/${old}/start`], ["GET", `/containers/${old}/changes`], ["GET", `/containers/${old}/export`], ["POST", `/commit?container=${old}`]] as const) {
+      const [status, message] = await refusal(engine, method, path);
+      assert.equal(status, 409, path);
+      assert.match(message, /was made with the storage driver overlay2, and this daemon runs with vfs: start the daemon with --storage-driver=overlay2/);
+    }
+    assert.deepEqual((await engine.api.json("POST", "/system/check")).Problems, []);
+    await restart(engine, "overlay2");
+    assert.deepEqual(await engine.api.json("GET", `/containers/${old}/changes`), [{ Path: "/file", Kind: 1 }]);
+    assert.equal(await finish(engine, old), 0);
+  }));
+
+test("a container's size without quotas: taken at create as Docker does, refused at the start by name", () =>
+  withEngine(async (engine) => {
+    const sized = await create(engine, "true", { StorageOpt: { size: "1G" } });
+    const [status, message] = await refusal(engine, "POST", `/containers/${sized}/start`);
+    assert.equal(status, 400);
+    assert.match(message, /--storage-opt is supported only for overlay over xfs with 'pquota' mount option, or over ext4 with 'prjquota'/);
+    const unknown = await create(engine, "true", { StorageOpt: { nosuch: "1" } });
+    assert.match((await refusal(engine, "POST", `/containers/${unknown}/start`))[1], /Unknown option nosuch/);
+    assert.equal(await finish(engine, await create(engine, "true", { StorageOpt: {} })), 0);
+  }));
