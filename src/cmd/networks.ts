@@ -10,7 +10,7 @@ import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-defa
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
 import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
-import type { FirewallMode } from "../drivers/network-bridge/driver.ts";
+import type { BridgeDriver, FirewallMode } from "../drivers/network-bridge/driver.ts";
 import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
 import { createHostDriver } from "../drivers/network-host/driver.ts";
 import { createSlaveDriver } from "../drivers/network-macvlan/driver.ts";
@@ -78,8 +78,12 @@ export interface NetworkWiring {
 const POOL_SIZE = 8;
 export const HOST_RESOLV_CONF = "/etc/resolv.conf";
 
+export interface DaemonNetworks extends Networks {
+  setFirewall: BridgeDriver["setFirewall"];
+}
+
 /** Opens the networks of the daemon with that data root. The default bridge is there when this resolves. */
-export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
+export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetworks> {
   const { flags, warn } = wiring;
   const kernel = openNetworkKernel(wiring.netns ?? -1);
   const tag = daemonTag(wiring.dataRoot);
@@ -118,6 +122,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<Networks> {
   });
   return {
     ...networks,
+    setFirewall: bridge.setFirewall,
     close: async () => {
       await networks.close();
       kernel.close();

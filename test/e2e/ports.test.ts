@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { Cli } from "../harness/cli.ts";
@@ -168,6 +170,49 @@ test("live ports are those of the network with the default route, and follow it;
   }
   await remove(Id);
   for (const name of ["ports-x", "ports-y"]) await engine.api.json("DELETE", `/networks/${name}`);
+});
+
+test("SIGHUP has the machine's own firewall asked about published ports, also while the daemon is away, and no more", async () => {
+  const file = join(mkdtempSync(join(tmpdir(), "gty-config-")), "daemon.json");
+  writeFileSync(file, "{}");
+  await engine.stop();
+  await engine.start({ flags: ["--config-file", file] });
+  const server = await started("ports-n", tcp(21580));
+  await engine.api.json("POST", "/networks/create", { json: { Name: "ports-z", IPAM: { Config: [{ Subnet: "10.77.3.0/24" }] } } });
+  const client = await started("ports-o", { NetworkMode: "ports-z" });
+  const asks = (): boolean => {
+    try {
+      return engine.machine.run("nsenter", `--net=/proc/${client.State.Pid}/ns/net`, "timeout", "2", "bash", "-c", 'exec 3<>/dev/tcp/10.77.3.1/21580; printf "GET / HTTP/1.0\r\n\r\n" >&3; cat <&3').includes("served");
+    } catch {
+      return false;
+    }
+  };
+  const reload = async (firewall: string): Promise<void> => {
+    writeFileSync(file, JSON.stringify({ firewall }));
+    engine.machine.run("kill", "-HUP", String(engine.pid()));
+    const isDone = (): boolean => engine.machine.run("nft", "list", "tables").includes("gantry-docker0-detour") === (firewall === "honour-host");
+    for (let tries = 0; !isDone() && tries < 100; tries++) await delay(50);
+  };
+  const strict = "flush chain inet strict in; add rule inet strict in iifname lo accept; add rule inet strict in ct state established accept";
+  engine.machine.run("nft", `add table inet strict; add chain inet strict in { type filter hook input priority 0; policy drop; }; ${strict}`);
+  await fetched("http://127.0.0.1:21580/");
+  assert.ok(asks(), "docker's mode does not ask");
+  await reload("honour-host");
+  assert.ok(!asks());
+  await engine.kill();
+  engine.machine.run("nft", "add rule inet strict in tcp dport 21580 accept");
+  assert.ok(asks(), "while the daemon is away");
+  await engine.start({ flags: ["--config-file", file] });
+  assert.ok(asks());
+  engine.machine.run("nft", strict);
+  assert.ok(!asks());
+  assert.equal(await fetched("http://127.0.0.1:21580/"), "served", "the machine itself is not asked");
+  await reload("docker");
+  assert.ok(asks());
+  engine.machine.run("nft", "delete table inet strict");
+  for (const { Id } of [server, client]) await remove(Id);
+  await engine.api.json("DELETE", "/networks/ports-z");
+  rmSync(dirname(file), { recursive: true });
 });
 
 test("a daemon that is killed: ports stay reserved, connections go on, and the next one gives them back", async () => {

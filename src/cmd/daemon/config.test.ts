@@ -125,9 +125,8 @@ test("every option that is not supported is refused by name, by flag and in the 
   assert.match(refusal(["--restart=false"]), /^--restart=false is not supported: it is always true$/);
   assert.match(refusal(["--ip6tables=false"]), /^--ip6tables=false is supported only together with --iptables=false/);
   assert.equal(load(["--iptables=false", "--ip6tables=false"]).network.firewall, "none");
-  assert.deepEqual([load([]).network.firewall, load(["--firewall=own-table"]).network.firewall], ["docker", "own-table"]);
-  assert.match(refusal(["--firewall=honour-host"]), /not implemented yet/);
-  assert.match(refusal(["--firewall=x"]), /there are docker and own-table/);
+  assert.deepEqual([load([]).network.firewall, load(["--firewall=own-table"]).network.firewall, load(["--firewall=honour-host"]).network.firewall], ["docker", "own-table", "honour-host"]);
+  assert.match(refusal(["--firewall=x"]), /there are docker, own-table, honour-host/);
 });
 
 test("folders of device specifications: usual ones, others, none", () => {

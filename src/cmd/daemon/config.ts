@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { existsSync } from "node:fs";
 import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
-import { invalidParameter, messageOf, notImplemented } from "../../lib/errors.ts";
+import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
 import { requirePrefix } from "../../lib/ip.ts";
 import { parseDuration } from "../../lib/strconv.ts";
@@ -53,6 +53,7 @@ export interface DaemonConfig {
   warnings: string[];
 }
 
+const FIREWALLS = ["docker", "own-table", "honour-host"] as const;
 const LOG_DRIVERS = ["json-file", "local", "none"];
 
 export interface TlsConfig {
@@ -86,7 +87,7 @@ export interface NetworkConfig {
   ipForward: boolean;
   ipMasquerade: boolean;
   /** "none": no firewall rules are made. */
-  firewall: "docker" | "own-table" | "none";
+  firewall: (typeof FIREWALLS)[number] | "none";
   addressPools: AddressPool[];
   dns: { servers: string[]; search: string[]; options: string[] };
 }
@@ -327,9 +328,8 @@ function networkOf(values: FlagValues): NetworkConfig {
 }
 
 function firewallOf(values: FlagValues): NetworkConfig["firewall"] {
-  const mode = values.string("firewall");
-  if (mode === "honour-host") throw notImplemented("--firewall=honour-host is not implemented yet: published ports are open whatever the machine's own firewall says of them");
-  if (mode !== "docker" && mode !== "own-table") throw invalidParameter(`invalid value for --firewall: ${JSON.stringify(mode)}; there are docker and own-table`);
+  const mode = FIREWALLS.find((name) => name === values.string("firewall"));
+  if (!mode) throw invalidParameter(`invalid value for --firewall: ${JSON.stringify(values.string("firewall"))}; there are ${FIREWALLS.join(", ")}`);
   return values.bool("iptables") ? mode : "none";
 }
 

@@ -106,14 +106,27 @@ export class Daemon {
       const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore } = next;
       const { hosts } = next.registries;
       this.#engine?.registries.configure(hosts);
-      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, registries: { ...this.#config.registries, hosts } };
+      const network = this.#switchFirewall(next.network.firewall);
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, network, registries: { ...this.#config.registries, hosts } };
       this.#log.configure(log);
-      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds, "live-restore": liveRestore })}`);
+      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds, "live-restore": liveRestore, firewall: network.firewall })}`);
       this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
     } catch (error) {
       this.#log.error(`Error reconfiguring the daemon: ${messageOf(error)}`);
     }
     notify("READY=1");
+  }
+
+  /** Whether rules are made at all is decided at the start. */
+  #switchFirewall(firewall: DaemonConfig["network"]["firewall"]): DaemonConfig["network"] {
+    const { network } = this.#config;
+    if (firewall === network.firewall) return network;
+    if (firewall === "none" || network.firewall === "none") {
+      this.#log.warn("iptables is changed by the next start of the daemon only");
+      return network;
+    }
+    void this.#engine?.setFirewall(firewall).catch((error: unknown) => this.#log.error(`firewall ${firewall}: ${messageOf(error)}`));
+    return { ...network, firewall };
   }
 
   /** Ends serving and lets go; the process can then exit. */

@@ -8,6 +8,8 @@ export interface Engine {
   routes: Route[];
   events: EventBus;
   registries: OpenRegistries;
+  /** Other ways with other programs' firewalls, from now on. */
+  setFirewall(mode: "docker" | "own-table" | "honour-host"): Promise<void>;
   /** Throws Docker's not-found. */
   requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;

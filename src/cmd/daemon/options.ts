@@ -75,7 +75,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("exec-root", string, "Folder of what lasts until the next boot (default " + DEFAULT_EXEC_ROOT + ", or one for the data root)"),
   done("experimental", bool, "Say that experimental features are on"),
   done("feature", { ...map, check: checkFeature }, "Switch a feature on or off: cdi", plural("feature")),
-  done("firewall", string, "Containers' packets pass other programs' firewalls (docker), or nothing but the own table is touched (own-table)", { default: "docker" }),
+  done("firewall", string, "Other programs' firewalls: passed (docker), left alone (own-table), or asked about published ports (honour-host)", { default: "docker" }),
   done("fixed-cidr", string, "Range of the default bridge's addresses that containers get"),
   done("fixed-cidr-v6", string, "IPv6 range of the default bridge"),
   done("group", string, "Group that may use the unix sockets", { shorthand: "G", default: "docker" }),

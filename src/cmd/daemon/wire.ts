@@ -194,6 +194,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     routes: routesOf({ containers, lifecycle, images, networks, store, check: checkService({ dataRoot: config.dataRoot, images, store, volumes, discard: (path) => discarded.discard(path) }) }),
     events,
     registries,
+    setFirewall: networks.setFirewall,
     requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
     discoverDevices: async () => (devices ? { driver: devices.id, ...(await devices.list()) } : undefined),

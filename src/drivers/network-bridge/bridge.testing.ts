@@ -1,5 +1,5 @@
 /** The driver in namespaces of a test's own: `host` plays the machine, others its containers and a neighbour. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import type { PortRequest } from "../../core/network-ports.ts";
 import type { JoinRequest, NetworkSpec, SandboxNamespace } from "../../core/network.ts";
@@ -108,3 +108,9 @@ export function steadyClient(netns: { readonly fd: number }, address: string, po
   child.stdout.on("data", () => count++);
   return { answered: () => count > 0 && (count = 0) === 0, [Symbol.dispose]: () => void child.kill("SIGKILL") };
 }
+
+export const hasProgram = (program: string): boolean => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
+
+/** ufw with settings of its own: its files are the machine's. What one call changes the next does not know, but the rules. */
+const UFW = "mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /mnt; for folder in /etc/ufw /etc/default /lib/ufw; do copy=/mnt/$(echo $folder | tr / -); cp -a $folder $copy; mount --bind $copy $folder; done; sed -i s/^IPV6=.*/IPV6=IPV6_HERE/ /etc/default/ufw;";
+export const ufw = (command: string, ipv6 = "no"): string => `unshare --mount --propagation private sh -ec '${UFW.replace("IPV6_HERE", ipv6)} ${command}' >/dev/null 2>&1`;

@@ -18,7 +18,9 @@ import { ensureBridge, findBridges, isIntact, ownerAlias } from "./bridge-link.t
 import type { BridgesFound } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
 import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, ipv6Settings, macOf, portChanges } from "./endpoint.ts";
+import { createDetour } from "./detour.ts";
 import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
+import type { OthersMode } from "./firewall-keeper.ts";
 import type { FirewallNetwork } from "./firewall.ts";
 import { keepForwarding } from "./forwarding.ts";
 import { NO_GUARD, keepGuard } from "./guard-keeper.ts";
@@ -31,11 +33,8 @@ import type { Publication } from "./published.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
 import { createRepairs } from "./repairs.ts";
 
-/**
- * What becomes of other programs' firewalls. "docker": containers' packets pass their forward chains. "own-table": nothing but our
- * table is touched. "none": no rules are made, and no ports published.
- */
-export type FirewallMode = "docker" | "own-table" | "none";
+/** "none": no rules are made, and no ports published. */
+export type FirewallMode = OthersMode | "none";
 
 export interface BridgeDriverOptions {
   kernel: NetworkKernel;
@@ -76,7 +75,10 @@ const LOOPBACK6_METRIC = 4096;
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts;
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & {
+  /** Other ways with other programs' firewalls; nothing for a daemon that makes no rules. */
+  setFirewall(mode: OthersMode): Promise<void>;
+};
 
 export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const { kernel, tag, warn, repaired = () => {} } = options;
@@ -93,8 +95,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
-  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, passage: options.firewall === "docker", owner: options.tableOwner ?? true });
-  const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner: options.tableOwner ?? true });
+  const owner = options.tableOwner ?? true;
+  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
+  const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner });
   const forwarding = keepForwarding({ kernel, warn, repaired });
   const ports = createPorts({ kernel, keeper: options.keeper, warn });
   /** The networks of endpoints with published ports. */
@@ -351,6 +354,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
     },
+
+    setFirewall: firewall.setMode,
 
     prepared: async () => {
       if (networks.size > 0) await pool.filled();

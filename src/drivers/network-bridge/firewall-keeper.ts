@@ -8,9 +8,11 @@ import { claimTable, replaceTable } from "../../sys/netlink/nftables-claim.ts";
 import type { Ownership } from "../../sys/netlink/nftables-claim.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
+import type { Detour } from "./detour.ts";
 import { firewallChanges, networkElements, removalTransaction } from "./firewall.ts";
 import type { FirewallNetwork, FirewallState } from "./firewall.ts";
 import { closePassage, droppingChains, openPassage } from "./passage.ts";
+import type { Others } from "./passage.ts";
 import { answeredFlows, changedPorts, earlierFlows, publicationChanges, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
 
@@ -27,8 +29,16 @@ export interface FirewallKeeper {
   publishLater(endpointId: string, publication: Publication): void;
   /** Idempotent. */
   unpublish(endpointId: string): Promise<void>;
+  /** Other ways with other programs' firewalls, from now on. */
+  setMode(mode: OthersMode): Promise<void>;
   close(): void;
 }
+
+/**
+ * What becomes of other programs' firewalls. "docker": containers' packets pass their forward chains. "own-table": nothing but our
+ * table is touched. "honour-host": as docker, but published ports are open to whom their input chains let in.
+ */
+export type OthersMode = "docker" | "own-table" | "honour-host";
 
 export interface FirewallKeeperOptions {
   kernel: NetworkKernel;
@@ -36,8 +46,8 @@ export interface FirewallKeeperOptions {
   warn: (message: string) => void;
   /** Something of ours was made again after somebody else removed it. */
   repaired?: (what: string) => void;
-  /** What ours accepts passes other programs' forward chains; false: they are left alone. */
-  passage?: boolean;
+  mode: OthersMode;
+  detour: Detour;
   /** false: as on kernels that have no owners (before 6.9), for tests. */
   owner?: boolean;
 }
@@ -55,22 +65,29 @@ export function withoutFirewall(kernel: NetworkKernel, table: NftTable): Firewal
     publish: () => Promise.reject(new GantryError("system", "ports are published by firewall rules, which --iptables=false keeps this daemon from making")),
     publishLater: () => {},
     unpublish: () => Promise.resolve(),
+    setMode: () => Promise.resolve(),
     close: () => {},
   };
 }
 
+const PASSED_HOOKS = ["forward", "output"] as const;
+const HOOKS_OF: Record<OthersMode, Others["hooks"]> = { docker: ["forward"], "own-table": [], "honour-host": PASSED_HOOKS };
+
 /** Tables of any daemon of ours. */
 const isOurs = (table: string): boolean => table.startsWith("gantry-");
 
-export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage = true, owner = true }: FirewallKeeperOptions): FirewallKeeper {
+export function keepFirewall({ kernel, table, warn, repaired = () => {}, mode: firstMode, detour, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
   const networks = new Map<string, FirewallNetwork>();
   const publications = new Map<string, Publication>();
   /** The table is there, and watched. */
   let made: Promise<NetlinkWatch> | undefined;
+  let mode = firstMode;
   let warnedOf = "";
+  /** What an earlier mode left in other programs' chains is gone. */
   let passed = false;
-  const state = (): FirewallState => ({ networks: [...networks.values()], publications: [...publications.values()], passage });
+  const state = (): FirewallState => ({ networks: [...networks.values()], publications: [...publications.values()], passage: mode !== "own-table", ...(mode === "honour-host" ? { entrance: detour.entrance } : {}) });
+  const others = (): Others => ({ isOurs, hooks: HOOKS_OF[mode] });
 
   const commit = async (): Promise<void> => {
     if (ownership) return kernel.nft({ table, changes: [...replaceTable(ownership), ...firewallChanges(state())] });
@@ -88,7 +105,9 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
   };
 
   const make = async (): Promise<NetlinkWatch> => {
+    if (mode === "honour-host") await detour.open();
     await commit();
+    if (mode !== "honour-host") await detour.remove();
     return kernel.watchTable(table.name, { lost: restoring.request, others: minding.request });
   };
 
@@ -113,25 +132,24 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
   };
 
   const pass = async (): Promise<void> => {
-    const { opened, failures } = await openPassage(kernel, isOurs);
+    const { opened, failures } = await openPassage(kernel, others());
     for (const chain of opened) {
       if (passed) repaired(`passage through ${chain}`);
       else warn(`${chain} drops forwarded packets that it does not know: a rule at its head accepts those of containers`);
     }
-    passed = true;
     warnOnce(failures.length === 0 ? "" : `no way for containers' packets through ${failures.join("; ")}`);
   };
 
   const leaveAlone = async (): Promise<void> => {
-    if (!passed) await closePassage(kernel, isOurs);
-    passed = true;
-    const drops = await droppingChains(kernel, isOurs);
+    const drops = await droppingChains(kernel, { isOurs, hooks: ["forward"] });
     warnOnce(drops.length === 0 ? "" : `${drops.join(", ")}: forwarded packets are dropped there that it does not know: containers may reach nothing, and not be reached, until it accepts what comes from and goes to ${[...networks.values()].map(({ bridge }) => bridge).join(", ")}`);
   };
 
   const mindOthers = async (): Promise<void> => {
     try {
-      await (passage ? pass() : leaveAlone());
+      if (!passed) await closePassage(kernel, { isOurs, hooks: PASSED_HOOKS.filter((hook) => !HOOKS_OF[mode].includes(hook)) });
+      await (mode === "own-table" ? leaveAlone() : pass());
+      passed = true;
     } catch (error) {
       warn(`other programs' firewalls: ${messageOf(error)}`);
     }
@@ -165,6 +183,17 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
       made = undefined;
       watch?.close();
       await kernel.nft(removalTransaction(table));
+      await detour.remove();
+    },
+    setMode: async (next) => {
+      if (next === mode) return;
+      mode = next;
+      passed = false;
+      if (!made) return;
+      if (mode === "honour-host") await detour.open();
+      await commit();
+      if (mode !== "honour-host") await detour.remove();
+      await mindOthers();
     },
     publish: async (endpointId, publication) => {
       const before = publications.get(endpointId);
@@ -183,6 +212,7 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, passage
     close: () => {
       restoring.close();
       minding.close();
+      detour.close();
       void made?.then((watch) => watch.close()).catch(() => undefined);
     },
   };

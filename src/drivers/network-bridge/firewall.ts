@@ -5,6 +5,7 @@
  *
  *   martians      prerouting -300   loopback addresses never cross our bridges (route_localnet would open the host's loopback)
  *   publish       nat prerouting and output -100   packets to a local address, by the published maps
+ *   asked         filter input 1000   where the host's firewall is honoured: what it let in of these is marked, for the detour
  *   masquerade    nat postrouting 100   what leaves our subnets for elsewhere than our bridges; what comes back to its own
  *                 subnet, or from the host's loopback, through a published port: its answers would miss the way back
  *   forward       filter forward -10   what comes from and goes to our bridges, by the chain containers: answers and published
@@ -16,7 +17,8 @@ import { PORT_PROTOCOLS } from "../../core/network-ports.ts";
 import type { PortProtocol } from "../../core/network-ports.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { FAMILIES, addressField, addressType, atInterface, destinationPort, intervalOf, isFamily, isIcmp, isLoopback, loopbackOf, protocolAddressPort, rangesOf, setOf, wordsOf } from "./firewall-family.ts";
-import { markPassage } from "./passage.ts";
+import { ASKED_PRIORITY } from "./detour.ts";
+import { markPassage, unmark } from "./passage.ts";
 import { PROTOCOL_NUMBER, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
 import { concatenation, ifname } from "../../sys/netlink/nftables.ts";
@@ -47,10 +49,12 @@ export interface FirewallState {
   publications: readonly Publication[];
   /** What is accepted gets the passage's mark. */
   passage: boolean;
+  /** The detour's entrance: only what comes in there is redirected; absent: everything. */
+  entrance?: string;
 }
 
 /** What the table holds, from empty. */
-export const firewallChanges = ({ networks, publications, passage }: FirewallState): NftChange[] => [...sets(), ...chains(), ...rules(passage), ...networkElements("addElements", networks), ...publishedElements("addElements", publications)];
+export const firewallChanges = ({ networks, publications, passage, entrance }: FirewallState): NftChange[] => [...sets(), ...chains(), ...rules(passage, entrance), ...(entrance === undefined ? [] : asked(entrance)), ...networkElements("addElements", networks), ...publishedElements("addElements", publications)];
 
 export function removalTransaction(table: NftTable): NftTransaction {
   return { table, changes: [{ op: "addTable" }, { op: "deleteTable" }] };
@@ -96,16 +100,16 @@ function chains(): NftChange[] {
 
 const rule = (chain: string, comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain, expressions, ...(comment === "" ? {} : { comment }) });
 
-function rules(passage: boolean): NftChange[] {
+function rules(passage: boolean, entrance: string | undefined): NftChange[] {
   return [
     ...FAMILIES.flatMap((family) => [
       rule("martians", "loopback addresses stay on this host", ...from("bridges"), ...isLoopback(family, "destination"), DROP),
       rule("martians", "loopback addresses are no source", ...from("bridges"), ...isLoopback(family, "source"), DROP),
       rule("published-in", "loopback addresses are not this host's for others", ...isLoopback(family, "destination"), { expr: "verdict", verdict: "return" }),
     ]),
-    rule("published-in", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
+    rule("published-in", "to this host", ...(entrance === undefined ? [] : isInterface(entrance)), ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
     rule("published-own", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
-    ...FAMILIES.flatMap(publishRules),
+    ...FAMILIES.flatMap((family) => publishedLookups(family).map(({ comment, expressions, redirect }) => rule("publish", comment, ...expressions, redirect))),
     ...FAMILIES.flatMap((family) => [
       rule("masquerade", "containers to the outside", ...isFamily(family), addressField(family, "source"), { expr: "lookup", set: setOf("masqueraded", family), register: 1 }, ...notToBridge(), { expr: "masquerade" }),
       rule("masquerade", "published ports to their own subnet", ...isFamily(family), ...wasPublished(), addressField(family, "source", word(0)), { expr: "meta", key: "oifname", register: word(wordsOf(family)) }, { expr: "lookup", set: setOf("returning", family), register: word(0) }, { expr: "masquerade" }),
@@ -131,16 +135,38 @@ function rules(passage: boolean): NftChange[] {
   ];
 }
 
-/** The address goes to the words from 8 on, the port behind it. */
-function publishRules(family: IpFamily): NftChange[] {
+/** What finds a packet's published port: the container's address goes to the words from 8 on, its port behind it. */
+function publishedLookups(family: IpFamily): { comment: string; expressions: NftExpression[]; redirect: NftExpression }[] {
   const redirect: NftExpression = { expr: "dnat", family, address: word(8), port: word(8 + wordsOf(family)) };
   const protocolPort: NftExpression[] = [{ expr: "meta", key: "l4proto", register: word(0) }, destinationPort(word(1))];
   return [
-    rule("publish", "ports of one address", ...isFamily(family), ...protocolAddressPort(family), { expr: "lookup", set: setOf("published", family), register: word(0), to: word(8) }, redirect),
-    rule("publish", "ports of every address", ...isFamily(family), ...protocolPort, { expr: "lookup", set: setOf("published-any", family), register: word(0), to: word(8) }, redirect),
-    ...PORT_PROTOCOLS.map((protocol) => rule("publish", `ranges of ${protocol} ports`, ...isFamily(family), ...isProtocol(protocol), destinationPort(1), { expr: "lookup", set: rangesOf(protocol, family), register: 1, to: word(8) }, { expr: "dnat", family, address: word(8) })),
+    { comment: "ports of one address", expressions: [...isFamily(family), ...protocolAddressPort(family), { expr: "lookup", set: setOf("published", family), register: word(0), to: word(8) }], redirect },
+    { comment: "ports of every address", expressions: [...isFamily(family), ...protocolPort, { expr: "lookup", set: setOf("published-any", family), register: word(0), to: word(8) }], redirect },
+    ...PORT_PROTOCOLS.map((protocol) => ({
+      comment: `ranges of ${protocol} ports`,
+      expressions: [...isFamily(family), ...isProtocol(protocol), destinationPort(1), { expr: "lookup", set: rangesOf(protocol, family), register: 1, to: word(8) } as const],
+      redirect: { expr: "dnat", family, address: word(8) } as const,
+    })),
   ];
 }
+
+/** Behind all input chains of others. */
+function asked(entrance: string): NftChange[] {
+  const done: NftExpression = { expr: "verdict", verdict: "accept" };
+  return [
+    { op: "addChain", chain: { name: "asked", base: { type: "filter", hook: "input", priority: ASKED_PRIORITY, policy: "accept" } } },
+    rule("asked", "the host's own, which output has redirected", ...isInterface("lo"), done),
+    rule("asked", "nothing is asked twice", ...isInterface(entrance), done),
+    rule("asked", "a mark of somebody else's", ...unmark()),
+    rule("asked", "connections with this host", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), done),
+    ...FAMILIES.flatMap((family) => publishedLookups(family).map(({ comment, expressions }) => rule("asked", comment, ...expressions, ...markPassage(), done))),
+  ];
+}
+
+const isInterface = (name: string): NftExpression[] => [
+  { expr: "meta", key: "iifname", register: 1 },
+  { expr: "compare", register: 1, equal: true, value: ifname(name) },
+];
 
 const ALLOW: NftExpression = { expr: "verdict", verdict: "goto", chain: "allow" };
 const DROP: NftExpression = { expr: "verdict", verdict: "drop" };

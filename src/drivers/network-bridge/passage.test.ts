@@ -1,20 +1,15 @@
 /** Containers beside other programs' firewalls, real ones where the machine has them, in a machine of the test's own. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { cannotUnshare, inNamespace } from "../../sys/netlink/namespace.testing.ts";
-import { askServer, container, echoServer, machine, network, options, outside } from "./bridge.testing.ts";
+import { askServer, container, echoServer, hasProgram as has, machine, network, options, outside, ufw } from "./bridge.testing.ts";
 import type { Machine } from "./bridge.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
 import type { BridgeDriverOptions } from "./driver.ts";
 
 const real = (name: string, run: () => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
-const has = (program: string): boolean => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 
-/** ufw with settings of its own: its files are the machine's. */
-const UFW = "mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /mnt; for folder in /etc/ufw /etc/default /lib/ufw; do copy=/mnt/$(echo $folder | tr / -); cp -a $folder $copy; mount --bind $copy $folder; done; sed -i s/^IPV6=.*/IPV6=no/ /etc/default/ufw;";
-const ufw = (command: string): string => `unshare --mount --propagation private sh -ec '${UFW} ${command}' >/dev/null 2>&1`;
 
 interface Firewall {
   name: string;

@@ -23,10 +23,20 @@ export const markPassage = (): NftExpression[] => [
   { expr: "metaWrite", key: "mark", register: 1 },
 ];
 
-const PASS: NftExpression[] = [
+export const unmark = (): NftExpression[] => [
+  { expr: "meta", key: "mark", register: 1 },
+  { expr: "bitwise", register: 1, mask: hostWord((ALL_BITS & ~MARK) >>> 0) },
+  { expr: "metaWrite", key: "mark", register: 1 },
+];
+
+export const isMarked = (): NftExpression[] => [
   { expr: "meta", key: "mark", register: 1 },
   { expr: "bitwise", register: 1, mask: hostWord(MARK) },
   { expr: "compare", register: 1, equal: true, value: hostWord(MARK) },
+];
+
+const PASS: NftExpression[] = [
+  ...isMarked(),
   { expr: "counter" },
   { expr: "verdict", verdict: "accept" },
 ];
@@ -48,22 +58,30 @@ const FAMILIES = new Map<number, NftTable["family"]>([
 const tableOf = ({ family, table }: NftBaseChain): NftTable => ({ family: FAMILIES.get(family)!, name: table });
 const nameOf = ({ table, name }: NftBaseChain): string => `chain ${name} of table ${table}`;
 
-/** The forward chains of other programs, and their rules. `isOurs` tells the tables of this daemon and others of its kind. */
-async function foreignChains(kernel: NetworkKernel, isOurs: (table: string) => boolean): Promise<{ chain: NftBaseChain; rules: ListedRule[] }[]> {
-  const chains = (await kernel.baseChains()).filter(({ family, table, hook }) => hook === HOOK.forward && FAMILIES.has(family) && !isOurs(table));
+/** Which chains are meant. */
+export interface Others {
+  /** Tells the tables of this daemon and others of its kind. */
+  isOurs: (table: string) => boolean;
+  hooks: readonly ("forward" | "output")[];
+}
+
+/** The chains of other programs, and their rules. */
+async function foreignChains(kernel: NetworkKernel, { isOurs, hooks }: Others): Promise<{ chain: NftBaseChain; rules: ListedRule[] }[]> {
+  const numbers = hooks.map((hook): number => HOOK[hook]);
+  const chains = (await kernel.baseChains()).filter(({ family, table, hook }) => numbers.includes(hook) && FAMILIES.has(family) && !isOurs(table));
   return Promise.all(chains.map(async (chain) => ({ chain, rules: await kernel.chainRules(chain) })));
 }
 
 const drops = ({ chain, rules }: { chain: NftBaseChain; rules: ListedRule[] }): boolean => chain.policy === "drop" || rules.some(refusesAll);
 
 /** The foreign chains that drop what they do not know. */
-export async function droppingChains(kernel: NetworkKernel, isOurs: (table: string) => boolean): Promise<string[]> {
-  return (await foreignChains(kernel, isOurs)).filter(drops).map(({ chain }) => nameOf(chain));
+export async function droppingChains(kernel: NetworkKernel, others: Others): Promise<string[]> {
+  return (await foreignChains(kernel, others)).filter(drops).map(({ chain }) => nameOf(chain));
 }
 
 /** Opens what is not open yet. Says which chains it opened, and which could not be. */
-export async function openPassage(kernel: NetworkKernel, isOurs: (table: string) => boolean): Promise<{ opened: string[]; failures: string[] }> {
-  const closed = (await foreignChains(kernel, isOurs)).filter((one) => drops(one) && !(one.rules[0] && isPassage(one.rules[0])));
+export async function openPassage(kernel: NetworkKernel, others: Others): Promise<{ opened: string[]; failures: string[] }> {
+  const closed = (await foreignChains(kernel, others)).filter((one) => drops(one) && !(one.rules[0] && isPassage(one.rules[0])));
   const opened: string[] = [];
   const failures: string[] = [];
   for (const { chain, rules } of closed) {
@@ -80,8 +98,8 @@ export async function openPassage(kernel: NetworkKernel, isOurs: (table: string)
 }
 
 /** Takes away what openPassage() added to any chain, earlier and by other daemons too: where they want it, they heal it. */
-export async function closePassage(kernel: NetworkKernel, isOurs: (table: string) => boolean): Promise<void> {
-  for (const { chain, rules } of await foreignChains(kernel, isOurs)) {
+export async function closePassage(kernel: NetworkKernel, others: Others): Promise<void> {
+  for (const { chain, rules } of await foreignChains(kernel, others)) {
     const changes = removals(chain, rules);
     if (changes.length > 0) await kernel.nft({ table: tableOf(chain), changes });
   }

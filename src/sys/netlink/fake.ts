@@ -196,6 +196,9 @@ export class FakeKernel implements NetworkKernel {
     this.#tableWatches.add(changes);
     return { close: () => void this.#tableWatches.delete(changes) };
   }
+  async watchLinks(): Promise<{ close(): void }> {
+    return { close: () => {} };
+  }
   async watchSettings(): Promise<{ close(): void }> {
     return { close: () => {} };
   }

@@ -2,7 +2,7 @@
 import type { NetlinkWatch } from "./socket.ts";
 import { NETLINK, errnoCode, exchange, roundTrip, watch } from "./socket.ts";
 import type { RouteChange } from "./rtnetlink.ts";
-import { RTNLGRP, dumpRequest, encodeRouteChange, linkRequest } from "./rtnetlink.ts";
+import { RTM, RTNLGRP, dumpRequest, encodeRouteChange, linkRequest } from "./rtnetlink.ts";
 import { decodeAddress, decodeLink, decodeRoute } from "./rtnetlink-decode.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { forgetFlowsRequest } from "./conntrack.ts";
@@ -70,6 +70,8 @@ export interface NetworkKernel {
   watchTable(table: string, changes: TableChanges): Promise<NetlinkWatch>;
   /** Called when addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
   watchAddresses(changed: () => void): Promise<NetlinkWatch>;
+  /** Called with the names of interfaces that are gone; undefined: it cannot be ruled out. */
+  watchLinks(gone: (names: readonly string[] | undefined) => void): Promise<NetlinkWatch>;
   /** Called when forwarding was switched on or off, of all interfaces or one. */
   watchSettings(changed: () => void): Promise<NetlinkWatch>;
   close(): void;
@@ -127,6 +129,8 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     },
     watchTable: (table, changes) => session.watch(table, changes),
     watchSettings: (changed) => watch(route, [RTNLGRP.IPV4_NETCONF, RTNLGRP.IPV6_NETCONF], changed),
+    // Those of a family of their own say that a bridge has a port less.
+    watchLinks: (gone) => watch(route, [RTNLGRP.LINK], (messages) => gone(messages && present(messages.filter(({ payload }) => payload[0] === 0).map(decodeLink)).map(({ name }) => name)), RTM.DELLINK),
     watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR], changed),
     close: () => {
       session.close();

@@ -29,6 +29,8 @@ export type NftExpression =
   | { expr: "lookup"; set: string; register: number; to?: number; invert?: boolean }
   | { expr: "dnat"; family: 4 | 6; address: number; port?: number }
   | { expr: "masquerade" }
+  /** A copy of the packet, of no connection, goes to the address and out of the device. Of the families ip and ip6. */
+  | { expr: "copy"; address: number; device: number }
   | { expr: "counter" }
   | ({ expr: "verdict" } & NftVerdict);
 
@@ -79,6 +81,7 @@ const NAMES: Record<NftExpression["expr"], string> = {
   lookup: "lookup",
   dnat: "nat",
   masquerade: "masq",
+  copy: "dup",
   counter: "counter",
   verdict: "immediate",
 };
@@ -144,6 +147,9 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
     case "dnat":
       writer.attributeU32be(1, NAT_DNAT).attributeU32be(2, NFPROTO[expression.family]).attributeU32be(3, expression.address);
       if (expression.port !== undefined) writer.attributeU32be(5, expression.port);
+      return;
+    case "copy":
+      writer.attributeU32be(1, expression.address).attributeU32be(2, expression.device);
       return;
     case "masquerade":
     case "notrack":

@@ -20,8 +20,8 @@ export async function watchPacketLog(netns: number, group: number, bytes: number
     // Each at once.
     configuration(group, (writer) => writer.attributeU32be(5, 1)),
   ];
-  return watchSocket(socket, [], (messages) => messages?.forEach((message) => packetOf(message, deliver)), async () => {
-    answersTo(requests, await roundTrip({ protocol: NETLINK.NETFILTER, netns: -1, socket }, requests));
+  return watchSocket(socket, [], (messages) => messages?.forEach((message) => packetOf(message, deliver)), {
+    prepare: async () => void answersTo(requests, await roundTrip({ protocol: NETLINK.NETFILTER, netns: -1, socket }, requests)),
   });
 }
 

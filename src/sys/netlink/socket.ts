@@ -9,7 +9,7 @@ import type { NetlinkMessage } from "./message.ts";
 const native = addon as {
   netlinkSocket(protocol: number, netns: number): Promise<number>;
   netlinkExchange(socket: number, protocol: number, netns: number, request: Uint8Array): Promise<Buffer>;
-  netlinkWatch(socket: number, groups: number[], deliver: (data: Buffer | Error) => void): object;
+  netlinkWatch(socket: number, groups: number[], deliver: (data: Buffer | Error) => void, type: number): object;
   netlinkUnwatch(handle: object): void;
 };
 
@@ -107,17 +107,17 @@ export interface NetlinkWatch {
   close(): void;
 }
 
-/** `deliver` gets the messages, or undefined when some were lost (the receiver must look for itself). */
-export async function watch(channel: Channel, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void): Promise<NetlinkWatch> {
-  return watchSocket(await openNetlinkSocket(channel.protocol, channel.netns), groups, deliver);
+/** `deliver` gets the messages (of one type, where it is given), or undefined when some were lost (the receiver must look for itself). */
+export async function watch(channel: Channel, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, type = 0): Promise<NetlinkWatch> {
+  return watchSocket(await openNetlinkSocket(channel.protocol, channel.netns), groups, deliver, { type });
 }
 
 /** Takes the socket over. `prepare` is done first. */
-export async function watchSocket(socket: number, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, prepare: () => Promise<void> = async () => {}): Promise<NetlinkWatch> {
+export async function watchSocket(socket: number, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, { prepare, type = 0 }: { prepare?: () => Promise<void>; type?: number } = {}): Promise<NetlinkWatch> {
   let handle: object;
   try {
-    await prepare();
-    handle = native.netlinkWatch(socket, groups, (data) => deliver(data instanceof Error ? undefined : parseMessages(data)));
+    await prepare?.();
+    handle = native.netlinkWatch(socket, groups, (data) => deliver(data instanceof Error ? undefined : parseMessages(data)), type);
   } catch (cause) {
     closeSync(socket);
     throw new GantryError("system", `cannot watch the network: ${(cause as Error).message}`, { cause });
