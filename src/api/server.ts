@@ -52,6 +52,8 @@ export interface ApiOptions {
   headMilliseconds?: number;
   /** Who is at the other end of a connection: what events and the audit log tell. */
   callerOf?: (socket: Socket) => () => Caller;
+  /** Called with the route and the seconds that its handler took. */
+  onHandled?: (route: Route, seconds: number) => void;
   /** Called when a request begins; the function that it gives, when its connection is free again. */
   onRequest?: () => () => void;
 }
@@ -213,7 +215,12 @@ export class ApiServer {
       throw invalidParameter(`${route.method} ${route.path} requires minimum API version ${route.since.join(".")}`);
     }
     confinement?.check(route);
-    await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated, confinement }));
+    const begun = performance.now();
+    try {
+      await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated, confinement }));
+    } finally {
+      this.#options.onHandled?.(route, (performance.now() - begun) / 1000);
+    }
   }
 
   #setHeaders(res: ServerResponse): void {

@@ -39,17 +39,13 @@ function handleEvents(bus: EventBus, call: Call): Promise<void> {
       resolve();
     };
     const left = until === undefined ? undefined : Number(until / NANOSECONDS_PER_MILLISECOND) - Date.now();
-    const timer = left === undefined || left <= 0 || left > MAX_TIMEOUT ? undefined : setTimeout(end, left);
+    // The past is told whole, also when the time is over meanwhile.
+    const begun = subscription.begin(() => drained(call)).catch((error: unknown) => call.res.destroy(error as Error));
+    const timer = left === undefined || left > MAX_TIMEOUT ? undefined : setTimeout(() => void begun.then(end), Math.max(left, 0));
     call.signal.addEventListener("abort", () => {
       clearTimeout(timer);
       end();
     });
-    void subscription
-      .begin(() => drained(call))
-      .catch((error: unknown) => call.res.destroy(error as Error))
-      .then(() => {
-        if (left !== undefined && left <= 0) end();
-      });
   });
 }
 

@@ -1,8 +1,6 @@
 /** The daemon's configuration: from the command line and daemon.json to checked settings. */
 import { createHash } from "node:crypto";
-import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { existsSync } from "node:fs";
 import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
@@ -10,14 +8,15 @@ import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../li
 import { requirePrefix } from "../../lib/ip.ts";
 import { parseDuration } from "../../lib/strconv.ts";
 import { parseRamSize } from "../../lib/units.ts";
+import { hostsOf, tlsOf, type TlsConfig } from "./config-listen.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
-import { type AddressPool, type Host, parseFeature, parseHost, parsePool, parseScopedSocket, parseUlimit, type ScopedSocket, type Ulimit } from "./option-values.ts";
+import { type AddressPool, type Host, parseFeature, parsePool, parseScopedSocket, parseUlimit, type ScopedSocket, type Ulimit } from "./option-values.ts";
 import type { HostSettings } from "../../registry/hosts/hosts.ts";
 import { parseInsecure } from "../../registry/hosts/insecure.ts";
 import { parseMirror } from "../../registry/hosts/mirror.ts";
 import { checkProxy, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
-import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_HOST, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
+import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
 
 export interface DaemonConfig {
   configFile: string;
@@ -35,9 +34,10 @@ export interface DaemonConfig {
   allowedHosts: string[];
   log: LogSettings;
   debug: boolean;
-  /** What is kept of events on the disk; an age of 0: nothing. */
   events: { maxBytes: number; maxAgeMilliseconds: number };
   experimental: boolean;
+  /** "": none are served. */
+  metricsAddress: string;
   labels: string[];
   minimumApiVersion: string;
   storage: { driver: string; options: string[] };
@@ -55,13 +55,6 @@ export interface DaemonConfig {
 
 const FIREWALLS = ["docker", "own-table", "honour-host"] as const;
 const LOG_DRIVERS = ["json-file", "local", "none"];
-
-export interface TlsConfig {
-  ca: string;
-  cert: string;
-  key: string;
-  verifyClients: boolean;
-}
 
 export interface RegistryConfig {
   hosts: HostSettings;
@@ -209,6 +202,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     debug: values.bool("debug"),
     events: { maxBytes: parseRamSize(values.string("events-max-size")) ?? 0, maxAgeMilliseconds: parseDuration(values.string("events-max-age")) / 1_000_000 },
     experimental: values.bool("experimental"),
+    metricsAddress: values.string("metrics-addr"),
     labels: labelsOf(values.list("label")),
     minimumApiVersion: minimumOf(values, environment),
     storage: { driver: values.string("storage-driver"), options: values.list("storage-opt") },
@@ -226,23 +220,6 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
 function defaultExecRoot(dataRoot: string): string {
   if (dataRoot === DEFAULT_DATA_ROOT) return DEFAULT_EXEC_ROOT;
   return `${DEFAULT_EXEC_ROOT}-${createHash("sha256").update(dataRoot).digest("hex").slice(0, 12)}`;
-}
-
-function hostsOf(values: FlagValues, withTls: boolean): Host[] {
-  const texts = [...new Set(values.list("host").filter((text) => text.trim() !== ""))].sort();
-  if (texts.length === 0) texts.push(withTls ? "tcp://127.0.0.1:2376" : DEFAULT_HOST);
-  return texts.map((text) => parseHost(text, withTls ? 2376 : 2375));
-}
-
-function tlsOf(values: FlagValues, environment: NodeJS.ProcessEnv): TlsConfig | undefined {
-  const verifySaid = values.changed("tlsverify") || (environment["DOCKER_TLS_VERIFY"] ?? "") !== "";
-  if (!values.bool("tls") && !verifySaid) return undefined;
-  const folder = environment["DOCKER_CERT_PATH"] || environment["DOCKER_CONFIG"] || join(homedir(), ".docker");
-  const file = (flag: string, name: string): string => {
-    if (values.changed(flag)) return values.string(flag);
-    return existsSync(join(folder, name)) ? join(folder, name) : "";
-  };
-  return { ca: file("tlscacert", "ca.pem"), cert: file("tlscert", "cert.pem"), key: file("tlskey", "key.pem"), verifyClients: values.changed("tlsverify") ? values.bool("tlsverify") : true };
 }
 
 function logOf(values: FlagValues): LogSettings {

@@ -137,3 +137,20 @@ test("--validate and --version end at once", { skip }, async () => {
   assert.match(wrong.text(), /--userns-remap is not supported yet/);
   assert.match((await bench.start(["--version"], { until: "never" })).text(), /^Gantry version \d/);
 });
+
+test("metrics for Prometheus: Docker's names, at an address of their own", { skip }, async () => {
+  await using bench = new Bench();
+  const { text, child } = await bench.start(["--metrics-addr", "127.0.0.1:0"]);
+  const url = /Metrics at (http:\S+\/metrics)/.exec(text())?.[1] ?? "";
+  const page = async (): Promise<string> => (await fetch(url)).text();
+  assert.match(await page(), /^engine_daemon_container_states_containers\{state="running"\} 0$/m);
+  assert.match(await page(), /^engine_daemon_engine_info\{.*graphdriver="\w+".*\} 1$/m);
+  assert.ok(!(await page()).includes('action="create"'));
+  await bench.get("/containers/create", "POST");
+  assert.match(await page(), /^engine_daemon_container_actions_seconds_count\{action="create"\} 1$/m, "failed ones are counted, too");
+  assert.equal((await fetch(url.replace("/metrics", "/"))).status, 404);
+  assert.equal((await fetch(url, { method: "POST" })).status, 405);
+  assert.equal(await bench.end(child, "SIGTERM"), 0);
+  const second = await bench.start(["--metrics-addr", "nowhere"], { until: "never" });
+  assert.match(second.text(), /invalid metrics address "nowhere"/);
+});

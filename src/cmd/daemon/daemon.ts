@@ -14,6 +14,7 @@ import { Connections, limitsFor } from "../../api/connections.ts";
 import type { Route } from "../../api/route.ts";
 import { pingRoutes } from "../../api/system/routes.ts";
 import { MAX_API_VERSION } from "../../api/versions.ts";
+import { Metrics, type MetricSources } from "../../engine/system/metrics.ts";
 import { SystemService } from "../../engine/system/service.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
@@ -27,6 +28,7 @@ import { IdleWatch } from "./idle.ts";
 import { openListeners } from "./listeners.ts";
 import { DaemonLogger } from "./logger.ts";
 import { ipv4Forwarding, machine, maxOpenFiles, openFiles } from "./machine.ts";
+import { actionOf, type MetricsServer, serveMetrics } from "./metrics.ts";
 import { notify } from "./notify.ts";
 import { writePidfile } from "./pidfile.ts";
 import { lockRoot } from "./root-lock.ts";
@@ -43,7 +45,9 @@ export class Daemon {
   readonly #idle: IdleWatch;
   readonly #calm = new CalmWatch(() => this.#giveBackMemory());
   #giveBackMemory = (): void => {};
+  readonly #metrics = new Metrics();
   #engine: Engine | undefined;
+  #metricsServer: MetricsServer | undefined;
   #api: ApiServer | undefined;
   #afterStart: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
@@ -83,7 +87,8 @@ export class Daemon {
       const { allRoutes, giveBackMemory, openEngine } = await import("./opening.ts");
       await nextTurn();
       this.#giveBackMemory = giveBackMemory;
-      this.#engine = await openEngine(config, this.#log);
+      this.#engine = await openEngine(config, this.#log, (succeeded) => this.#metrics.probed(succeeded));
+      this.#metricsServer = await this.#serveMetrics(this.#engine);
       routes.resolve(allRoutes(this.#engine, this.#createSystem(this.#engine)));
       for (const { address } of opened) this.#log.info(`API listen on ${address}`);
     } catch (error) {
@@ -153,6 +158,7 @@ export class Daemon {
   async #release({ stopContainers = false } = {}): Promise<void> {
     const steps: (() => Promise<void> | void | undefined)[] = [
       () => this.#api?.close(this.#config.shutdownTimeoutSeconds * 1000),
+      () => this.#metricsServer?.[Symbol.asyncDispose](),
       () => Promise.race([this.#afterStart, delay(AFTER_START_MILLISECONDS, undefined, { ref: false })]),
       () => (stopContainers ? this.#engine?.stopContainers() : undefined),
       () => this.#engine?.close(),
@@ -177,8 +183,37 @@ export class Daemon {
       experimental: this.#config.experimental,
       minimumVersion: () => this.#config.minimumApiVersion,
       callerOf,
+      ...(this.#config.metricsAddress !== "" && { onHandled: (route, seconds) => this.#acted(route, seconds) }),
       onRequest: () => this.#requestBegins(),
     });
+  }
+
+  #acted(route: Route, seconds: number): void {
+    const action = actionOf(route);
+    if (action) this.#metrics.acted(...action, seconds);
+  }
+
+  async #serveMetrics(engine: Engine): Promise<MetricsServer | undefined> {
+    const { metricsAddress } = this.#config;
+    if (metricsAddress === "") return undefined;
+    const server = await serveMetrics(metricsAddress, () => this.#metrics.text(this.#metricSources(engine)));
+    this.#log.info(`Metrics at ${server.url}`);
+    return server;
+  }
+
+  #metricSources(engine: Engine): MetricSources {
+    const { containers, storage } = engine.conditions();
+    const { architecture, cpus, kernelVersion, memoryBytes, operatingSystem } = machine();
+    return {
+      info: { architecture, commit: build.gitCommit, id: this.#id(), driver: storage.driver, kernel: kernelVersion, os: operatingSystem, version: build.dockerVersion },
+      cpus,
+      memoryBytes,
+      containers,
+      events: engine.events.count,
+      eventListeners: engine.events.listeners,
+      openFiles: openFiles(),
+      maxOpenFiles: maxOpenFiles(),
+    };
   }
 
   #requestBegins(): () => void {

@@ -8,7 +8,8 @@ import type { Logger } from "../../core/logger.ts";
 import { Confinement } from "../../api/scopes.ts";
 import type { ApiServer, ListenerOptions } from "../../api/server.ts";
 import { conflict, invalidParameter, systemError } from "../../lib/errors.ts";
-import type { DaemonConfig, TlsConfig } from "./config.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { TlsConfig } from "./config-listen.ts";
 import type { Host } from "./option-values.ts";
 
 /** The first file descriptor that systemd passes. */

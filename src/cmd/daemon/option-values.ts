@@ -45,6 +45,18 @@ export function checkLabel(text: string): void {
   }
 }
 
+export function checkMetricsAddress(text: string): void {
+  if (text !== "") parseMetricsAddress(text);
+}
+
+/** "127.0.0.1:9323", "[::1]:9323", ":9323". */
+export function parseMetricsAddress(text: string): { host: string; port: number } {
+  const match = /^(\[[0-9a-fA-F:.%\w]+\]|[^:/[\]]*):(\d+)$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65535) throw new Error(`invalid metrics address ${JSON.stringify(text)}: expected HOST:PORT, as 127.0.0.1:9323`);
+  return { host: (match[1] ?? "").replace(/^\[|\]$/g, ""), port };
+}
+
 export function checkSearchDomain(text: string): void {
   const name = text.trim();
   if (name === ".") return;

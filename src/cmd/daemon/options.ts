@@ -9,7 +9,7 @@
  * Help, the grammar of the command line and the checks of the file all follow from this table.
  */
 import { bool, duration, int, int64, list, map, string, type FlagType } from "../../lib/flags.ts";
-import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkPool, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
+import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkMetricsAddress, checkPool, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
 
 export interface DaemonOption {
   /** Without dashes; "" when only the file has it. */
@@ -103,6 +103,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("max-concurrent-downloads", int, "Layers of a pull at once", { default: "3" }),
   done("max-concurrent-uploads", int, "Layers of a push at once", { default: "5" }),
   done("max-download-attempts", int, "Tries for each layer of a pull", { default: "5" }),
+  done("metrics-addr", { word: "string", check: checkMetricsAddress, default: "" }, "Address to serve metrics for Prometheus on, as 127.0.0.1:9323"),
   done("mtu", int, "MTU of the default bridge", { default: "1500" }),
   done("no-new-privileges", bool, "Containers cannot gain privileges by default"),
   done("no-proxy", string, "What is reached without a proxy"),
@@ -144,7 +145,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   refused("default-network-opt", map, "Options of new networks", plural("default-network-opt")),
   refused("init-path", string, "The init of --init"),
   refused("ip-forward-no-drop", bool, "Leave the policy of forwarded packets alone when switching forwarding on"),
-  refused("metrics-addr", string, "Address of the metrics"),
   refused("network-control-plane-mtu", int, "MTU of the networks' control plane", { default: "1500" }),
   refused("network-diagnostic-port", int, "Port of the networks' diagnosis"),
   refused("node-generic-resource", list, "Resources of the node", plural("node-generic-resource")),

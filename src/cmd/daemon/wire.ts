@@ -81,7 +81,7 @@ import { openSnapshotter } from "./storage.ts";
 const FIRST_REQUEST_MILLISECONDS = 30;
 
 /** Opens the state, finds what runs, and gives the API its routes. */
-export async function openEngine(config: DaemonConfig, log: Logger): Promise<Engine> {
+export async function openEngine(config: DaemonConfig, log: Logger, probed: (succeeded: boolean) => void): Promise<Engine> {
   const warn = (message: string): void => log.warn(message);
   const events = new EventBus(warn, openJournal(config, warn));
   const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations, ...volumeMigrations]);
@@ -153,6 +153,7 @@ export async function openEngine(config: DaemonConfig, log: Logger): Promise<Eng
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
     remove: (record) => discard(containers, record, { volumes: record.hostConfig.AutoRemove || (record.state.status === "removing" && record.state.volumes === true) }),
     readFile: (record, path, maxBytes) => (record.state.status === "running" || record.state.status === "paused" ? readInRoot(`/proc/${record.state.pid}/root`, path, maxBytes) : Promise.resolve(undefined)),
+    probed,
     defaultStopTimeout: config.containers.stopTimeoutSeconds,
     warn,
   });

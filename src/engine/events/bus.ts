@@ -38,6 +38,7 @@ export class EventBus implements EventSink {
   readonly #warn: (message: string) => void;
   readonly #journal: EventJournal | undefined;
   #last = 0n;
+  #count = 0;
   /** What happened since is all in memory. */
   #rememberedSince: bigint;
 
@@ -47,11 +48,17 @@ export class EventBus implements EventSink {
     this.#rememberedSince = nowNanoseconds();
   }
 
+  /** How many events there were since the start. */
+  get count(): number {
+    return this.#count;
+  }
+
   get listeners(): number {
     return this.#listeners.size;
   }
 
   emit(event: EngineEvent): void {
+    this.#count++;
     const by = event.by ?? currentCaller();
     const recorded = new RecordedEvent(by === undefined ? event : { ...event, by }, event.at ?? this.#now());
     this.#journal?.append(recorded.journalLine, recorded.at);

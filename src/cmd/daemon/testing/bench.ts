@@ -9,7 +9,7 @@ import { join } from "node:path";
 export const PROGRAM = join(import.meta.dirname, "../../gantryd.ts");
 /** Why tests that start a daemon cannot run here; false when they can. */
 export const cannotRun: string | false = process.getuid?.() === 0 ? false : "gantryd needs root";
-export const START_MILLISECONDS = 15_000;
+export const START_MILLISECONDS = 60_000;
 
 /** A folder with daemons that have no default network; all of it is gone at the end. */
 export class Bench implements AsyncDisposable {
@@ -37,9 +37,9 @@ export class Bench implements AsyncDisposable {
     }
   }
 
-  get(path: string): Promise<{ status: number; body: string }> {
+  get(path: string, method = "GET"): Promise<{ status: number; body: string }> {
     return new Promise((resolve, reject) => {
-      send({ socketPath: this.socket, path }, (response) => {
+      send({ socketPath: this.socket, path, method }, (response) => {
         let body = "";
         response.on("data", (chunk: Buffer) => (body += chunk.toString()));
         response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));

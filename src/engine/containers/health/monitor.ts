@@ -39,6 +39,7 @@ export function monitorHealth(context: LifecycleContext, record: ContainerRecord
     if (record.state.status === "running") {
       const begun = sinceStart();
       const result = await probe(context, record, task, check);
+      context.probed(result.exitCode === 0);
       if (over || !record.health) return;
       apply(context, record, afterProbe(record.health, result, check, begun));
     }

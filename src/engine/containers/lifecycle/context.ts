@@ -30,6 +30,8 @@ export interface LifecycleContext {
   logPath(record: ContainerRecord): string;
   /** A file of a running container, found inside its root; undefined when there is none. */
   readFile(record: ContainerRecord, path: string, maxBytes: number): Promise<Buffer | undefined>;
+  /** A health check's probe ended. */
+  probed(succeeded: boolean): void;
   /** Seconds. */
   defaultStopTimeout: number;
   warn(message: string): void;

@@ -121,6 +121,7 @@ function world() {
     relaunch: (record) => launch(context, record),
     logPath: () => "/nowhere",
     readFile: async () => Buffer.from("alice:x:1:1::/:/bin/sh\n"),
+    probed: () => undefined,
     defaultStopTimeout: 10,
     warn: (message) => warnings.push(message),
   };
