@@ -9,7 +9,7 @@ import { defaultCapabilities, defaultDeviceRules, defaultMaskedPaths, defaultMou
 import type { OciProcess, OciSpec } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
 
-const busybox = spawnSync("sh", ["-c", "command -v busybox"], { encoding: "utf8" }).stdout.trim();
+export const busybox = spawnSync("sh", ["-c", "command -v busybox"], { encoding: "utf8" }).stdout.trim();
 
 /** Why such tests cannot run here, or false. */
 export const skip = process.getuid?.() !== 0 ? "needs root" : busybox === "" ? "needs busybox (busybox-static)" : false;
