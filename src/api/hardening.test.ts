@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { createServer } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { waitFor } from "./testing/raw-client.ts";
@@ -81,6 +82,17 @@ test(`${ATTACKERS} connections that never finish their request`, { timeout: 60_0
   }
   await waitFor(() => server.files() <= before.files + 2, 10_000, () => `${server.files()} files are open, ${before.files} were before`);
   assert.ok(server.memory() < before.memory + KEPT_BYTES, `memory grew from ${before.memory} to ${server.memory()}`);
+});
+
+test("control: a server without limits keeps every connection that never finishes", { timeout: 60_000 }, async () => {
+  const bare = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(bare, "listening");
+  const sockets = await attack((bare.address() as AddressInfo).port, 1500, "GET /_ping HTTP/1.1\r\nHost: loc");
+  let kept = 0;
+  const count = (): void => void bare.getConnections((_, open) => (kept = open));
+  await waitFor(() => (count(), kept === 1500), 20_000, () => `${kept} are kept`);
+  for (const socket of sockets) socket.destroy();
+  bare.close();
 });
 
 test("clients that send their request slowly are cut off while others are served", { timeout: 60_000 }, async () => {

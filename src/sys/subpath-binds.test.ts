@@ -25,6 +25,8 @@ test("a part stays the same whatever happens to its name", () =>
     const [folder, file] = [binds.make("one", volume, "a/b"), binds.make("one", volume, "a/b/file")];
     renameSync(join(volume, "a"), join(volume, "moved"));
     symlinkSync(join(dir, "outside"), join(volume, "a"));
+    writeFileSync(join(dir, "outside/secret"), "of the host");
+    assert.deepEqual(readdirSync(join(volume, "a")), ["secret"], "the control: by its name it is another one");
     assert.deepEqual([readdirSync(folder), readFileSync(file, "utf8")], [["file"], "deep"]);
     binds.release("one");
     binds.release("one");

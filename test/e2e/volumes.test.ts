@@ -96,6 +96,8 @@ test("a hostile image copies nothing of the host and writes nothing to it", asyn
     changes: [`VOLUME ["/../../../etc", "/out", "/up", "/deep/in"]`],
     commands: `ln -s ${canary} out && ln -s ../../../../../../../..${canary} up && mkdir deep && ln -s /proc/1/root${canary} deep/in && ln -s loop2 loop && ln -s loop loop2 && echo inside > etc/inside`,
   });
+  // Control: by their names, the links of the root file system lead to the host.
+  for (const link of ["out", "up"]) assert.equal(readFileSync(join(engine.machine.folder, "rootfs-hostile", link, "secret"), "utf8"), "of the host");
   const { Id } = await api("POST", "/containers/create", { Image: "hostile", Cmd: ["sh", "-c", "cat /etc/inside; touch /etc/written"] });
   const { Mounts } = await api("GET", `/containers/${Id}/json`);
   assert.deepEqual(Mounts.map(({ Destination }: Json) => Destination), ["/deep/in", "/etc", "/out", "/up"]);

@@ -46,6 +46,26 @@ test("a flood of output is written, rotated and read", async () => {
   await api("DELETE", "/containers/flood?force=1");
 });
 
+/** Runs a container to its end. */
+async function run(cmd: string[], hostConfig: object): Promise<{ output: string; oomKilled: boolean }> {
+  const { Id } = await api("POST", "/containers/create", { Image: "busybox", Tty: true, Cmd: cmd, HostConfig: hostConfig });
+  await api("POST", `/containers/${Id}/start`);
+  await api("POST", `/containers/${Id}/wait`);
+  const { body } = await engine.api.send("GET", `/containers/${Id}/logs?stdout=1&stderr=1`);
+  const { State } = await api("GET", `/containers/${Id}/json`);
+  await api("DELETE", `/containers/${Id}`);
+  return { output: body.toString(), oomKilled: State.OOMKilled };
+}
+
+test("control: without a limit there are as many processes, and as much memory, as a container likes", async () => {
+  const fork = ["sh", "-c", "for i in $(seq 100); do sleep 60 & done; ls -d /proc/[0-9]* | wc -l; kill -9 -1"];
+  assert.ok(Number((await run(fork, { PidsLimit: -1 })).output.trim()) > 100);
+  assert.doesNotMatch((await run(fork, { PidsLimit: 64 })).output, /^1\d\d/m);
+  const eat = ["sh", "-c", "head -c 32m /dev/zero | tail >/dev/null"];
+  assert.equal((await run(eat, {})).oomKilled, false);
+  assert.equal((await run(eat, { Memory: 16 << 20, MemorySwap: 16 << 20 })).oomKilled, true);
+});
+
 test("a fork bomb stays within its limit", async () => {
   const slowest = await pingWhile("bomb", ["sh", "-c", "bomb() { bomb | bomb & }; bomb; sleep 100"], { PidsLimit: 64 });
   assert.ok(slowest < 10_000, `${slowest} ms`);

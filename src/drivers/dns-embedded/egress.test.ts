@@ -172,4 +172,8 @@ real("a name's owner cannot open the machine's own services", async () => {
   await b.dns.attach({ id: LIMITED, netnsFd: b.limited.fd }, limits("allow=*:80"));
   assert.deepEqual(await lookUp(b.limited, "rebinding.test"), ["169.254.169.254"]);
   assert.doesNotMatch(inNamespace(b.host, "nft list ruleset"), /169\.254\.169\.254/);
+  // Control: an address that is somebody's own is opened.
+  b.upstream.answer = "198.51.100.9";
+  assert.deepEqual(await lookUp(b.limited, "honest.test"), ["198.51.100.9"]);
+  assert.match(inNamespace(b.host, "nft list ruleset"), /198\.51\.100\.9/);
 });

@@ -146,6 +146,10 @@ test("credentials stay with their registry: redirects, other origins' questions,
   assert.ok(evil.asked.length >= 4);
   for (const { headers } of [...evil.asked, ...tokens.server.asked]) assert.deepEqual([headers.authorization, headers["x-meta-secret"]], [undefined, undefined]);
   assert.deepEqual(tokens.server.asked, []);
+  // Control: a client that takes its headers along when it is sent elsewhere.
+  const { authorization } = fake.asked.find(({ headers }) => headers.authorization !== undefined)!.headers;
+  await (await fetch(`${evil.origin}/v2/a/b/blobs/${digest}`, { headers: { authorization: authorization! } })).arrayBuffer();
+  assert.equal(evil.asked.at(-1)!.headers.authorization, basicHeader);
 });
 
 test("credentials of one registry are not for another, nor for mirrors", async () => {
