@@ -220,13 +220,18 @@ int tree_clear(int dir);
 int tree_empty(int dir);
 /* Disk use as du counts it: blocks, hard links once. */
 int tree_usage(int dir, struct tree_usage *usage);
+/* btrfs.c: whether name in `parent` is a subvolume, and its removal, which fails when another one is inside. */
+bool is_subvolume(int parent, const char *name);
+int destroy_subvolume(int parent, const char *name);
 /* Copies what is inside `from` into `to`, with owners, modes, times, xattrs, hard links, devices and holes. */
 int tree_copy(int from, int to);
 
 /* kind: 'A' added, 'C' changed, 'D' deleted. path has no leading slash. Returns 0, or -1 to stop. */
 typedef int (*tree_change_callback)(void *context, char kind, const char *path);
-/* overlay: `dir` is an upper folder and `lowers` those below it, topmost first; else `lowers` is one older whole tree, or none. */
-int tree_diff(int dir, const int *lowers, size_t count, bool overlay, tree_change_callback report, void *context);
+/* What a tree is to those below it: an older whole tree that it is a copy or a snapshot of, with the same inodes; or an upper folder
+ * and those below it, topmost first. */
+enum tree_kind { TREE_COPY, TREE_OVERLAY, TREE_SNAPSHOT };
+int tree_diff(int dir, const int *lowers, size_t count, enum tree_kind kind, tree_change_callback report, void *context);
 
 /* ---- archive_write.c ---- */
 
@@ -234,7 +239,7 @@ int tree_diff(int dir, const int *lowers, size_t count, bool overlay, tree_chang
  * written as a layer. Errors of output (-1 with errno) stop it. */
 int tree_write(int dir, bool overlay, stream_output output, void *context);
 /* What the tree at `dir` has changed in the older one at lowers[0], as a layer with whiteouts; what it shares with the others is no change. */
-int tree_write_changes(int dir, const int *lowers, size_t count, stream_output output, void *context);
+int tree_write_changes(int dir, const int *lowers, size_t count, enum tree_kind kind, stream_output output, void *context);
 /* One thing alone, under another name: `name` in `dir`, or `dir` itself and what is below it when `name` is "". */
 int tree_write_as(int dir, const char *name, const char *renamed, stream_output output, void *context);
 

@@ -1,5 +1,5 @@
 /* What a tree changed against what lies below it: either an overlay's upper folder against its lower ones (topmost first), or
- * a whole tree against an older copy of it. */
+ * a whole tree against an older one that it is a copy or a snapshot of. */
 #define _GNU_SOURCE
 #include "archive.h"
 
@@ -16,7 +16,7 @@
 struct walk {
   const int *lowers;
   size_t count;
-  bool overlay;
+  bool overlay, snapshot;
   tree_change_callback report;
   void *context;
 };
@@ -61,7 +61,9 @@ static int find_lower(const struct walk *w, const char *path, struct stat *st) {
   return 0;
 }
 
-static bool same(const struct stat *a, const struct stat *b) {
+/* A file of a snapshot keeps inode and time of the last change until something about it changes, be it an attribute. */
+static bool same(const struct walk *w, const struct stat *a, const struct stat *b) {
+  if (w->snapshot && (a->st_ino != b->st_ino || a->st_ctim.tv_sec != b->st_ctim.tv_sec || a->st_ctim.tv_nsec != b->st_ctim.tv_nsec)) return false;
   if (a->st_mode != b->st_mode || a->st_uid != b->st_uid || a->st_gid != b->st_gid || a->st_rdev != b->st_rdev) return false;
   if (S_ISDIR(a->st_mode)) return true;
   return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
@@ -103,7 +105,7 @@ static int walk_entry(const struct walk *w, int dir, const char *path, const cha
   if (snprintf(child, sizeof child, *path ? "%s/%s" : "%s%s", path, name) >= (int)sizeof child) return 0;
   int there = find_lower(w, child, &old);
   if (w->overlay && is_whiteout(&st)) return there ? w->report(w->context, 'D', child) : 0;
-  bool changed = !there || w->overlay || !same(&st, &old);
+  bool changed = !there || w->overlay || !same(w, &st, &old);
   if (changed && w->report(w->context, there ? 'C' : 'A', child)) return -1;
   if (!S_ISDIR(st.st_mode)) return 0;
   int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -135,8 +137,8 @@ static int walk_dir(const struct walk *w, int dir, const char *path, int depth) 
   return result;
 }
 
-int tree_diff(int dir, const int *lowers, size_t count, bool overlay, tree_change_callback report, void *context) {
-  struct walk w = {lowers, count, overlay, report, context};
-  if (!overlay && count && report_missing(&w, dir, "")) return -1;
+int tree_diff(int dir, const int *lowers, size_t count, enum tree_kind kind, tree_change_callback report, void *context) {
+  struct walk w = {lowers, count, kind == TREE_OVERLAY, kind == TREE_SNAPSHOT, report, context};
+  if (!w.overlay && count && report_missing(&w, dir, "")) return -1;
   return walk_dir(&w, dir, "", 0);
 }

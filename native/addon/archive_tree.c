@@ -28,6 +28,23 @@ static DIR *open_dir(int dir, const char *name) {
   return stream;
 }
 
+/* One that others are in cannot be destroyed at once. Nothing but a subvolume can be moved to another subvolume: those that are
+ * further down come to the top, those at the top are emptied by themselves. */
+static int clear_subvolume(int top, int dir, const char *name, int depth, bool *again) {
+  if (!destroy_subvolume(dir, name)) return 0;
+  if (depth > 0) {
+    char fresh[40];
+    fresh_name(fresh);
+    *again = true;
+    return renameat(dir, name, top, fresh);
+  }
+  int child = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (child < 0) return errno == ENOENT ? 0 : -1;
+  int result = tree_clear(child);
+  close(child);
+  return result ? -1 : destroy_subvolume(dir, name);
+}
+
 /* Empties `dir`. Folders below `depth` 64 are moved to `top`, which is emptied again until nothing is left. */
 static int clear_dir(int top, int dir, int depth, bool *again) {
   DIR *stream = open_dir(dir, ".");
@@ -41,6 +58,10 @@ static int clear_dir(int top, int dir, int depth, bool *again) {
     if (errno != ENOTEMPTY && errno != EEXIST) {
       result = -1;
       break;
+    }
+    if (is_subvolume(dir, entry->d_name)) {
+      result = clear_subvolume(top, dir, entry->d_name, depth, again);
+      continue;
     }
     if (depth >= 64) {
       char name[40];
@@ -77,6 +98,7 @@ int tree_remove(int dir, const char *name) {
   if (errno != EISDIR && errno != EPERM) return -1;
   if (!unlinkat(dir, name, AT_REMOVEDIR) || errno == ENOENT) return 0;
   if (errno != ENOTEMPTY && errno != EEXIST) return -1;
+  if (is_subvolume(dir, name) && !destroy_subvolume(dir, name)) return 0;
   int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return -1;
   int result = tree_clear(fd);

@@ -18,6 +18,7 @@ struct tree_call {
   int *lowers;
   size_t lower_count;
   bool overlay;
+  int32_t kind;
   char *changes; /* kind, path, NUL; repeated */
   size_t changes_size, changes_room;
 };
@@ -160,7 +161,7 @@ static napi_value write_tree_as(napi_env env, napi_callback_info info) {
 
 static int run_write_changes(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  return tree_write_changes(call->from, call->lowers, call->lower_count, write_all, &call->to) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
+  return tree_write_changes(call->from, call->lowers, call->lower_count, (enum tree_kind)call->kind, write_all, &call->to) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
 }
 
 static void keep_lowers(napi_env env, struct tree_call *call, napi_value list) {
@@ -174,13 +175,14 @@ static void keep_lowers(napi_env env, struct tree_call *call, napi_value list) {
   }
 }
 
-/* treeWriteChanges(dirFd, lowerFds, outFd): a promise. outFd must block. */
+/* treeWriteChanges(dirFd, lowerFds, outFd, kind): a promise. outFd must block. */
 static napi_value write_changes(napi_env env, napi_callback_info info) {
-  size_t count = 3;
-  napi_value arguments[3];
+  size_t count = 4;
+  napi_value arguments[4];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   struct tree_call *call = begin(env, arguments[0], run_write_changes);
   if (!call) return NULL;
+  napi_get_value_int32(env, arguments[3], &call->kind);
   keep_lowers(env, call, arguments[1]);
   call->to = fcntl(int_of(env, arguments[2]), F_DUPFD_CLOEXEC, 3);
   return archive_job_start(env, &call->job);
@@ -207,7 +209,7 @@ static int keep_change(void *context, char kind, const char *path) {
 
 static int run_diff(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  return tree_diff(call->from, call->lowers, call->lower_count, call->overlay, keep_change, call) ? archive_fail(&job->error, errno, "", "cannot compare") : 0;
+  return tree_diff(call->from, call->lowers, call->lower_count, (enum tree_kind)call->kind, keep_change, call) ? archive_fail(&job->error, errno, "", "cannot compare") : 0;
 }
 
 static napi_value changes_value(napi_env env, struct archive_job *job) {
@@ -217,14 +219,14 @@ static napi_value changes_value(napi_env env, struct archive_job *job) {
   return buffer;
 }
 
-/* treeDiff(dirFd, lowerFds, overlay): a promise of a Buffer of kind ('A', 'C', 'D') and path, each ended by NUL. */
+/* treeDiff(dirFd, lowerFds, kind): a promise of a Buffer of kind ('A', 'C', 'D') and path, each ended by NUL. */
 static napi_value diff(napi_env env, napi_callback_info info) {
   size_t count = 3;
   napi_value arguments[3];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   struct tree_call *call = begin(env, arguments[0], run_diff);
   if (!call) return NULL;
-  napi_get_value_bool(env, arguments[2], &call->overlay);
+  napi_get_value_int32(env, arguments[2], &call->kind);
   keep_lowers(env, call, arguments[1]);
   call->job.value = changes_value;
   return archive_job_start(env, &call->job);

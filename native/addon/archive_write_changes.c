@@ -95,10 +95,10 @@ static int write_change(struct writer *w, int dir, const struct change *change) 
   return result;
 }
 
-int tree_write_changes(int dir, const int *lowers, size_t count, stream_output output, void *context) {
+int tree_write_changes(int dir, const int *lowers, size_t count, enum tree_kind kind, stream_output output, void *context) {
   struct writer w = {.output = output, .context = context, .room = malloc(WRITER_ROOM)};
   struct changes changes = {0};
-  int result = w.room ? tree_diff(dir, lowers, count, false, add_change, &changes) : -1;
+  int result = w.room ? tree_diff(dir, lowers, count, kind, add_change, &changes) : -1;
   if (changes.count) qsort(changes.list, changes.count, sizeof *changes.list, compare_paths);
   const char *before = "";
   for (size_t i = 0; i < changes.count && !result; i++) {

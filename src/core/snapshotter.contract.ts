@@ -1,4 +1,4 @@
-/** What every storage driver must do. Run with a driver's constructor; needs root. */
+/** What every storage driver must do. Run with a driver's constructor; needs root. `base` is a folder of the file system that the driver is for. */
 import assert from "node:assert/strict";
 import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,9 +17,9 @@ interface Bench extends AsyncDisposable {
 /** A root file system, as a runtime would make it of the mounts. */
 export type EnterRootfs = (mounts: RootfsMount[]) => Disposable & { path: string };
 
-export function snapshotterContract(name: string, create: (dir: string) => Snapshotter, mounted: EnterRootfs): void {
+export function snapshotterContract(name: string, create: (dir: string) => Snapshotter, mounted: EnterRootfs, base: () => string = tmpdir): void {
   const bench = (): Bench => {
-    const dir = mkdtempSync(join(tmpdir(), "gantry-snapshots-"));
+    const dir = mkdtempSync(join(base(), "gantry-snapshots-"));
     const snapshotter = create(join(dir, name));
     return {
       dir,

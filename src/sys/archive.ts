@@ -78,9 +78,9 @@ const native = addon as unknown as {
   openBeneath(root: number, path: string, flags: number): number;
   linkFile(fd: number, path: string): void;
   treeCopy(from: number, to: number): Promise<void>;
-  treeDiff(dir: number, lowers: number[], overlay: boolean): Promise<Buffer>;
+  treeDiff(dir: number, lowers: number[], kind: number): Promise<Buffer>;
   treeWrite(dir: number, out: number, overlay: boolean): Promise<void>;
-  treeWriteChanges(dir: number, lowers: number[], out: number): Promise<void>;
+  treeWriteChanges(dir: number, lowers: number[], out: number, kind: number): Promise<void>;
   treeWriteAs(dir: number, name: string, renamed: string, out: number): Promise<void>;
   viewOpen(root: number, isFolder: boolean, process: number, sources: readonly string[], destinations: readonly string[], flags: readonly number[]): Promise<[number, number]>;
   readLinkAt(fd: number): string;
@@ -227,14 +227,18 @@ export function layerFrom(upper: string): AsyncIterable<Uint8Array> {
   return tarFrom(dir, (out) => native.treeWrite(dir, out, true));
 }
 
+/** What a tree is to those below it: a whole copy of the first or its snapshot (the same inodes), or an overlay's upper folder. Values are those of enum tree_kind. */
+const treeKinds = { copy: 0, overlay: 1, snapshot: 2 } as const;
+export type TreeKind = keyof typeof treeKinds;
+
 /** What a tree changed in older ones (the first that has a path counts), as a layer with whiteouts. */
-export function changesFrom(tree: string, lowers: readonly string[]): AsyncIterable<Uint8Array> {
+export function changesFrom(tree: string, lowers: readonly string[], kind: TreeKind): AsyncIterable<Uint8Array> {
   const dir = openDirectory(tree);
   return tarFrom(dir, (out) => {
     const fds: number[] = [];
     try {
       for (const lower of lowers) fds.push(openDirectory(lower));
-      return native.treeWriteChanges(dir, fds, out);
+      return native.treeWriteChanges(dir, fds, out, treeKinds[kind]);
     } finally {
       for (const fd of fds) closeSync(fd);
     }
@@ -280,13 +284,13 @@ export interface TreeChange {
   path: string;
 }
 
-/** What an overlay's upper folder changes in the lower ones (topmost first), or with `overlay` false, what a tree changes in an older copy. */
-export async function diffTree(dir: string, lowers: readonly string[], overlay: boolean): Promise<TreeChange[]> {
+/** What a tree changes in those below it, topmost first. */
+export async function diffTree(dir: string, lowers: readonly string[], kind: TreeKind): Promise<TreeChange[]> {
   const fds: number[] = [];
   let work: Promise<Buffer>;
   try {
     for (const lower of lowers) fds.push(openDirectory(lower));
-    work = withDirectory(dir, (fd) => native.treeDiff(fd, fds, overlay));
+    work = withDirectory(dir, (fd) => native.treeDiff(fd, fds, treeKinds[kind]));
   } finally {
     for (const fd of fds) closeSync(fd);
   }

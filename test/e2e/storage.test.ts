@@ -1,7 +1,10 @@
 /** Storage drivers under the whole daemon: images outlive a change of the driver, containers are kept from harm; sizes of containers. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { withEngine, type Engine } from "../harness/engine.ts";
+import { Engine, withEngine } from "../harness/engine.ts";
+import { Machine } from "../harness/machine.ts";
 
 async function create(engine: Engine, command: string, hostConfig: object = {}): Promise<string> {
   return (await engine.api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["sh", "-c", command], HostConfig: hostConfig } })).Id;
@@ -52,3 +55,33 @@ test("a container's size without quotas: taken at create as Docker does, refused
     assert.match((await refusal(engine, "POST", `/containers/${unknown}/start`))[1], /Unknown option nosuch/);
     assert.equal(await finish(engine, await create(engine, "true", { StorageOpt: {} })), 0);
   }));
+
+test("btrfs: chosen where the data root was made with it; a container's life, its changes, size and image", async (context) => {
+  if (!readFileSync("/proc/filesystems", "utf8").includes("btrfs") || spawnSync("mkfs.btrfs", ["--version"]).status !== 0) return context.skip("needs btrfs and mkfs.btrfs");
+  const engine = new Engine(await Machine.create());
+  try {
+    const disk = `${engine.machine.folder}/disk`;
+    mkdirSync(engine.dataRoot, { recursive: true });
+    engine.machine.run("sh", "-c", `truncate -s 512M ${disk} && mkfs.btrfs -q ${disk} && mount -o loop ${disk} ${engine.dataRoot}`);
+    await engine.start({ flags: ["--storage-driver", "btrfs"] });
+    await engine.importBusybox();
+    await engine.stop();
+    await engine.start();
+    const { Driver, DriverStatus } = await engine.api.json("GET", "/info");
+    assert.deepEqual([Driver, DriverStatus], ["btrfs", [["Btrfs", ""]]]);
+    const one = await create(engine, "echo new > /made; rm /bin/sh; test -f /.dockerenv");
+    assert.equal(await finish(engine, one), 0);
+    assert.deepEqual(await engine.api.json("GET", `/containers/${one}/changes`), [{ Path: "/bin", Kind: 0 }, { Path: "/bin/sh", Kind: 2 }, { Path: "/made", Kind: 1 }]);
+    await engine.api.json("POST", "/commit", { query: { container: one, repo: "changed" }, json: {} });
+    const two = (await engine.api.json("POST", "/containers/create", { json: { Image: "changed", Cmd: ["busybox", "sh", "-c", "grep new /made && ! test -e /bin/sh"] } })).Id;
+    assert.equal(await finish(engine, two), 0);
+    const limited = await create(engine, "dd if=/dev/zero of=/big bs=1M count=64", { StorageOpt: { size: "32M" } });
+    assert.notEqual(await finish(engine, limited), 0);
+    for (const { Id } of await engine.api.json("GET", "/containers/json?all=1")) await engine.api.json("DELETE", `/containers/${Id}`);
+    assert.deepEqual((await engine.api.json("POST", "/system/check")).Problems, []);
+  } finally {
+    await engine.stop().catch(() => {});
+    engine.api.close();
+    await engine.machine[Symbol.asyncDispose]();
+  }
+});

@@ -31,6 +31,12 @@ test("without a choice: overlay2, or what was used before", () => {
     use(dataRoot, "overlay2");
     assert.equal(open(), "overlay2", "vfs counts only beside nothing else");
     assert.equal(open("vfs"), "vfs");
+    use(dataRoot, "btrfs");
+    assert.throws(() => open(), { message: `${dataRoot} contains several valid graphdrivers: overlay2, btrfs; cleanup or explicitly choose storage driver (-s <DRIVER>)` });
+  });
+  withRoot((open, dataRoot) => {
+    use(dataRoot, "btrfs");
+    assert.throws(() => open(), { code: "unavailable", message: /prerequisites for driver not satisfied/ }, "not quietly another one");
   });
 });
 

@@ -2,11 +2,12 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Snapshotter, SnapshotterOptions } from "../../core/snapshotter.ts";
+import { fileSystemOf } from "../../sys/file-system.ts";
 import { FolderLimits } from "../../sys/folder-limits.ts";
 import { makeInitLayer } from "../../sys/init-layer.ts";
 import { Overlay2 } from "./overlay2.ts";
 import { standardSize } from "./options.ts";
-import { fileSystemOf, probe } from "./probe.ts";
+import { probe } from "./probe.ts";
 
 export const id = "overlay2";
 

@@ -117,7 +117,7 @@ export class Overlay2 implements Snapshotter {
   async diff(key: string): Promise<SnapshotChange[]> {
     const dir = this.#folders.existing(key);
     const parent = this.parentOf(key);
-    return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : [...this.#chain(parent), ...this.#parts.lowest], true));
+    return sortedChanges(await diffTree(join(dir, "diff"), parent === undefined ? [] : [...this.#chain(parent), ...this.#parts.lowest], "overlay"));
   }
 
   layer(key: string): AsyncIterable<Uint8Array> {

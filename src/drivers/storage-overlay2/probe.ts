@@ -1,8 +1,9 @@
 /** Whether overlay works on a file system, found out by mounting one there (attached nowhere). */
-import { closeSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, unavailable } from "../../lib/errors.ts";
 import { openOverlay, type OverlayFolders } from "../../sys/archive.ts";
+import { fileSystemOf } from "../../sys/file-system.ts";
 
 /**
  * metacopy=off and redirect_dir=nofollow: an upper folder holds all data of what changed, so that it can be diffed and committed
@@ -10,22 +11,6 @@ import { openOverlay, type OverlayFolders } from "../../sys/archive.ts";
  * kernel has it: with all folders on one file system inode numbers are stable without it.
  */
 export const mountOptions: readonly string[] = ["index=off", "metacopy=off", "redirect_dir=nofollow"];
-
-/** Magic numbers of statfs(2) and Docker's names for them. */
-const fileSystems: Record<number, string> = {
-  0xef53: "extfs",
-  0x58465342: "xfs",
-  0x9123683e: "btrfs",
-  0x01021994: "tmpfs",
-  0xf2f52010: "f2fs",
-  0x2fc12fc1: "zfs",
-  0x794c7630: "overlayfs",
-  0x6969: "nfs",
-  0x65735546: "fuse",
-  0xca451a4e: "bcachefs",
-};
-
-export const fileSystemOf = (dir: string): string => fileSystems[statfsSync(dir).type] ?? "<unknown>";
 
 /** Throws "unavailable" with what to do. */
 export function probe(dir: string): void {

@@ -79,11 +79,11 @@ export class Vfs implements Snapshotter {
   }
 
   async diff(key: string): Promise<SnapshotChange[]> {
-    return sortedChanges(await diffTree(join(this.#folders.existing(key), "diff"), this.#below(key), false));
+    return sortedChanges(await diffTree(join(this.#folders.existing(key), "diff"), this.#below(key), "copy"));
   }
 
   layer(key: string): AsyncIterable<Uint8Array> {
-    return changesFrom(join(this.#folders.existing(key), "diff"), this.#below(key));
+    return changesFrom(join(this.#folders.existing(key), "diff"), this.#below(key), "copy");
   }
 
   /** Trees that a snapshot began with; the first that has a path counts. */
