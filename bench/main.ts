@@ -27,6 +27,7 @@ const programs: Program[] = [
   { rows: [8], load: () => import("./rows/runtime.ts") },
   { rows: [9], load: () => import("./rows/pull.ts") },
   { rows: [19], load: () => import("./rows/push.ts") },
+  { rows: [20, 21], load: () => import("./rows/archive.ts") },
   { rows: [11], load: () => import("./rows/log.ts") },
   { rows: [12], load: () => import("./rows/list.ts") },
   { rows: [15, 18], load: () => import("./rows/daemon.ts") },

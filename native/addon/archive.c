@@ -88,7 +88,8 @@ static napi_value open_archive(napi_env env, napi_callback_info info) {
     free(a);
     return addon_throw_errno(env, number, "archiveOpen");
   }
-  if (number_of(env, options, "unhashed", 0)) stream_skip_hashes(a->stream);
+  int64_t unhashed = number_of(env, options, "unhashed", 0); /* 1: what arrives, 2: what comes out, too */
+  if (unhashed) stream_skip_hashes(a->stream, unhashed == 2);
   if (a->root >= 0) {
     a->untar = true;
     extract_init(&a->extractor, a->root, (unsigned)number_of(env, options, "flags", 0));

@@ -196,8 +196,8 @@ struct stream_totals {
 
 /* blob_fd: gets the raw bytes, -1 for none. plain_most: budget of inflated bytes. Without an output nothing is inflated. */
 struct archive_stream *stream_new(int blob_fd, uint64_t plain_most, stream_output output, void *context);
-/* The digests mean nothing then. */
-void stream_skip_hashes(struct archive_stream *stream);
+/* The digest of what arrives means nothing then, with diff_too neither that of what comes out. */
+void stream_skip_hashes(struct archive_stream *stream, bool diff_too);
 int stream_push(struct archive_stream *stream, const uint8_t *bytes, size_t size);
 int stream_finish(struct archive_stream *stream);
 const struct archive_error *stream_error(const struct archive_stream *stream);

@@ -41,7 +41,7 @@ struct archive_stream {
   uint8_t magic[MAGIC_SIZE];
   size_t magic_size;
   z_stream gzip;
-  bool unhashed;
+  bool blob_unhashed, diff_unhashed;
   bool gzip_ready, member_open, member_done, trailing;
   ZSTD_DStream *zstd;
   size_t zstd_hint;
@@ -75,7 +75,13 @@ void stream_free(struct archive_stream *s) {
   free(s);
 }
 
-void stream_skip_hashes(struct archive_stream *s) { s->unhashed = true; }
+void stream_skip_hashes(struct archive_stream *s, bool diff_too) {
+  s->blob_unhashed = true;
+  s->diff_unhashed = diff_too;
+}
+
+/* What comes out is what arrives: one hash is enough. */
+static bool is_one_hash(const struct archive_stream *s) { return s->totals.kind == STREAM_PLAIN && !s->blob_unhashed; }
 
 const struct archive_error *stream_error(const struct archive_stream *s) { return &s->error; }
 const struct stream_totals *stream_totals(const struct archive_stream *s) { return &s->totals; }
@@ -84,7 +90,7 @@ static int emit(struct archive_stream *s, const uint8_t *bytes, size_t size) {
   if (!size) return 0;
   if (size > s->plain_most - s->totals.plain_bytes) return fail(s, E2BIG, "archive is larger than allowed");
   s->totals.plain_bytes += size;
-  if (!s->unhashed && !EVP_DigestUpdate(s->diff_hash, bytes, size)) return fail(s, EIO, "cannot hash");
+  if (!s->diff_unhashed && !is_one_hash(s) && !EVP_DigestUpdate(s->diff_hash, bytes, size)) return fail(s, EIO, "cannot hash");
   return s->output(s->context, bytes, size) ? -1 : 0;
 }
 
@@ -175,7 +181,7 @@ static int keep_blob(struct archive_stream *s, const uint8_t *bytes, size_t size
 int stream_push(struct archive_stream *s, const uint8_t *bytes, size_t size) {
   if (s->error.number) return -1;
   s->totals.raw_bytes += size;
-  if (!s->unhashed && !EVP_DigestUpdate(s->blob_hash, bytes, size)) return fail(s, EIO, "cannot hash");
+  if (!s->blob_unhashed && !EVP_DigestUpdate(s->blob_hash, bytes, size)) return fail(s, EIO, "cannot hash");
   if (keep_blob(s, bytes, size)) return -1;
   if (!s->output) return 0;
   if (s->totals.kind == STREAM_UNKNOWN) {
@@ -202,5 +208,6 @@ int stream_finish(struct archive_stream *s) {
   if (s->totals.kind == STREAM_GZIP && s->member_open) return fail(s, EBADMSG, "unexpected EOF in gzip data");
   if (s->totals.kind == STREAM_ZSTD && s->zstd_hint) return fail(s, EBADMSG, "unexpected EOF in zstd data");
   if (digest_text(s->blob_hash, s->totals.blob_digest) || digest_text(s->diff_hash, s->totals.diff_digest)) return fail(s, EIO, "cannot hash");
+  if (is_one_hash(s)) memcpy(s->totals.diff_digest, s->totals.blob_digest, sizeof s->totals.diff_digest);
   return 0;
 }

@@ -55,6 +55,8 @@ export interface ReceiveOptions {
 export interface UnpackOptions {
   /** Stop when the layer relies on folders or links of its parent that the target does not show. */
   needsParents: boolean;
+  /** The blob's bytes were compared with its digest just now, so that this is not done again. */
+  verified?: boolean;
   /** Gets something to look at while it runs. */
   observe?: (progress: UnpackProgress) => void;
   /** Runs the work when it is its turn. A download that it follows waits for it with its verification. */

@@ -37,8 +37,8 @@ export interface ArchiveOptions {
   blob?: number;
   /** Only hash the bytes as they arrive: nothing is inflated, diffHex means nothing. */
   raw?: boolean;
-  /** The digests of the result mean nothing: nobody wants them. */
-  unhashed?: boolean;
+  /** Digests of the result that mean nothing, as nobody wants them: blobHex, or both. */
+  unhashed?: "blob" | "all";
   /** Sum of `extract` values. */
   flags?: number;
   budget?: Partial<ArchiveBudget>;
@@ -107,7 +107,7 @@ export class ArchiveStream implements Disposable {
       root: options.root ?? -1,
       blob: options.blob ?? -1,
       raw: options.raw === true ? 1 : 0,
-      unhashed: options.unhashed === true ? 1 : 0,
+      unhashed: options.unhashed === undefined ? 0 : options.unhashed === "blob" ? 1 : 2,
       flags: options.flags ?? 0,
       bytes: budget.bytes,
       plain: budget.bytes,

@@ -130,7 +130,7 @@ export class LocalContent implements ContentStore {
       throw explained("cannot receive an archive", error);
     }
     const root = openDirectory(path);
-    const stream = new ArchiveStream({ root, unhashed: true, budget: { bytes: this.#freeBytes(), entries: 100_000 } });
+    const stream = new ArchiveStream({ root, unhashed: "all", budget: { bytes: this.#freeBytes(), entries: 100_000 } });
     const failed = (error: unknown): Promise<never> => Promise.reject(explained("invalid archive", error));
     return {
       push: (bytes) => stream.push(bytes).catch(failed),
@@ -206,11 +206,13 @@ export class LocalContent implements ContentStore {
 
   async unpack(digest: Digest, target: UnpackTarget, options: UnpackOptions): Promise<UnpackedBlob> {
     try {
-      using stream = this.#unpacker(target, { needsParents: options.needsParents });
+      const isPlain = options.verified === true && this.#isPlain(digest);
+      using stream = this.#unpacker(target, { needsParents: options.needsParents, ...(options.verified === true ? { unhashed: isPlain ? "all" : "blob" } : {}) });
       options.observe?.(stream);
       const { turn = (work) => work() } = options;
       const arriving = this.has(digest) ? undefined : this.#ingests.get(digest);
       const result = unpacked(await (arriving?.follow(stream, turn) ?? turn(() => this.#run(digest, stream))));
+      if (options.verified === true) return { ...result, digest, ...(isPlain ? { diffId: digest } : {}) };
       if (result.digest !== digest) throw new GantryError("data-loss", arriving ? `failed to verify content: expected ${digest}, got ${result.digest}` : `content ${digest} is damaged on disk`);
       return result;
     } catch (error) {
@@ -256,13 +258,23 @@ export class LocalContent implements ContentStore {
     return syncFileSystem(this.#dir);
   }
 
-  #unpacker(target: UnpackTarget | undefined, options: { blob?: number; needsParents: boolean }): ArchiveStream {
+  #isPlain(digest: Digest): boolean {
+    const fd = this.#open(digest);
+    try {
+      return compressionOf(fd) === "plain";
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #unpacker(target: UnpackTarget | undefined, options: { blob?: number; needsParents: boolean; unhashed?: "blob" | "all" }): ArchiveStream {
     const root = target === undefined ? undefined : openDirectory(target.path);
     const whiteouts = target?.whiteouts === "apply" ? extract.whiteoutApply : extract.whiteoutOverlay;
     try {
       return new ArchiveStream({
         ...(root === undefined ? {} : { root }),
         ...(options.blob === undefined ? {} : { blob: options.blob }),
+        ...(options.unhashed === undefined ? {} : { unhashed: options.unhashed }),
         flags: layerFlags | whiteouts | (options.needsParents ? extract.needParents : 0),
         budget: { bytes: this.#freeBytes() },
       });
@@ -330,7 +342,9 @@ function compressionOf(fd: number): UnpackedBlob["compression"] {
   const magic = Buffer.alloc(4);
   readSync(fd, magic, 0, 4, 0);
   if (magic[0] === 0x1f && magic[1] === 0x8b) return "gzip";
-  return magic.readUInt32LE(0) === 0xfd2fb528 ? "zstd" : "plain";
+  const number = magic.readUInt32LE(0);
+  /* A frame of zstd, or one that is skipped. */
+  return number === 0xfd2fb528 || (number & 0xfffffff0) >>> 0 === 0x184d2a50 ? "zstd" : "plain";
 }
 
 function explained(what: string, error: unknown): GantryError {

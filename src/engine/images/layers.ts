@@ -32,6 +32,13 @@ interface Layer {
   blob: Descriptor;
   diffId: Digest;
   watch: UnpackWatch | undefined;
+  verified: boolean;
+}
+
+export interface UnpackAllOptions {
+  watch?: UnpackWatch;
+  /** Blobs whose bytes were compared with their digests just now. */
+  verified?: ReadonlySet<Digest>;
 }
 
 interface Attempt {
@@ -79,14 +86,14 @@ export class Layers {
   }
 
   /** All layers of the image, at once where the driver allows it. */
-  async unpack(image: PlatformImage, watch?: UnpackWatch): Promise<void> {
+  async unpack(image: PlatformImage, { watch, verified }: UnpackAllOptions = {}): Promise<void> {
     using lease = this.#leases.begin();
     for (const name of image.chain) lease.snapshot(name);
     const layers = image.chain.map((name, at): Layer => {
       const blob = image.manifest.layers[at];
       const diffId = image.document.rootfs.diff_ids[at];
       if (!blob || !diffId) throw systemError(`layer ${at} of ${image.descriptor.digest} is missing`);
-      return { name, parent: image.chain[at - 1], blob, diffId, watch };
+      return { name, parent: image.chain[at - 1], blob, diffId, watch, verified: verified?.has(blob.digest) === true };
     });
     let below: Promise<void> = Promise.resolve();
     const all = layers.map((layer) => (below = this.#once(layer, below).then(() => watch?.unpacked(layer.blob.digest))));
@@ -142,6 +149,6 @@ export class Layers {
   async #untar(layer: Layer, key: string, { merged, ...options }: UnpackOptions & { merged: boolean }): Promise<UnpackedBlob> {
     using target = this.#snapshotter.unpackTarget(key, { merged });
     const { digest } = layer.blob;
-    return await this.#content.unpack(digest, target, { ...options, observe: (progress) => layer.watch?.unpacking(digest, progress) });
+    return await this.#content.unpack(digest, target, { ...options, verified: layer.verified, observe: (progress) => layer.watch?.unpacking(digest, progress) });
   }
 }

@@ -1,4 +1,5 @@
 /** The use case `docker load`: archive in, named and unpacked images out. */
+import type { Digest } from "../../lib/digest.ts";
 import { messageOf, notFound } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { type Platform, formatPlatform, platformDistance } from "../../lib/platform.ts";
@@ -20,15 +21,16 @@ export interface LoadOptions {
 export async function loadArchive(context: ImageContext, bytes: AsyncIterable<Uint8Array>, options: LoadOptions): Promise<ImageName[]> {
   using lease = context.leases.begin();
   let brought: BroughtImage[];
+  let verified: ReadonlySet<Digest>;
   {
     await using archive = context.content.receiveArchive();
     for await (const chunk of bytes) await archive.push(chunk);
     await archive.finish();
     faultPoint("image-load-received");
-    brought = await readImageArchive(archive, context.content, lease);
+    ({ images: brought, adopted: verified } = await readImageArchive(archive, context.content, lease));
   }
   for (const image of brought) requirePlatform(context, image, options.platforms);
-  const failures = await unpackAll(context, brought, options.platforms ?? [context.host]);
+  const failures = await unpackAll(context, brought, { platforms: options.platforms ?? [context.host], verified });
   for (const { target } of brought) context.durability.expect(target);
   faultPoint("image-load-whole");
   return brought.map((image) => {
@@ -49,12 +51,12 @@ function requirePlatform(context: ImageContext, image: BroughtImage, platforms: 
 }
 
 /** An image that cannot be unpacked is kept, as Docker does, and the user is told. */
-async function unpackAll(context: ImageContext, brought: readonly BroughtImage[], platforms: readonly Platform[]): Promise<Map<BroughtImage, string>> {
+async function unpackAll(context: ImageContext, brought: readonly BroughtImage[], { platforms, verified }: { platforms: readonly Platform[]; verified: ReadonlySet<Digest> }): Promise<Map<BroughtImage, string>> {
   const failures = new Map<BroughtImage, string>();
   for (const image of brought) {
     try {
       for (const one of context.documents.imagesOf(image.target))
-        if (platforms.some((wanted) => platformDistance(wanted, one.platform) !== undefined) && !context.layers.isUnpacked(one)) await context.layers.unpack(one);
+        if (platforms.some((wanted) => platformDistance(wanted, one.platform) !== undefined) && !context.layers.isUnpacked(one)) await context.layers.unpack(one, { verified });
     } catch (error) {
       failures.set(image, messageOf(error));
     }

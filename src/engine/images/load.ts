@@ -3,6 +3,7 @@ import type { ArchiveReceiver, ContentStore } from "../../core/content.ts";
 import { type Digest, hexOf } from "../../lib/digest.ts";
 import { invalidParameter, notFound, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
+import { Limiter } from "../../lib/limiter.ts";
 import { isIndexType, mediaTypes, mostConfigBytes, mostManifestBytes, readImageDocument, readManifest } from "../../lib/oci-image.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import { canonicalName, parseReference, withDefaultTag } from "../../lib/reference.ts";
@@ -18,15 +19,16 @@ export interface BroughtImage {
 
 const mostImages = 1000;
 const mostIndexDepth = 4;
+const hashedAtOnce = 2;
 
-/** Moves an archive's images into the content store. */
-export async function readImageArchive(archive: ArchiveReceiver, content: ContentStore, lease: Lease): Promise<BroughtImage[]> {
-  const reader = { archive, content, lease, adopted: new Set<Digest>() };
+/** Moves an archive's images into the content store. `adopted`: blobs that were compared with their digests. */
+export async function readImageArchive(archive: ArchiveReceiver, content: ContentStore, lease: Lease): Promise<{ images: BroughtImage[]; adopted: ReadonlySet<Digest> }> {
+  const reader: Reader = { archive, content, lease, adopted: new Set<Digest>(), hashing: new Limiter(hashedAtOnce) };
   const layout = archive.read("oci-layout", 4096);
   const index = layout === undefined ? undefined : archive.read("index.json", mostManifestBytes);
-  if (index !== undefined) return readLayout(reader, index);
+  if (index !== undefined) return { images: await readLayout(reader, index), adopted: reader.adopted };
   const manifest = archive.read("manifest.json", mostManifestBytes);
-  if (manifest !== undefined) return readDockerArchive(reader, manifest);
+  if (manifest !== undefined) return { images: await readDockerArchive(reader, manifest), adopted: reader.adopted };
   throw systemError("unrecognized image format");
 }
 
@@ -35,6 +37,7 @@ interface Reader {
   content: ContentStore;
   lease: Lease;
   adopted: Set<Digest>;
+  hashing: Limiter;
 }
 
 async function readLayout(reader: Reader, bytes: Uint8Array): Promise<BroughtImage[]> {
@@ -72,7 +75,7 @@ async function adopt(reader: Reader, descriptor: Descriptor): Promise<boolean> {
   if (reader.adopted.has(descriptor.digest)) return true;
   const path = `blobs/sha256/${hexOf(descriptor.digest)}`;
   if (!reader.archive.has(path)) return reader.content.has(descriptor.digest);
-  const { size } = await reader.archive.adopt(path, descriptor.digest);
+  const { size } = await reader.hashing.run(() => reader.archive.adopt(path, descriptor.digest));
   if (size !== descriptor.size) throw invalidParameter(`invalid archive: ${descriptor.digest} has ${size} bytes, its descriptor says ${descriptor.size}`);
   reader.adopted.add(descriptor.digest);
   faultPoint("image-load-adopted");
@@ -84,12 +87,22 @@ async function adoptChildren(reader: Reader, descriptor: Descriptor, depth: numb
   const document = readManifest(reader.content.read(descriptor.digest, mostManifestBytes));
   if (document.kind === "manifest") {
     if (isIndexType(descriptor.mediaType)) throw invalidParameter(`invalid archive: ${descriptor.digest} is a manifest, its descriptor says index`);
-    for (const part of [document.config, ...document.layers])
+    await together([document.config, ...document.layers], async (part) => {
       if (!(await adopt(reader, part))) throw notFound(`invalid archive: content ${part.digest} of manifest ${descriptor.digest} is missing`);
+    });
     return;
   }
   if (depth >= mostIndexDepth) throw invalidParameter("invalid archive: indexes are nested too deeply");
   for (const child of document.manifests) if (await adopt(reader, child)) await adoptChildren(reader, child, depth + 1);
+}
+
+/** For all, at once as far as there is room; fails when all have ended. */
+async function together<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const ended = await Promise.allSettled(items.map(work));
+  return ended.map((one) => {
+    if (one.status === "rejected") throw one.reason;
+    return one.value;
+  });
 }
 
 interface DockerEntry {
@@ -128,11 +141,10 @@ async function adoptDockerImage(reader: Reader, entry: DockerEntry): Promise<Des
   const config = await adoptPath(reader, entry.config);
   const document = readImageDocument(reader.content.read(config.digest, mostConfigBytes));
   if (document.rootfs.diff_ids.length !== entry.layers.length) throw invalidParameter(`invalid archive: ${entry.layers.length} layers, but the configuration has ${document.rootfs.diff_ids.length}`);
-  const layers: { mediaType: string; digest: Digest; size: number }[] = [];
-  for (const path of entry.layers) {
+  const layers = await together(entry.layers, async (path) => {
     const { digest, size, compression } = await adoptPath(reader, path);
-    layers.push({ mediaType: layerType(compression), digest, size });
-  }
+    return { mediaType: layerType(compression), digest, size };
+  });
   const manifest = Buffer.from(
     JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.dockerManifest, config: { mediaType: mediaTypes.dockerConfig, digest: config.digest, size: config.size }, layers }),
   );
@@ -144,8 +156,9 @@ async function adoptDockerImage(reader: Reader, entry: DockerEntry): Promise<Des
 const layerType = (compression: "plain" | "gzip" | "zstd"): string => (compression === "plain" ? mediaTypes.dockerLayer : `${mediaTypes.dockerLayer}.${compression}`);
 
 async function adoptPath(reader: Reader, path: string): Promise<{ digest: Digest; size: number; compression: "plain" | "gzip" | "zstd" }> {
-  const adopted = await reader.archive.adopt(path);
+  const adopted = await reader.hashing.run(() => reader.archive.adopt(path));
   reader.lease.blob(adopted.digest);
+  reader.adopted.add(adopted.digest);
   faultPoint("image-load-adopted");
   return adopted;
 }

@@ -11,6 +11,7 @@ import { type Reference, canonicalName, familiarName, familiarRepository, isTag,
 import type { ImageContext } from "../context.ts";
 import type { PlatformImage } from "../documents.ts";
 import { emitPull } from "../events.ts";
+import type { UnpackWatch } from "../layers.ts";
 import type { Lease } from "../leases.ts";
 import { giveName } from "../tag.ts";
 import { type DocumentsRequest, fetchAttestation, fetchDocuments } from "./documents.ts";
@@ -125,11 +126,12 @@ async function fetchAndUnpack(context: ImageContext, { image, repository, reques
   const leaving = new AbortController();
   const signal = AbortSignal.any([request.signal, leaving.signal]);
   const fetched = [...missing.values()].map((blob) => downloads.fetch({ blob, repository, signal, changed: (state) => progress.downloading(blob.digest, state) }));
-  const unpacking = layers.unpack(image, {
+  const watch: UnpackWatch = {
     arriving: (digest) => downloads.arriving(digest),
     unpacking: (digest, one) => progress.unpacking(digest, one),
     unpacked: (digest) => progress.unpacked(digest),
-  });
+  };
+  const unpacking = layers.unpack(image, { watch });
   unpacking.catch(() => undefined);
   try {
     await Promise.all(fetched);
