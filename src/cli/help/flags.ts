@@ -154,6 +154,8 @@ const TEXTS: Record<string, string> = {
   "pids-limit": "Limit of processes; -1 for none",
   platform: "Platform, as os/arch[/variant]",
   privileged: "Give it all privileges",
+  probe: "Send a real packet as well, and say what became of it",
+  protocol: "Of the port: tcp or udp",
   publish: "Publish a container's port on the host",
   "publish-all": "Publish all exposed ports on free ports of the host",
   "publish-add": "Publish a port from now on, as --publish does",
@@ -206,6 +208,7 @@ const TEXTS: Record<string, string> = {
 };
 
 const OWN_TEXTS: Record<string, string> = {
+  "network path format": "Print it as json",
   "container export output": "Write to this file instead of stdout",
   "container kill signal": "Signal to send (default SIGKILL)",
   "container rm force": "Kill it first if it runs",

@@ -62,6 +62,11 @@ export const COMMANDS: CommandTable = {
     arguments: [0, 0],
     flags: "filter/f:filter format:string no-trunc quiet/q tree",
   },
+  "network path": {
+    usage: "[OPTIONS] FROM TO[:PORT]",
+    arguments: [2, 2],
+    flags: "format:string probe protocol:string",
+  },
   "network prune": {
     usage: "[OPTIONS]",
     requires: ["version=1.25"],

@@ -13,6 +13,7 @@ import { statsRoutes } from "../../api/containers/stats.ts";
 import { topRoutes } from "../../api/containers/top.ts";
 import { execRoutes } from "../../api/exec/routes.ts";
 import { imageRoutes } from "../../api/images/routes.ts";
+import { networkPathRoute } from "../../api/networks/path.ts";
 import { networkRoutes } from "../../api/networks/routes.ts";
 import type { Route } from "../../api/route.ts";
 import { checkRoute } from "../../api/system/check.ts";
@@ -26,6 +27,7 @@ import { defaultCapabilities } from "../../core/oci-defaults.ts";
 import { createCdiDriver } from "../../drivers/devices-cdi/index.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
 import { createEmbeddedDns } from "../../drivers/dns-embedded/client.ts";
+import { createPathFinder } from "../../drivers/network-path/finder.ts";
 import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
 import * as volumeLocal from "../../drivers/volume-local/index.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
@@ -273,6 +275,7 @@ function routesOf({ containers, lifecycle, images, networks, store, check }: Par
     diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), containers.volumes)),
     ...volumeRoutes(containers),
     ...networkRoutes({ networks, events: containers.events, store }),
+    networkPathRoute({ networks, store, finder: createPathFinder() }),
   ];
 }
 

@@ -130,6 +130,9 @@ export class FakeKernel implements NetworkKernel {
   async routes(): Promise<Route[]> {
     return [...this.state.routes];
   }
+  async routeTo(): Promise<Route | undefined> {
+    return undefined;
+  }
   async writeSysctls(sysctls: readonly { name: string; value: string }[]): Promise<void> {
     for (const { name, value } of sysctls) this.state.sysctls.set(name, value);
   }
@@ -187,6 +190,9 @@ export class FakeKernel implements NetworkKernel {
     return this.chains;
   }
   async chainRules(): Promise<ListedRule[]> {
+    return [];
+  }
+  async setElements(): Promise<[]> {
     return [];
   }
   async setKeys(): Promise<Buffer[]> {

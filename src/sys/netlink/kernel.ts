@@ -1,16 +1,16 @@
 /** The network of one namespace as drivers see it. `openNetworkKernel` speaks to Linux; fake.ts keeps it in memory. */
 import type { NetlinkWatch } from "./socket.ts";
 import { NETLINK, errnoCode, exchange, roundTrip, watch } from "./socket.ts";
-import type { RouteChange } from "./rtnetlink.ts";
-import { RTM, RTNLGRP, dumpRequest, encodeRouteChange, linkRequest } from "./rtnetlink.ts";
+import type { RouteChange, RouteQuery } from "./rtnetlink.ts";
+import { RTM, RTNLGRP, dumpRequest, encodeRouteChange, linkRequest, routeRequest } from "./rtnetlink.ts";
 import { decodeAddress, decodeLink, decodeRoute } from "./rtnetlink-decode.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
 import { forgetFlowsRequest } from "./conntrack.ts";
 import type { FlowFilter } from "./conntrack.ts";
-import { chainsRequest, decodeBaseChain } from "./nftables.ts";
+import { FAMILY, chainsRequest, decodeBaseChain } from "./nftables.ts";
 import type { NftBaseChain, NftTable, NftTransaction } from "./nftables.ts";
-import { decodeKeys, decodeRule, elementsRequest, rulesRequest } from "./nftables-rules.ts";
-import type { ListedRule } from "./nftables-rules.ts";
+import { decodeElements, decodeKeys, decodeRule, elementsRequest, rulesRequest } from "./nftables-rules.ts";
+import type { ChainReference, ListedElement, ListedRule } from "./nftables-rules.ts";
 import { NftSession } from "./nftables-session.ts";
 import type { TableChanges } from "./nftables-session.ts";
 import { Netns } from "./netns.ts";
@@ -51,6 +51,8 @@ export interface NetworkKernel {
   presentLinks(names: readonly string[]): Promise<string[]>;
   addresses(): Promise<LinkAddress[]>;
   routes(): Promise<Route[]>;
+  /** The one that packets take; throws the kernel's refusal (errnoCode: ENETUNREACH and others). */
+  routeTo(query: RouteQuery): Promise<Route | undefined>;
   writeSysctls(sysctls: readonly Sysctl[]): Promise<void>;
   readSysctls(names: readonly string[]): Promise<(string | undefined)[]>;
   /** Packets of these flows are looked at anew. Nothing happens on kernels that cannot choose among flows. */
@@ -63,7 +65,8 @@ export interface NetworkKernel {
   nft(transaction: NftTransaction): Promise<void>;
   /** Of all tables. */
   baseChains(): Promise<NftBaseChain[]>;
-  chainRules(chain: NftBaseChain): Promise<ListedRule[]>;
+  chainRules(chain: ChainReference): Promise<ListedRule[]>;
+  setElements(set: ChainReference): Promise<ListedElement[]>;
   /** The keys; none where there is no such set. */
   setKeys(table: NftTable, set: string): Promise<Buffer[]>;
   /** Changes by others. */
@@ -105,6 +108,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     presentLinks: async (names) => present((await roundTrip(route, names.map((name) => linkRequest({ name })))).map(decodeLink)).map(({ name }) => name),
     addresses: async () => present((await exchange(route, [dumpRequest("addresses")])).map(decodeAddress)),
     routes: async () => present((await exchange(route, [dumpRequest("routes")])).map(decodeRoute)),
+    routeTo: async (query) => (await exchange(route, [routeRequest(query)])).map(decodeRoute)[0],
     writeSysctls: async (sysctls) => void (await runSteps([{ op: "sysctls", in: netns, sysctls }])),
     readSysctls: async (names) => (await runSteps([{ op: "sysctls", in: netns, sysctls: names.map((name) => ({ name, value: "" })) }])).sysctls,
     forgetFlows: async (filters) => {
@@ -119,9 +123,10 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     nft: (transaction) => session.commit(transaction),
     baseChains: async () => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [chainsRequest])).map(decodeBaseChain)),
     chainRules: async (chain) => present((await exchange({ protocol: NETLINK.NETFILTER, netns }, [rulesRequest(chain)])).map(decodeRule)),
+    setElements: async (set) => (await exchange({ protocol: NETLINK.NETFILTER, netns }, [elementsRequest(set)])).flatMap(decodeElements),
     setKeys: async (table, set) => {
       try {
-        return (await exchange({ protocol: NETLINK.NETFILTER, netns }, [elementsRequest(table, set)])).flatMap(decodeKeys);
+        return (await exchange({ protocol: NETLINK.NETFILTER, netns }, [elementsRequest({ family: FAMILY[table.family], table: table.name, name: set })])).flatMap(decodeKeys);
       } catch (error) {
         if (errnoCode(error) !== "ENOENT") throw error;
         return [];

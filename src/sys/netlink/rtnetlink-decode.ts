@@ -3,7 +3,7 @@ import { ipFromBytes } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { attributeText, parseAttributes } from "./message.ts";
 import type { NetlinkMessage } from "./message.ts";
-import { IFA, IFF_UP, IFLA, IFLA_INFO, RTA, RTM } from "./rtnetlink.ts";
+import { IFA, IFF_UP, IFLA, IFLA_BRPORT, IFLA_INFO, RTA, RTM } from "./rtnetlink.ts";
 
 const IFA_F_PERMANENT = 0x80;
 
@@ -15,6 +15,10 @@ export interface Link {
   mtu: number;
   /** 0: none. */
   master: number;
+  /** The other end of a veth, or the parent, in whatever namespace. */
+  peer?: number;
+  /** As a port of a bridge: frames go to no other such port. */
+  isolated?: true;
   /** "bridge", "veth", ...; "" for a device without one. */
   kind: string;
   alias: string;
@@ -34,6 +38,8 @@ export interface Route {
   /** Absent: the default route. */
   destination?: IpPrefix;
   gateway?: IpAddress;
+  /** The machine's own address for it. */
+  source?: IpAddress;
   /** The outgoing link; 0 for several or none. */
   index: number;
   table: number;
@@ -53,6 +59,8 @@ export function decodeLink(message: NetlinkMessage): Link | undefined {
   if ((message.type !== RTM.NEWLINK && message.type !== RTM.DELLINK) || message.payload.length < 16) return undefined;
   const attributes = parseAttributes(message.payload, 16);
   const info = attributes.get(IFLA.LINKINFO);
+  const peer = attributes.get(IFLA.LINK);
+  const port = info && parseAttributes(parseAttributes(info).get(IFLA_INFO.SLAVE_DATA) ?? Buffer.alloc(0)).get(IFLA_BRPORT.isolated);
   return {
     index: message.payload.readInt32LE(4),
     name: attributeText(attributes.get(IFLA.IFNAME)),
@@ -60,6 +68,8 @@ export function decodeLink(message: NetlinkMessage): Link | undefined {
     mac: Uint8Array.from(attributes.get(IFLA.ADDRESS) ?? []),
     mtu: attributes.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
     master: attributes.get(IFLA.MASTER)?.readUInt32LE(0) ?? 0,
+    ...(peer ? { peer: peer.readUInt32LE(0) } : {}),
+    ...(port?.[0] === 1 ? { isolated: true as const } : {}),
     kind: info ? attributeText(parseAttributes(info).get(IFLA_INFO.KIND)) : "",
     alias: attributeText(attributes.get(IFLA.IFALIAS)),
   };
@@ -81,10 +91,12 @@ export function decodeRoute(message: NetlinkMessage): Route | undefined {
   const attributes = parseAttributes(message.payload, 12);
   const destination = attributes.get(RTA.DST);
   const gateway = attributes.get(RTA.GATEWAY);
+  const source = attributes.get(RTA.PREFSRC);
   return {
     family,
     ...(destination ? { destination: { address: ipFromBytes(destination), length: message.payload[1]! } } : {}),
     ...(gateway ? { gateway: ipFromBytes(gateway) } : {}),
+    ...(source ? { source: ipFromBytes(source) } : {}),
     index: attributes.get(RTA.OIF)?.readUInt32LE(0) ?? 0,
     table: attributes.get(RTA.TABLE)?.readUInt32LE(0) ?? message.payload[4]!,
     type: message.payload[7]!,

@@ -18,10 +18,10 @@ export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as c
 const VETH_INFO_PEER = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IFLA_BR_FORWARD_DELAY = 1;
-const IFLA_BRPORT = { hairpin: 4, isolated: 33 } as const;
+export const IFLA_BRPORT = { hairpin: 4, isolated: 33 } as const;
 export const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4 } as const;
 const IFA_F_NODAD = 2;
-export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
+export const RTA = { DST: 1, SRC: 2, IIF: 3, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, TABLE: 15 } as const;
 const NDA = { DST: 1, LLADDR: 2 } as const;
 const NUD_PERMANENT = 0x80;
 export const IFF_UP = 1;
@@ -246,4 +246,27 @@ export function dumpRequest(kind: keyof typeof DUMP_OF): NetlinkRequest {
 /** Asks for one link. */
 export function linkRequest(link: LinkReference): NetlinkRequest {
   return { what: `find link ${linkText(link)}`, type: RTM.GETLINK, flags: 0, write: (writer) => writeReference(writer, link) };
+}
+
+/** Which way packets for an address go. */
+export interface RouteQuery {
+  to: IpAddress;
+  from?: IpAddress;
+  /** The link that they come in by; absent: they are the machine's own. */
+  index?: number;
+}
+
+export function routeRequest({ to, from, index }: RouteQuery): NetlinkRequest {
+  const bits = to.family === 4 ? 32 : 128;
+  return {
+    what: `find the route to ${formatIp(to)}`,
+    type: RTM.GETROUTE,
+    flags: 0,
+    write: (writer) => {
+      writer.u8(AF[to.family]).u8(bits).u8(from ? bits : 0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(0);
+      writer.attributeBytes(RTA.DST, ipToBytes(to));
+      if (from) writer.attributeBytes(RTA.SRC, ipToBytes(from));
+      if (index !== undefined) writer.attributeU32(RTA.IIF, index);
+    },
+  };
 }
