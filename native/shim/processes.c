@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define STATUS_SIZE 8192
+#define TEARDOWN_NICE 10
 /* How long output of processes that outlive init may be waited for. */
 #define DRAIN_NANOSECONDS 250000000u
 
@@ -225,6 +227,13 @@ void watch_status(struct process *process) {
 
 static int exit_code(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
+/* What follows the news of the end keeps nobody waiting but the task's next start. A hook would inherit that. */
+static void give_way(void) {
+  for (uint32_t i = 0; i < shim.teardown.count; i++)
+    if (shim.teardown.items[i].code == OP_HOOK) return;
+  setpriority(PRIO_PROCESS, 0, TEARDOWN_NICE);
+}
+
 void finish_when_drained(void) {
   if (!shim.finishing || shim.finished) return;
   drain_streams(&shim.init);
@@ -232,6 +241,7 @@ void finish_when_drained(void) {
   shim.finished = true;
   end_streams(&shim.init);
   tell_exit(&shim.init);
+  give_way();
   if (shim.mount_namespace >= 0) close(shim.mount_namespace);
   shim.mount_namespace = -1;
   run_teardown(&shim.teardown, shim.init.pid);

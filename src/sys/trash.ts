@@ -6,13 +6,15 @@ import { mkdirSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
 import { emptyFolder } from "./archive.ts";
 
-/** How long deletion waits for more to delete: who discards is answering somebody, and that comes first. */
+/** How long deletion waits for more to delete, after the last and after the first: who discards is answering somebody, and that comes first. */
 const GATHER_MS = 50;
+const LATEST_MS = 1000;
 
 export class Trash {
   readonly #dir: string;
   #counter = 0;
   #timer: NodeJS.Timeout | undefined;
+  #latest = 0;
   #work: Promise<void> = Promise.resolve();
 
   /** `dir` must be on the file system of what is discarded. Starts to delete what is in it. */
@@ -31,7 +33,11 @@ export class Trash {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
       throw error;
     }
-    this.#timer ??= setTimeout(() => this.#empty(), GATHER_MS);
+    const now = performance.now();
+    if (this.#timer === undefined) {
+      this.#latest = now + LATEST_MS;
+      this.#timer = setTimeout(() => this.#empty(), GATHER_MS);
+    } else if (now + GATHER_MS < this.#latest) this.#timer.refresh();
   }
 
   /** Ends when all that was discarded so far is deleted, or could not be (the next start tries again). */

@@ -164,7 +164,13 @@ const crashes: Crash[] = [
       assert.equal((await state(engine)).ExitCode, 3);
     },
   },
-  ...["remove-marked", "remove-layer"].map((point) => ({ point, provoke: createAndRemove, explanation: "its removal had begun: the next start ended it", after: isGone })),
+  ...["remove-erased", "remove-layer"].map((point) => ({ point, provoke: createAndRemove, explanation: "it is gone: the next start collected what was left", after: isGone })),
+  {
+    point: "remove-marked",
+    provoke: removeWithVolumes,
+    explanation: "its removal had begun: the next start ended it, and its anonymous volume is gone",
+    after: onlyDataIsLeft,
+  },
   ...["volume-recorded", "volume-folder"].map((point) => ({ point, provoke: createVolume, explanation: "nobody was told of the volume: it does not exist", after: hasNoVolumes })),
   {
     point: "volume-made",
@@ -196,20 +202,24 @@ const crashes: Crash[] = [
   },
   {
     point: "remove-volumes",
-    provoke: async (engine) => {
-      await createWithVolumes(engine);
-      await engine.api.json("DELETE", "/containers/victim?v=1");
-    },
+    provoke: removeWithVolumes,
     explanation: "its removal had begun: the next start ended it, and its anonymous volume is gone",
-    after: async (engine) => {
-      await isGone(engine);
-      assert.deepEqual(await volumes(engine), ["data"]);
-    },
+    after: onlyDataIsLeft,
   },
   ...["image-commit-received", "image-commit-synced"].map((point) => ({ point, provoke: commit, explanation: "nobody was told of the image: it is not there; committing again works", after: committedIsAbsent })),
   ...["image-import-received", "image-import-synced"].map((point) => ({ point, provoke: importImage, explanation: "the image is not there, or whole; importing it again works", after: secondIsAbsentOrWhole })),
   ...["image-layer-unpacked", "image-layer-committed", "image-load-received", "image-load-whole", "image-load-adopted"].map((point) => ({ point, provoke: load, explanation: "the image is not there, or whole; loading it again works", after: helloIsAbsentOrWhole })),
 ];
+
+async function removeWithVolumes(engine: Engine): Promise<void> {
+  await createWithVolumes(engine);
+  await engine.api.json("DELETE", "/containers/victim?v=1");
+}
+
+async function onlyDataIsLeft(engine: Engine): Promise<void> {
+  await isGone(engine);
+  assert.deepEqual(await volumes(engine), ["data"]);
+}
 
 async function commit(engine: Engine): Promise<void> {
   await engine.api.json("POST", "/containers/create?name=victim", { json: { Image: "busybox", Cmd: ["touch", "/made"] } });

@@ -1,6 +1,7 @@
 /**
- * Removing a container: "removing" is recorded first, then its layer, files and record go, so that a crash in between is
- * finished by removeLeftovers at the next start.
+ * Removing a container. One without mounts: its record goes first, in one write; a layer and files without a record are what
+ * the next start collects. Else "removing" is recorded first, because only the record knows what it holds elsewhere, then all
+ * goes, the record last: a crash in between is finished by removeLeftovers at the next start.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerRecord } from "../../core/container.ts";
@@ -71,8 +72,10 @@ function requireStopped(record: ContainerRecord): void {
 export async function discard(context: ContainersContext, record: ContainerRecord, { volumes }: Pick<RemoveOptions, "volumes">): Promise<void> {
   const last = timesOf(record);
   record.state = { status: "removing", ...last, volumes };
-  markRemoving(context, record);
-  faultPoint("remove-marked");
+  if (record.mounts.length > 0 || !eraseRow(context, record)) {
+    markRemoving(context, record);
+    faultPoint("remove-marked");
+  }
   try {
     await context.layers.remove(record.id);
     await releaseImages(context, record);
@@ -87,6 +90,17 @@ export async function discard(context: ContainersContext, record: ContainerRecor
   }
   await forgetRow(context, record);
   emit(context, record, "destroy");
+}
+
+/** False when that could not be written down. */
+function eraseRow(context: ContainersContext, record: ContainerRecord): boolean {
+  try {
+    context.store.erase(record);
+  } catch {
+    return false;
+  }
+  faultPoint("remove-erased");
+  return true;
 }
 
 /** On a full disk the mark is done without: removing is what makes room. */

@@ -135,6 +135,12 @@ export class ContainerStore {
     }
   }
 
+  /** Only what is written of a container: it is known until remove(), and written again by save(). */
+  erase(record: ContainerRecord): void {
+    this.#delete.run(record.id);
+    this.#notify(record.id, record);
+  }
+
   /** Forgets a container. Later saves of its record do nothing. */
   remove(record: ContainerRecord): void {
     this.#delete.run(record.id);

@@ -143,6 +143,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
       for (const driver of Object.values(drivers)) if (providesSandboxes(driver)) await driver.prepared();
     },
     close: async () => {
+      store.settle();
       await letGo();
       for (const driver of Object.values(drivers)) await driver.close();
     },

@@ -3,7 +3,9 @@
  *
  *   networks    one row each: written before the network is made, removed after it is gone. The predefined ones keep their ids
  *               for the life of the data root and have no definition
- *   endpoints   what each running container holds: written before its interface is made, removed when it is given back
+ *   endpoints   what each running container holds: written before its interface is made, removed when it is given back,
+ *               together with the next one that is written, or a moment later: until then a daemon's start finds rows of
+ *               containers that do not run, and collects them
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { PortState } from "../../core/container.ts";
@@ -66,9 +68,15 @@ export interface NetworkStore {
   setSubnet(id: string, subnet: string): void;
   endpoints(): EndpointRow[];
   addEndpoint(row: EndpointRow): void;
+  /** Later: see above. */
   removeEndpoints(container: string): void;
+  /** Writes what is still to be written. */
+  settle(): void;
   removeEndpoint(container: string, network: string): void;
 }
+
+const LATER_MILLISECONDS = 50;
+const RETRY_MILLISECONDS = 2000;
 
 type Texts<Row> = Record<keyof Row, string | null>;
 
@@ -87,6 +95,37 @@ export function createNetworkStore(database: DatabaseSync): NetworkStore {
   const remove = database.prepare("DELETE FROM endpoints WHERE container = ?");
   const removeOne = database.prepare("DELETE FROM endpoints WHERE container = ? AND network = ?");
   const addNetwork = ({ id, name, driver, created, definition }: NetworkRow): void => void insert.run(id, name, driver, created, definition ? JSON.stringify(definition) : null);
+  const leaving = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+
+  /** In one commit with the rows that are to go: what they hold may be another's by now. */
+  function write(run: () => void): void {
+    if (leaving.size === 0) return run();
+    const alone = !database.isTransaction;
+    if (alone) database.exec("BEGIN IMMEDIATE");
+    try {
+      for (const container of leaving) remove.run(container);
+      run();
+      if (alone) database.exec("COMMIT");
+    } catch (error) {
+      if (alone && database.isTransaction) database.exec("ROLLBACK");
+      throw error;
+    }
+    // A larger transaction may yet be undone.
+    if (alone) leaving.clear();
+  }
+
+  function settleIn(milliseconds: number): void {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      try {
+        write(() => {});
+      } catch {
+        settleIn(RETRY_MILLISECONDS);
+      }
+    }, milliseconds).unref();
+  }
+
   return {
     predefined: (name, driver) => {
       const known = byName.get(name) as Texts<NetworkRow> | undefined;
@@ -97,18 +136,28 @@ export function createNetworkStore(database: DatabaseSync): NetworkStore {
     },
     defined: () => (defined.all() as Texts<NetworkRow>[]).map(networkRow).filter((row): row is NetworkRow & { definition: NetworkDefinition } => row.definition !== undefined),
     addNetwork,
-    removeNetwork: (id) => {
-      dropEndpoints.run(id);
-      drop.run(id);
-    },
+    removeNetwork: (id) =>
+      write(() => {
+        dropEndpoints.run(id);
+        drop.run(id);
+      }),
     setSubnet: (id, text) => void subnet.run(text, id),
     endpoints: () => (all.all() as (Texts<EndpointRow> & { address: string | null; address6: string | null })[]).map((row) => ({ container: row.container!, network: row.network!, endpoint: row.endpoint!, addresses: [row.address, row.address6].filter((text) => text !== null), ports: row.ports === null ? [] : (JSON.parse(row.ports) as PortState[]), sandbox: row.sandbox!, interface: row.interface!, slot: Number(row.slot) })),
     addEndpoint: (row) => {
       const of = (isFamily: (text: string) => boolean): string | null => row.addresses.find(isFamily) ?? null;
-      add.run(row.container, row.network, row.endpoint, of((text) => !text.includes(":")), of((text) => text.includes(":")), row.ports.length === 0 ? null : JSON.stringify(row.ports), row.sandbox, row.interface, row.slot);
+      const ports = row.ports.length === 0 ? null : JSON.stringify(row.ports);
+      write(() => void add.run(row.container, row.network, row.endpoint, of((text) => !text.includes(":")), of((text) => text.includes(":")), ports, row.sandbox, row.interface, row.slot));
     },
-    removeEndpoints: (container) => void remove.run(container),
-    removeEndpoint: (container, network) => void removeOne.run(container, network),
+    removeEndpoints: (container) => {
+      leaving.add(container);
+      settleIn(LATER_MILLISECONDS);
+    },
+    settle: () => {
+      clearTimeout(timer);
+      timer = undefined;
+      write(() => {});
+    },
+    removeEndpoint: (container, network) => write(() => void removeOne.run(container, network)),
   };
 }
 

@@ -12,6 +12,8 @@ export interface Ending {
   stoppedByUser: boolean;
 }
 
+export const hasPolicy = ({ Name }: RestartPolicy): boolean => Name !== "" && Name !== "no";
+
 /** Whether the policy starts a container again that ended while the daemon ran. */
 export function shouldRestart(policy: RestartPolicy, ending: Ending): boolean {
   if (ending.stoppedByUser) return false;

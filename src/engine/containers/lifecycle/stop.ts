@@ -7,6 +7,7 @@ import { parseSignal, SIGKILL, SIGTERM } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
 import type { WaitResult } from "./live.ts";
 import { persist } from "./persist.ts";
+import { hasPolicy } from "./restart-policy.ts";
 import { cancelRestart } from "./restart-timer.ts";
 import { emit, hasTask, isRunning } from "./state.ts";
 
@@ -112,10 +113,11 @@ async function thaw(context: LifecycleContext, record: ContainerRecord, task: Ta
   });
 }
 
+/** Without a policy nobody would start it again: it is written with the end. */
 function markStopped(context: LifecycleContext, record: ContainerRecord): void {
   if (record.stoppedByUser) return;
   record.stoppedByUser = true;
-  persist(context, record);
+  if (hasPolicy(record.hostConfig.RestartPolicy)) persist(context, record);
 }
 
 /** Ends the waiting of a container that its policy would start again. True when it was such a one. */
