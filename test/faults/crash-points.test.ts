@@ -243,13 +243,14 @@ async function helloIsAbsentOrWhole(engine: Engine): Promise<void> {
   assert.equal((await engine.api.json("POST", `/containers/${Id}/wait`)).StatusCode, 0);
 }
 
-test("every fault point of the sources is crossed by some test", () => {
+test("every fault point of the sources is crossed by some test", (context) => {
   const inSources = globSync(`${project}/src/**/*.ts`)
     .filter((file) => !file.endsWith(".test.ts"))
     .flatMap((file) => [...readFileSync(file, "utf8").matchAll(/faultPoint\("([^"]+)"\)/g)].map((match) => match[1] ?? ""));
   const tests = globSync(`${project}/{src,test}/**/*.test.ts`).map((file) => readFileSync(file, "utf8"));
   assert.ok(inSources.length > 0);
   assert.deepEqual(inSources.filter((point) => !tests.some((text) => text.includes(`"${point}"`))), []);
+  context.diagnostic(`points ${inSources.length}`);
 });
 
 describe("kill -9 of gantryd at", () => {

@@ -60,7 +60,7 @@ function bundleWithProbe(): Bundle {
   return bundle;
 }
 
-test("the default profile's verdict on every call, as x86-64 and as i386", { skip: notHere }, () => {
+test("the default profile's verdict on every call, as x86-64 and as i386", { skip: notHere }, (context) => {
   using bundle = bundleWithProbe();
   for (const capabilities of [defaultCapabilities, [], capabilityNames]) {
     const asked = questions(capabilities);
@@ -68,6 +68,7 @@ test("the default profile's verdict on every call, as x86-64 and as i386", { ski
     assert.equal(answers.size, asked.length);
     const differing = asked.filter(({ line, expected }) => answers.get(line) !== expected).map(({ line, expected }) => `${line}: expected ${expected}, got ${answers.get(line)}`);
     assert.deepEqual(differing, []);
+    context.diagnostic(`calls ${asked.length}, mismatches 0`);
   }
 });
 

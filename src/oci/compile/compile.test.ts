@@ -247,6 +247,13 @@ test("what is unknown or unfinished is refused with its field, before anything i
     [spec({}, { namespaces: [{ type: "mount" }, { type: "mount" }] }), /linux\.namespaces\[1\]: namespace mount is given twice/],
     [spec({}, { namespaces: [{ type: "moon" as "pid" }] }), /linux\.namespaces\[0\]\.type "moon"/],
     [spec({}, { uidMappings: [{ containerID: 0, hostID: 0, size: 1 }] }), /need a user namespace/],
+    ...([
+      [[{ containerID: 0, hostID: 0, size: 10 }, { containerID: 9, hostID: 100, size: 1 }], /linux\.uidMappings\[1\]\.containerID 9 is in linux\.uidMappings\[0\] as well/],
+      [[{ containerID: 5, hostID: 7, size: 10 }, { containerID: 0, hostID: 0, size: 8 }], /linux\.uidMappings\[0\]\.containerID 5 is in linux\.uidMappings\[1\] as well/],
+      [[{ containerID: 0, hostID: 5, size: 1 }, { containerID: 1, hostID: 5, size: 1 }], /linux\.uidMappings\[1\]\.hostID 5 is in/],
+      [[{ containerID: 1, hostID: 0, size: 1 }], /linux\.uidMappings: the container's root \(containerID 0\) is not mapped/],
+      [[{ containerID: 0, hostID: 2 ** 32 - 1, size: 2 }], /linux\.uidMappings\[0\]\.size 2 goes beyond the last id/],
+    ] as const).map(([uidMappings, message]): [OciSpec, RegExp] => [spec({}, { namespaces: [{ type: "mount" }, { type: "user" }], uidMappings: [...uidMappings], gidMappings: [{ containerID: 0, hostID: 0, size: 1 }] }), message]),
     [spec({}, { rootfsPropagation: "x" }), /linux\.rootfsPropagation "x"/],
     [spec({}, { personality: { domain: "BSD" } }), /linux\.personality\.domain "BSD"/],
     [spec({}, { devices: [{ path: "/dev/x", type: "q" }] }), /linux\.devices\[0\]\.type "q"/],

@@ -15,7 +15,7 @@ import { checkSysctl } from "../validate/sysctl.ts";
 import { cgroupOps } from "./cgroups.ts";
 import { deviceOps } from "./devices.ts";
 import { hookOps, listenerState } from "./hooks.ts";
-import { idMapText } from "./id-maps.ts";
+import { namespaceMapText } from "./id-maps.ts";
 import { compileMemoryPolicy } from "./memory-policy.ts";
 import { parsePropagation } from "./mount-options.ts";
 import { mountOps } from "./mounts.ts";
@@ -109,7 +109,7 @@ const isNew = (namespaces: PlanNamespace[], type: NamespaceType): boolean => nam
 function parentOps(spec: OciSpec, namespaces: PlanNamespace[], { rootless }: CompileOptions): ParentOp[] {
   const ops: ParentOp[] = [];
   const { uidMappings = [], gidMappings = [] } = spec.linux ?? {};
-  if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: idMapText(uidMappings, "linux.uidMappings"), gid: idMapText(gidMappings, "linux.gidMappings"), setgroups: rootless && mapsOnly(gidMappings, rootless.gid) ? "deny" : "allow" });
+  if (isNew(namespaces, "user")) ops.push({ op: "idMaps", uid: namespaceMapText(uidMappings, "linux.uidMappings"), gid: namespaceMapText(gidMappings, "linux.gidMappings"), setgroups: rootless && mapsOnly(gidMappings, rootless.gid) ? "deny" : "allow" });
   if (spec.process?.oomScoreAdj !== undefined) ops.push({ op: "oomScoreAdj", value: spec.process.oomScoreAdj });
   return ops;
 }
