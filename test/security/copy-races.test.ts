@@ -14,7 +14,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 import { compiled, type Programs, withoutCompiler } from "./programs.ts";
 
-const rounds = Number(process.env["GANTRY_RACE_TRIES"] ?? 120);
+const asked = process.env["GANTRY_RACE_TRIES"];
+const rounds = Number(asked ?? 150);
+/** Unless somebody asked for a number, a machine that is busy with other things tries fewer. */
+const SHORT_MS = 15_000;
 /** Where the container swaps `real` and `link`. */
 const places = ["/w", "/v"];
 
@@ -36,7 +39,7 @@ describe("copies race with a container", { skip: withoutCompiler }, () => {
     execFileSync("cc", ["-O1", "-static", "-o", join(tools, "swapper"), join(import.meta.dirname, "../runtime/swapper.c")]);
     copyFileSync(programs.attacks, join(tools, "attacks"));
     const prepare = places.map((place) => `mkdir -p ${place}/real; echo inside >${place}/real/file; ln -s ${canary} ${place}/link`).join("; ");
-    await engine.api.json("POST", "/containers/create", { query: { name: "racer" }, json: { Image: "busybox", Cmd: ["sh", "-c", `${prepare}; for d in ${places.join(" ")}; do /tools/swapper $d real link & done; sleep 100000`], HostConfig: { Binds: [`${tools}:/tools:ro`, "raced:/v"] } } });
+    await engine.api.json("POST", "/containers/create", { query: { name: "racer" }, json: { Image: "busybox", Cmd: ["sh", "-c", `${prepare}; exec /tools/swapper ${places.map((place) => `${place} real link`).join(" ")}`], HostConfig: { Binds: [`${tools}:/tools:ro`, "raced:/v"] } } });
     await engine.api.json("POST", "/containers/racer/start");
   });
   after(async () => {
@@ -61,7 +64,8 @@ describe("copies race with a container", { skip: withoutCompiler }, () => {
     writeFileSync(join(payload, "more"), "more\n");
     const body = execFileSync("tar", ["-C", payload, "-c", "."]);
     let [inside, attempts] = [0, 0];
-    for (let round = 0; round < rounds; round++) {
+    const end = performance.now() + SHORT_MS;
+    for (let round = 0; round < rounds && (asked !== undefined || round < 20 || performance.now() < end); round++) {
       const place = places[round % 2]!;
       const got = await engine.api.send("GET", `/containers/racer/archive?path=${place}/real/${round % 4 < 2 ? "file" : "."}`);
       if (got.status === 200) inside++;
