@@ -2,6 +2,7 @@
 import { Engine, type EngineOptions } from "../../test/harness/engine.ts";
 import { busyboxImage } from "../../test/harness/images.ts";
 import { Machine } from "../../test/harness/machine.ts";
+import { LeanClient } from "../client.ts";
 import { cycle, type Engines, ours, peer } from "../engines.ts";
 import { compare, inTurn, type Line, milliseconds, percentile, rest, stat, type Stat, together } from "../measure.ts";
 import { memoryMB } from "./fleet.ts";
@@ -54,20 +55,12 @@ async function eachAlone(kinds: EngineOptions[], rounds: number, measure: (engin
 }
 
 async function busyPings(engine: Engine): Promise<Stat> {
-  const samples: number[] = [];
-  let working = true;
-  const pinging = (async () => {
-    while (working) {
-      samples.push(await milliseconds(() => engine.api.send("GET", "/_ping")));
-      await rest(1);
-    }
-  })();
   const image = busyboxImage();
-  await Promise.all([
-    together(Array.from({ length: 200 }), 8, () => cycle(engine, "bridge")),
-    together(Array.from({ length: 20 }, (_, index) => index), 1, (index) => engine.api.send("POST", `/images/create?fromSrc=-&repo=ping&tag=t${index}`, { body: image })),
-  ]);
-  working = false;
-  await pinging;
+  const samples = await new LeanClient(engine).pings(1, () =>
+    Promise.all([
+      together(Array.from({ length: 200 }), 8, () => cycle(engine, "bridge")),
+      together(Array.from({ length: 20 }, (_, index) => index), 1, (index) => engine.api.send("POST", `/images/create?fromSrc=-&repo=ping&tag=t${index}`, { body: image })),
+    ]),
+  );
   return { ...stat(samples), median: percentile(samples, 0.99) };
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Engine } from "../../test/harness/engine.ts";
 import { which } from "../../test/harness/cli.ts";
+import { LeanClient } from "../client.ts";
 import type { Engines } from "../engines.ts";
 import { compare, type Line, milliseconds, percentile, rest, stat } from "../measure.ts";
 import { layerOf, registryName, RegistryStore } from "../../test/harness/registry.ts";
@@ -66,19 +67,19 @@ async function pull(engine: Engine): Promise<Sample> {
   const pid = hostPid(engine);
   const before = residentMB(pid);
   let most = before;
-  const pings: number[] = [];
   let done = false;
   const watching = (async () => {
     while (!done) {
-      pings.push(await milliseconds(() => engine.api.send("GET", "/_ping")));
       most = Math.max(most, residentMB(pid));
       await rest(5);
     }
   })();
-  const took = await milliseconds(async () => {
+  let took = 0;
+  const pull = async (): Promise<void> => {
     const { status, body } = await engine.api.send("POST", "/images/create", { query: { fromImage: `${registryName}/bench`, tag: "1" }, timeoutMs: 120_000 });
     if (status !== 200 || body.includes('"errorDetail"')) throw new Error(`pull: ${status} ${body.toString().slice(-500)}`);
-  });
+  };
+  const pings = await new LeanClient(engine).pings(5, async () => (took = await milliseconds(pull)));
   done = true;
   await watching;
   return { milliseconds: took, grown: most - before, pings };

@@ -57,7 +57,7 @@ for (const [point, times, had] of points) {
       await bench.images.remove("r.test/x:1", {});
       await bench.images.collect({ containers: new Set() });
       await bench.snapshotter.settled();
-      assert.deepEqual([bench.content.list(), bench.snapshotter.list(), readdirSync(join(dir, "content/ingest")), readdirSync(join(dir, "layers/overlay2/trash"))], [[], [], [], []]);
+      assert.deepEqual([bench.content.list(), bench.snapshotter.list(), readdirSync(join(dir, "content/ingest")), readdirSync(join(dir, "layers/overlay2/trash"), { recursive: true }).sort()], [[], [], [], ["0", "1"]]);
     } finally {
       rmSync(dir, { recursive: true, force: true });
     }

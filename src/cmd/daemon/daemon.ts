@@ -43,7 +43,7 @@ export class Daemon {
   readonly #log: DaemonLogger;
   readonly #held: Disposable[] = [];
   readonly #idle: IdleWatch;
-  readonly #calm = new CalmWatch(() => this.#giveBackMemory());
+  readonly #calm = new CalmWatch(() => this.#rest());
   #giveBackMemory = (): void => {};
   readonly #metrics = new Metrics();
   #engine: Engine | undefined;
@@ -132,6 +132,15 @@ export class Daemon {
     }
     void this.#engine?.setFirewall(firewall).catch((error: unknown) => this.#log.error(`firewall ${firewall}: ${messageOf(error)}`));
     return { ...network, firewall };
+  }
+
+  #rest(): void {
+    try {
+      this.#engine?.rest();
+    } catch (error) {
+      this.#log.error(`while at rest: ${messageOf(error)}`);
+    }
+    this.#giveBackMemory();
   }
 
   /** Ends serving and lets go; the process can then exit. */

@@ -19,6 +19,8 @@ export interface Engine {
   isIdle(): boolean;
   /** Work that can wait until the API answers: what was left behind, what is prepared ahead. */
   afterStart(): Promise<void>;
+  /** What can wait for a moment in which nothing is asked. */
+  rest(): void;
   /** Stops all containers, each within its own time; what policies want is started again with the next daemon. */
   stopContainers(): Promise<void>;
   /** Lets go of everything; containers go on. */

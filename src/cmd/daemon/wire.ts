@@ -61,7 +61,7 @@ import { openFiles } from "../../oci/container-view.ts";
 import { openRootfs } from "../../oci/rootfs-view.ts";
 import { ShimRuntime } from "../../oci/runtime.ts";
 import { createRegistries, type OpenRegistries } from "../../registry/registries.ts";
-import { openDatabase } from "../../sys/database.ts";
+import { openDatabase, settleDatabase } from "../../sys/database.ts";
 import { readInRoot } from "../../sys/inroot.ts";
 import { SharedMemory } from "../../sys/shared-memory.ts";
 import { SubpathBinds } from "../../sys/subpath-binds.ts";
@@ -210,6 +210,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
       await startByPolicy(lifecycle.context);
       await networks.prepared();
     },
+    rest: () => settleDatabase(database),
     stopContainers: () => stopAll(lifecycle.context),
     async close() {
       await networks.close();

@@ -4,6 +4,7 @@
  *   <dir>/trash/           what was dropped and is being deleted
  */
 import { closeSync, constants, createReadStream, existsSync, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, renameSync, statSync, statfsSync, writeFileSync } from "node:fs";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { ParentNeeded } from "../../core/content.ts";
 import type { ArchiveReceiver, BlobIngest, BlobReceiver, ContentStore, IngestStatus, ReceiveOptions, UnpackOptions, UnpackedBlob } from "../../core/content.ts";
@@ -111,7 +112,7 @@ export class LocalContent implements ContentStore {
       finish: async (expected) => {
         const result = unpacked(await stream.finish().catch((error: unknown) => Promise.reject(explained("cannot receive content", error))));
         if (expected !== undefined && result.digest !== expected) throw systemError(`failed to verify content: expected ${expected}, got ${result.digest}`);
-        this.#place(path, result.digest);
+        await this.#placeAnew(path, result.digest);
         return result;
       },
       [Symbol.asyncDispose]: async () => {
@@ -307,6 +308,12 @@ export class LocalContent implements ContentStore {
 
   #place(path: string, digest: Digest): void {
     renameSync(path, this.#path(digest));
+    this.#generation++;
+  }
+
+  /** What was there under that digest ends with it, which file systems may take their time for. */
+  async #placeAnew(path: string, digest: Digest): Promise<void> {
+    await rename(path, this.#path(digest));
     this.#generation++;
   }
 }
