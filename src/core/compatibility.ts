@@ -1,4 +1,4 @@
-/** docs/compatibility.md from the descriptions of requests: every field and what the engine makes of it. */
+/** The first part of docs/compatibility.md, from the descriptions of requests: every field and what the engine makes of it. */
 import type { Fields, Schema, Support } from "../lib/schema.ts";
 import { configSchema, hostConfigSchema, networkingConfigSchema, updateRequestSchema } from "./container-config.ts";
 
@@ -13,10 +13,10 @@ const SECTIONS: readonly [title: string, intro: string, schema: Schema][] = [
   ["NetworkingConfig", "What an endpoint has while it runs is shown by inspect and ignored in a request, as in Docker.", networkingConfigSchema],
 ];
 
-export function compatibilityPage(): string {
-  return `# Compatibility: the fields of a container
+export function fieldsPage(): string {
+  return `# Compatibility: fields, flags and options
 
-This page is made from the tables that also decode requests (src/core/container-config.ts) by \`node scripts/compatibility.ts\`; a test keeps it current.
+This page is made from the tables that also decode requests, command lines and the daemon's file by \`node scripts/compatibility.ts\`; a test keeps it current.
 Unknown keys are ignored and keys match without regard to case, as in Docker.
 
 - **done**: works as in Docker.
