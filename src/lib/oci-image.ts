@@ -11,6 +11,8 @@ export interface Descriptor {
   platform?: Platform;
   annotations?: Record<string, string>;
   artifactType?: string;
+  /** Where else it can be had. */
+  urls?: string[];
 }
 
 export interface Index {
@@ -92,6 +94,9 @@ export const mediaTypes = {
 export const isIndexType = (mediaType: string): boolean => mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerIndex;
 export const isManifestType = (mediaType: string): boolean => mediaType === mediaTypes.ociManifest || mediaType === mediaTypes.dockerManifest;
 
+/** A layer that its publisher does not allow others to pass on: it is had from its urls. */
+export const isNonDistributable = (mediaType: string): boolean => mediaType.startsWith("application/vnd.docker.image.rootfs.foreign.diff.tar") || mediaType.startsWith("application/vnd.oci.image.layer.nondistributable.v1.tar");
+
 type Json = Record<string, unknown>;
 
 const malformed = (what: string): Error => invalidParameter(`invalid image document: ${what}`);
@@ -154,6 +159,7 @@ export function readDescriptor(value: unknown): Descriptor {
     platform: optional(json["platform"], readPlatform),
     annotations: optional(json["annotations"], map("annotations", string("annotation"))),
     artifactType: optional(json["artifactType"], string("artifactType")),
+    urls: strings(json["urls"], "urls"),
   });
 }
 

@@ -174,5 +174,5 @@ test("registries: mirrors and insecure ones are checked, proxies come from the f
   assert.match(refusal(["--registry-mirror", "m.example"]), /invalid mirror: no scheme specified for "m.example"/);
   assert.match(refusal(["--insecure-registry", "a b"]), /insecure registry a b is not valid: invalid host "a b"/);
   assert.match(refusal(["--max-concurrent-downloads", "-1"]), /invalid max concurrent downloads: -1/);
-  assert.match(refusal(["--https-proxy", "socks5://p"]), /the proxy scheme "socks5" is not supported/);
+  assert.match(refusal(["--https-proxy", "socks4://p"]), /the proxy scheme "socks4" is not supported/);
 });

@@ -4,7 +4,7 @@ import { type Digest, hexOf } from "../../lib/digest.ts";
 import { invalidParameter, notFound, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { Limiter } from "../../lib/limiter.ts";
-import { isIndexType, mediaTypes, mostConfigBytes, mostManifestBytes, readImageDocument, readManifest } from "../../lib/oci-image.ts";
+import { isIndexType, isNonDistributable, mediaTypes, mostConfigBytes, mostManifestBytes, readImageDocument, readManifest } from "../../lib/oci-image.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import { canonicalName, parseReference, withDefaultTag } from "../../lib/reference.ts";
 import { parseStrictJson } from "../../lib/strict-json.ts";
@@ -88,7 +88,7 @@ async function adoptChildren(reader: Reader, descriptor: Descriptor, depth: numb
   if (document.kind === "manifest") {
     if (isIndexType(descriptor.mediaType)) throw invalidParameter(`invalid archive: ${descriptor.digest} is a manifest, its descriptor says index`);
     await together([document.config, ...document.layers], async (part) => {
-      if (!(await adopt(reader, part))) throw notFound(`invalid archive: content ${part.digest} of manifest ${descriptor.digest} is missing`);
+      if (!(await adopt(reader, part)) && !isNonDistributable(part.mediaType)) throw notFound(`invalid archive: content ${part.digest} of manifest ${descriptor.digest} is missing`);
     });
     return;
   }

@@ -1,7 +1,7 @@
 /** `docker save`: an OCI layout, with a manifest.json for older readers. The same images give the same bytes. */
 import { type Digest, hexOf } from "../../lib/digest.ts";
 import { notFound } from "../../lib/errors.ts";
-import type { Descriptor } from "../../lib/oci-image.ts";
+import { type Descriptor, isNonDistributable } from "../../lib/oci-image.ts";
 import { type Platform, platformDistance } from "../../lib/platform.ts";
 import { type Reference, canonicalName, familiarName, parseReference, repositoryOf } from "../../lib/reference.ts";
 import { tarEnd, tarHeader, tarPadding } from "../../lib/tar-header.ts";
@@ -68,7 +68,7 @@ function blobsOf({ documents, content }: ImageContext, saved: readonly Saved[], 
     if (document.kind === "manifest" && platforms.length > 1 && !served(descriptor, platforms)) return;
     found.set(descriptor.digest, descriptor);
     if (document.kind === "index") for (const child of document.manifests) add(child);
-    else for (const part of [document.config, ...document.layers]) if (content.has(part.digest)) found.set(part.digest, part);
+    else for (const part of [document.config, ...document.layers]) if (content.has(part.digest) && !isNonDistributable(part.mediaType)) found.set(part.digest, part);
   };
   for (const { target } of saved) {
     if (!content.has(target.digest)) throw notFound(`content ${target.digest} is missing`);

@@ -152,11 +152,12 @@ async function addLayers({ layers }: ImageContext, image: PlatformImage, whole: 
 
 /** A descriptor as JSON has it. */
 export function printable(descriptor: Descriptor): object {
-  const { mediaType, digest, size, annotations, artifactType, platform } = descriptor;
+  const { mediaType, digest, size, annotations, artifactType, platform, urls } = descriptor;
   return {
     mediaType,
     digest,
     size,
+    ...(urls === undefined || urls.length === 0 ? {} : { urls }),
     ...(annotations === undefined || Object.keys(annotations).length === 0 ? {} : { annotations: { ...annotations } }),
     ...(platform === undefined ? {} : { platform }),
     ...(artifactType === undefined || artifactType === "" ? {} : { artifactType }),

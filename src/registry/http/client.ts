@@ -1,10 +1,14 @@
 /** HTTP/1.1 requests to registries and token servers, one at a time each: TLS, proxies, time limits, cancellation. */
 import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage, RequestOptions } from "node:http";
+import type { TcpNetConnectOpts } from "node:net";
+import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import { GantryError } from "../../lib/errors.ts";
+import { parseIp } from "../../lib/ip.ts";
 import { bulkGet } from "./bulk.ts";
 import { connectionError } from "./connection-error.ts";
 import { type ProxySettings, proxyFor } from "./proxy.ts";
+import { connectBySocks, isSocks } from "./socks.ts";
 import { secureContext, tlsKey, type TlsSettings } from "./tls-settings.ts";
 
 export interface HttpRequest {
@@ -102,21 +106,40 @@ export class HttpClient {
     return context;
   }
 
+  #connectBySocks(proxy: URL, tls: TlsSettings): CreateConnection {
+    return (options, connected) => {
+      const { host = "", port, servername, ...rest } = options as TcpNetConnectOpts & { servername?: string; secureEndpoint?: boolean };
+      const target = { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+      const open = async (): Promise<Duplex> => {
+        const socket = await connectBySocks(proxy, target, dialMilliseconds);
+        if (!("secureContext" in rest)) return socket;
+        const name = servername ?? (parseIp(target.host) ? undefined : target.host);
+        return process.getBuiltinModule("node:tls").connect({ socket, secureContext: this.#contextFor(tls), rejectUnauthorized: !tls.skipVerify, host: target.host, ...(name === undefined ? {} : { servername: name }) });
+      };
+      open().then((socket) => connected?.(null, socket), (error: Error) => connected?.(error, undefined as unknown as Duplex));
+      return undefined;
+    };
+  }
+
   #agentFor({ url, tls }: HttpRequest): Agent {
     const secure = url.protocol === "https:";
     const proxy = proxyFor(url, this.#proxies);
     const key = `${url.protocol} ${proxy ?? ""}\n${secure ? tlsKey(tls) : ""}`;
     let agent = this.#agents.get(key);
     if (!agent) {
-      const shared = { keepAlive: true, timeout: idleMilliseconds, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }) };
+      const bySocks = proxy !== undefined && isSocks(proxy);
+      const shared = { keepAlive: true, timeout: idleMilliseconds, ...(proxy === undefined || bySocks ? {} : { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }) };
       const { Agent: PlainAgent } = process.getBuiltinModule("node:http");
       const { Agent: SecureAgent } = process.getBuiltinModule("node:https");
       agent = secure ? new SecureAgent({ ...shared, secureContext: this.#contextFor(tls), rejectUnauthorized: !tls.skipVerify }) : new PlainAgent(shared);
+      if (bySocks) agent.createConnection = this.#connectBySocks(new URL(proxy), tls);
       this.#agents.set(key, agent);
     }
     return agent;
   }
 }
+
+type CreateConnection = Agent["createConnection"];
 
 /** A connection that takes too long to come about is given up. */
 function limitDial(sent: ClientRequest, milliseconds: number): void {

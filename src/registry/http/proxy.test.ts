@@ -32,6 +32,6 @@ test("what is reached directly, by Go's rules", () => {
 });
 
 test("what is no proxy is refused without telling its password", () => {
-  for (const text of ["", "p:3128", "http://u:secret@p", "https://p"]) checkProxy(text);
-  for (const text of ["socks5://u:secret@p", "http://u:secret@"]) assert.throws(() => checkProxy(text), (error: Error) => !error.message.includes("secret"));
+  for (const text of ["", "p:3128", "http://u:secret@p", "https://p", "socks5://p", "socks5h://u:secret@p:1"]) checkProxy(text);
+  for (const text of ["socks4://u:secret@p", "http://u:secret@"]) assert.throws(() => checkProxy(text), (error: Error) => !error.message.includes("secret"));
 });

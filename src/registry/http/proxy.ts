@@ -1,4 +1,4 @@
-/** Which proxy a request goes through: the rules of Go's net/http (HTTP_PROXY, HTTPS_PROXY, NO_PROXY). */
+/** Which proxy a request goes through: the rules of Go's net/http (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), and ALL_PROXY where the first two are not set. */
 import { invalidParameter } from "../../lib/errors.ts";
 import { contains, formatIp, isLoopback, parseIp, parsePrefix } from "../../lib/ip.ts";
 
@@ -9,12 +9,15 @@ export interface ProxySettings {
   noProxy: string;
 }
 
+const schemes = new Set(["http:", "https:", "socks5:", "socks5h:"]);
+
 export const noProxies: ProxySettings = { httpProxy: "", httpsProxy: "", noProxy: "" };
 
 /** Settings of the environment, each overridden by one that is not "". */
 export function proxySettings(environment: NodeJS.ProcessEnv, settings: ProxySettings = noProxies): ProxySettings {
   const from = (name: string): string => environment[name.toUpperCase()] || environment[name.toLowerCase()] || "";
-  return { httpProxy: settings.httpProxy || from("http_proxy"), httpsProxy: settings.httpsProxy || from("https_proxy"), noProxy: settings.noProxy || from("no_proxy") };
+  const all = from("all_proxy");
+  return { httpProxy: settings.httpProxy || from("http_proxy") || all, httpsProxy: settings.httpsProxy || from("https_proxy") || all, noProxy: settings.noProxy || from("no_proxy") };
 }
 
 /** Throws "invalid-parameter" for what is no proxy's address, without telling its password. */
@@ -22,7 +25,7 @@ export function checkProxy(text: string): void {
   if (text === "") return;
   const url = URL.parse(text.includes("://") ? text : `http://${text}`);
   if (!url || url.hostname === "") throw invalidParameter("invalid proxy: not a valid URL");
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw invalidParameter(`the proxy scheme ${JSON.stringify(url.protocol.slice(0, -1))} is not supported: use http or https`);
+  if (!schemes.has(url.protocol)) throw invalidParameter(`the proxy scheme ${JSON.stringify(url.protocol.slice(0, -1))} is not supported: use http, https or socks5`);
 }
 
 /** Undefined: directly. */

@@ -1,6 +1,6 @@
 /** What of an image is pushed: all of it, or the manifest of one platform. */
 import { conflict, notFound } from "../../../lib/errors.ts";
-import { isIndexType, type Descriptor } from "../../../lib/oci-image.ts";
+import { isIndexType, isNonDistributable, type Descriptor } from "../../../lib/oci-image.ts";
 import { formatPlatform, type Platform, platformDistance } from "../../../lib/platform.ts";
 import type { ImageContext } from "../context.ts";
 import { platformMissing } from "../inspect.ts";
@@ -21,6 +21,8 @@ export function treeOf({ content, documents }: ImageContext, target: Descriptor)
   const visit = (descriptor: Descriptor, kind: "manifest" | "blob", depth: number): void => {
     if (seen.has(descriptor.digest)) return;
     seen.add(descriptor.digest);
+    /* Whoever pulls it has it from its urls. */
+    if (isNonDistributable(descriptor.mediaType)) return;
     if (!content.has(descriptor.digest)) return void tree.missing.push(descriptor);
     if (kind === "blob") return void tree.blobs.push(descriptor);
     if (depth > mostDepth) throw conflict(`the index ${target.digest} is nested too deeply`);
