@@ -37,7 +37,6 @@ static struct {
   struct source listener, signals;
   struct source clients[CLIENTS_MAX];
   struct kept *kept[KEPT_MAX];
-  int shims;
   bool ending;
 } launcher;
 
@@ -90,10 +89,8 @@ static void answer(struct source *client, uint32_t serial, int error, const stru
 static void fork_shim(struct message_fds *fds) {
   if (fds->count != 1) return;
   int socket = fds->fds[0];
-  pid_t pid = fork();
-  if (pid > 0) launcher.shims++;
   /* When fork fails the daemon sees its socket close. */
-  if (pid != 0) return;
+  if (fork() != 0) return;
   int keep[] = {socket};
   close_all_but(keep, 1);
   shim_main(socket);
@@ -167,7 +164,6 @@ static void signals_ready(struct source *signals, uint32_t events) {
   struct signalfd_siginfo info[8];
   (void)events;
   while (read(signals->fd, info, sizeof info) > 0);
-  while (waitpid(-1, NULL, WNOHANG) > 0) launcher.shims--;
 }
 
 /* ---- life ---- */
@@ -178,11 +174,21 @@ static bool has_clients(void) {
   return false;
 }
 
+static bool has_shims(void) { return waitpid(-1, NULL, WNOHANG) == 0; }
+
+/* Shims that end are not waited for: each wait looks at all children, and keeps the kernel from making processes meanwhile. Their
+ * SIGCHLD still wakes the loop, to see whether the last one has gone. */
+static void let_shims_go(void) {
+  struct sigaction action = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT};
+  sigaction(SIGCHLD, &action, NULL);
+}
+
 static int set_up(const char *socket_path) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGCHLD);
   sigprocmask(SIG_SETMASK, &signals, NULL);
+  let_shims_go();
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
   signal(SIGINT, SIG_IGN);
@@ -198,7 +204,7 @@ static int set_up(const char *socket_path) {
 
 __attribute__((noreturn)) static void serve(const char *socket_path) {
   while (!launcher.ending) {
-    bool idle = !has_clients() && launcher.shims <= 0;
+    bool idle = !has_clients() && !has_shims();
     if (!loop_turn(idle ? IDLE_MILLISECONDS : -1) && idle) break;
   }
   unlink(socket_path);

@@ -11,9 +11,9 @@ import { cannotRun, demultiplex, logEntries, readAll, specOf, stdio, TestBench }
 /** The parent of a process. */
 const parentOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")[1]);
 const alive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^\S+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-const until = async (what: () => boolean): Promise<void> => {
+const until = async (what: () => boolean, most = 500): Promise<void> => {
   for (let tries = 0; !what(); tries++) {
-    assert.ok(tries < 500, "waited too long");
+    assert.ok(tries < most, "waited too long");
     await sleep(10);
   }
 };
@@ -178,6 +178,25 @@ describe("runtime: faults", { skip: cannotRun }, () => {
     await task.signal(9);
     assert.equal((await task.exited).code, 137);
     await task.release();
+  });
+
+  test("the launcher keeps no dead shims, and ends when daemon and shims have gone", async () => {
+    const fresh = new TestBench();
+    await using _ = fresh;
+    const runtime = fresh.newRuntime();
+    const tasks = await Promise.all([1, 2].map(() => runtime.create(fresh.request(["sleep", "1000"]))));
+    const launcher = parentOf(parentOf(tasks[0]!.pid));
+    const shims = (): string[] => readFileSync(`/proc/${launcher}/task/${launcher}/children`, "utf8").trim().split(" ").filter((pid) => pid !== "");
+    const [first, last] = tasks.map(({ pid }) => String(parentOf(pid)));
+    await tasks[0]!.signal(9);
+    await tasks[0]!.release();
+    await until(() => !shims().includes(first!));
+    assert.ok(shims().includes(last!));
+    await runtime.close();
+    process.kill(tasks[1]!.pid, "SIGKILL");
+    // It waits three seconds for another daemon.
+    await until(() => !alive(launcher), 6000);
+    await fresh.runtime.purge(tasks[1]!.id);
   });
 
   test("there is one launcher per exec root, also when many start it", async () => {
