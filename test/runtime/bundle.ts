@@ -97,7 +97,7 @@ export class Bundle implements Disposable {
   }
 
   async until(status: string): Promise<void> {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 60_000;
     while (this.state().status !== status) {
       if (Date.now() > deadline) throw new Error(`the container is ${this.state().status}, not ${status}`);
       await sleep(20);

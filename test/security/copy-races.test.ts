@@ -50,7 +50,7 @@ describe("copies race with a container", { skip: withoutCompiler }, () => {
   test("control: by its name, the host's file is read", async (context) => {
     const path = join(engine.dataRoot, "volumes/raced/_data/real/file");
     for (let tries = 0; !existsSync(path); tries++) {
-      assert.ok(tries < 500, "the container prepares nothing");
+      assert.ok(tries < 3000, "the container prepares nothing");
       await delay(20);
     }
     const said = execFileSync(programs.attacks, ["copy-by-name", path, "10000000"], { encoding: "utf8" });

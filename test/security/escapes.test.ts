@@ -45,7 +45,7 @@ async function theft(bundle: Bundle, meanwhile: (pid: number, said: () => string
   bundle.configure({ process: processOf(["sh", "-c", "attacks thief /tmp/stop >/tmp/said"], { capabilities: every }) }, { maskedPaths: [], readonlyPaths: [] });
   assert.equal(bundle.runtime("run", "-d", bundle.id).status, 0);
   for (let tries = 0; !readFileSync(said, "utf8").includes("looking"); tries++) {
-    assert.ok(tries < 500, "the thief does not look");
+    assert.ok(tries < 3000, "the thief does not look");
     await delay(20);
   }
   meanwhile(bundle.state().pid, () => readFileSync(said, "utf8"));
