@@ -70,7 +70,7 @@ export class Bundle implements Disposable {
     const [outPath, errPath] = [join(this.folder, "stdout"), join(this.folder, "stderr")];
     const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
     try {
-      const { status } = spawnSync(program ?? process.execPath, this.line(args), { cwd: this.folder, timeout: 30_000, stdio: [stdin ?? "ignore", out, err, ...fds] });
+      const { status } = spawnSync(program ?? process.execPath, this.line(args), { cwd: this.folder, timeout: 120_000, stdio: [stdin ?? "ignore", out, err, ...fds] });
       return { status, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
     } finally {
       closeSync(out);
