@@ -8,10 +8,11 @@ import type { NameService } from "../core/name-service.ts";
 import type { NetworkDriver } from "../core/network.ts";
 import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-default/ipam.ts";
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
-import { bridgeAddress, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
+import { bridgeAddresses, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
 import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
 import type { BridgeDriver, FirewallMode } from "../drivers/network-bridge/driver.ts";
 import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
+import type { RelayProgram } from "../drivers/network-bridge/relay.ts";
 import { createHostDriver } from "../drivers/network-host/driver.ts";
 import { createSlaveDriver } from "../drivers/network-macvlan/driver.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
@@ -21,7 +22,7 @@ import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
 import { parseResolvConf } from "../lib/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
 import { systemError } from "../lib/errors.ts";
-import { parsePrefix, requirePrefix } from "../lib/ip.ts";
+import { contains, parseIp, parsePrefix, requirePrefix } from "../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
 import { Netns } from "../sys/netlink/netns.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
@@ -33,9 +34,12 @@ export interface NetworkFlags {
   bridge: string;
   bip: string;
   fixedCidr: string;
+  /** Where containers' default routes go; "" is the bridge itself. */
+  defaultGateway: string;
   ipv6: boolean;
   bip6: string;
   fixedCidr6: string;
+  defaultGateway6: string;
   /** --ip: "" is everywhere. */
   hostBinding: string;
   /** --default-address-pool entries. */
@@ -46,11 +50,21 @@ export interface NetworkFlags {
   ipMasq: boolean;
   icc: boolean;
   firewall: FirewallMode;
+  /** --ip6tables. */
+  firewall6: boolean;
+  /** --userland-proxy: ports are served at addresses of the family that a container has not. */
+  relay: boolean;
+  /** --allow-direct-routing. */
+  directRouting: boolean;
+  /** --bridge-accept-fwmark. */
+  acceptMark: { value: number; mask: number } | undefined;
+  /** --default-network-opt, by driver. */
+  networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   dns: DnsSettings;
   hostGatewayIps: string[];
 }
 
-export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", ipv6: false, bip6: "", fixedCidr6: "", hostBinding: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: "docker", dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
+export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultGateway: "", ipv6: false, bip6: "", fixedCidr6: "", defaultGateway6: "", hostBinding: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: "docker", firewall6: true, relay: true, directRouting: false, acceptMark: undefined, networkOptions: {}, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
 
 export interface NetworkWiring {
   database: DatabaseSync;
@@ -63,6 +77,8 @@ export interface NetworkWiring {
   warn: (message: string) => void;
   /** Keeps the sockets that reserve ports over a restart; absent: nobody does. */
   keeper?: DescriptorKeeper;
+  /** The program that serves ports at addresses of the family that a container has not; absent: nobody does. */
+  relay?: RelayProgram;
   /** Answers names inside containers; absent: nobody does. */
   names?: NameService;
   /** Sandboxes with their interface made ahead. */
@@ -76,7 +92,8 @@ export interface NetworkWiring {
 }
 
 const POOL_SIZE = 8;
-export const HOST_RESOLV_CONF = "/etc/resolv.conf";
+/** Another one for tests, by dockerd's variable. */
+export const HOST_RESOLV_CONF = process.env["DOCKER_TEST_RESOLV_CONF_PATH"] || "/etc/resolv.conf";
 
 export interface DaemonNetworks extends Networks {
   setFirewall: BridgeDriver["setFirewall"];
@@ -95,9 +112,11 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     table: `gantry-${settings?.name ?? tag}`,
     ipForward: flags.ipForward,
     firewall: flags.firewall,
+    rules: { ipv6: flags.firewall6, directRouting: flags.directRouting, ...(flags.acceptMark ? { acceptMark: flags.acceptMark } : {}) },
     repaired: (what) => wiring.events.emit({ type: "daemon", action: "repair", actor: { id: tag, attributes: { name: what } } }),
     poolSize: wiring.poolSize ?? POOL_SIZE,
     ...(wiring.keeper ? { keeper: wiring.keeper } : {}),
+    ...(wiring.relay && flags.relay && existsSync("/proc/sys/net/ipv6") ? { relay: wiring.relay } : {}),
     warn,
   });
   const slaves = (kind: "macvlan" | "ipvlan"): NetworkDriver => createSlaveDriver({ kernel, kind, alias: ownerAlias(tag), openSandbox: openNetworkKernel });
@@ -110,6 +129,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     setDefaultRoutes: (sandbox, name, gateways) => setDefaultRoutes(sandbox.fd, name, gateways),
     hostPrefixes: async () => [...(await hostPrefixes(kernel)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],
     ...(settings ? { defaultBridge: settings } : {}),
+    defaultOptions: flags.networkOptions,
     events: wiring.events,
     findContainer: wiring.findContainer,
     saveContainer: wiring.saveContainer,
@@ -154,11 +174,17 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
   const { flags } = wiring;
   if (flags.bridge === "none") return undefined;
   const name = flags.bridge === "" ? await freeBridgeName(kernel, ownerAlias(tag)) : flags.bridge;
-  const [v4, v6] = [await bridgeAddress(kernel, name, 4), flags.ipv6 ? await bridgeAddress(kernel, name, 6) : undefined];
+  const managed = flags.bridge === "";
+  const present = await bridgeAddresses(kernel, name);
+  if (!managed && !present) throw systemError(`error creating default "bridge" network: bridge device with non default name ${name} must be created manually`);
+  const { 4: v4, 6: v6 } = present ?? { 4: [], 6: [] };
+  const hasLocalRange = isUsualLinkLocal(parsePrefix(flags.fixedCidr6));
   return {
     name,
+    managed,
     ...(flags.bip === "" ? {} : { bip: requirePrefix(flags.bip, "--bip") }),
     ...(flags.fixedCidr === "" ? {} : { fixedCidr: requirePrefix(flags.fixedCidr, "--fixed-cidr") }),
+    ...routersOf(flags),
     mtu: flags.mtu,
     masquerade: flags.ipMasq,
     icc: flags.icc,
@@ -166,9 +192,18 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
     ...(flags.bip6 === "" ? {} : { bip6: requirePrefix(flags.bip6, "--bip6") }),
     ...(flags.fixedCidr6 === "" ? {} : { fixedCidr6: requirePrefix(flags.fixedCidr6, "--fixed-cidr-v6") }),
     ...(flags.hostBinding === "" ? {} : { hostBinding: flags.hostBinding }),
-    present: { ...(v4 ? { 4: v4 } : {}), ...(v6 ? { 6: v6 } : {}) },
+    present: { 4: v4, 6: hasLocalRange ? v6 : v6.filter((address) => !isUsualLinkLocal(address)) },
     avoid: [...(await hostPrefixes(kernel, name)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],
   };
+}
+
+const USUAL_LINK_LOCAL = requirePrefix("fe80::/64", "");
+/** Where the kernel's own addresses are. */
+const isUsualLinkLocal = (prefix: IpPrefix | undefined): boolean => prefix !== undefined && contains(USUAL_LINK_LOCAL, prefix.address);
+
+function routersOf(flags: NetworkFlags): Pick<DefaultBridgeSettings, "routers"> {
+  const [v4, v6] = [parseIp(flags.defaultGateway), parseIp(flags.defaultGateway6)];
+  return { routers: { ...(v4 ? { 4: v4 } : {}), ...(v6 ? { 6: v6 } : {}) } };
 }
 
 /** Daemons of a machine have pools of their own, and the same at each start. */

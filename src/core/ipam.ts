@@ -19,12 +19,23 @@ export interface Ipam {
   requestAddress(poolId: string, preferred?: IpAddress): Promise<IpPrefix>;
   /** Free addresses are ignored. */
   releaseAddress(poolId: string, address: IpAddress): Promise<void>;
+  /** Undefined where the IPAM does not tell. */
+  usage?(poolId: string): Promise<PoolUsage>;
+}
+
+export interface PoolUsage {
+  /** With those that nobody may have, such as the subnet's own. */
+  used: bigint;
+  /** Left to choose from. */
+  available: bigint;
 }
 
 export interface PoolRequest {
   family: IpFamily;
   /** Absent: the first of the default pools that overlaps nothing of `avoid` and no other pool. */
   subnet?: IpPrefix;
+  /** Of a subnet that is chosen; absent: as the default pool says. */
+  length?: number;
   /** Addresses are chosen from this part of the subnet. */
   range?: IpPrefix;
   /** Routes of the host. Not applied to an asked subnet. */

@@ -33,6 +33,15 @@ export interface PublishedPort {
   hostPort: number;
 }
 
+export interface PortFamilies {
+  /** Of the endpoint's addresses. */
+  own: readonly IpFamily[];
+  /** Its sandbox's default routes of these go through it: ports of the host lead to it. */
+  served: readonly IpFamily[];
+  /** No endpoint has default routes of these: this one stands in where it can. */
+  left: readonly IpFamily[];
+}
+
 export interface PublishedEndpoint extends EndpointReference {
   addresses: IpPrefix[];
   ports: readonly PublishedPort[];
@@ -43,7 +52,7 @@ export interface PortChange {
   remove: readonly PublishedPort[];
   add: readonly PortRequest[];
   /** As reservePorts has them. */
-  families: readonly IpFamily[];
+  families: PortFamilies;
 }
 
 /** A change whose new ports are reserved, and of which nothing else is done. One of the two ends it. */
@@ -56,10 +65,10 @@ export interface PreparedPorts {
 
 export interface PublishesPorts {
   /**
-   * All or none, in the order of the requests: one for each of the `families` of addresses that the endpoint has, with the same
-   * port, but for requests that name an address. What is taken already: "system", in Docker's words.
+   * All or none, in the order of the requests: one for each of the families that the endpoint serves, with the same port, but for
+   * requests that name an address. What is taken already: "system", in Docker's words.
    */
-  reservePorts(endpoint: EndpointReference, requests: readonly PortRequest[], families: readonly IpFamily[]): Promise<PublishedPort[]>;
+  reservePorts(endpoint: EndpointReference, requests: readonly PortRequest[], families: PortFamilies): Promise<PublishedPort[]>;
   /** Has reserved ports answer of an endpoint that has joined already. */
   publishPorts(endpoint: PublishedEndpoint): Promise<void>;
   /** Of an endpoint that has joined: some of its ports go and others come, together. A host port that goes may come again for another port. */

@@ -13,8 +13,8 @@
  *
  * A driver that can do more has one of the optional abilities at the end of this file, or publishes ports (network-ports.ts).
  */
-import type { IpAddress, IpPrefix } from "../lib/ip.ts";
-import type { PublishedPort } from "./network-ports.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
+import type { PortProtocol, PublishedPort } from "./network-ports.ts";
 
 export interface NetworkDriver {
   /** As `docker network create --driver` names it: "bridge", "host", "null". */
@@ -22,6 +22,8 @@ export interface NetworkDriver {
   readonly capabilities: NetworkDriverCapabilities;
   /** Small named checks, before any side effect: "invalid-parameter" for what is wrong, "not-implemented" for what is not done. */
   validate(network: NetworkSpec): void;
+  /** Nobody could use a gateway in it; absent: somebody always can. */
+  isWithoutGateway?(network: NetworkSpec, family: IpFamily): boolean;
   /** Makes the segment, or adopts and repairs what is left of it from an earlier life of the daemon. */
   createNetwork(network: NetworkSpec): Promise<void>;
   /** Goes on after an error and reports all of them. */
@@ -76,8 +78,12 @@ export interface JoinRequest extends EndpointReference {
   slot: number;
   /** The interface's addresses, each with its network's length. */
   addresses: IpPrefix[];
+  /** Further ones that are no network's, such as link-local ones. */
+  extraAddresses?: readonly IpPrefix[];
   /** Default routes go through these: one of each family at most. */
   gateways: IpAddress[];
+  /** Families that have no default route yet: if there is one, somebody else made it, and joining fails. */
+  firstRoutes?: readonly IpFamily[];
   /** Of the interface, as "net/ipv4/conf/eth0/log_martians". */
   sysctls?: readonly { name: string; value: string }[];
   /** Absent: the driver chooses. */
@@ -114,5 +120,21 @@ export interface RecoversEndpoints {
   recover(endpoints: readonly EndpointReference[]): Promise<void>;
 }
 
+/** From an endpoint's addresses to ports of another one's, in a network whose containers do not reach each other otherwise. */
+export interface NetworkLink {
+  networkId: string;
+  from: readonly IpAddress[];
+  to: readonly IpAddress[];
+  ports: readonly { protocol: PortProtocol; port: number }[];
+}
+
+/** Optional: lets one endpoint reach ports of another; without effect where all reach each other. Nothing is kept over the daemon's restart. */
+export interface OpensLinks {
+  openLink(link: NetworkLink): Promise<void>;
+  /** Idempotent, also for a link of an earlier life of the daemon. */
+  closeLink(link: NetworkLink): Promise<void>;
+}
+
+export const opensLinks = (driver: NetworkDriver): driver is NetworkDriver & OpensLinks => "openLink" in driver;
 export const providesSandboxes = (driver: NetworkDriver): driver is NetworkDriver & ProvidesSandboxes => "provideSandbox" in driver;
 export const recoversEndpoints = (driver: NetworkDriver): driver is NetworkDriver & RecoversEndpoints => "recover" in driver;

@@ -135,14 +135,6 @@ export function overlaps(a: IpPrefix, b: IpPrefix): boolean {
 
 export const isLoopback = (address: IpAddress): boolean => (address.family === 4 ? address.value >> 24n === 127n : address.value === 1n);
 
-/** The subnets of `length` bits inside `base`, in order. */
-export function* subnetsOf(base: IpPrefix, length: number): Generator<IpPrefix> {
-  const family = base.address.family;
-  const step = 1n << BigInt(bitsOf(family) - length);
-  const last = lastAddress(base).value;
-  for (let value = firstAddress(base).value; value <= last; value += step) yield { address: { family, value }, length };
-}
-
 /** Network byte order: 4 or 16 bytes. */
 export function ipToBytes(address: IpAddress): Uint8Array {
   const bytes = new Uint8Array(address.family === 4 ? 4 : 16);

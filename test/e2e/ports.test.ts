@@ -12,7 +12,8 @@ import { endEngine, type Engine, project, startedEngine } from "../harness/engin
 
 let engine: Engine;
 before(async () => {
-  engine = await startedEngine();
+  // What the kernel does by itself; the relay has tests of its own.
+  engine = await startedEngine({ flags: ["--userland-proxy=false"] });
 });
 after(async () => endEngine(engine));
 

@@ -269,7 +269,7 @@ describe("kill -9 of gantryd at", () => {
         // They go behind the answer.
         for (let tries = 0; tries < 100 && foldersOf(engine).length > containers.length; tries++) await delay(20);
         assert.deepEqual(foldersOf(engine), containers, "container folders are left");
-      }));
+      }, { flags: ["--userland-proxy=false"] }));
   }
 });
 

@@ -150,8 +150,8 @@ export async function withEngine(body: (engine: Engine) => Promise<void>, option
   await endEngine(engine);
 }
 
-/** The parent of all containers' groups, and what outlives the daemon: the launcher, and for ten seconds the name server. */
-const stays = /^cgroup [^/]+\/gantry$|^process \S+\/gantry-shim launcher |^process gantry-dns /;
+/** The parent of all containers' groups, and what outlives the daemon: the launcher, and for ten seconds the name server and the relay of ports. */
+const stays = /^cgroup [^/]+\/gantry$|^process \S+\/gantry-shim launcher |^process gantry-dns |^process \S+\/gantry-relay /;
 
 /** What is still there three seconds later: the kernel takes network namespaces apart behind everyone's back. */
 async function leftovers(engine: Engine): Promise<string[]> {

@@ -19,6 +19,6 @@ export function containerRoutes(context: ContainersContext): Route[] {
     { method: "GET", path: "/containers/{name}/json", handler: (call) => handleInspect(context, call) },
     { method: "POST", path: "/containers/{name}/rename", handler: (call) => handleRename(context, call) },
     { method: "POST", path: "/containers/{name}/update", handler: (call) => handleUpdate(context, call) },
-    { method: "DELETE", path: "/containers/{name}", handler: (call) => handleRemove(context, call) },
+    { method: "DELETE", path: "/containers/{name...}", handler: (call) => handleRemove(context, call) },
   ];
 }

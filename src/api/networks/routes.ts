@@ -49,13 +49,17 @@ export function networkRoutes(options: NetworkRoutesOptions): Route[] {
     const found = listNetworks(networks, parseFilters(call.query.get("filters")));
     sendJson(call, 200, found.map((network) => networkJson(network, atLeast(call.version, 28) ? undefined : containerName)));
   };
-  const handleInspect = (call: Call): void => {
+  const handleInspect = async (call: Call): Promise<void> => {
     const verbose = call.query.get("verbose") ?? "";
     if (verbose !== "") checkBool("verbose", verbose);
-    sendJson(call, 200, networkJson(inspectNetwork(networks, call.params["id"] as string, call.query.get("scope") ?? ""), containerName));
+    const network = inspectNetwork(networks, call.params["id"] as string, call.query.get("scope") ?? "");
+    const status = atLeast(call.version, 52) ? { Status: statusJson(await networks.usage(network.id)) } : {};
+    sendJson(call, 200, { ...networkJson(network, containerName), ...status });
   };
   const handleCreate = async (call: Call): Promise<void> => {
-    const { id } = await networks.create(creationOf(await readBody(call, createSchema)));
+    const creation = creationOf(await readBody(call, createSchema));
+    if (!atLeast(call.version, 48)) creation.ipv4 = undefined;
+    const { id } = await networks.create(creation);
     sendJson(call, 201, { Id: id, Warning: "" });
   };
   const handleConnect = async (call: Call): Promise<void> => {
@@ -146,6 +150,21 @@ function networkJson(network: NetworkView, containerName: ((id: string) => strin
     Labels: network.labels,
     ...(containerName ? { Containers: Object.fromEntries(network.endpoints.map((endpoint) => [endpoint.container, endpointJson(endpoint, containerName(endpoint.container))])) } : {}),
   };
+}
+
+declare global {
+  interface JSON {
+    rawJSON(text: string): unknown;
+  }
+}
+
+const MAX_UINT64 = 2n ** 64n - 1n;
+/** Exact also where a double is not. */
+const uint64 = (value: bigint): unknown => JSON.rawJSON(String(value > MAX_UINT64 ? MAX_UINT64 : value));
+
+function statusJson(usage: Awaited<ReturnType<NetworkRoutesOptions["networks"]["usage"]>>): Record<string, unknown> {
+  const subnets = Object.entries(usage).map(([subnet, { used, available }]) => [subnet, { IPsInUse: uint64(used), DynamicIPsAvailable: uint64(available) }]);
+  return { IPAM: subnets.length > 0 ? { Subnets: Object.fromEntries(subnets) } : {} };
 }
 
 function endpointJson({ endpoint, mac, addresses }: NetworkView["endpoints"][number], name: string): Record<string, string> {

@@ -77,6 +77,7 @@ export function flagTexts(option: DaemonOption, value: unknown): string[] {
   if (value === null) return [];
   if (option.key === "default-ulimits") return objectOf(option, value).map(([name, limit]) => ulimitText(name, limit));
   if (option.key === "default-address-pools") return listOf(option, value).map(poolText);
+  if (option.key === "default-network-opts") return objectOf(option, value).flatMap(([driver, options]) => objectOf(option, options).map(([key, item]) => `${driver}=${key}=${scalar(option, item, ["string"])}`));
   if (option.type.word === "map") return objectOf(option, value).map(([key, item]) => `${key}=${scalar(option, item, ["string", "boolean"])}`);
   if (option.type.repeated === true) return option.key === "runtimes" ? Object.keys(value as object) : listOf(option, value).map((item) => scalar(option, item, ["string"]));
   return [scalar(option, value, kindsOf(option))];

@@ -123,10 +123,24 @@ test("every option that is not supported is refused by name, by flag and in the 
     if (typeof initial === "string" && flag !== "") assert.equal(refusal([`--${flag}=${initial}`]), "");
   }
   assert.match(refusal(["--restart=false"]), /^--restart=false is not supported: it is always true$/);
-  assert.match(refusal(["--ip6tables=false"]), /^--ip6tables=false is supported only together with --iptables=false/);
+  assert.deepEqual([load(["--ip6tables=false"]).network.firewall6, load([]).network.firewall6], [false, true]);
   assert.equal(load(["--iptables=false", "--ip6tables=false"]).network.firewall, "none");
   assert.deepEqual([load([]).network.firewall, load(["--firewall=own-table"]).network.firewall, load(["--firewall=honour-host"]).network.firewall], ["docker", "own-table", "honour-host"]);
   assert.match(refusal(["--firewall=x"]), /there are docker, own-table, honour-host/);
+});
+
+test("networks: options by driver, routers, marks, and what contradicts itself", () => {
+  const { network } = load(["--default-network-opt=bridge=com.docker.network.driver.mtu=1450", "--default-network-opt=bridge=a=b=c", "--bip=10.1.0.1/24", "--default-gateway=10.1.0.9", "--bridge-accept-fwmark=0x2/3", "--allow-direct-routing", "--userland-proxy=false"]);
+  assert.deepEqual(network.networkOptions, { bridge: { "com.docker.network.driver.mtu": "1450", a: "b=c" } });
+  assert.deepEqual([network.defaultGateway, network.acceptMark, network.directRouting, network.relay], ["10.1.0.9", { value: 2, mask: 3 }, true, false]);
+  assert.deepEqual(load([], JSON.stringify({ "default-network-opts": { bridge: { x: "1" }, macvlan: { y: "2" } } })).network.networkOptions, { bridge: { x: "1" }, macvlan: { y: "2" } });
+  assert.deepEqual(load(["--bridge-accept-fwmark=7"]).network.acceptMark, { value: 7, mask: 0xffff_ffff });
+  assert.match(refusal(["--default-network-opt=bridge=mtu"]), /invalid value "bridge=mtu" for map option, should be root-key=key=value/);
+  assert.match(refusal(["--bridge-accept-fwmark=x"]), /invalid firewall mark "x"/);
+  assert.match(refusal(["--bip=10.1.0.1/24", "--default-gateway=10.2.0.1"]), /not inside the default bridge's subnet 10\.1\.0\.1\/24/);
+  assert.match(refusal(["--default-gateway=fd00::1"]), /it is no IPv4 address/);
+  assert.match(refusal(["--icc=false", "--iptables=false"]), /You specified --iptables=false with --icc=false/);
+  assert.match(refusal(["--bridge=br0", "--bip6=fd00::1/64"]), /You specified -b & --bip6/);
 });
 
 test("folders of device specifications: usual ones, others, none", () => {

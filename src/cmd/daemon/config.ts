@@ -5,13 +5,13 @@ import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
-import { requirePrefix } from "../../lib/ip.ts";
 import { parseDuration } from "../../lib/strconv.ts";
 import { parseRamSize } from "../../lib/units.ts";
 import { hostsOf, tlsOf, type TlsConfig } from "./config-listen.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
-import { type AddressPool, type Host, parseFeature, parsePool, parseScopedSocket, parseUlimit, type ScopedSocket, type Ulimit } from "./option-values.ts";
+import { type NetworkConfig, networkOf } from "./network-settings.ts";
+import { type Host, parseFeature, parseScopedSocket, parseUlimit, type ScopedSocket, type Ulimit } from "./option-values.ts";
 import type { HostSettings } from "../../registry/hosts/hosts.ts";
 import { parseInsecure } from "../../registry/hosts/insecure.ts";
 import { parseMirror } from "../../registry/hosts/mirror.ts";
@@ -53,7 +53,6 @@ export interface DaemonConfig {
   warnings: string[];
 }
 
-const FIREWALLS = ["docker", "own-table", "honour-host"] as const;
 const LOG_DRIVERS = ["json-file", "local", "none"];
 
 export interface RegistryConfig {
@@ -62,27 +61,6 @@ export interface RegistryConfig {
   concurrentDownloads: number;
   concurrentUploads: number;
   downloadAttempts: number;
-}
-
-export interface NetworkConfig {
-  /** "": the default one; "none": no default network. */
-  bridge: string;
-  bip: string;
-  fixedCidr: string;
-  ipv6: boolean;
-  bip6: string;
-  fixedCidr6: string;
-  /** "": everywhere. */
-  hostBinding: string;
-  hostGateways: string[];
-  mtu: number;
-  icc: boolean;
-  ipForward: boolean;
-  ipMasquerade: boolean;
-  /** "none": no firewall rules are made. */
-  firewall: (typeof FIREWALLS)[number] | "none";
-  addressPools: AddressPool[];
-  dns: { servers: string[]; search: string[]; options: string[] };
 }
 
 export interface ContainerDefaults {
@@ -275,39 +253,6 @@ function registriesOf(values: FlagValues, { configFile, environment }: { configF
     concurrentUploads: least("max-concurrent-uploads", 0) || 5,
     downloadAttempts: least("max-download-attempts", 0) || 5,
   };
-}
-
-function networkOf(values: FlagValues): NetworkConfig {
-  const mtu = values.int("mtu");
-  if (mtu < 0) throw invalidParameter(`invalid default MTU: ${mtu}`);
-  const bridge = values.string("bridge");
-  const bip = values.string("bip");
-  for (const option of ["bip", "fixed-cidr", "bip6", "fixed-cidr-v6"]) if (values.string(option) !== "") requirePrefix(values.string(option), `--${option}`);
-  if (values.bool("iptables") && !values.bool("ip6tables")) throw invalidParameter("--ip6tables=false is supported only together with --iptables=false: rules for both families are in one table");
-  if (bridge !== "" && bip !== "") throw invalidParameter("You specified -b & --bip, mutually exclusive options. Please specify only one");
-  return {
-    bridge,
-    bip,
-    fixedCidr: values.string("fixed-cidr"),
-    ipv6: values.bool("ipv6"),
-    bip6: values.string("bip6"),
-    fixedCidr6: values.string("fixed-cidr-v6"),
-    hostBinding: values.string("ip") === "0.0.0.0" ? "" : values.string("ip"),
-    hostGateways: values.list("host-gateway-ip"),
-    mtu: mtu === 0 ? 1500 : mtu,
-    icc: values.bool("icc"),
-    ipForward: values.bool("ip-forward"),
-    ipMasquerade: values.bool("ip-masq"),
-    firewall: firewallOf(values),
-    addressPools: values.list("default-address-pool").map(parsePool),
-    dns: { servers: values.list("dns"), search: values.list("dns-search"), options: values.list("dns-opt") },
-  };
-}
-
-function firewallOf(values: FlagValues): NetworkConfig["firewall"] {
-  const mode = FIREWALLS.find((name) => name === values.string("firewall"));
-  if (!mode) throw invalidParameter(`invalid value for --firewall: ${JSON.stringify(values.string("firewall"))}; there are ${FIREWALLS.join(", ")}`);
-  return values.bool("iptables") ? mode : "none";
 }
 
 function containersOf(values: FlagValues): ContainerDefaults {

@@ -32,6 +32,28 @@ export function parseFeature(text: string): { name: string; enabled: boolean; ha
   return { name, enabled: /^[1tT]/.test(value), hasEffect: FEATURES.done.includes(name) };
 }
 
+/** "bridge=com.docker.network.driver.mtu=1450". */
+export function checkNetworkOption(text: string): void {
+  if (!/^[^=]*=[^=]*=/.test(text)) throw new Error(`invalid value ${JSON.stringify(text)} for map option, should be root-key=key=value`);
+}
+
+const UINT32 = 0xffff_ffff;
+
+export function checkMark(text: string): void {
+  if (text !== "") parseMark(text);
+}
+
+/** "2", "0x2/0x3": a packet's mark, and the bits of it that count. */
+export function parseMark(text: string): { value: number; mask: number } {
+  const [mark = "", mask] = text.split("/");
+  const number = (part: string, what: string): number => {
+    const value = /^(?:0x[0-9a-f]+|0o?[0-7]*|0b[01]+|[1-9][0-9]*)$/i.test(part) ? Number(part.replace(/^0o?(?=[0-7])/i, "0o")) : -1;
+    if (value < 0 || value > UINT32) throw new Error(`invalid firewall ${what} ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(part)}: ${value < 0 ? "invalid syntax" : "value out of range"}`);
+    return value;
+  };
+  return { value: number(mark, "mark"), mask: mask === undefined ? UINT32 : number(mask, "mask") };
+}
+
 export function checkKeyValue(text: string): void {
   if (!/^[^=]+=/.test(text)) throw new Error(`invalid argument: ${text}: must be formatted 'opt=value'`);
 }

@@ -9,7 +9,7 @@
  * Help, the grammar of the command line and the checks of the file all follow from this table.
  */
 import { bool, duration, int, int64, list, map, string, type FlagType } from "../../lib/flags.ts";
-import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkMetricsAddress, checkPool, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
+import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkMark, checkMetricsAddress, checkNetworkOption, checkPool, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
 
 export interface DaemonOption {
   /** Without dashes; "" when only the file has it. */
@@ -50,10 +50,12 @@ export const DEFAULT_HOST = "unix:///run/gantry/gantry.sock";
 export const DEFAULT_RUNTIME = "gantry-runtime";
 
 export const DAEMON_OPTIONS: readonly DaemonOption[] = [
+  done("allow-direct-routing", bool, "Let other machines reach containers by their own addresses, at published ports"),
   done("allowed-host", checked("list", () => undefined), "Host name that requests over TCP without TLS may use (all: *)", plural("allowed-host")),
   done("bip", string, "IPv4 address and prefix of the default bridge"),
   done("bip6", string, "IPv6 address of the default bridge"),
   done("bridge", string, "Bridge that containers are connected to by default (none: no default network)", { shorthand: "b" }),
+  done("bridge-accept-fwmark", { ...string, check: checkMark }, "Let packets with this mark, or MARK/MASK, reach containers by their own addresses"),
   done("cgroup-parent", string, "Parent of all containers' cgroups"),
   done("cdi-spec-dir", list, "Folder of device specifications (CDI); \"\" switches them off (default /etc/cdi, /var/run/cdi)", plural("cdi-spec-dir")),
   done("config-file", string, "File with further options", { ...COMMAND_LINE, default: DEFAULT_CONFIG_FILE }),
@@ -61,7 +63,10 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("debug", bool, "Log more, and more verbosely", { shorthand: "D" }),
   done("default-address-pool", checked("pool-options", checkPool), "Address pool for networks, as base=10.0.0.0/8,size=24", plural("default-address-pool")),
   done("default-cgroupns-mode", string, 'Containers\' cgroup namespace by default ("host" | "private")'),
+  done("default-gateway", ip, "Router of the default bridge's containers, if it is not the bridge"),
+  done("default-gateway-v6", ip, "IPv6 router of the default bridge's containers"),
   done("default-ipc-mode", string, 'Containers\' IPC namespace by default ("shareable" | "private")', { default: "private" }),
+  done("default-network-opt", { ...map, check: checkNetworkOption }, "Option of new networks, as DRIVER=OPTION=VALUE", plural("default-network-opt")),
   done("default-runtime", string, "Runtime of containers that name none", { default: DEFAULT_RUNTIME }),
   done("default-shm-size", bytes, "Size of containers' /dev/shm by default", { default: "67108864" }),
   done("default-stop-timeout", int, "Seconds that a container gets to stop by default", { default: "10" }),
@@ -90,7 +95,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("insecure-registry", list, "Registry that is used without TLS or with any certificate", { key: "insecure-registries" }),
   done("ip", ip, "Address that ports are published on by default", { default: "0.0.0.0" }),
   done("ip-forward", bool, "Switch IP forwarding on", ON),
-  done("ip6tables", bool, "Make IPv6 firewall rules; off only together with --iptables", ON),
+  done("ip6tables", bool, "Make IPv6 firewall rules; without them no port is published at IPv6 addresses", ON),
   done("iptables", bool, "Make firewall rules (in nftables); without them no port is published", ON),
   done("ip-masq", bool, "Hide containers on the default bridge behind the machine's address", ON),
   done("ipv6", bool, "IPv6 on the default bridge"),
@@ -120,7 +125,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("tlscert", string, "The server's certificate"),
   done("tlskey", string, "The key of the server's certificate"),
   done("tlsverify", bool, "Serve TCP with TLS to clients with a certificate"),
-  done("userland-proxy", bool, "Published ports need no proxy process: without effect", ON),
+  done("userland-proxy", bool, "Serve published ports also at addresses of the family that the container has not", ON),
   done("validate", bool, "Check the configuration and end", COMMAND_LINE),
   done("version", bool, "Show the version", { ...COMMAND_LINE, shorthand: "v" }),
   done("", string, "Lowest API version to serve", { key: "min-api-version" }),
@@ -131,20 +136,15 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   moot("containerd-namespace", string, "containerd's namespace for containers", { default: "moby" }),
   moot("containerd-plugins-namespace", string, "containerd's namespace for plugins", { default: "plugins.moby", key: "containerd-plugin-namespace" }),
   moot("firewall-backend", string, "What firewall rules are made with: always nftables", { default: "nftables" }),
+  moot("ip-forward-no-drop", bool, "Leave the policy of forwarded packets alone: it always is"),
   moot("userland-proxy-path", string, "The proxy of published ports"),
 
   refused("add-runtime", list, "Register a further runtime", { key: "runtimes" }),
-  refused("allow-direct-routing", bool, "Allow remote access to published ports on containers' addresses"),
   refused("authorization-plugin", list, "Load authorization plugins", plural("authorization-plugin")),
-  refused("bridge-accept-fwmark", string, "Accept packets with this mark in bridge networks"),
   refused("cpu-rt-period", int64, "Period of real-time scheduling of all containers"),
   refused("cpu-rt-runtime", int64, "Real-time runtime of all containers"),
   refused("cri-containerd", bool, "Start containerd with CRI"),
-  refused("default-gateway", ip, "Gateway of the default bridge"),
-  refused("default-gateway-v6", ip, "IPv6 gateway of the default bridge"),
-  refused("default-network-opt", map, "Options of new networks", plural("default-network-opt")),
   refused("init-path", string, "The init of --init"),
-  refused("ip-forward-no-drop", bool, "Leave the policy of forwarded packets alone when switching forwarding on"),
   refused("network-control-plane-mtu", int, "MTU of the networks' control plane", { default: "1500" }),
   refused("network-diagnostic-port", int, "Port of the networks' diagnosis"),
   refused("node-generic-resource", list, "Resources of the node", plural("node-generic-resource")),

@@ -66,6 +66,7 @@ import { readInRoot } from "../../sys/inroot.ts";
 import { SharedMemory } from "../../sys/shared-memory.ts";
 import { SubpathBinds } from "../../sys/subpath-binds.ts";
 import { Trash } from "../../sys/trash.ts";
+import { relayProgram } from "./relay.ts";
 import { HOST_RESOLV_CONF, openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
@@ -120,6 +121,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     findContainer: (ref) => store.find(ref),
     saveContainer: (record) => store.save(record),
     containerFolder: (id) => join(containersRoot, id),
+    relay: relayProgram(join(config.execRoot, "relay.sock")),
     keeper: {
       put: (name, fd) => runtime.launcher.put(name, [fd]),
       get: async (name) => (await runtime.launcher.get(name))?.[0],
@@ -177,6 +179,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     findNetwork: (ref) => networkOf(networks, ref),
     renamed: (record) => networks.renamed(record),
     changePorts: (record, change) => networks.changePorts(record, change),
+    relinked: (record, gone) => networks.relinked(record, gone),
     files: ({ id }) => {
       const file = (name: string): string => join(containersRoot, id, name);
       return { hosts: file("hosts"), hostname: file("hostname"), resolvConf: file("resolv.conf"), log: file(`${id}-json.log`) };

@@ -3,13 +3,16 @@
  * never given by choice; below it, freed addresses wait in a heap. So a /8 or a /64 costs nothing to open.
  */
 export class AddressRange {
+  readonly #first: bigint;
   readonly #last: bigint;
   readonly #used = new Set<bigint>();
   readonly #freed: bigint[] = [];
   #frontier: bigint;
+  #usedInside = 0n;
 
   /** Both ends included. */
   constructor(first: bigint, last: bigint) {
+    this.#first = first;
     this.#frontier = first;
     this.#last = last;
   }
@@ -30,11 +33,27 @@ export class AddressRange {
   take(address: bigint): boolean {
     if (this.#used.has(address)) return false;
     this.#used.add(address);
+    if (this.#isInside(address)) this.#usedInside++;
     return true;
   }
 
   release(address: bigint): void {
-    if (this.#used.delete(address) && address < this.#frontier) pushHeap(this.#freed, address);
+    if (!this.#used.delete(address)) return;
+    if (this.#isInside(address)) this.#usedInside--;
+    if (this.#isInside(address) && address < this.#frontier) pushHeap(this.#freed, address);
+  }
+
+  /** Also those outside the range. */
+  get used(): bigint {
+    return BigInt(this.#used.size);
+  }
+
+  get free(): bigint {
+    return this.#last - this.#first + 1n - this.#usedInside;
+  }
+
+  #isInside(address: bigint): boolean {
+    return this.#first <= address && address <= this.#last;
   }
 }
 

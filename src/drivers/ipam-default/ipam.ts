@@ -1,8 +1,8 @@
 /** The built-in IPAM: subnets from the default address pools, the lowest free address of a subnet. */
 import { hash } from "node:crypto";
-import type { AddressPool, Ipam, PoolRequest } from "../../core/ipam.ts";
+import type { AddressPool, Ipam, PoolRequest, PoolUsage } from "../../core/ipam.ts";
 import { GantryError, conflict, invalidParameter, notFound } from "../../lib/errors.ts";
-import { bitsOf, contains, firstAddress, formatIp, formatPrefix, lastAddress, networkOf, overlaps, parsePrefix, subnetsOf } from "../../lib/ip.ts";
+import { bitsOf, contains, firstAddress, formatIp, formatPrefix, lastAddress, networkOf, overlaps, parsePrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
 import { AddressRange } from "./address-range.ts";
 
@@ -27,11 +27,11 @@ export function createDefaultIpam(pools: readonly DefaultPool[] = DOCKER_POOLS):
     if (!found) throw notFound(`no address pool ${id}`);
     return found;
   };
-  const isFree = (subnet: IpPrefix, avoid: readonly IpPrefix[]): boolean => !avoid.some((other) => overlaps(other, subnet)) && ![...open.values()].some((other) => overlaps(other.subnet, subnet));
+  const inTheWay = (subnet: IpPrefix, avoid: readonly IpPrefix[]): IpPrefix | undefined => [...avoid, ...[...open.values()].map((other) => other.subnet)].find((other) => overlaps(other, subnet));
   return {
     id: "default",
     requestPool: async (request) => {
-      const subnet = request.subnet ? askedSubnet(request.subnet, isFree) : freeSubnet(pools, request, isFree);
+      const subnet = request.subnet ? askedSubnet(request.subnet, inTheWay) : freeSubnet(pools, request, inTheWay);
       const made = new OpenPool(subnet, request.range);
       open.set(made.id, made);
       return made;
@@ -39,21 +39,40 @@ export function createDefaultIpam(pools: readonly DefaultPool[] = DOCKER_POOLS):
     releasePool: async (id) => void open.delete(id),
     requestAddress: async (id, preferred) => (preferred ? find(id).take(preferred) : find(id).choose()),
     releaseAddress: async (id, address) => open.get(id)?.release(address),
+    usage: async (id) => find(id).usage(),
   };
 }
 
-function askedSubnet(asked: IpPrefix, isFree: (subnet: IpPrefix, avoid: readonly IpPrefix[]) => boolean): IpPrefix {
+type InTheWay = (subnet: IpPrefix, avoid: readonly IpPrefix[]) => IpPrefix | undefined;
+
+function askedSubnet(asked: IpPrefix, inTheWay: InTheWay): IpPrefix {
   const subnet = networkOf(asked);
-  if (!isFree(subnet, [])) throw conflict("Pool overlaps with other one on this address space");
+  if (inTheWay(subnet, [])) throw conflict("Pool overlaps with other one on this address space");
   return subnet;
 }
 
-function freeSubnet(pools: readonly DefaultPool[], request: PoolRequest, isFree: (subnet: IpPrefix, avoid: readonly IpPrefix[]) => boolean): IpPrefix {
+function freeSubnet(pools: readonly DefaultPool[], { family, length, avoid }: PoolRequest, inTheWay: InTheWay): IpPrefix {
   for (const { base, size } of pools) {
-    if (base.address.family !== request.family) continue;
-    for (const candidate of subnetsOf(base, size)) if (isFree(candidate, request.avoid)) return candidate;
+    if (base.address.family !== family || (length ?? size) < base.length) continue;
+    const found = firstFree(base, length ?? size, (subnet) => inTheWay(subnet, avoid));
+    if (found) return found;
   }
   throw conflict("all predefined address pools have been fully subnetted");
+}
+
+/** Behind what is in the way it goes on at once: a large pool has more small subnets than could be looked at. */
+function firstFree(base: IpPrefix, length: number, inTheWay: (subnet: IpPrefix) => IpPrefix | undefined): IpPrefix | undefined {
+  const { family } = base.address;
+  const step = 1n << BigInt(bitsOf(family) - length);
+  const last = lastAddress(base).value;
+  let value = networkOf(base).address.value;
+  while (value <= last) {
+    const candidate: IpPrefix = { address: { family, value }, length };
+    const other = inTheWay(candidate);
+    if (!other) return candidate;
+    value = (lastAddress(other.length < length ? other : candidate).value / step + 1n) * step;
+  }
+  return undefined;
 }
 
 class OpenPool implements AddressPool {
@@ -76,20 +95,32 @@ class OpenPool implements AddressPool {
 
   take(address: IpAddress): IpPrefix {
     if (!contains(this.subnet, address)) throw invalidParameter(`no configured subnet contains IP address ${formatIp(address)}`);
-    if (!this.#range.take(address.value)) throw new GantryError("forbidden", "Address already in use");
+    if (isOwn(this.subnet, address) || !this.#range.take(address.value)) throw new GantryError("forbidden", "Address already in use");
     return { address, length: this.subnet.length };
   }
 
   release(address: IpAddress): void {
     this.#range.release(address.value);
   }
+
+  usage(): PoolUsage {
+    return { used: this.#range.used + BigInt(ownAddresses(this.subnet)), available: this.#range.free };
+  }
+}
+
+const isOwn = (subnet: IpPrefix, { value }: IpAddress): boolean => ownAddresses(subnet) > 0 && (value === firstAddress(subnet).value || (subnet.address.family === 4 && value === lastAddress(subnet).value));
+
+/** A network address and a broadcast, or an anycast address; nobody gets them. */
+function ownAddresses({ address: { family }, length }: IpPrefix): number {
+  if (bitsOf(family) - length < 2) return 0;
+  return family === 4 ? 2 : 1;
 }
 
 /** The chosen part without the subnet's network address (IPv6: the subnet-router anycast) and IPv4 broadcast; /31, /32, /127 and /128 have neither. */
 function usable(subnet: IpPrefix, range: IpPrefix): [first: bigint, last: bigint] {
   let first = firstAddress(range).value;
   let last = lastAddress(range).value;
-  if (bitsOf(subnet.address.family) - subnet.length < 2) return [first, last];
+  if (ownAddresses(subnet) === 0) return [first, last];
   if (first === firstAddress(subnet).value) first++;
   if (subnet.address.family === 4 && last === lastAddress(subnet).value) last--;
   return [first, last];

@@ -13,9 +13,9 @@ import type { BridgeOptions } from "./options.ts";
 /** What is written on our bridges as their alias, so that another daemon of the machine leaves them alone. */
 export const ownerAlias = (tag: string): string => `gantry ${tag}`;
 
-/** Makes the bridge be there, up, with the gateways of the network as its addresses. Repairs what it finds. */
-export async function ensureBridge(kernel: NetworkKernel, network: NetworkSpec, options: BridgeOptions, alias: string): Promise<Link> {
-  let link = await kernel.link(options.bridge);
+/** Makes the bridge be there, up, with the gateways of the network as its addresses. Repairs what is `present`. */
+export async function ensureBridge(kernel: NetworkKernel, network: NetworkSpec, options: BridgeOptions, { alias, present }: { alias: string; present: Link | undefined }): Promise<Link> {
+  let link = present;
   if (link && link.kind !== "bridge") throw conflict(`the interface ${options.bridge} exists and is ${link.kind === "" ? "a device" : `a ${link.kind}`}, not a bridge: choose another name`);
   if (!link) link = await makeBridge(kernel, options, alias);
   const ours = link.alias === alias;
@@ -64,21 +64,23 @@ const ipv6Settings = (bridge: string, enabled: boolean) => [
 ];
 
 /** The addresses that the bridge is to have: the gateways, but where a network has none. Without a link-local one it cannot ask who has an address that it forwards to. */
-function bridgeAddresses({ subnets }: NetworkSpec, { gatewayMode, inhibitIpv4 }: BridgeOptions): IpPrefix[] {
+function wantedAddresses({ subnets }: NetworkSpec, { gatewayMode, inhibitIpv4 }: BridgeOptions): IpPrefix[] {
   const gateways = subnets.flatMap(({ subnet, gateway }) => (gateway && gatewayMode[subnet.address.family] !== "isolated" && !(inhibitIpv4 && subnet.address.family === 4) ? [{ address: gateway, length: subnet.length }] : []));
-  return gateways.some(({ address }) => address.family === 6) ? [...gateways, OWN_LINK_LOCAL] : gateways;
+  const needsOwn = gateways.some(({ address }) => address.family === 6) && !gateways.some(({ address, length }) => length === OWN_LINK_LOCAL.length && contains(OWN_LINK_LOCAL, address));
+  return needsOwn ? [...gateways, OWN_LINK_LOCAL] : gateways;
 }
 
-const LINK_LOCAL: IpPrefix = { address: { family: 6, value: 0xfe80n << 112n }, length: 10 };
+const KERNELS: IpPrefix = { address: { family: 6, value: 0xfe80n << 112n }, length: 64 };
 const OWN_LINK_LOCAL: IpPrefix = { address: { family: 6, value: (0xfe80n << 112n) + 1n }, length: 64 };
-const isKernels = ({ address }: IpPrefix): boolean => contains(LINK_LOCAL, address) && address.value !== OWN_LINK_LOCAL.address.value;
+const isKernels = ({ address }: IpPrefix): boolean => contains(KERNELS, address) && address.value !== OWN_LINK_LOCAL.address.value;
 
 /** Adds the gateways; from a bridge of ours also removes the addresses of an earlier configuration. */
 function addressChanges(link: Link, all: readonly LinkAddress[], { network, options, ours }: { network: NetworkSpec; options: BridgeOptions; ours: boolean }): RouteChange[] {
-  const wanted = bridgeAddresses(network, options);
-  const present = all.filter(({ index, address }) => index === link.index && !isKernels(address)).map(({ address }) => address);
-  const missing = wanted.filter((address) => !present.some((other) => formatPrefix(other) === formatPrefix(address)));
-  const stale = ours ? present.filter((address) => !wanted.some((other) => formatPrefix(other) === formatPrefix(address))) : [];
+  const wanted = wantedAddresses(network, options);
+  const present = all.filter(({ index }) => index === link.index).map(({ address }) => address);
+  const isIn = (list: readonly IpPrefix[], address: IpPrefix): boolean => list.some((other) => formatPrefix(other) === formatPrefix(address));
+  const missing = wanted.filter((address) => !isIn(present, address));
+  const stale = ours ? present.filter((address) => !isIn(wanted, address) && !isKernels(address)) : [];
   const drop = stale.map((address): RouteChange => ({ op: "deleteAddress", index: link.index, address }));
   const add = missing.map((address): RouteChange => ({ op: "addAddress", index: link.index, address }));
   return [...drop, ...add];
@@ -93,11 +95,13 @@ export async function hostPrefixes(kernel: NetworkKernel, except?: string): Prom
 const MAIN_TABLE = 254;
 const UNICAST = 1;
 
-/** The address of a family that a bridge of that name has. */
-export async function bridgeAddress(kernel: NetworkKernel, name: string, family: IpFamily): Promise<IpPrefix | undefined> {
+/** The addresses of the interface of that name, by family; undefined: there is none. */
+export async function bridgeAddresses(kernel: NetworkKernel, name: string): Promise<Record<IpFamily, IpPrefix[]> | undefined> {
   const link = await kernel.link(name);
   if (!link) return undefined;
-  return (await kernel.addresses()).find(({ index, address }) => index === link.index && address.address.family === family && !contains(LINK_LOCAL, address.address))?.address;
+  const own = (await kernel.addresses()).filter(({ index }) => index === link.index).map(({ address }) => address);
+  const of = (family: IpFamily): IpPrefix[] => own.filter(({ address }) => address.family === family);
+  return { 4: of(4), 6: of(6) };
 }
 
 /** docker0 unless another engine has it, then gantry0, gantry1, ... unless another daemon of ours has it. */

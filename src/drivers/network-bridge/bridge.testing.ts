@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import type { PortRequest } from "../../core/network-ports.ts";
 import type { JoinRequest, NetworkSpec, SandboxNamespace } from "../../core/network.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
+import type { IpFamily } from "../../lib/ip.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NetworkKernel, OpenNamespace } from "../../sys/netlink/kernel.ts";
 import { createSandboxNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
@@ -64,7 +65,8 @@ export async function container(driver: BridgeDriver, spec: NetworkSpec, address
   const v6 = spec.subnets.filter(({ subnet }) => subnet.address.family === 6).map(({ subnet }) => ({ address: { family: 6 as const, value: subnet.address.value + BigInt(address.split(".").at(-1)!) }, length: subnet.length }));
   const sandbox = await createSandboxNamespace();
   const request: JoinRequest = { networkId: spec.id, endpointId: randomBytes(32).toString("hex"), sandbox, interfaceName: "eth0", slot: 0, addresses: [parsePrefix(`${address}/24`)!, ...v6], gateways: spec.internal ? [] : spec.subnets.map(({ gateway }) => gateway!) };
-  if (wanted.length > 0) request.ports = await driver.reservePorts(request, wanted, v6.length > 0 ? [4, 6] : [4]);
+  const families: IpFamily[] = v6.length > 0 ? [4, 6] : [4];
+  if (wanted.length > 0) request.ports = await driver.reservePorts(request, wanted, { own: families, served: families, left: [] });
   await driver.join(request);
   return { sandbox, request };
 }

@@ -1,9 +1,8 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
 import { randomBytes, randomInt } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
-import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
+import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
-import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
@@ -12,25 +11,22 @@ import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
-import type { Sysctl } from "../../sys/netlink/steps.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
-import { ensureBridge, findBridges, isIntact, ownerAlias } from "./bridge-link.ts";
-import type { BridgesFound } from "./bridge-link.ts";
+import { ensureBridge, findBridges, isIntact, ownerAlias, type BridgesFound } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { addressChanges, hairpinChange, hostInterfaceName, interfacePlan, ipv6Settings, macOf, portChanges } from "./endpoint.ts";
+import { addressChanges, addressesOf, hairpinChange, hostInterfaceName, interfacePlan, loopbackRoute, macOf, portChanges, settingsOf } from "./endpoint.ts";
 import { createDetour } from "./detour.ts";
-import { keepFirewall, withoutFirewall } from "./firewall-keeper.ts";
-import type { OthersMode } from "./firewall-keeper.ts";
-import type { FirewallNetwork } from "./firewall.ts";
+import { keepFirewall, withoutFirewall, type OthersMode } from "./firewall-keeper.ts";
+import type { FirewallRules } from "./firewall.ts";
+import { firewallNetwork, portRules, publicationOf } from "./network-rules.ts";
+import { inDockersWords, isLinkTaken } from "./refusals.ts";
+import { failOnRequest, failWithoutIpv6 } from "./requested-faults.ts";
 import { keepForwarding } from "./forwarding.ts";
 import { NO_GUARD, keepGuard } from "./guard-keeper.ts";
-import { FAMILIES } from "./firewall-family.ts";
-import { DEFAULT_MTU, bridgeOptions } from "./options.ts";
-import type { BridgeOptions, GatewayMode } from "./options.ts";
-import { createPorts } from "./ports.ts";
-import type { DescriptorKeeper, PortRules } from "./ports.ts";
-import type { Publication } from "./published.ts";
+import { DEFAULT_MTU, bridgeOptions, isWithoutGateway, type BridgeOptions } from "./options.ts";
+import { createPorts, type DescriptorKeeper } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
+import { createRelay, type RelayProgram } from "./relay.ts";
 import { createRepairs } from "./repairs.ts";
 
 /** "none": no rules are made, and no ports published. */
@@ -50,8 +46,12 @@ export interface BridgeDriverOptions {
   /** Absent: reserved ports are free while the daemon is restarted. */
   keeper?: DescriptorKeeper;
   firewall: FirewallMode;
+  /** What holds for all networks. */
+  rules?: FirewallRules;
   /** Something of ours was made again after another program took it away. */
   repaired?: (what: string) => void;
+  /** Serves ports at addresses of the family that a container has not; absent: nobody does. */
+  relay?: RelayProgram;
   /** false: containers may speak for each other, as with Docker. */
   guard?: boolean;
   /** false: without owners of tables, as on kernels before 6.9. */
@@ -66,22 +66,17 @@ interface Network {
 
 const PREPARED_INTERFACE = "eth0";
 /** The interface's index in its sandbox: loopback is 1. */
-const FIRST_INDEX = 2;
-const LATER_INDEX = 1000;
-const RANDOM_INDEX = 1 << 24;
-/** Behind the loopback's own route: answers of a container to ::1 come in at its bridge. */
-const LOOPBACK6: IpPrefix = { address: { family: 6, value: 1n }, length: 128 };
-const LOOPBACK6_METRIC = 4096;
+const [FIRST_INDEX, LATER_INDEX, RANDOM_INDEX] = [2, 1000, 1 << 24];
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & {
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & {
   /** Other ways with other programs' firewalls; nothing for a daemon that makes no rules. */
   setFirewall(mode: OthersMode): Promise<void>;
 };
 
 export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
-  const { kernel, tag, warn, repaired = () => {} } = options;
+  const { kernel, tag, warn, repaired = () => {}, rules = { ipv6: true, directRouting: false } } = options;
   const alias = ownerAlias(tag);
   const networks = new Map<string, Network>();
   const changing = new KeyedQueue();
@@ -96,10 +91,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
   const owner = options.tableOwner ?? true;
-  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
+  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, rules, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
   const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner });
   const forwarding = keepForwarding({ kernel, warn, repaired });
-  const ports = createPorts({ kernel, keeper: options.keeper, warn });
+  const ports = createPorts({ kernel, keeper: options.keeper, relay: options.relay && createRelay(options.relay, warn), warn });
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
   const prefix = `veth${tag}`;
@@ -116,9 +111,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     try {
       return await make(tried + slot);
     } catch (error) {
-      if (errnoCode(error) !== "EEXIST") throw error;
+      if (!isLinkTaken(error)) throw error;
       if (slot === 0) interfaceIndex = LATER_INDEX;
-      return make(LATER_INDEX + slot + (tried === LATER_INDEX ? randomInt(RANDOM_INDEX) : 0));
+      return await make(LATER_INDEX + slot + (tried === LATER_INDEX ? randomInt(RANDOM_INDEX) : 0));
     }
   };
 
@@ -141,8 +136,11 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     });
   const pool = createPreparedPool({ size: options.poolSize, prepare, warn });
 
+  /** Without firewall rules the ports themselves keep containers from each other; then their published ports are closed to siblings too. */
+  const isIsolated = ({ options: { icc } }: Network): boolean => !icc && guard === NO_GUARD;
+
   const outside = (network: Network, { endpointId, ports: published = [] }: JoinRequest): RouteChange[] => [
-    ...portChanges({ name: hostName(endpointId) }, network.bridgeIndex, !network.options.icc),
+    ...portChanges({ name: hostName(endpointId) }, network.bridgeIndex, isIsolated(network)),
     ...(published.length > 0 ? [hairpinChange(hostName(endpointId))] : []),
   ];
 
@@ -167,12 +165,13 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const openLoopback = async ({ spec, options: { bridge }, bridgeIndex }: Network): Promise<void> => {
     await kernel.writeSysctls([{ name: `net/ipv4/conf/${bridge}/route_localnet`, value: "1" }]);
     if (!spec.subnets.some(({ subnet }) => subnet.address.family === 6)) return;
-    await kernel.apply([{ op: "addRoute", index: bridgeIndex, destination: LOOPBACK6, metric: LOOPBACK6_METRIC, local: true, replace: true }]);
+    await kernel.apply([loopbackRoute(bridgeIndex)]);
   };
 
   const publish = async (network: Network, request: Pick<JoinRequest, "networkId" | "endpointId" | "addresses" | "ports">): Promise<void> => {
     if (!request.ports?.length) return;
-    await Promise.all([answer(network, { ...request, ports: request.ports }), ports.keep(request)]);
+    const endpoint = { ...request, ports: request.ports };
+    await Promise.all([answer(network, endpoint), ports.keep(request), ports.serve(endpoint)]);
   };
 
   const answer = async (network: Network, endpoint: PublishedEndpoint): Promise<void> => {
@@ -186,8 +185,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await firewall.unpublish(endpointId);
   };
 
-  const watchOver = async (network: Network, { endpointId, addresses, trusted }: JoinRequest, mac: Uint8Array): Promise<void> => {
-    if (!trusted && network.options.guarded) await guard.add({ name: hostName(endpointId), mac, addresses: addresses.map(({ address }) => address) });
+  const watchOver = async ({ options: { guarded, icc } }: Network, request: JoinRequest, mac: Uint8Array): Promise<void> => {
+    const port = { name: hostName(request.endpointId), mac, addresses: addressesOf(request).map(({ address }) => address), guarded: !request.trusted && guarded, secluded: !icc };
+    if (port.guarded || port.secluded) await guard.add(port);
   };
 
   /** The interfaces of dropped sandboxes go with them, a moment later. */
@@ -210,13 +210,14 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     const network = networks.get(id);
     if (!network || isIntact(found, network.spec, { options: network.options, index: network.bridgeIndex })) return;
     const { spec, options: bridge, bridgeIndex } = network;
-    const link = await ensureBridge(kernel, spec, bridge, alias);
+    const link = await ensureBridge(kernel, spec, bridge, { alias, present: await kernel.link(bridge.bridge) });
     if (link.index !== bridgeIndex) {
-      const own = new Set([...joined].flatMap(([endpointId, networkId]) => (networkId === spec.id ? [hostName(endpointId)] : [])));
-      const lost = (await kernel.links()).filter(({ name, master }) => own.has(name) && master === 0);
-      await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, !bridge.icc)));
+      // At once: a container that joins meanwhile needs it.
       const again = { ...network, bridgeIndex: link.index };
       networks.set(spec.id, again);
+      const own = new Set([...joined].flatMap(([endpointId, networkId]) => (networkId === spec.id ? [hostName(endpointId)] : [])));
+      const lost = (await kernel.links()).filter(({ name, master }) => own.has(name) && master === 0);
+      await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, isIsolated(network))));
       await republish(again, lost.map(({ name }) => name));
     }
     warn(`the bridge ${bridge.bridge} was removed or changed by another program and has been restored`);
@@ -232,30 +233,43 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
   const createNetwork = async (spec: NetworkSpec): Promise<void> => {
     const bridge = bridgeOptions(spec);
+    const present = await kernel.link(bridge.bridge);
+    const makeBridge = async (): Promise<Link> => {
+      const link = await ensureBridge(kernel, spec, bridge, { alias, present });
+      failOnRequest(bridge);
+      return link;
+    };
     // The kernel has waits of its own for each of these.
     const steps = await Promise.allSettled([
-      ensureBridge(kernel, spec, bridge, alias),
+      makeBridge(),
       firewall.setNetwork(spec.id, firewallNetwork(spec, bridge)),
       options.ipForward ? forwarding.enable(spec.subnets.map(({ subnet }) => subnet.address.family)) : undefined,
       (watching ??= kernel.watchAddresses(() => repairs.request())),
     ]);
     const [link] = steps;
-    if (link.status === "rejected") {
-      await firewall.removeNetwork(spec.id).catch((error: unknown) => warn(messageOf(error)));
-      throw link.reason;
+    try {
+      if (link.status === "fulfilled") networks.set(spec.id, { spec, options: bridge, bridgeIndex: link.value.index });
+      for (const step of steps) if (step.status === "rejected") throw step.reason;
+      await republish(find(spec.id), []);
+    } catch (error) {
+      networks.delete(spec.id);
+      const undoing = [firewall.removeNetwork(spec.id), present ? Promise.resolve() : removeBridge(bridge)];
+      for (const undone of await Promise.allSettled(undoing)) if (undone.status === "rejected") warn(`undoing network ${spec.name}: ${messageOf(undone.reason)}`);
+      throw error;
     }
-    const network: Network = { spec, options: bridge, bridgeIndex: link.value.index };
-    networks.set(spec.id, network);
-    for (const step of steps) if (step.status === "rejected") throw step.reason;
-    await republish(network, []);
+  };
+
+  /** Unless it is somebody else's. */
+  const removeBridge = async ({ bridge }: BridgeOptions): Promise<void> => {
+    const link = await kernel.link(bridge);
+    if (link?.alias === alias) await kernel.apply([{ op: "deleteLink", link: { index: link.index } }]);
   };
 
   const deleteNetwork = async (networkId: string): Promise<void> => {
     const network = networks.get(networkId);
     if (!network) return;
     networks.delete(networkId);
-    const link = await kernel.link(network.options.bridge);
-    const steps = [firewall.removeNetwork(networkId), networks.size === 0 ? guard.removeTable() : Promise.resolve(), link?.alias === alias ? kernel.apply([{ op: "deleteLink", link: { index: link.index } }]) : Promise.resolve()];
+    const steps = [firewall.removeNetwork(networkId), networks.size === 0 ? guard.removeTable() : Promise.resolve(), removeBridge(network.options)];
     const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
     if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
   };
@@ -264,6 +278,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     id: "bridge",
     capabilities: { sandbox: "own", addresses: true, gateways: "own", scope: "local" },
     validate: (spec) => void bridgeOptions(spec),
+    isWithoutGateway: (spec, family) => isWithoutGateway(bridgeOptions(spec), spec, family),
 
     createNetwork: (spec) => changing.run(spec.id, () => createNetwork(spec)),
     deleteNetwork: (networkId) => changing.run(networkId, () => deleteNetwork(networkId)),
@@ -275,9 +290,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       prepared.delete(request.endpointId);
       joined.set(request.endpointId, request.networkId);
       try {
+        failWithoutIpv6(request);
         const steps = [index !== undefined ? joinPrepared(network, index, request, mac) : joinNew(network, request, mac), publish(network, request), watchOver(network, request, mac)];
         const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
-        if (failed?.status === "rejected") throw failed.reason;
+        if (failed?.status === "rejected") throw inDockersWords(failed.reason, request);
       } catch (error) {
         joined.delete(request.endpointId);
         await guard.remove(hostName(request.endpointId));
@@ -304,11 +320,11 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       await kernel.apply([hairpinChange(hostName(endpoint.endpointId))]);
     },
 
-    reservePorts: (endpoint, requests, families) => ports.reserve(endpoint, requests, portRules(find(endpoint.networkId), families)),
+    reservePorts: (endpoint, requests, families) => ports.reserve(endpoint, requests, portRules(find(endpoint.networkId).options, families, rules)),
 
     changePorts: async (endpoint, change) => {
       const network = find(endpoint.networkId);
-      const changed = await ports.change(endpoint, change, portRules(network, change.families));
+      const changed = await ports.change(endpoint, change, portRules(network.options, change.families, rules));
       return {
         ports: changed.ports,
         cancel: changed.cancel,
@@ -318,6 +334,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
             await kernel.apply([hairpinChange(hostName(endpoint.endpointId))]);
           } else await stopAnswering(endpoint.endpointId);
           await changed.settle();
+          await ports.serve({ ...endpoint, ports: changed.ports });
         },
       };
     },
@@ -328,11 +345,18 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       if (failures.length > 0) throw new GantryError("system", `releasing published ports: ${failures.join("; ")}`);
     },
 
+    openLink: async (link) => {
+      if (!find(link.networkId).options.icc) await Promise.all([firewall.openLink(link), guard.openLink(link)]);
+    },
+
+    closeLink: async (link) => void (await Promise.all([firewall.closeLink(link), guard.closeLink(link)])),
+
     restorePorts: async (endpoints: readonly PublishedEndpoint[]) => {
       for (const endpoint of endpoints) {
         firewall.publishLater(endpoint.endpointId, publicationOf(endpoint));
         publishing.set(endpoint.endpointId, endpoint.networkId);
         await ports.restore(endpoint);
+        await ports.serve(endpoint).catch((error: unknown) => warn(messageOf(error)));
       }
     },
 
@@ -347,7 +371,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     recover: async (endpoints) => {
       for (const { endpointId, networkId } of endpoints) joined.set(endpointId, networkId);
       const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
-      await guard.recover(known);
+      await Promise.all([guard.recover(known), ports.recover(endpoints.map(({ endpointId }) => endpointId))]);
       for (const { options: { bridge } } of networks.values()) expected.add(bridge);
       const isStale = ({ name, kind, alias: owner }: Link): boolean => (kind === "veth" ? name.startsWith(prefix) && !known.has(name) : kind === "bridge" && owner === alias && !expected.has(name));
       const stale = (await kernel.links()).filter(isStale);
@@ -372,17 +396,4 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       await departures.close(CLOSE_MS);
     },
   };
-}
-
-const publicationOf = ({ addresses, ports }: PublishedEndpoint): Publication => ({ addresses: addresses.map(({ address }) => address), ports });
-
-const portRules = ({ options: { hostBinding, gatewayMode } }: Network, families: readonly IpFamily[]): PortRules => ({ ...(hostBinding ? { hostBinding } : {}), families, routed: FAMILIES.filter((family) => gatewayMode[family] === "routed") });
-
-const settingsOf = ({ interfaceName, addresses, sysctls = [] }: JoinRequest): Sysctl[] => [...ipv6Settings(interfaceName, addresses), ...sysctls];
-
-function firewallNetwork({ subnets, internal }: NetworkSpec, { bridge, icc, masquerade, gatewayMode, trusted }: BridgeOptions): FirewallNetwork {
-  const prefixes = subnets.map(({ subnet }) => subnet);
-  const inMode = (...modes: GatewayMode[]): IpFamily[] => FAMILIES.filter((family) => !internal && modes.includes(gatewayMode[family]));
-  const hidden = inMode("nat", "nat-unprotected");
-  return { bridge, subnets: prefixes, masquerade: masquerade ? prefixes.filter(({ address }) => hidden.includes(address.family)) : [], icc, internal, open: inMode("nat-unprotected"), routed: inMode("routed"), trusted };
 }

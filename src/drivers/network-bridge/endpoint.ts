@@ -1,4 +1,5 @@
 /** The kernel changes of one endpoint, as data. A veth's inner end is born in the sandbox: moving it there would cost twenty times as much. */
+import { hash } from "node:crypto";
 import type { JoinRequest } from "../../core/network.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
@@ -10,7 +11,7 @@ import type { LinkReference, RouteChange } from "../../sys/netlink/rtnetlink.ts"
 export const QUIET_IPV6: readonly Sysctl[] = [{ name: "net/ipv6/conf/default/disable_ipv6", value: "1", optional: true }];
 
 /** For an interface with IPv6 addresses: what is announced by others is not believed, and nothing is waited for. */
-export function ipv6Settings(name: string, addresses: readonly IpPrefix[]): Sysctl[] {
+function ipv6Settings(name: string, addresses: readonly IpPrefix[]): Sysctl[] {
   if (!addresses.some(({ address }) => address.family === 6)) return [];
   return [["accept_ra", "0"], ["dad_transmits", "0"], ["disable_ipv6", "0"]].map(([key, value]) => ({ name: `net/ipv6/conf/${name}/${key!}`, value: value! }));
 }
@@ -58,18 +59,31 @@ export function portChanges(link: LinkReference, bridgeIndex: number, isolated: 
 /** Frames may go back out of the port that they came from: a container that uses its own published port, where the bridge calls the firewall. */
 export const hairpinChange = (hostName: string): RouteChange => ({ op: "setLink", link: { name: hostName }, port: { hairpin: true } });
 
+export const addressesOf = ({ addresses, extraAddresses = [] }: Pick<JoinRequest, "addresses" | "extraAddresses">): IpPrefix[] => [...addresses, ...extraAddresses];
+
+const LOOPBACK6: IpPrefix = { address: { family: 6, value: 1n }, length: 128 };
+/** Behind the loopback's own route. */
+const LOOPBACK6_METRIC = 4096;
+
+/** Answers of a container to ::1 come in at its bridge. */
+export const loopbackRoute = (bridgeIndex: number): RouteChange => ({ op: "addRoute", index: bridgeIndex, destination: LOOPBACK6, metric: LOOPBACK6_METRIC, local: true, replace: true });
+
+/** Sysctls of the interface. */
+export const settingsOf = (request: JoinRequest): Sysctl[] => [...ipv6Settings(request.interfaceName, addressesOf(request)), ...(request.sysctls ?? [])];
+
 /** In the sandbox: addresses and default routes. */
-export function addressChanges(index: number, request: Pick<JoinRequest, "addresses" | "gateways">): RouteChange[] {
-  const addresses = request.addresses.map((address): RouteChange => ({ op: "addAddress", index, address }));
-  const routes = request.gateways.map((gateway): RouteChange => ({ op: "addRoute", index, gateway, replace: true }));
+export function addressChanges(index: number, request: Pick<JoinRequest, "addresses" | "extraAddresses" | "gateways" | "firstRoutes">): RouteChange[] {
+  const addresses = addressesOf(request).map((address): RouteChange => ({ op: "addAddress", index, address }));
+  const routes = request.gateways.map((gateway): RouteChange => ({ op: "addRoute", index, gateway, replace: !request.firstRoutes?.includes(gateway.family) }));
   return [...addresses, ...routes];
 }
 
 /**
- * 02:42 and the IPv4 address: an address that is used again has the same hardware address, so that no neighbour cache in
- * the host or in other containers is stale and nothing need be announced.
+ * 02:42 and the IPv4 address, or a hash of the IPv6 one: an address that is used again has the same hardware address, so that no
+ * neighbour cache in the host or in other containers is stale and nothing need be announced.
  */
 export function macOf(addresses: readonly IpPrefix[], random: () => Uint8Array): Uint8Array {
-  const v4 = addresses.find(({ address }) => address.family === 4);
-  return v4 ? Uint8Array.of(0x02, 0x42, ...ipToBytes(v4.address)) : random();
+  const [v4, v6] = ([4, 6] as const).map((family) => addresses.find(({ address }) => address.family === family));
+  if (v4) return Uint8Array.of(0x02, 0x42, ...ipToBytes(v4.address));
+  return v6 ? Uint8Array.of(0x02, ...hash("sha256", ipToBytes(v6.address), "buffer").subarray(0, 5)) : random();
 }

@@ -28,7 +28,7 @@ const TRAITS: Record<IpFamily, FamilyTraits> = {
 };
 
 /** Sets and maps: those of IPv6 end in 6. */
-const SETS = ["masqueraded", "returning", "published", "published-any", "direct", "open", "routed"] as const;
+const SETS = ["masqueraded", "sources", "returning", "linked", "published", "published-any", "direct", "within-trust", "open", "routed"] as const;
 export const setOf = (name: (typeof SETS)[number], family: IpFamily): string => (family === 4 ? name : `${name}6`);
 /** The map of ranges of a protocol. */
 export const rangesOf = (protocol: PortProtocol, family: IpFamily): string => `published-${protocol}-ranges${family === 4 ? "" : "6"}`;

@@ -9,8 +9,10 @@ import type { Ownership } from "../../sys/netlink/nftables-claim.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import type { Detour } from "./detour.ts";
-import { firewallChanges, networkElements, removalTransaction } from "./firewall.ts";
-import type { FirewallNetwork, FirewallState } from "./firewall.ts";
+import { firewallChanges, networkElements, publishRules, removalTransaction } from "./firewall.ts";
+import type { FirewallNetwork, FirewallRules, FirewallState } from "./firewall.ts";
+import { linkElements, linkId } from "./links.ts";
+import type { Link } from "./links.ts";
 import { closePassage, droppingChains, openPassage } from "./passage.ts";
 import type { Others } from "./passage.ts";
 import { answeredFlows, changedPorts, earlierFlows, publicationChanges, publishedElements } from "./published.ts";
@@ -31,6 +33,9 @@ export interface FirewallKeeper {
   unpublish(endpointId: string): Promise<void>;
   /** Other ways with other programs' firewalls, from now on. */
   setMode(mode: OthersMode): Promise<void>;
+  /** Both are idempotent. */
+  openLink(link: Link): Promise<void>;
+  closeLink(link: Link): Promise<void>;
   close(): void;
 }
 
@@ -48,6 +53,7 @@ export interface FirewallKeeperOptions {
   repaired?: (what: string) => void;
   mode: OthersMode;
   detour: Detour;
+  rules?: FirewallRules;
   /** false: as on kernels that have no owners (before 6.9), for tests. */
   owner?: boolean;
 }
@@ -66,6 +72,8 @@ export function withoutFirewall(kernel: NetworkKernel, table: NftTable): Firewal
     publishLater: () => {},
     unpublish: () => Promise.resolve(),
     setMode: () => Promise.resolve(),
+    openLink: () => Promise.resolve(),
+    closeLink: () => Promise.resolve(),
     close: () => {},
   };
 }
@@ -76,17 +84,18 @@ const HOOKS_OF: Record<OthersMode, Others["hooks"]> = { docker: ["forward"], "ow
 /** Tables of any daemon of ours. */
 const isOurs = (table: string): boolean => table.startsWith("gantry-");
 
-export function keepFirewall({ kernel, table, warn, repaired = () => {}, mode: firstMode, detour, owner = true }: FirewallKeeperOptions): FirewallKeeper {
+export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules = { ipv6: true, directRouting: false }, mode: firstMode, detour, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
   const networks = new Map<string, FirewallNetwork>();
   const publications = new Map<string, Publication>();
+  const links = new Map<string, Link>();
   /** The table is there, and watched. */
   let made: Promise<NetlinkWatch> | undefined;
   let mode = firstMode;
   let warnedOf = "";
   /** What an earlier mode left in other programs' chains is gone. */
   let passed = false;
-  const state = (): FirewallState => ({ networks: [...networks.values()], publications: [...publications.values()], passage: mode !== "own-table", ...(mode === "honour-host" ? { entrance: detour.entrance } : {}) });
+  const state = (): FirewallState => ({ networks, publications: [...publications.values()], links: [...links.values()], rules, ...(mode === "honour-host" ? { entrance: detour.entrance } : {}) });
   const others = (): Others => ({ isOurs, hooks: HOOKS_OF[mode] });
 
   const commit = async (): Promise<void> => {
@@ -198,7 +207,7 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, mode: f
     publish: async (endpointId, publication) => {
       const before = publications.get(endpointId);
       publications.set(endpointId, publication);
-      await change(publicationChanges(before, publication));
+      await change(publicationChanges(before, publication, publishRules(networks, rules)));
       await forget(earlierFlows(changedPorts(before?.ports ?? [], publication.ports)));
     },
     publishLater: (endpointId, publication) => void publications.set(endpointId, publication),
@@ -206,8 +215,16 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, mode: f
       const publication = publications.get(endpointId);
       if (!publication) return;
       publications.delete(endpointId);
-      await change(publishedElements("deleteElements", [publication]));
+      await change(publishedElements("deleteElements", [publication], publishRules(networks, rules)));
       await forget(answeredFlows(publication));
+    },
+    openLink: async (link) => {
+      if (links.has(linkId(link))) return;
+      links.set(linkId(link), link);
+      await change(linkElements("addElements", [link]));
+    },
+    closeLink: async (link) => {
+      if (links.delete(linkId(link))) await change(linkElements("deleteElements", [link]));
     },
     close: () => {
       restoring.close();

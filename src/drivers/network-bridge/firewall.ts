@@ -11,16 +11,19 @@
  *   forward       filter forward -10   what comes from and goes to our bridges, by the chain containers: answers and published
  *                 ports in, within a network as `pairs` says, what networks with other gateway modes let in, nothing else
  *   secluded      of internal networks: within them only, as `pairs` says
- *   allow         accepts; with a passage it marks, for the rule that lets marked packets pass other programs' chains
+ *   allow         marks and accepts: where the mark counts, other programs' chains and ports of a bridge let the packet pass
  */
 import { PORT_PROTOCOLS } from "../../core/network-ports.ts";
 import type { PortProtocol } from "../../core/network-ports.ts";
-import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
+import { ipToBytes } from "../../lib/ip.ts";
+import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { FAMILIES, addressField, addressType, atInterface, destinationPort, intervalOf, isFamily, isIcmp, isLoopback, loopbackOf, protocolAddressPort, rangesOf, setOf, wordsOf } from "./firewall-family.ts";
 import { ASKED_PRIORITY } from "./detour.ts";
+import { linkElements, linkFields, linkKey } from "./links.ts";
+import type { Link } from "./links.ts";
 import { markPassage, unmark } from "./passage.ts";
 import { PROTOCOL_NUMBER, publishedElements } from "./published.ts";
-import type { Publication } from "./published.ts";
+import type { Publication, PublishRules } from "./published.ts";
 import { concatenation, ifname } from "../../sys/netlink/nftables.ts";
 import type { NftChange, NftElement, NftTable, NftTransaction } from "../../sys/netlink/nftables.ts";
 import { ADDRESS_TYPE_LOCAL, CT_STATE, CT_STATUS_DNAT, VERDICT_REGISTER, hostWord, word } from "../../sys/netlink/nftables-expression.ts";
@@ -31,6 +34,8 @@ export interface FirewallNetwork {
   subnets: readonly IpPrefix[];
   /** Subnets whose packets leave with the host's address. */
   masquerade: readonly IpPrefix[];
+  /** With this one of it; absent: with that of the interface. */
+  sources: Partial<Record<IpFamily, IpAddress>>;
   /** Packets may go from container to container; frames are the ports' business. */
   icc: boolean;
   /** Nothing leaves it, and nobody else comes in. */
@@ -39,22 +44,42 @@ export interface FirewallNetwork {
   open: readonly IpFamily[];
   /** Families whose addresses are reached from everywhere, at published ports and by ICMP. */
   routed: readonly IpFamily[];
-  /** Interfaces of the host from which everything is reached. */
+  /** Interfaces of the host from which published ports are reached at containers' own addresses too. */
   trusted: readonly string[];
 }
 
 
+/** What a daemon's settings say of all networks. */
+export interface FirewallRules {
+  /** Rules for IPv6 too; false: its packets are left alone. */
+  ipv6: boolean;
+  /** Published ports are reached from outside at containers' own addresses too. */
+  directRouting: boolean;
+  /** What carries this mark reaches containers by their own addresses. */
+  acceptMark?: { value: number; mask: number };
+}
+
 export interface FirewallState {
-  networks: readonly FirewallNetwork[];
+  networks: ReadonlyMap<string, FirewallNetwork>;
   publications: readonly Publication[];
-  /** What is accepted gets the passage's mark. */
-  passage: boolean;
+  links: readonly Link[];
+  rules: FirewallRules;
   /** The detour's entrance: only what comes in there is redirected; absent: everything. */
   entrance?: string;
 }
 
+export const publishRules = (networks: ReadonlyMap<string, FirewallNetwork>, { directRouting }: FirewallRules): PublishRules => ({ directRouting, trusting: (id) => (networks.get(id)?.trusted.length ?? 0) > 0 });
+
 /** What the table holds, from empty. */
-export const firewallChanges = ({ networks, publications, passage, entrance }: FirewallState): NftChange[] => [...sets(), ...chains(), ...rules(passage, entrance), ...(entrance === undefined ? [] : asked(entrance)), ...networkElements("addElements", networks), ...publishedElements("addElements", publications)];
+export const firewallChanges = ({ networks, publications, links, rules, entrance }: FirewallState): NftChange[] => [
+  ...sets(),
+  ...chains(),
+  ...rulesFor(rules, entrance),
+  ...(entrance === undefined ? [] : asked(entrance)),
+  ...networkElements("addElements", [...networks.values()]),
+  ...publishedElements("addElements", publications, publishRules(networks, rules)),
+  ...linkElements("addElements", links),
+];
 
 export function removalTransaction(table: NftTable): NftTransaction {
   return { table, changes: [{ op: "addTable" }, { op: "deleteTable" }] };
@@ -66,13 +91,17 @@ function sets(): NftChange[] {
   return [
     addSet({ name: "bridges", key: ["ifname"] }),
     addSet({ name: "internal", key: ["ifname"] }),
+    addSet({ name: "trusted", key: ["ifname", "ifname"] }),
     addSet({ name: "pairs", key: ["ifname", "ifname"], value: "verdict" }),
     ...FAMILIES.flatMap((family) => [
       addSet({ name: setOf("masqueraded", family), key: [addressType(family)], interval: true }),
+      addSet({ name: setOf("sources", family), key: [addressType(family)], value: [addressType(family)], interval: true }),
+      addSet({ name: setOf("linked", family), key: linkKey(family) }),
       addSet({ name: setOf("returning", family), key: [addressType(family), "ifname"], interval: true }),
       addSet({ name: setOf("published", family), key: ["protocol", addressType(family), "port"], value: [addressType(family), "port"] }),
       addSet({ name: setOf("published-any", family), key: ["protocol", "port"], value: [addressType(family), "port"] }),
       addSet({ name: setOf("direct", family), key: ["protocol", addressType(family), "port"] }),
+      addSet({ name: setOf("within-trust", family), key: ["protocol", addressType(family), "port"] }),
       addSet({ name: setOf("open", family), key: ["ifname"] }),
       addSet({ name: setOf("routed", family), key: ["ifname"] }),
       ...PORT_PROTOCOLS.map((protocol) => addSet({ name: rangesOf(protocol, family), key: ["port"], value: [addressType(family)], interval: true })),
@@ -100,37 +129,43 @@ function chains(): NftChange[] {
 
 const rule = (chain: string, comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain, expressions, ...(comment === "" ? {} : { comment }) });
 
-function rules(passage: boolean, entrance: string | undefined): NftChange[] {
+function rulesFor({ ipv6, acceptMark }: FirewallRules, entrance: string | undefined): NftChange[] {
+  const families = FAMILIES.filter((family) => family === 4 || ipv6);
   return [
-    ...FAMILIES.flatMap((family) => [
+    ...families.flatMap((family) => [
       rule("martians", "loopback addresses stay on this host", ...from("bridges"), ...isLoopback(family, "destination"), DROP),
       rule("martians", "loopback addresses are no source", ...from("bridges"), ...isLoopback(family, "source"), DROP),
       rule("published-in", "loopback addresses are not this host's for others", ...isLoopback(family, "destination"), { expr: "verdict", verdict: "return" }),
     ]),
     rule("published-in", "to this host", ...(entrance === undefined ? [] : isInterface(entrance)), ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
     rule("published-own", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
-    ...FAMILIES.flatMap((family) => publishedLookups(family).map(({ comment, expressions, redirect }) => rule("publish", comment, ...expressions, redirect))),
-    ...FAMILIES.flatMap((family) => [
+    ...families.flatMap((family) => publishedLookups(family).map(({ comment, expressions, redirect }) => rule("publish", comment, ...expressions, redirect))),
+    ...families.flatMap((family) => [
+      rule("masquerade", "containers to the outside, with an address of their network's", ...isFamily(family), ...notToBridge(), addressField(family, "source"), { expr: "lookup", set: setOf("sources", family), register: 1, to: word(8) }, { expr: "snat", family, address: word(8) }),
       rule("masquerade", "containers to the outside", ...isFamily(family), addressField(family, "source"), { expr: "lookup", set: setOf("masqueraded", family), register: 1 }, ...notToBridge(), { expr: "masquerade" }),
       rule("masquerade", "published ports to their own subnet", ...isFamily(family), ...wasPublished(), addressField(family, "source", word(0)), { expr: "meta", key: "oifname", register: word(wordsOf(family)) }, { expr: "lookup", set: setOf("returning", family), register: word(0) }, { expr: "masquerade" }),
     ]),
+    ...(ipv6 ? [] : [rule("forward", "IPv6 is left alone", ...isFamily(6), { expr: "verdict", verdict: "accept" })]),
     rule("forward", "from containers", ...from("bridges"), { expr: "verdict", verdict: "goto", chain: "containers" }),
     rule("forward", "to containers", ...to("bridges"), { expr: "verdict", verdict: "goto", chain: "containers" }),
     rule("containers", "answers", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), ALLOW),
     rule("containers", "from internal networks", ...from("internal"), { expr: "verdict", verdict: "goto", chain: "secluded" }),
     rule("containers", "to internal networks", ...to("internal"), { expr: "verdict", verdict: "goto", chain: "secluded" }),
     rule("containers", "published ports", ...wasPublished(), ALLOW),
+    ...(acceptMark ? [rule("containers", "what is marked to be accepted", ...hasMark(acceptMark), ALLOW)] : []),
+    ...families.map((family) => rule("containers", "linked ports", ...isFamily(family), ...linkFields(family), { expr: "lookup", set: setOf("linked", family), register: word(0) }, ALLOW)),
     rule("containers", "within a network", ...byPair()),
-    ...FAMILIES.flatMap((family) => [
+    ...families.flatMap((family) => [
       rule("containers", "all ports of unprotected networks", ...isFamily(family), ...to(setOf("open", family)), ALLOW),
       rule("containers", "published ports of routed networks", ...isFamily(family), ...protocolAddressPort(family), { expr: "lookup", set: setOf("direct", family), register: word(0) }, ALLOW),
+      rule("containers", "published ports, from trusted interfaces", ...isFamily(family), ...pairIn("trusted"), ...protocolAddressPort(family), { expr: "lookup", set: setOf("within-trust", family), register: word(0) }, ALLOW),
       rule("containers", "messages to routed networks", ...isIcmp(family), ...to(setOf("routed", family)), ALLOW),
     ]),
     rule("containers", "nothing else reaches containers", ...to("bridges"), DROP),
     rule("containers", "to the outside", ALLOW),
     rule("secluded", "within a network", ...byPair()),
     rule("secluded", "nothing else", DROP),
-    ...(passage ? [rule("allow", "for the passage through other programs' chains", ...markPassage())] : []),
+    rule("allow", "for other programs' chains, and between ports of a bridge", ...markPassage()),
     rule("allow", "", { expr: "verdict", verdict: "accept" }),
   ];
 }
@@ -182,11 +217,12 @@ const notToBridge = (): NftExpression[] => [
   { expr: "meta", key: "oifname", register: 1 },
   { expr: "lookup", set: "bridges", register: 1, invert: true },
 ];
-const byPair = (): NftExpression[] => [
+const pairIn = (set: string, to?: number): NftExpression[] => [
   { expr: "meta", key: "iifname", register: word(0) },
   { expr: "meta", key: "oifname", register: word(4) },
-  { expr: "lookup", set: "pairs", register: word(0), to: VERDICT_REGISTER },
+  { expr: "lookup", set, register: word(0), ...(to === undefined ? {} : { to }) },
 ];
+const byPair = (): NftExpression[] => pairIn("pairs", VERDICT_REGISTER);
 const isProtocol = (protocol: PortProtocol): NftExpression[] => [
   { expr: "meta", key: "l4proto", register: 1 },
   { expr: "compare", register: 1, equal: true, value: Uint8Array.of(PROTOCOL_NUMBER[protocol]) },
@@ -194,6 +230,11 @@ const isProtocol = (protocol: PortProtocol): NftExpression[] => [
 const anyBit = (bits: number): NftExpression[] => [
   { expr: "bitwise", register: 1, mask: hostWord(bits) },
   { expr: "compare", register: 1, equal: false, value: hostWord(0) },
+];
+const hasMark = ({ value, mask }: { value: number; mask: number }): NftExpression[] => [
+  { expr: "meta", key: "mark", register: 1 },
+  { expr: "bitwise", register: 1, mask: hostWord(mask) },
+  { expr: "compare", register: 1, equal: true, value: hostWord(value) },
 ];
 const wasPublished = (): NftExpression[] => [{ expr: "ct", key: "status", register: 1 }, ...anyBit(CT_STATUS_DNAT)];
 const toLocalAddress = (): NftExpression[] => [
@@ -208,9 +249,11 @@ export function networkElements(op: "addElements" | "deleteElements", networks: 
   const filled: [set: string, elements: NftElement[]][] = [
     ["bridges", networks.map(({ bridge }) => ({ key: ifname(bridge) }))],
     ["internal", networks.filter(({ internal }) => internal).map(({ bridge }) => ({ key: ifname(bridge) }))],
-    ["pairs", networks.flatMap(({ bridge, icc, trusted }) => [{ key: pair(bridge, bridge), value: icc ? allow : { verdict: "drop" as const } }, ...trusted.map((name) => ({ key: pair(name, bridge), value: allow }))])],
+    ["pairs", networks.map(({ bridge, icc }) => ({ key: pair(bridge, bridge), value: icc ? allow : { verdict: "drop" as const } }))],
+    ["trusted", networks.flatMap(({ bridge, trusted }) => trusted.map((name) => ({ key: pair(name, bridge) })))],
     ...FAMILIES.flatMap((family): [string, NftElement[]][] => [
       [setOf("masqueraded", family), networks.flatMap(({ masquerade }) => masquerade.filter(isOf(family)).map(intervalOf))],
+      [setOf("sources", family), networks.flatMap(({ masquerade, sources }) => masquerade.filter((prefix) => isOf(family)(prefix) && sources[family]).map((prefix) => ({ ...intervalOf(prefix), value: ipToBytes(sources[family]!) })))],
       [setOf("returning", family), networks.flatMap(({ bridge, subnets }) => [...subnets.filter(isOf(family)), loopbackOf(family)].map((prefix) => atInterface(prefix, bridge)))],
       [setOf("open", family), networks.filter(({ open }) => open.includes(family)).map(({ bridge }) => ({ key: ifname(bridge) }))],
       [setOf("routed", family), networks.filter(({ routed }) => routed.includes(family)).map(({ bridge }) => ({ key: ifname(bridge) }))],

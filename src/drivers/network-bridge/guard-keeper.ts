@@ -4,8 +4,11 @@ import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NftChange, NftTable } from "../../sys/netlink/nftables.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
-import { guardElements, guardFrame, guardedPorts } from "./guard.ts";
+import { FAMILIES, setOf } from "./firewall-family.ts";
+import { PORT_SETS, guardElements, guardFrame, guardedPorts } from "./guard.ts";
 import type { GuardedPort } from "./guard.ts";
+import { linkElements, linkId } from "./links.ts";
+import type { Link } from "./links.ts";
 
 export interface Guard {
   /** The port may speak for these addresses only, from now on. */
@@ -14,6 +17,9 @@ export interface Guard {
   remove(name: string): Promise<void>;
   /** Takes up the ports of an earlier daemon; others than these are gone. */
   recover(names: ReadonlySet<string>): Promise<void>;
+  /** Both are idempotent. */
+  openLink(link: Link): Promise<void>;
+  closeLink(link: Link): Promise<void>;
   /** The last network is gone. */
   removeTable(): Promise<void>;
   close(): void;
@@ -28,10 +34,11 @@ export interface GuardOptions {
   owner: boolean;
 }
 
-export const NO_GUARD: Guard = { add: () => Promise.resolve(), remove: () => Promise.resolve(), recover: () => Promise.resolve(), removeTable: () => Promise.resolve(), close: () => {} };
+export const NO_GUARD: Guard = { add: () => Promise.resolve(), remove: () => Promise.resolve(), recover: () => Promise.resolve(), openLink: () => Promise.resolve(), closeLink: () => Promise.resolve(), removeTable: () => Promise.resolve(), close: () => {} };
 
 export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions): Guard {
   const ports = new Map<string, GuardedPort>();
+  const links = new Map<string, Link>();
   let made: Promise<NetlinkWatch> | undefined;
   let closed = false;
 
@@ -49,7 +56,7 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
   const heal = async (): Promise<void> => {
     if (closed) return;
     try {
-      await commit([...ports.values()].flatMap((port) => guardElements("addElements", port)));
+      await commit([...[...ports.values()].flatMap((port) => guardElements("addElements", port)), ...linkElements("addElements", [...links.values()])]);
       warn(`the firewall table ${table.family} ${table.name} was removed or changed by another program and has been restored`);
       repaired(`firewall table ${table.family} ${table.name}`);
     } catch (error) {
@@ -87,8 +94,10 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
       await change(guardElements("deleteElements", port)).catch((error: unknown) => warn(`guarding ${name}: ${messageOf(error)}`));
     },
     recover: async (names) => {
-      const [macs, ipv4, ipv6] = await Promise.all(["macs", "ipv4", "ipv6"].map((set) => kernel.setKeys(table, set)));
-      for (const port of guardedPorts({ macs: macs!, ipv4: ipv4!, ipv6: ipv6! })) {
+      const keysOf = async <Name extends string>(sets: readonly Name[]): Promise<Record<Name, Buffer[]>> => Object.fromEntries(await Promise.all(sets.map(async (set) => [set, await kernel.setKeys(table, set)]))) as Record<Name, Buffer[]>;
+      // Links are opened anew.
+      for (const [set, keys] of Object.entries(await keysOf(FAMILIES.map((family) => setOf("linked", family))))) if (keys.length > 0) await change([{ op: "deleteElements", set, elements: keys.map((key) => ({ key })) }]);
+      for (const port of guardedPorts(await keysOf(PORT_SETS))) {
         if (ports.has(port.name)) continue;
         if (names.has(port.name)) ports.set(port.name, port);
         else await change(guardElements("deleteElements", port));
@@ -96,8 +105,17 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
       // Without an owner anybody's flush takes it, and nobody hears of that.
       if (ports.size > 0) await (made ??= make());
     },
+    openLink: async (link) => {
+      if (links.has(linkId(link))) return;
+      links.set(linkId(link), link);
+      await change(linkElements("addElements", [link]));
+    },
+    closeLink: async (link) => {
+      if (links.delete(linkId(link))) await change(linkElements("deleteElements", [link]));
+    },
     removeTable: async () => {
       ports.clear();
+      links.clear();
       if (made) (await made).close();
       made = undefined;
       await kernel.nft({ table, changes: [{ op: "addTable" }, { op: "deleteTable" }] });

@@ -9,6 +9,7 @@ import { ipFromBytes, ipToBytes, parseIp } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
 import { concatenation, ifname } from "../../sys/netlink/nftables.ts";
 import type { NftChange, NftElement } from "../../sys/netlink/nftables.ts";
+import { seclusionFrame } from "./seclusion.ts";
 import { word } from "../../sys/netlink/nftables-expression.ts";
 import type { NftExpression } from "../../sys/netlink/nftables-expression.ts";
 
@@ -17,6 +18,10 @@ export interface GuardedPort {
   name: string;
   mac: Uint8Array;
   addresses: readonly IpAddress[];
+  /** It speaks for itself only; false: it may speak for others. */
+  guarded: boolean;
+  /** It reaches no other port of its kind: see seclusion.ts. */
+  secluded: boolean;
 }
 
 const PRIORITY = -250;
@@ -42,6 +47,7 @@ export function guardFrame(): NftChange[] {
     { op: "addChain", chain: { name: "guard", base: { type: "filter", hook: "prerouting", priority: PRIORITY, policy: "accept" } } },
     { op: "flushChain", chain: "guard" },
     ...guardRules(),
+    ...seclusionFrame(),
   ];
 }
 
@@ -96,19 +102,25 @@ const lookup = (set: string, base: Base, offset: number, length: number, { known
   { expr: "lookup", set, register: word(0), ...(known ? {} : { invert: true }) },
 ];
 
-export function guardElements(op: "addElements" | "deleteElements", { name, mac, addresses }: GuardedPort): NftChange[] {
+export function guardElements(op: "addElements" | "deleteElements", { name, mac, addresses, guarded, secluded }: GuardedPort): NftChange[] {
+  const seclusion: NftChange[] = secluded ? [{ op, set: "secluded", elements: [{ key: ifname(name) }] }] : [];
+  if (!guarded) return seclusion;
   const of = (set: string, fields: Uint8Array[]): NftChange[] => (fields.length === 0 ? [] : [{ op, set, elements: fields.map((field): NftElement => ({ key: concatenation(ifname(name), field) })) }]);
   const family = (wanted: 4 | 6): Uint8Array[] => addresses.filter((address) => address.family === wanted).map(ipToBytes);
-  return [...of("macs", [mac]), ...of("ipv4", family(4)), ...of("ipv6", family(6)), { op, set: "guarded", elements: [{ key: ifname(name) }] }];
+  return [...seclusion, ...of("macs", [mac]), ...of("ipv4", family(4)), ...of("ipv6", family(6)), { op, set: "guarded", elements: [{ key: ifname(name) }] }];
 }
 
 const NAME_BYTES = 16;
+/** What ports are told from. */
+export const PORT_SETS = ["macs", "ipv4", "ipv6", "secluded"] as const;
 
 /** The ports that the sets' keys describe. */
-export function guardedPorts(keys: Record<"macs" | "ipv4" | "ipv6", readonly Buffer[]>): GuardedPort[] {
-  const ports = new Map<string, { name: string; mac: Uint8Array; addresses: IpAddress[] }>();
+export function guardedPorts(keys: Record<(typeof PORT_SETS)[number], readonly Buffer[]>): GuardedPort[] {
+  const ports = new Map<string, GuardedPort & { addresses: IpAddress[] }>();
   const nameOf = (key: Buffer): string => key.toString("utf8", 0, key.indexOf(0) < 0 ? NAME_BYTES : Math.min(key.indexOf(0), NAME_BYTES));
-  for (const key of keys.macs) ports.set(nameOf(key), { name: nameOf(key), mac: key.subarray(NAME_BYTES, NAME_BYTES + 6), addresses: [] });
+  const secluded = new Set(keys.secluded.map(nameOf));
+  for (const name of secluded) ports.set(name, { name, mac: new Uint8Array(), addresses: [], guarded: false, secluded: true });
+  for (const key of keys.macs) ports.set(nameOf(key), { name: nameOf(key), mac: key.subarray(NAME_BYTES, NAME_BYTES + 6), addresses: [], guarded: true, secluded: secluded.has(nameOf(key)) });
   for (const key of [...keys.ipv4, ...keys.ipv6]) ports.get(nameOf(key))?.addresses.push(ipFromBytes(key.subarray(NAME_BYTES)));
   return [...ports.values()];
 }

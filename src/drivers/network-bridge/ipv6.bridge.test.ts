@@ -81,20 +81,21 @@ real("gateway modes: unprotected at every port, routed at published ones, isolat
   for (const [name, subnet, more] of modes) {
     const spec = dualNetwork(name, subnet, more);
     await driver.createNetwork(spec);
-    made.push(await container(driver, spec, `10.${subnet}.0.2`, name === "open0" ? [{ ...tcp(9000), port: 8000 }] : []));
+    made.push(await container(driver, spec, `10.${subnet}.0.2`, name === "open0" || name === "trust0" ? [{ ...tcp(9000 + subnet), port: 8000 }] : []));
     inNamespace(next, `ip route add 10.${subnet}.0.0/24 via 192.0.2.1; ip -6 route add fd00:${subnet}::/64 via 2001:db8::1`);
   }
   using _open = await echoServer(made[0]!.sandbox);
   using _trusting = await echoServer(made[2]!.sandbox);
   using _outside = await echoServer(next);
-  assert.deepEqual(made[0]!.request.ports!.map(({ hostPort }) => hostPort), [9000, 0]);
+  assert.deepEqual(made[0]!.request.ports!.map(({ hostPort }) => hostPort), [9081, 0]);
   assert.equal(askServer(next, "10.81.0.2"), "192.0.2.2", "unprotected");
   assert.equal(askServer(made[0]!.sandbox, "192.0.2.2"), "192.0.2.1", "out with the host's address");
   assert.equal(askServer(next, "fd00:81::2"), "2001:db8::2", "routed, the published port");
   assert.equal(askServer(next, "fd00:81::2", 8001), "timeout", "routed, another port");
   assert.equal(askServer(made[0]!.sandbox, "2001:db8::2"), "fd00:81::2", "out with its own address");
   assert.equal(runInNamespace(next, "ping -6 -n -c 1 -W 2 fd00:81::2").status, 0, "messages to routed addresses");
-  assert.equal(askServer(next, "10.83.0.2"), "192.0.2.2", "from a trusted interface");
+  assert.equal(askServer(next, "10.83.0.2"), "192.0.2.2", "a published port, from a trusted interface");
+  assert.equal(askServer(next, "10.83.0.2", 8001), "timeout", "another port");
   assert.doesNotMatch(inNamespace(host, "ip addr show apart0"), /inet 10\.82/);
   assert.doesNotMatch(inNamespace(host, "ip addr show bare0"), /inet 10\.84/);
   assert.match(inNamespace(host, "ip addr show bare0"), /fd00:84::1/);

@@ -11,6 +11,8 @@ export const OPTION = {
   icc: "com.docker.network.bridge.enable_icc",
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
   hostBinding: "com.docker.network.bridge.host_binding_ipv4",
+  source4: "com.docker.network.host_ipv4",
+  source6: "com.docker.network.host_ipv6",
   gatewayMode4: "com.docker.network.bridge.gateway_mode_ipv4",
   gatewayMode6: "com.docker.network.bridge.gateway_mode_ipv6",
   inhibitIpv4: "com.docker.network.bridge.inhibit_ipv4",
@@ -31,6 +33,8 @@ const GATEWAY_MODES = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 
 export interface BridgeOptions {
   bridge: string;
+  /** Containers that name no network are in it. */
+  isDefault: boolean;
   masquerade: boolean;
   /** Containers of the network reach each other. */
   icc: boolean;
@@ -40,6 +44,8 @@ export interface BridgeOptions {
   mtu: number;
   /** Where ports are published that no address is named for; absent: everywhere. */
   hostBinding?: IpAddress;
+  /** Addresses of the host that packets leave with; absent: that of the interface. */
+  sources: Partial<Record<IpFamily, IpAddress>>;
   gatewayMode: Record<IpFamily, GatewayMode>;
   /** The bridge has no IPv4 address. */
   inhibitIpv4: boolean;
@@ -57,16 +63,21 @@ export function bridgeOptions({ options, id, internal }: NetworkSpec): BridgeOpt
   if (!internal && Object.values(gatewayMode).includes("isolated")) throw systemError("gateway mode 'isolated' can only be used for an internal network");
   return {
     bridge,
+    isDefault: flag(options, OPTION.default, false),
     masquerade: flag(options, OPTION.masquerade, true),
     guarded: flag(options, OPTION.guard, true),
     icc: flag(options, OPTION.icc, true),
     mtu: mtuOf(options[OPTION.mtu]),
     ...(hostBinding ? { hostBinding } : {}),
+    sources: { ...sourceOf(options, 4), ...sourceOf(options, 6) },
     gatewayMode,
     inhibitIpv4: flag(options, OPTION.inhibitIpv4, false),
     trusted: (options[OPTION.trusted] ?? "").split(":").filter((name) => name !== ""),
   };
 }
+
+/** The host has no address in it, and no default route would lead there. */
+export const isWithoutGateway = ({ gatewayMode, inhibitIpv4 }: BridgeOptions, { internal }: Pick<NetworkSpec, "internal">, family: IpFamily): boolean => gatewayMode[family] === "isolated" || (family === 4 && inhibitIpv4 && internal);
 
 function modeOf(options: Record<string, string>, key: string): GatewayMode {
   const value = options[key] || "nat";
@@ -88,6 +99,15 @@ function hostBindingOf(text = "0.0.0.0"): IpAddress | undefined {
   const address = parseIp(text);
   if (address?.family !== 4) throw invalidParameter(`failed to parse ${OPTION.hostBinding} value: ${text} (nil ip)`);
   return address;
+}
+
+function sourceOf(options: Record<string, string>, family: IpFamily): Partial<Record<IpFamily, IpAddress>> {
+  const key = family === 4 ? OPTION.source4 : OPTION.source6;
+  const text = options[key];
+  if (text === undefined) return {};
+  const address = parseIp(text);
+  if (address?.family !== family) throw invalidParameter(`failed to parse ${key} value: ${text} (nil ip)`);
+  return { [family]: address };
 }
 
 function mtuOf(text: string | undefined): number {

@@ -60,7 +60,7 @@ real("ports of a joined endpoint change: others answer, single ones grow to a ra
   using _server = await echoServer(server.sandbox);
   let ports: readonly PublishedPort[] = [];
   const change = async (remove: readonly PublishedPort[], add: readonly PortRequest[]): Promise<void> => {
-    const prepared = await driver.changePorts({ ...server.request, ports }, { remove, add, families: [4] });
+    const prepared = await driver.changePorts({ ...server.request, ports }, { remove, add, families: { own: [4], served: [4], left: [] } });
     await prepared.apply();
     ports = prepared.ports;
   };
@@ -126,8 +126,8 @@ real("a client that goes on sending datagrams reaches the new container, whateve
   }
 });
 
-for (const [filtered, published] of [["0", "10.81.0.1"], ["1", "timeout"]] as const) {
-  real(`bridge-nf-call-iptables=${filtered}, icc=false: siblings reach ${filtered === "0" ? "a published port and nothing else" : "nothing, and the outside the published port"}`, async () => {
+for (const filtered of ["0", "1"]) {
+  real(`bridge-nf-call-iptables=${filtered}, icc=false: siblings reach a published port, a linked one, and nothing else`, async () => {
     await using bench = await machine();
     const { host, driver } = bench;
     runInNamespace(host, `sysctl -qw net.bridge.bridge-nf-call-iptables=${filtered}`);
@@ -136,9 +136,17 @@ for (const [filtered, published] of [["0", "10.81.0.1"], ["1", "timeout"]] as co
     const server = await container(driver, red, "10.81.0.2", [tcp(9000)]);
     const sibling = await container(driver, red, "10.81.0.3");
     using _server = await echoServer(server.sandbox);
-    assert.equal(askServer(sibling.sandbox, "10.81.0.1", 9000), published);
-    assert.match(askServer(sibling.sandbox, "10.81.0.2"), /timeout|EHOSTUNREACH/);
+    assert.equal(askServer(sibling.sandbox, "10.81.0.1", 9000), "10.81.0.1");
+    assert.equal(askServer(sibling.sandbox, "10.81.0.2"), "timeout");
     assert.equal(askServer(next, "192.0.2.1", 9000), "192.0.2.2");
+    const link = { networkId: red.id, from: [parseIp("10.81.0.3")!], to: [parseIp("10.81.0.2")!], ports: [{ protocol: "tcp", port: 9000 }] } as const;
+    await driver.openLink(link);
+    assert.equal(askServer(sibling.sandbox, "10.81.0.2"), "timeout", "another port than the server's");
+    const served = { ...link, ports: [{ protocol: "tcp", port: 8000 }] } as const;
+    await driver.openLink(served);
+    assert.equal(askServer(sibling.sandbox, "10.81.0.2"), "10.81.0.3");
+    await driver.closeLink(served);
+    assert.equal(askServer(sibling.sandbox, "10.81.0.2"), "timeout");
     [server, sibling].forEach(({ sandbox }) => sandbox.close());
   });
 }
@@ -153,9 +161,9 @@ real("other programs cannot take a published port, and what they have is refused
   assert.equal(listen(9001), "listens");
   using _other = await echoServer(host);
   const endpoint = { networkId: red.id, endpointId: "77".repeat(32) };
-  await assert.rejects(driver.reservePorts(endpoint, [tcp(8000)], [4]), { message: "failed to bind host port 0.0.0.0:8000/tcp: address already in use" });
-  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005, "203.0.113.9")], [4]), { message: "failed to bind host port 203.0.113.9:9005/tcp: cannot assign requested address" });
-  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005), tcp(9000, "127.0.0.1")], [4]), { message: "Bind for 127.0.0.1:9000 failed: port is already allocated" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(8000)], { own: [4], served: [4], left: [] }), { message: "failed to bind host port 0.0.0.0:8000/tcp: address already in use" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005, "203.0.113.9")], { own: [4], served: [4], left: [] }), { message: "failed to bind host port 203.0.113.9:9005/tcp: cannot assign requested address" });
+  await assert.rejects(driver.reservePorts(endpoint, [tcp(9005), tcp(9000, "127.0.0.1")], { own: [4], served: [4], left: [] }), { message: "Bind for 127.0.0.1:9000 failed: port is already allocated" });
   assert.equal(listen(9005), "listens", "nothing stays reserved after a refusal");
   await driver.releasePorts(server.request);
   assert.equal(listen(9000), "listens");
@@ -193,7 +201,7 @@ real("they are there again after a flush, a deleted bridge and a restart, and re
   await second.createNetwork(red);
   await second.recover([endpoint]);
   await reached();
-  await assert.rejects(second.reservePorts({ ...endpoint, endpointId: "78".repeat(32) }, [tcp(9000)], [4]), /port is already allocated/);
+  await assert.rejects(second.reservePorts({ ...endpoint, endpointId: "78".repeat(32) }, [tcp(9000)], { own: [4], served: [4], left: [] }), /port is already allocated/);
   await second.releasePorts(endpoint);
   assert.equal(kept.size, 0);
   await second.releasePorts(endpoint);

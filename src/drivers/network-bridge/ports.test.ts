@@ -11,7 +11,7 @@ import type { Ports } from "./ports.ts";
 import { splitRuns } from "./published.ts";
 
 const ANY = parseIp("0.0.0.0")!;
-const RULES: PortRules = { families: [4], routed: [] };
+const RULES: PortRules = { families: { own: [4], served: [4], left: [] }, routed: [] };
 const endpoint = (id: number) => ({ networkId: "n", endpointId: String(id) });
 
 function open(localRange = "40000\t40003"): { machine: FakeMachine; ports: Ports; kept: Set<string> } {
@@ -19,7 +19,7 @@ function open(localRange = "40000\t40003"): { machine: FakeMachine; ports: Ports
   machine.host.state.sysctls.set("net/ipv4/ip_local_port_range", localRange);
   const kept = new Set<string>();
   const keeper = { put: async (name: string) => void kept.add(name), get: async () => undefined, drop: async (name: string) => void kept.delete(name) };
-  return { machine, kept, ports: createPorts({ kernel: machine.host, keeper, warn: assert.fail }) };
+  return { machine, kept, ports: createPorts({ kernel: machine.host, keeper, relay: undefined, warn: assert.fail }) };
 }
 
 const request = fc.record(
@@ -123,19 +123,21 @@ test("without a range of the kernel it is Docker's; other programs' ports are pa
   assert.equal((await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }], RULES))[0]!.hostPort, 49_154);
 });
 
-test("addresses that cannot be served are refused by name", async () => {
+test("an endpoint that is no way out serves no address of the host, and its own only where it is routed", async () => {
   const { ports } = open();
-  await assert.rejects(ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::1")! }], RULES), { code: "not-implemented", message: "a port cannot be published at ::1: the container has no IPv6 address" });
+  const families = { own: [4, 6], served: [], left: [] } as const;
+  assert.deepEqual(await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }, { protocol: "tcp", port: 81, hostAddress: parseIp("::1")! }], { families, routed: [] }), []);
+  assert.deepEqual((await ports.reserve(endpoint(2), [{ protocol: "tcp", port: 80 }], { families, routed: [6] })).map(({ hostAddress, hostPort }) => `${formatIp(hostAddress)} ${hostPort}`), [":: 0"]);
 });
 
 test("both families have the same port; routed ones none of the host's; a host binding is for IPv4", async () => {
   const { machine, ports } = open();
   const texts = (published: readonly PublishedPort[]): string[] => published.map(({ hostAddress, hostPort }) => `${formatIp(hostAddress)} ${hostPort}`);
   machine.host.ports.add("6 :: 40000");
-  assert.deepEqual(texts(await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }], { families: [4, 6], routed: [] })), ["0.0.0.0 40001", ":: 40001"]);
-  assert.deepEqual(texts(await ports.reserve(endpoint(2), [{ protocol: "tcp", port: 80, hostPorts: { first: 90, last: 90 } }], { families: [4, 6], routed: [6] })), ["0.0.0.0 90", ":: 0"]);
-  assert.deepEqual(texts(await ports.reserve(endpoint(3), [{ protocol: "tcp", port: 80, hostPorts: { first: 91, last: 91 } }], { families: [4, 6], routed: [], hostBinding: parseIp("10.0.0.1")! })), ["10.0.0.1 91"]);
-  await assert.rejects(ports.reserve(endpoint(4), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::")!, hostPorts: { first: 40_001, last: 40_001 } }], { families: [6], routed: [] }), { message: "Bind for [::]:40001 failed: port is already allocated" });
+  assert.deepEqual(texts(await ports.reserve(endpoint(1), [{ protocol: "tcp", port: 80 }], { families: { own: [4, 6], served: [4, 6], left: [] }, routed: [] })), ["0.0.0.0 40001", ":: 40001"]);
+  assert.deepEqual(texts(await ports.reserve(endpoint(2), [{ protocol: "tcp", port: 80, hostPorts: { first: 90, last: 90 } }], { families: { own: [4, 6], served: [4, 6], left: [] }, routed: [6] })), ["0.0.0.0 90", ":: 0"]);
+  assert.deepEqual(texts(await ports.reserve(endpoint(3), [{ protocol: "tcp", port: 80, hostPorts: { first: 91, last: 91 } }], { families: { own: [4, 6], served: [4, 6], left: [] }, routed: [], hostBinding: parseIp("10.0.0.1")! })), ["10.0.0.1 91"]);
+  await assert.rejects(ports.reserve(endpoint(4), [{ protocol: "tcp", port: 80, hostAddress: parseIp("::")!, hostPorts: { first: 40_001, last: 40_001 } }], { families: { own: [6], served: [6], left: [] }, routed: [] }), { message: "Bind for [::]:40001 failed: port is already allocated" });
 });
 
 test("runs and what is left of them are the ports, each once", () => {

@@ -1,6 +1,6 @@
 /** Host ports of the driver's endpoints: which are taken, the sockets that reserve them, and who keeps these while the daemon is away. */
 import type { EndpointReference } from "../../core/network.ts";
-import type { PortChange, PortProtocol, PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
+import type { PortChange, PortFamilies, PortProtocol, PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
 import { messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import type { GantryError } from "../../lib/errors.ts";
 import { formatIp } from "../../lib/ip.ts";
@@ -8,7 +8,10 @@ import type { IpAddress, IpFamily } from "../../lib/ip.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import { PortRefusal, heldBy } from "../../sys/port-reservation.ts";
 import type { BoundPort, PortReservation, PortWish } from "../../sys/port-reservation.ts";
+import { FAMILIES } from "./firewall-family.ts";
 import { PROTOCOL_NUMBER } from "./published.ts";
+import { relayedPorts } from "./relay.ts";
+import type { Relay } from "./relay.ts";
 
 /** Keeps descriptors under names while this process is away. */
 export interface DescriptorKeeper {
@@ -21,8 +24,7 @@ export interface DescriptorKeeper {
 export interface PortRules {
   /** Where ports are published that name no address; absent: everywhere. */
   hostBinding?: IpAddress;
-  /** Of the endpoint's addresses. */
-  families: readonly IpFamily[];
+  families: PortFamilies;
   /** Families whose published ports are reached at the endpoint's own addresses. */
   routed: readonly IpFamily[];
 }
@@ -33,6 +35,10 @@ export interface Ports {
   change(endpoint: EndpointReference, change: Pick<PortChange, "remove" | "add">, rules: PortRules): Promise<ChangedPorts>;
   /** Has the reservation outlive this process. */
   keep(endpoint: EndpointReference): Promise<void>;
+  /** Has the relay serve what is its. */
+  serve(endpoint: PublishedEndpoint): Promise<void>;
+  /** Ends what the relay serves of other endpoints. */
+  recover(endpointIds: readonly string[]): Promise<void>;
   release(endpoint: EndpointReference): Promise<void>;
   restore(endpoint: PublishedEndpoint): Promise<void>;
   /** Of this process only. */
@@ -69,7 +75,15 @@ interface Acquired {
 /** What Docker takes when the kernel does not say. */
 const DEFAULT_RANGE = { first: 49153, last: 60999 };
 
-export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; keeper: DescriptorKeeper | undefined; warn: (message: string) => void }): Ports {
+export interface PortsOptions {
+  kernel: NetworkKernel;
+  keeper: DescriptorKeeper | undefined;
+  /** Absent: ports are served at addresses of the endpoint's families alone. */
+  relay: Relay | undefined;
+  warn: (message: string) => void;
+}
+
+export function createPorts({ kernel, keeper, relay, warn }: PortsOptions): Ports {
   const holdings = new Map<string, Holding>();
   const taken = new TakenPorts();
   /** Where the search for a free port goes on, by protocol. */
@@ -85,7 +99,7 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
 
   const complete = async (requests: readonly PortRequest[], rules: PortRules): Promise<{ wanted: Wanted[]; range: typeof DEFAULT_RANGE }> => {
     const range = requests.some(({ hostPorts }) => !hostPorts) ? localPorts((await kernel.readSysctls(["net/ipv4/ip_local_port_range"]))[0]) : DEFAULT_RANGE;
-    return { wanted: requests.map(({ protocol, port, hostAddress, hostPorts }) => ({ protocol, port, hostAddresses: addressesFor(hostAddress, rules), hostPorts: hostPorts ?? range })), range };
+    return { wanted: requests.map((request) => ({ protocol: request.protocol, port: request.port, hostAddresses: addressesFor(request, rules, relay !== undefined), hostPorts: request.hostPorts ?? range })), range };
   };
 
   const bind = async (wanted: readonly Wanted[], range: typeof DEFAULT_RANGE): Promise<PortReservation> => {
@@ -155,6 +169,14 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
     return found;
   };
 
+  const serve = async (endpoint: PublishedEndpoint): Promise<void> => {
+    const relayed = relayedPorts(endpoint);
+    await relay?.serve(endpoint.endpointId, relayed, () => {
+      const { reservation } = holdings.get(endpoint.endpointId) ?? {};
+      return kernel.pickPorts(reservation ? [reservation] : [], relayed.map(boundPort)).reservation;
+    });
+  };
+
   const keep = async (endpointId: string, fd: number): Promise<void> => {
     try {
       await keeper?.put(nameOf(endpointId), fd);
@@ -173,11 +195,14 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
       const reservation = holdings.get(endpointId)?.reservation;
       if (reservation) await keep(endpointId, reservation.fd);
     },
+    serve,
+    recover: async (endpointIds) => relay?.keepOnly(endpointIds),
     release: async ({ endpointId }) => {
       const holding = holdings.get(endpointId);
       if (!holding) return;
       holdings.delete(endpointId);
       try {
+        await relay?.drop(endpointId);
         await keeper?.drop(nameOf(endpointId));
       } finally {
         holding.reservation?.close();
@@ -204,6 +229,7 @@ export function createPorts({ kernel, keeper, warn }: { kernel: NetworkKernel; k
       }
     },
     close: () => {
+      relay?.close();
       for (const { reservation } of holdings.values()) reservation?.close();
       holdings.clear();
     },
@@ -229,18 +255,19 @@ function staysBound(one: Wanted, going: Map<string, PublishedPort>): boolean {
 
 const everywhere = (family: IpFamily): IpAddress => ({ family, value: 0n });
 
-/** Of the host, where the port is bound; none where it is reached without. */
-function addressesFor(asked: IpAddress | undefined, { hostBinding, families, routed }: PortRules): IpAddress[] {
-  const served = families.filter((family) => !routed.includes(family));
-  const named = asked ?? (hostBinding && served.includes(4) ? hostBinding : undefined);
-  if (!named) return served.map(everywhere);
-  if (routed.includes(named.family)) return [];
-  if (!families.includes(named.family)) throw notImplemented(`a port cannot be published at ${formatIp(named)}: the container has no IPv${named.family} address`);
-  return [named];
+/** Of the host, where the port is bound; none where it is reached without. `relays`: a relay can serve it. */
+function addressesFor({ hostAddress: asked, protocol }: PortRequest, { hostBinding, families, routed }: PortRules, relays: boolean): IpAddress[] {
+  const own = families.served.filter((family) => !routed.includes(family));
+  const relayed = relays && protocol !== "sctp" && own.length > 0 ? families.left : [];
+  const named = asked ?? (hostBinding && own.includes(4) ? hostBinding : undefined);
+  if (!named) return FAMILIES.filter((family) => own.includes(family) || relayed.includes(family)).map(everywhere);
+  if (own.includes(named.family) || relayed.includes(named.family)) return [named];
+  if (families.left.includes(named.family)) throw notImplemented(`a port cannot be published at ${formatIp(named)}: the container has no IPv${named.family} address`);
+  return [];
 }
 
 const routedPorts = ({ protocol, port, hostAddress }: PortRequest, { families, routed }: PortRules): PublishedPort[] =>
-  routed.filter((family) => families.includes(family) && (!hostAddress || hostAddress.family === family)).map((family) => ({ protocol, port, hostAddress: everywhere(family), hostPort: 0 }));
+  routed.filter((family) => families.own.includes(family) && (!hostAddress || hostAddress.family === family)).map((family) => ({ protocol, port, hostAddress: everywhere(family), hostPort: 0 }));
 
 /** "32768\t60999" */
 function localPorts(text: string | undefined): typeof DEFAULT_RANGE {

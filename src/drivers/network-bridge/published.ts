@@ -15,6 +15,7 @@ export interface Publication {
   /** The endpoint's: one of each family at most. */
   addresses: readonly IpAddress[];
   ports: readonly PublishedPort[];
+  networkId: string;
 }
 
 export const PROTOCOL_NUMBER = { tcp: 6, udp: 17, sctp: 132 } as const;
@@ -27,26 +28,34 @@ const PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 const MIN_RUN = 16;
 const MAX_PORT = 65535;
 
+export interface PublishRules {
+  /** Every port is reached at the endpoint's own addresses too. */
+  directRouting: boolean;
+  /** The network trusts interfaces of the host. */
+  trusting: (networkId: string) => boolean;
+}
+
 /** Those of a host's single address, those of every address, ranges of these, and those that are reached without the host's. */
-export function publishedElements(op: "addElements" | "deleteElements", publications: readonly Publication[]): ElementsChange[] {
+export function publishedElements(op: "addElements" | "deleteElements", publications: readonly Publication[], { directRouting, trusting }: PublishRules): ElementsChange[] {
   const maps = new Map<string, NftElement[]>();
   const push = (set: string, made: NftElement): void => void (maps.get(set)?.push(made) ?? maps.set(set, [made]));
-  for (const { addresses, ports } of publications) {
+  for (const { addresses, ports, networkId } of publications) {
     for (const address of addresses) {
       const { family } = address;
       const own = ports.filter(({ hostAddress }) => hostAddress.family === family);
       const { runs, others } = splitRuns(own.filter(({ hostPort }) => hostPort !== 0));
       for (const run of runs) push(rangesOf(run.protocol, family), rangeElement(address, run));
       for (const port of others) push(setOf(isAny(port.hostAddress) ? "published-any" : "published", family), element(address, port));
-      for (const { protocol, port } of own.filter(({ hostPort }) => hostPort === 0)) push(setOf("direct", family), { key: concatenation(Uint8Array.of(PROTOCOL_NUMBER[protocol]), ipToBytes(address), portBytes(port)) });
+      for (const { protocol, port } of directPorts(own, directRouting)) push(setOf("direct", family), { key: concatenation(Uint8Array.of(PROTOCOL_NUMBER[protocol]), ipToBytes(address), portBytes(port)) });
+      if (trusting(networkId)) for (const { protocol, port } of directPorts(own, true)) push(setOf("within-trust", family), { key: concatenation(Uint8Array.of(PROTOCOL_NUMBER[protocol]), ipToBytes(address), portBytes(port)) });
     }
   }
   return [...maps].flatMap(([set, elements]) => chunks(elements).map((chunk) => ({ op, set, elements: chunk })));
 }
 
 /** What is different between what an endpoint had and what it has, in one transaction. */
-export function publicationChanges(before: Publication | undefined, after: Publication): NftChange[] {
-  const [had, has] = [publishedElements("deleteElements", before ? [before] : []), publishedElements("addElements", [after])];
+export function publicationChanges(before: Publication | undefined, after: Publication, rules: PublishRules): NftChange[] {
+  const [had, has] = [publishedElements("deleteElements", before ? [before] : [], rules), publishedElements("addElements", [after], rules)];
   return [...without(had, has), ...without(has, had)];
 }
 
@@ -62,6 +71,12 @@ function without(changes: readonly ElementsChange[], others: readonly ElementsCh
 }
 
 const textOf = (set: string, { key, end, value }: NftElement): string => [set, ...[key, end, value].map((bytes) => (bytes instanceof Uint8Array ? Buffer.from(bytes).toString("hex") : ""))].join(" ");
+
+/** Each once: several ports of the host may lead to one. */
+function directPorts(ports: readonly PublishedPort[], all: boolean): PublishedPort[] {
+  const reached = ports.filter(({ hostPort }) => all || hostPort === 0);
+  return [...new Map(reached.map((port) => [`${port.protocol}/${port.port}`, port])).values()];
+}
 
 const isAny = ({ value }: IpAddress): boolean => value === 0n;
 

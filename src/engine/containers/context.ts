@@ -41,6 +41,8 @@ export interface ContainersContext {
   renamed(record: ContainerRecord): Promise<void>;
   /** Other published ports for a running container. */
   changePorts(record: ContainerRecord, change: PublishedChange): Promise<LivePorts>;
+  /** It has other legacy links; these were the addresses of one that it lost. */
+  relinked(record: ContainerRecord, gone: readonly IpPrefix[]): Promise<void>;
   /** Where the engine keeps a container's own files. */
   files(record: ContainerRecord): ContainerFiles;
   warn(message: string): void;

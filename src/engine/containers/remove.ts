@@ -5,9 +5,12 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerRecord } from "../../core/container.ts";
-import { codeOf, conflict, GantryError, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import { codeOf, conflict, GantryError, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
+import { parsePrefix } from "../../lib/ip.ts";
+import type { IpPrefix } from "../../lib/ip.ts";
 import type { ContainersContext } from "./context.ts";
+import { parseLink } from "./links.ts";
 import { emit } from "./lifecycle/state.ts";
 import { releaseImages } from "./mounts/images.ts";
 import { releaseVolumes } from "./mounts/volumes.ts";
@@ -26,9 +29,9 @@ const MOST_RETRIES = 5;
 
 /** By a user's wish. Throws Docker's refusals. */
 export async function removeContainer(context: ContainersContext, ref: string, { force, link, volumes }: RemoveOptions): Promise<void> {
+  if (link) return removeLink(context, ref);
   const found = context.store.find(ref);
   if (found.state.status === "removing") throw conflict(`removal of container ${ref} is already in progress`);
-  if (link) throw linkRefusal(ref);
   const prefixed = (error: unknown): GantryError => new GantryError(codeOf(error), `cannot remove container ${JSON.stringify(ref)}: ${messageOf(error)}`, { cause: error });
   // Its policy or another client may start it again in between.
   for (let tries = 0; ; tries++) {
@@ -50,9 +53,30 @@ export async function removeContainer(context: ContainersContext, ref: string, {
   }
 }
 
-function linkRefusal(ref: string): GantryError {
-  const inner = ref.replace(/^\//, "").includes("/");
-  return inner ? notImplemented("container links are not implemented yet") : systemError("Conflict, cannot remove the default link name of the container");
+/** "PARENT/ALIAS": the parent does not know the other container by that name any more. */
+async function removeLink({ store, relinked }: ContainersContext, ref: string): Promise<void> {
+  const [parent = "", alias] = ref.replace(/^\//, "").split("/");
+  if (alias === undefined) {
+    store.find(ref);
+    throw systemError("Conflict, cannot remove the default link name of the container");
+  }
+  const { id } = store.find(parent);
+  await store.withContainer(id, async () => {
+    const record = store.find(id);
+    const links = record.hostConfig.Links ?? [];
+    const text = links.find((one) => parseLink(one).alias === alias);
+    if (text === undefined) throw notFound(`No such container: ${ref}`);
+    record.hostConfig.Links = links.filter((one) => one !== text);
+    store.save(record);
+    await relinked(record, addressesOf([...store.list()], parseLink(text).container));
+  });
+}
+
+/** Of a linked container on the default network. */
+function addressesOf(records: readonly ContainerRecord[], ref: string): IpPrefix[] {
+  const child = records.find(({ id, name }) => name === ref || id.startsWith(ref));
+  const endpoint = child?.network?.endpoints.find(({ networkName }) => networkName === "bridge");
+  return [`${endpoint?.ipAddress}/32`, `${endpoint?.ipv6Address}/128`].flatMap((text) => parsePrefix(text) ?? []);
 }
 
 async function kill(context: ContainersContext, record: ContainerRecord): Promise<void> {

@@ -19,7 +19,6 @@ export function refuseAtStart(record: Settings, kernel: KernelSupport): void {
 }
 
 type Refusal = (record: Settings, kernel: KernelSupport) => string | GantryError | undefined;
-const isSet = (value: object | null): boolean => value !== null && Object.keys(value).length > 0;
 
 const logDriver: Refusal = ({ hostConfig: { LogConfig: log } }) => {
   if (log.Type === "none" || log.Type === "local") return undefined;
@@ -42,11 +41,4 @@ const userNamespace: Refusal = ({ hostConfig: { UsernsMode: mode } }) => (mode =
 
 const cgroupOfContainer: Refusal = ({ hostConfig }) => (hostConfig.Cgroup === "" ? undefined : `HostConfig.Cgroup ${quote(hostConfig.Cgroup)} is not implemented`);
 
-const endpoints: Refusal = ({ networkingConfig }) => {
-  for (const [network, endpoint] of Object.entries(networkingConfig.EndpointsConfig ?? {})) {
-    if (isSet(endpoint?.IPAMConfig?.LinkLocalIPs ?? null)) return `link-local addresses are not implemented yet: IPAMConfig of the endpoint in network ${network}`;
-  }
-  return undefined;
-};
-
-const refusals: readonly Refusal[] = [logDriver, securityLabels, userNamespace, cgroupOfContainer, endpoints];
+const refusals: readonly Refusal[] = [logDriver, securityLabels, userNamespace, cgroupOfContainer];

@@ -2,23 +2,26 @@
 import type { EndpointSettings } from "../../core/container-config.ts";
 import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
+import type { PoolUsage } from "../../core/ipam.ts";
 import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
 import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { parsePrefix } from "../../lib/ip.ts";
+import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
 import { containerOf } from "../containers/modes.ts";
 import { createAddresses } from "./addresses.ts";
-import { interfaceNameFor, settingsFor, sysctlsFor } from "./endpoint-options.ts";
+import { familiesOf, interfaceNameFor, linkLocalAddresses, settingsFor, sysctlsFor } from "./endpoint-options.ts";
+import { createLinkKeeper } from "./link-keeper.ts";
 import type { NetworksOptions } from "./networks.ts";
 import { publishedPorts } from "./port-requests.ts";
 import type { Network } from "./predefined.ts";
 import { createPublishing } from "./publishing.ts";
 import type { LivePorts, PublishedChange } from "./publishing.ts";
 import type { NetworkRegistry } from "./registry.ts";
-import { isLinkedTo, linkVariables } from "./links.ts";
+import { hasLinks, linkVariables } from "./links.ts";
 import { createSandboxNames } from "./sandbox-names.ts";
 import { sandboxPaths } from "./sandbox-files.ts";
 import { endpointRow, gatewayEndpoints, routesThrough, stateOf } from "./sandbox.ts";
@@ -37,6 +40,10 @@ export interface Connections {
   /** Other published ports for a running container. */
   changePorts(record: ContainerRecord, change: PublishedChange): Promise<LivePorts>;
   renamed(record: ContainerRecord): Promise<void>;
+  /** A running container has other legacy links; these were the addresses of one that it lost. */
+  relinked(record: ContainerRecord, gone: readonly IpPrefix[]): Promise<void>;
+  /** How full its subnets are, by their text; without those whose IPAM does not tell. */
+  usage(network: Network): Promise<Record<string, PoolUsage>>;
   endpointsOf(network: Network): { container: string; endpoint: Endpoint }[];
   /** What the last daemon's containers hold stays theirs until collect() says otherwise. */
   adopt(): Promise<void>;
@@ -50,20 +57,20 @@ export function createConnections(options: ConnectionsOptions): Connections {
   const addresses = createAddresses(options.ipam);
   const names = createSandboxNames(options);
   const publishing = createPublishing(options);
+  const links = createLinkKeeper({ sandboxes, names, findContainer: options.findContainer, warn });
 
   async function connect(record: ContainerRecord): Promise<Sandbox> {
     const other = containerOf(record.hostConfig.NetworkMode);
     if (other !== undefined) return joinContainer(record, other);
     if (sandboxes.has(record.id)) await disconnect(record);
-    const sandbox: ContainerSandbox = { id: randomId(), endpoints: [], named: false };
+    const sandbox: ContainerSandbox = { id: randomId(), endpoints: [], named: false, linked: hasLinks(record) };
     sandboxes.set(record.id, sandbox);
     let taking = Promise.resolve();
     try {
       for (const network of networksFor(record)) newEndpoint(sandbox, network, settingsFor(record.networkingConfig, network, record.hostConfig.NetworkMode));
       taking = takeSandbox(sandbox, sandbox.endpoints[0]);
-      await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings)))]);
-      const chosen = gatewayEndpoints(sandbox.endpoints);
-      await publishing.reserve(record, chosen);
+      await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings, familiesOf(record, endpoint.settings))))]);
+      await publishing.reserve(record, sandbox);
       const files = await joinAll(record, sandbox);
       return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files, env: linkVariables(record, options.findContainer) };
     } catch (error) {
@@ -79,7 +86,9 @@ export function createConnections(options: ConnectionsOptions): Connections {
     const main = hostConfig.NetworkMode;
     const asked = Object.keys(networkingConfig.EndpointsConfig ?? { [main]: null });
     const sorted = asked.includes(main) ? [main, ...asked] : asked;
-    return [...new Set(sorted.map((ref) => registry.find(predefinedName(ref))))];
+    // With --bridge none the default network is none.
+    const there = sorted.map(predefinedName).filter((ref) => ref !== "bridge" || options.defaultBridge);
+    return [...new Set((there.length === 0 ? ["none"] : there).map((ref) => registry.find(ref)))];
   }
 
   function newEndpoint(sandbox: ContainerSandbox, network: Network, settings: EndpointSettings): Endpoint {
@@ -87,7 +96,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     let slot = 0;
     while (slots.has(slot)) slot++;
     const interfaceName = interfaceNameFor(settings, network, sandbox.endpoints.map((endpoint) => endpoint.interfaceName));
-    const endpoint: Endpoint = { network, endpointId: randomId(), settings, slot, interfaceName, addresses: [], mac: "", told: false };
+    const endpoint: Endpoint = { network, endpointId: randomId(), settings, slot, interfaceName, addresses: [], extraAddresses: linkLocalAddresses(settings), mac: "", told: false };
     sandbox.endpoints.push(endpoint);
     return endpoint;
   }
@@ -114,29 +123,17 @@ export function createConnections(options: ConnectionsOptions): Connections {
     if (failed?.status === "rejected") throw failed.reason;
     faultPoint("endpoint-joined");
     await names.serve(record, sandbox);
+    await links.refresh();
     for (const endpoint of sandbox.endpoints) tell("connect", record, endpoint);
     return files;
   }
 
-  async function join(endpoint: Endpoint, sandbox: SandboxNamespace, { chosen, trusted }: { chosen: ReturnType<typeof gatewayEndpoints>; trusted: boolean }): Promise<void> {
+  async function join(endpoint: Endpoint, sandbox: SandboxNamespace, { chosen, trusted, firstRoutes }: { chosen: ReturnType<typeof gatewayEndpoints>; trusted: boolean; firstRoutes?: readonly IpFamily[] }): Promise<void> {
     const { network, endpointId, interfaceName, slot, settings, ports } = endpoint;
     const mac = parseMac(settings.MacAddress);
-    const request = { networkId: network.row.id, endpointId, sandbox, interfaceName, slot, addresses: endpoint.addresses, gateways: routesThrough(endpoint, chosen), trusted, sysctls: sysctlsFor(settings, interfaceName) };
-    const joined = await network.driver.join({ ...request, ...(mac ? { mac } : {}), ...(ports ? { ports } : {}) });
+    const request = { networkId: network.row.id, endpointId, sandbox, interfaceName, slot, addresses: endpoint.addresses, extraAddresses: endpoint.extraAddresses, gateways: routesThrough(endpoint, chosen), trusted, sysctls: sysctlsFor(settings, interfaceName) };
+    const joined = await network.driver.join({ ...request, ...(mac ? { mac } : {}), ...(ports ? { ports } : {}), ...(firstRoutes ? { firstRoutes } : {}) });
     endpoint.mac = formatMac(joined.mac);
-  }
-
-  /** Those that are linked to a container find it at its new address. */
-  function relink(child: ContainerRecord): void {
-    for (const [id, sandbox] of sandboxes) {
-      const record = recordOf(id);
-      if (!record?.network || id === child.id || !isLinkedTo(record, child)) continue;
-      try {
-        names.rewrite(record, sandbox);
-      } catch (error) {
-        warn(`the hosts file of container ${id}: ${messageOf(error)}`);
-      }
-    }
   }
 
   function joinContainer(record: ContainerRecord, ref: string): Sandbox {
@@ -158,6 +155,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     await names.withdraw(sandbox);
     // While the rows are there, a crash leaves no reservation that nobody knows of.
     for (const endpoint of sandbox.endpoints) await publishing.release(endpoint);
+    await links.refresh();
     store.removeEndpoints(record.id);
     for (const endpoint of sandbox.endpoints) {
       if (endpoint.told) tell("disconnect", record, endpoint);
@@ -182,12 +180,13 @@ export function createConnections(options: ConnectionsOptions): Connections {
     const sandbox = runningSandbox(record);
     if (sandbox.endpoints.some((endpoint) => endpoint.network === network)) throw forbidden(`endpoint with name ${record.name} already exists in network ${network.row.name}`);
     const namespace = open(record);
+    const before = gatewayEndpoints(sandbox.endpoints);
     const endpoint = newEndpoint(sandbox, network, settings);
     try {
-      endpoint.addresses = await addresses.choose(network, settings);
+      endpoint.addresses = await addresses.choose(network, settings, familiesOf(record, settings));
       store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
       faultPoint("attach-recorded");
-      await join(endpoint, namespace, { chosen: gatewayEndpoints(sandbox.endpoints), trusted: record.hostConfig.Privileged });
+      await join(endpoint, namespace, { chosen: gatewayEndpoints(sandbox.endpoints), trusted: record.hostConfig.Privileged, firstRoutes: FAMILIES.filter((family) => !before[family]) });
       faultPoint("attach-joined");
       await publishing.move(record, sandbox);
       names.rewrite(record, sandbox);
@@ -256,13 +255,15 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const network = registry.get(row.network);
       const record = recordOf(row.container);
       if (!network) continue;
-      const sandbox: ContainerSandbox = sandboxes.get(row.container) ?? { id: row.sandbox || randomId(), endpoints: [], named: false };
+      const sandbox: ContainerSandbox = sandboxes.get(row.container) ?? { id: row.sandbox || randomId(), endpoints: [], named: false, linked: record !== undefined && hasLinks(record) };
       sandboxes.set(row.container, sandbox);
+      const settings = settingsFor(record?.networkingConfig, network, record?.hostConfig.NetworkMode ?? "");
       const held = row.addresses.flatMap((text) => parsePrefix(text) ?? []);
       await addresses.adopt(network, held).catch((error: unknown) => warn(`the addresses ${row.addresses.join(", ")} of container ${row.container}: ${messageOf(error)}`));
       const mac = record?.network?.endpoints.find(({ networkId }) => networkId === row.network)?.macAddress ?? "";
-      sandbox.endpoints.push({ network, endpointId: row.endpoint, settings: settingsFor(record?.networkingConfig, network, record?.hostConfig.NetworkMode ?? ""), slot: row.slot, interfaceName: row.interface, addresses: held, mac, told: true, ...(row.ports.length > 0 ? { ports: publishedPorts(row.ports) } : {}) });
+      sandbox.endpoints.push({ network, endpointId: row.endpoint, settings, slot: row.slot, interfaceName: row.interface, addresses: held, extraAddresses: linkLocalAddresses(settings), mac, told: true, ...(row.ports.length > 0 ? { ports: publishedPorts(row.ports) } : {}) });
     }
+    for (const sandbox of sandboxes.values()) publishing.adopt(sandbox);
     const all = [...sandboxes.values()].flatMap(({ endpoints }) => endpoints);
     for (const driver of new Set(registry.list().map((network) => network.driver))) {
       const own = all.filter(({ network }) => network.driver === driver);
@@ -301,12 +302,19 @@ export function createConnections(options: ConnectionsOptions): Connections {
         const sandbox = sandboxes.get(record.id);
         sandbox?.namespace?.close();
         delete sandbox?.namespace;
-        relink(record);
+        links.started(record);
       },
     },
     attach,
     detach,
     changePorts: (record, change) => publishing.change(record, runningSandbox(record), change),
+    usage: (network) => addresses.usage(network),
+    relinked: async (record, gone) => {
+      const sandbox = sandboxes.get(record.id);
+      if (!sandbox) return;
+      names.rewrite(record, sandbox, gone);
+      await links.refresh();
+    },
     renamed: async (record) => {
       const sandbox = sandboxes.get(record.id);
       if (sandbox) await names.rename(record, sandbox);
@@ -321,9 +329,12 @@ export function createConnections(options: ConnectionsOptions): Connections {
       });
       for (const { record, sandbox } of running) await reconcile(record, sandbox).catch((error: unknown) => warn(`the networks of container ${record.id}: ${messageOf(error)}`));
       await names.restore(running);
+      await links.refresh();
     },
   };
 }
+
+const FAMILIES = [4, 6] as const;
 
 /** What "default" stands for. */
 const predefinedName = (mode: string): string => (mode === "" || mode === "default" ? "bridge" : mode);

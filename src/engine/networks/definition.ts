@@ -49,17 +49,25 @@ export interface NetworkCreation {
 export const PREDEFINED = ["bridge", "default", "host", "none"];
 const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
-/** Checks in Docker's order and completes. `settings` finds a network that holds settings. */
-export function defineNetwork(creation: NetworkCreation, settings: (name: string) => NetworkDefinition | undefined): NetworkDefinition {
+export interface DefinitionSources {
+  /** Finds a network that holds settings. */
+  settings: (name: string) => NetworkDefinition | undefined;
+  /** Options of networks that name none of their own, by driver. */
+  defaultOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+}
+
+/** Checks in Docker's order and completes. */
+export function defineNetwork(creation: NetworkCreation, { settings, defaultOptions }: DefinitionSources): NetworkDefinition {
   const { name, driver, scope, ingress, ipam } = creation;
   if (name.trim() === "") throw invalidParameter("invalid name: name is empty");
   if (PREDEFINED.includes(name)) throw forbidden(`operation is not permitted on predefined ${name} network `);
   if (driver === "overlay") throw forbidden(NO_MANAGER);
-  const options = { ...creation.options };
+  const options = { ...(creation.configFrom === "" ? defaultOptions[driver || "bridge"] : {}), ...creation.options };
   const ipv4 = familyOption(options, { asked: creation.ipv4, key: "com.docker.network.enable_ipv4", otherwise: true });
   const ipv6 = familyOption(options, { asked: creation.ipv6, key: "com.docker.network.enable_ipv6", otherwise: false });
   checkIpam(ipam?.config ?? [], ipv6);
   checkEgressOption(options);
+  checkAdvertising(options);
   if (ingress) throw forbidden("Ingress network can only be global scope network");
   if (scope === "swarm") throw forbidden("cannot create a swarm scoped network when swarm is not active");
   const defined: NetworkDefinition = {
@@ -91,6 +99,21 @@ function familyOption(options: Record<string, string>, { asked, key, otherwise }
   if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
   throw invalidParameter(`driver-opt "${key}" is not a valid bool`);
 }
+
+/** Hardware addresses follow from addresses, so there is nothing to advertise; what Docker refuses is refused. */
+function checkAdvertising(options: Readonly<Record<string, string>>): void {
+  for (const { key, least, most, unit } of ADVERTISING) {
+    const text = options[key];
+    if (text === undefined) continue;
+    if (!/^[+-]?\d+$/.test(text)) throw invalidParameter(`value for option ${key} ${JSON.stringify(text)} must be ${unit}`);
+    if (Number(text) < least || Number(text) > most) throw invalidParameter(`${key} must be in the range ${least} to ${most}`);
+  }
+}
+
+const ADVERTISING = [
+  { key: "com.docker.network.advertise_addr_nmsgs", least: 0, most: 3, unit: "an integer" },
+  { key: "com.docker.network.advertise_addr_ms", least: 100, most: 2000, unit: "integer milliseconds" },
+] as const;
 
 /** A network that takes its settings from another may have none of its own, but labels and the driver. */
 function takeOver(own: NetworkDefinition, from: NetworkDefinition | undefined): NetworkDefinition {

@@ -2,6 +2,9 @@
 import { zero } from "../../lib/schema.ts";
 import { endpointSettingsSchema } from "../../core/container-config.ts";
 import type { EndpointSettings, NetworkingConfig } from "../../core/container-config.ts";
+import type { ContainerRecord } from "../../core/container.ts";
+import { parseIp } from "../../lib/ip.ts";
+import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import type { Network } from "./predefined.ts";
 
 const INTERFACE_NAME = "com.docker.network.endpoint.ifname";
@@ -20,6 +23,24 @@ export function interfaceNameFor(settings: EndpointSettings, { spec }: Network, 
   if (asked) return asked;
   const prefix = spec.options[INTERFACE_PREFIX] || "eth";
   for (let number = 0; ; number++) if (!taken.includes(`${prefix}${number}`)) return `${prefix}${number}`;
+}
+
+export const isWithoutIpv6 = ({ hostConfig }: Pick<ContainerRecord, "hostConfig">): boolean => hostConfig.Sysctls?.["net.ipv6.conf.all.disable_ipv6"] === "1";
+
+/** Those that its interface shall have addresses of: IPv6 may be switched off in the container, or at the endpoint. */
+export function familiesOf(record: Pick<ContainerRecord, "hostConfig">, settings: EndpointSettings): readonly IpFamily[] {
+  const off = isWithoutIpv6(record) || sysctlsFor(settings, "").some(({ name, value }) => name === "net/ipv6/conf//disable_ipv6" && value === "1");
+  return off ? [4] : [4, 6];
+}
+
+const LINK_LENGTH = { 4: 16, 6: 64 } as const;
+
+/** Those that were asked for, on the wire only. */
+export function linkLocalAddresses({ IPAMConfig }: EndpointSettings): IpPrefix[] {
+  return (IPAMConfig?.LinkLocalIPs ?? []).flatMap((text) => {
+    const address = parseIp(text.replace(/^::ffff:(?=.*\.)/, ""));
+    return address ? [{ address, length: LINK_LENGTH[address.family] }] : [];
+  });
 }
 
 /** "net.ipv4.conf.IFNAME.log_martians=1,..." as paths below /proc/sys. */

@@ -13,7 +13,7 @@ interface Linked {
 /** Docker's name of the wish to have the variables of old times. */
 const KEEP_VARIABLES = "DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS";
 
-const hasLinks = ({ hostConfig }: ContainerRecord): boolean => hostConfig.NetworkMode === "bridge" && (hostConfig.Links?.length ?? 0) > 0;
+export const hasLinks = ({ hostConfig }: ContainerRecord): boolean => hostConfig.NetworkMode === "bridge" && (hostConfig.Links?.length ?? 0) > 0;
 
 export const isLinkedTo = (record: ContainerRecord, { id, name }: ContainerRecord): boolean =>
   hasLinks(record) && (record.hostConfig.Links ?? []).some((text) => {

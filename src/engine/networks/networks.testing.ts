@@ -97,7 +97,7 @@ export function bench(t: TestContext): Bench {
     openSandbox: () => ({ fd: 1000, close: () => {} }),
     setDefaultRoutes: async (_sandbox, name, gateways) => void made.routes.push(`${name} ${gateways.map(formatIp).join(" ")}`),
     hostPrefixes: async () => [],
-    defaultBridge: { name: "docker0", mtu: 0, masquerade: true, icc: true, avoid: [], present: {}, ipv6: false },
+    defaultBridge: { name: "docker0", mtu: 0, masquerade: true, icc: true, avoid: [], managed: true, present: { 4: [], 6: [] }, routers: {}, ipv6: false },
     events: { emit: (event) => void made.events.push(event) },
     findContainer: (ref) => {
       throw new GantryError("not-found", `No such container: ${ref}`);
@@ -107,7 +107,7 @@ export function bench(t: TestContext): Bench {
     hostFiles: { hosts: join(root, "hosts"), resolvConf: join(root, "resolv.conf"), ipv6: true },
     dns: { servers: [], search: [], options: [] },
     hostGateways: [],
-   
+    defaultOptions: {},
     warn: (message) => assert.fail(message),
   };
   made.open = (overrides = {}) => createNetworks({ ...made.options, ...overrides });

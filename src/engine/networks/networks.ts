@@ -11,7 +11,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { EndpointSettings } from "../../core/container-config.ts";
 import type { EventSink } from "../../core/events.ts";
-import type { Ipam } from "../../core/ipam.ts";
+import type { Ipam, PoolUsage } from "../../core/ipam.ts";
 import type { NameService } from "../../core/name-service.ts";
 import type { NetworkDriver, SandboxNamespace } from "../../core/network.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
@@ -48,6 +48,8 @@ export interface NetworksOptions {
   hostPrefixes: () => Promise<readonly IpPrefix[]>;
   /** Absent: --bridge none. */
   defaultBridge?: DefaultBridgeSettings;
+  /** --default-network-opt: of new networks that name none of their own, by driver. */
+  defaultOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   events: EventSink;
   /** The container that "container:REF" names. Throws Docker's not-found. */
   findContainer: (ref: string) => ContainerRecord;
@@ -69,6 +71,8 @@ export interface Networks extends SandboxPort {
   list(): NetworkView[];
   /** By name, id or the unambiguous beginning of an id. Throws Docker's not-found. */
   find(ref: string): NetworkView;
+  /** How full its subnets are, by their text; without those whose IPAM does not tell. */
+  usage(ref: string): Promise<Record<string, PoolUsage>>;
   create(creation: NetworkCreation): Promise<NetworkView>;
   /** One that nothing is connected to. Throws Docker's refusals. */
   remove(ref: string): Promise<NetworkView>;
@@ -80,6 +84,8 @@ export interface Networks extends SandboxPort {
   changePorts(record: ContainerRecord, change: PublishedChange): Promise<LivePorts>;
   /** A container has another name, by which others find it. */
   renamed(record: ContainerRecord): Promise<void>;
+  /** A container has other legacy links; these were the addresses of one that it lost. */
+  relinked(record: ContainerRecord, gone: readonly IpPrefix[]): Promise<void>;
   /** The kinds that `info` lists as network plugins. */
   drivers(): string[];
   /** Gives back what containers hold that do not run any more. Called once, after the containers were recovered. */
@@ -105,7 +111,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   const store = createNetworkStore(options.database);
   const drivers = options.drivers;
   await restorePorts(store, drivers.bridge);
-  const registry = new NetworkRegistry({ store, drivers: { ...drivers }, ipam: options.ipam, hostPrefixes: options.hostPrefixes, warn: options.warn });
+  const registry = new NetworkRegistry({ store, drivers: { ...drivers }, ipam: options.ipam, hostPrefixes: options.hostPrefixes, defaultOptions: options.defaultOptions, warn: options.warn });
   registry.announce();
   if (options.defaultBridge) registry.add(await openBridgeNetwork({ store, driver: drivers.bridge, ipam: options.ipam, settings: options.defaultBridge, warn: options.warn }));
   registry.add(plainNetwork(store, "host", drivers.host));
@@ -121,6 +127,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     ...connections.port,
     list: () => registry.list().map(view),
     find: (ref) => view(registry.find(ref)),
+    usage: (ref) => connections.usage(registry.find(ref)),
     create: async (creation) => {
       const network = await registry.create(creation);
       tell("create", network);
@@ -137,6 +144,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     detach: (record, ref) => connections.detach(record, registry.find(ref)),
     changePorts: connections.changePorts,
     renamed: connections.renamed,
+    relinked: connections.relinked,
     drivers: () => Object.values(drivers).map(({ id }) => id),
     collect: connections.collect,
     prepared: async () => {

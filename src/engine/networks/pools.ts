@@ -10,6 +10,8 @@ export interface NetworkPool {
   subnet: IpPrefix;
   /** Absent: nobody named one, and the driver makes none. */
   gateway?: IpAddress;
+  /** Where default routes go instead of to the gateway. */
+  router?: IpAddress;
   range?: IpPrefix;
 }
 
@@ -19,12 +21,16 @@ export interface OpenedPools {
   config: IpamEntry[];
 }
 
+/** Docker's names of auxiliary addresses that are routers. */
+export const ROUTER_NAME = { 4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6" } as const;
+
 const NOTHING: IpamEntry = { subnet: "", range: "", gateway: "", aux: null };
 
 interface OpenOptions {
   /** What the host routes now. */
   avoid: () => Promise<readonly IpPrefix[]>;
-  gateways: "own" | "asked";
+  /** What the driver says of each family. */
+  gateways: (family: IpFamily) => "own" | "asked" | "none";
 }
 
 /** All or none. Families without an entry get a subnet of the default pools that overlaps none of `avoid`. */
@@ -48,14 +54,18 @@ export async function closePools(ipam: Ipam, pools: readonly NetworkPool[]): Pro
 }
 
 async function openEntry(ipam: Ipam, { entry, family, avoid, gateways }: OpenOptions & { entry: IpamEntry; family: IpFamily }, pools: NetworkPool[]): Promise<IpamEntry> {
-  const subnet = parsePrefix(entry.subnet);
+  const asked = parsePrefix(entry.subnet);
   const range = parsePrefix(entry.range);
-  const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...(subnet ? { subnet } : {}), ...(range ? { range } : {}) });
+  // An unspecified one says how long it shall be.
+  const subnet = asked && asked.address.value !== 0n ? { subnet: asked } : undefined;
+  const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...subnet, ...(asked && !subnet ? { length: asked.length } : {}), ...(range ? { range } : {}) });
   const opened: NetworkPool = { id: pool.id, subnet: pool.subnet, ...(range ? { range } : {}) };
   pools.push(opened);
   for (const aux of Object.values(entry.aux ?? {})) await ipam.requestAddress(pool.id, parseIp(aux));
-  const asked = parseIp(entry.gateway);
-  if (asked || gateways === "own") opened.gateway = (await ipam.requestAddress(pool.id, asked)).address;
+  const gateway = parseIp(entry.gateway);
+  const router = gateways(family) === "own" ? parseIp(entry.aux?.[ROUTER_NAME[family]] ?? "") : undefined;
+  if (router) opened.router = router;
+  if (gateway || gateways(family) === "own") opened.gateway = (await ipam.requestAddress(pool.id, gateway)).address;
   return { ...entry, subnet: formatPrefix(pool.subnet), gateway: opened.gateway ? formatIp(opened.gateway) : "" };
 }
 

@@ -32,6 +32,15 @@ function request(port: string, { HostIp, HostPort }: { HostIp: string; HostPort:
   };
 }
 
+/** Those of a container that others may be told of. */
+export function exposedPorts({ config, hostConfig }: Settings): { protocol: PortProtocol; port: number }[] {
+  const texts = new Set([...Object.keys(config.ExposedPorts ?? {}), ...Object.keys(hostConfig.PortBindings ?? {})]);
+  return [...texts].flatMap((text) => {
+    const [number = "", protocol = "tcp"] = text.split("/");
+    return isProtocol(protocol) ? [{ protocol, port: Number(number) }] : [];
+  });
+}
+
 const isProtocol = (text: string): text is PortProtocol => (PORT_PROTOCOLS as readonly string[]).includes(text);
 const byNumber = (one: string, other: string): number => Number.parseInt(one) - Number.parseInt(other) || (one < other ? -1 : 1);
 

@@ -2,7 +2,7 @@
 import type { Ipam } from "../../core/ipam.ts";
 import type { NetworkDriver, NetworkSpec } from "../../core/network.ts";
 import { invalidParameter } from "../../lib/errors.ts";
-import { contains, formatPrefix, networkOf, overlaps, parsePrefix } from "../../lib/ip.ts";
+import { contains, formatIp, formatPrefix, networkOf, overlaps, parsePrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import type { NetworkDefinition } from "./definition.ts";
 import type { NetworkPool } from "./pools.ts";
@@ -23,6 +23,8 @@ export interface Network {
 export interface DefaultBridgeSettings {
   /** The interface. */
   name: string;
+  /** The daemon makes it and changes its addresses; otherwise it is the user's, and stays as it is. */
+  managed: boolean;
   /** --bip: the bridge's address and its subnet. */
   bip?: IpPrefix;
   /** --fixed-cidr: the part of the subnet that containers' addresses are from. */
@@ -33,7 +35,9 @@ export interface DefaultBridgeSettings {
   /** --icc. */
   icc: boolean;
   /** The addresses that the interface has already. */
-  present: Partial<Record<IpFamily, IpPrefix>>;
+  present: Record<IpFamily, readonly IpPrefix[]>;
+  /** --default-gateway and --default-gateway-v6; absent: the bridge is the router. */
+  routers: Partial<Record<IpFamily, IpAddress>>;
   /** IPv6 too. */
   ipv6: boolean;
   /** --bip6 and --fixed-cidr-v6. */
@@ -70,13 +74,36 @@ export async function openBridgeNetwork(options: OpenOptions): Promise<Network> 
   return { row, driver, spec, pools };
 }
 
-async function openFamily({ ipam, settings, warn }: OpenOptions, row: NetworkRow, family: IpFamily): Promise<NetworkPool & { gateway: IpAddress }> {
-  const [asked, range, flag] = family === 4 ? [settings.bip, settings.fixedCidr, "--fixed-cidr"] : [settings.bip6, settings.fixedCidr6, "--fixed-cidr-v6"];
-  const wanted = asked ?? settings.present[family] ?? recorded(row, { settings, family, warn });
-  if (range && wanted && !contains(wanted, range.address)) throw invalidParameter(`${flag} ${formatPrefix(range)} is not inside the bridge's subnet ${formatPrefix(networkOf(wanted))}`);
+async function openFamily(options: OpenOptions, row: NetworkRow, family: IpFamily): Promise<NetworkPool & { gateway: IpAddress }> {
+  const { ipam, settings } = options;
+  const { wanted, range } = chosenSubnet(options, row, family);
   const pool = await ipam.requestPool({ family, avoid: settings.avoid, ...(wanted ?? range ? { subnet: networkOf((wanted ?? range)!) } : {}), ...(range ? { range } : {}) });
   const gateway = (await ipam.requestAddress(pool.id, wanted && wanted.address.value !== networkOf(wanted).address.value ? wanted.address : firstHost(pool.subnet))).address;
-  return { id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}) };
+  const router = settings.routers[family];
+  if (router && !contains(pool.subnet, router)) throw invalidParameter(`invalid ${family === 4 ? "--default-gateway" : "--default-gateway-v6"} ${formatIp(router)}: it is not inside the default bridge's subnet ${formatPrefix(pool.subnet)}`);
+  if (router && router.value !== gateway.value) await ipam.requestAddress(pool.id, router);
+  return { id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}), ...(router ? { router } : {}) };
+}
+
+/** As dockerd chooses: what is named, what the interface has, what it was last time; a range that contradicts the last two wins. */
+function chosenSubnet({ settings, warn }: OpenOptions, row: NetworkRow, family: IpFamily): { wanted: IpPrefix | undefined; range: IpPrefix | undefined } {
+  const [asked, range, flag] = family === 4 ? [settings.bip, settings.fixedCidr, "fixed-cidr"] : [settings.bip6, settings.fixedCidr6, "fixed-cidr-v6"];
+  const found = asked ?? presentSubnet(settings.present[family], range) ?? recorded(row, { settings, family, warn });
+  if (!range || !found) return { wanted: found, range };
+  const fits = contains(found, range.address);
+  if (fits && range.length >= found.length) return { wanted: found, range };
+  if (asked) throw invalidParameter(`--${flag} ${formatPrefix(range)} is not inside the bridge's subnet ${formatPrefix(networkOf(asked))}`);
+  if (settings.managed) return { wanted: fits ? { address: found.address, length: range.length } : undefined, range };
+  const text = `${flag}=${formatPrefix(range)} is outside any subnet implied by addresses on the user-managed default bridge`;
+  if (family === 6) throw invalidParameter(text);
+  warn(text);
+  return { wanted: found, range: undefined };
+}
+
+/** The interface's address whose subnet holds the range, else one in it, else the first. */
+function presentSubnet(present: readonly IpPrefix[], range: IpPrefix | undefined): IpPrefix | undefined {
+  if (!range) return present[0];
+  return present.find((one) => contains(one, range.address)) ?? present.find((one) => contains(range, one.address)) ?? present[0];
 }
 
 const firstHost = (subnet: IpPrefix): IpAddress => ({ family: subnet.address.family, value: networkOf(subnet).address.value + 1n });

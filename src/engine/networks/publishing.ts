@@ -1,14 +1,14 @@
 /** Published ports of containers: those of each family are the endpoint's that its default route goes through. */
 import type { ContainerRecord, PortState, SandboxState } from "../../core/container.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
-import type { PortRequest, PreparedPorts, PublishedPort } from "../../core/network-ports.ts";
-import { codeOf, conflict, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import type { PortFamilies, PortRequest, PreparedPorts, PublishedPort } from "../../core/network-ports.ts";
+import { codeOf, conflict, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatIp } from "../../lib/ip.ts";
 import type { IpFamily } from "../../lib/ip.ts";
 import type { NetworksOptions } from "./networks.ts";
 import { portRequests, publishedPorts } from "./port-requests.ts";
-import { endpointRow, gatewayEndpoints, stateOf } from "./sandbox.ts";
+import { endpointRow, familiesThrough, gatewayEndpoints, stateOf } from "./sandbox.ts";
 import type { ContainerSandbox, Endpoint } from "./sandbox.ts";
 import type { NetworkStore } from "./store.ts";
 
@@ -28,22 +28,29 @@ export interface LivePorts {
 }
 
 export interface Publishing {
-  reserve(record: ContainerRecord, chosen: Chosen): Promise<void>;
+  /** Where it was not done yet for the families that the endpoint has default routes of. */
+  reserve(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void>;
   release(endpoint: Endpoint): Promise<void>;
   /** Has ports follow the default routes. */
   move(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void>;
+  /** What an earlier life of the daemon published is as it is to be. */
+  adopt(sandbox: ContainerSandbox): void;
   change(record: ContainerRecord, sandbox: ContainerSandbox, change: PublishedChange): Promise<LivePorts>;
 }
 
 type PublishingOptions = Pick<NetworksOptions, "database" | "saveContainer" | "warn"> & { store: NetworkStore };
 
 export function createPublishing({ store, database, saveContainer, warn }: PublishingOptions): Publishing {
-  async function reserve(record: ContainerRecord, chosen: Chosen): Promise<void> {
-    for (const { endpoint, requests, families } of distribute(portRequests(record), chosen)) {
+  async function reserve(record: ContainerRecord, { endpoints }: ContainerSandbox): Promise<void> {
+    const requests = portRequests(record);
+    const chosen = gatewayEndpoints(endpoints);
+    for (const endpoint of requests.length === 0 ? [] : endpoints) {
       const { network, endpointId } = endpoint;
-      if (!publishesPorts(network.driver)) continue;
+      const families = portFamilies(endpoint, chosen);
+      if (!publishesPorts(network.driver) || endpoint.portsFor === portsKey(families)) continue;
       const { driver } = network;
-      endpoint.ports = await explained(record, endpoint, () => driver.reservePorts({ networkId: network.row.id, endpointId }, requests, families));
+      setPorts(endpoint, await explained(record, endpoint, () => driver.reservePorts({ networkId: network.row.id, endpointId }, requests, families)));
+      endpoint.portsFor = portsKey(families);
       faultPoint("ports-reserved");
     }
   }
@@ -55,16 +62,17 @@ export function createPublishing({ store, database, saveContainer, warn }: Publi
   }
 
   async function move(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void> {
+    if (portRequests(record).length === 0) return;
     const chosen = gatewayEndpoints(sandbox.endpoints);
-    const [wanted, present] = [new Set([chosen[4], chosen[6]]), sandbox.endpoints.filter(({ ports }) => ports)];
-    if (portRequests(record).length === 0 || (present.length > 0 && present.every((endpoint) => wanted.has(endpoint)))) return;
-    for (const endpoint of present) {
+    const moving = sandbox.endpoints.filter((endpoint) => endpoint.portsFor !== portsKey(portFamilies(endpoint, chosen)));
+    for (const endpoint of moving) {
+      if (!endpoint.ports) continue;
       await release(endpoint);
       delete endpoint.ports;
       store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
     }
-    await reserve(record, chosen);
-    for (const endpoint of sandbox.endpoints) {
+    await reserve(record, sandbox);
+    for (const endpoint of moving) {
       const { network, endpointId, addresses, ports } = endpoint;
       if (!ports || !publishesPorts(network.driver)) continue;
       store.addEndpoint(endpointRow(record.id, sandbox.id, endpoint));
@@ -75,18 +83,16 @@ export function createPublishing({ store, database, saveContainer, warn }: Publi
   async function change(record: ContainerRecord, sandbox: ContainerSandbox, { remove, add }: PublishedChange): Promise<LivePorts> {
     const chosen = gatewayEndpoints(sandbox.endpoints);
     if (add.length > 0 && !publishesSomewhere(chosen)) throw conflict(`ports of container ${record.name} cannot be published: none of its networks leads to this host`);
-    const added = distribute(add, chosen);
     const prepared: { endpoint: Endpoint; changed: PreparedPorts }[] = [];
     const cancel = (): void => prepared.forEach(({ changed }) => changed.cancel());
     try {
       for (const endpoint of sandbox.endpoints) {
         const { network, endpointId, addresses, ports = [] } = endpoint;
-        const own = added.find((one) => one.endpoint === endpoint);
         const gone = matching(ports, remove);
-        if (!publishesPorts(network.driver) || (!own && gone.length === 0)) continue;
+        if (!publishesPorts(network.driver) || (add.length === 0 && gone.length === 0)) continue;
         const { driver } = network;
         const current = { networkId: network.row.id, endpointId, addresses, ports };
-        prepared.push({ endpoint, changed: await explained(record, endpoint, () => driver.changePorts(current, { remove: gone, add: own?.requests ?? [], families: own?.families ?? [] })) });
+        prepared.push({ endpoint, changed: await explained(record, endpoint, () => driver.changePorts(current, { remove: gone, add, families: portFamilies(endpoint, chosen) })) });
       }
     } catch (error) {
       cancel();
@@ -127,26 +133,22 @@ export function createPublishing({ store, database, saveContainer, warn }: Publi
     }
   }
 
-  return { reserve, release, move, change };
+  function adopt({ endpoints }: ContainerSandbox): void {
+    const chosen = gatewayEndpoints(endpoints);
+    for (const endpoint of endpoints) endpoint.portsFor = portsKey(portFamilies(endpoint, chosen));
+  }
+
+  return { reserve, release, move, adopt, change };
 }
 
-interface Share {
-  endpoint: Endpoint;
-  requests: readonly PortRequest[];
-  families: readonly IpFamily[];
+function portFamilies(endpoint: Endpoint, chosen: Chosen): PortFamilies {
+  const served = familiesThrough(endpoint, chosen);
+  const left = ([4, 6] as const).filter((family) => !chosen[family] && served.length > 0);
+  return { own: endpoint.addresses.map(({ address }) => address.family), served, left };
 }
 
-/** Which endpoint serves which of the requests. Throws for an address that none can serve. */
-function distribute(requests: readonly PortRequest[], chosen: Chosen): Share[] {
-  if (requests.length === 0) return [];
-  const lost = requests.find(({ hostAddress }) => hostAddress && !chosen[hostAddress.family] && publishesSomewhere(chosen))?.hostAddress;
-  if (lost) throw notImplemented(`a port cannot be published at ${formatIp(lost)}: the container has no IPv${lost.family} address`);
-  return [...new Set([chosen[4], chosen[6]])].flatMap((endpoint) => {
-    const families = ([4, 6] as const).filter((family) => chosen[family] === endpoint);
-    const own = chosen[4] === chosen[6] ? requests : requests.filter(({ hostAddress }) => !hostAddress || families.includes(hostAddress.family));
-    return endpoint && own.length > 0 ? [{ endpoint, requests: own, families }] : [];
-  });
-}
+/** The same for the same ports. */
+const portsKey = ({ served, left }: PortFamilies): string => `${served.join()} ${left.join()}`;
 
 /** Docker's words for what cannot be had. */
 async function explained<Value>(record: ContainerRecord, { endpointId }: Endpoint, run: () => Promise<Value>): Promise<Value> {

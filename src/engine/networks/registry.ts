@@ -5,7 +5,7 @@ import { recoversEndpoints } from "../../core/network.ts";
 import { GantryError, conflict, forbidden, messageOf, notFound } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
-import type { IpPrefix } from "../../lib/ip.ts";
+import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { defineNetwork } from "./definition.ts";
 import type { NetworkCreation, NetworkDefinition } from "./definition.ts";
 import { closePools, openPools } from "./pools.ts";
@@ -20,6 +20,8 @@ export interface RegistryOptions {
   ipam: Ipam;
   /** What the host routes now. */
   hostPrefixes: () => Promise<readonly IpPrefix[]>;
+  /** Of new networks that name none of their own, by driver. */
+  defaultOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   warn: (message: string) => void;
 }
 
@@ -65,21 +67,23 @@ export class NetworkRegistry {
     }
   }
 
-  /** Makes again what earlier daemons made. One that cannot be is left out, with a warning; its record stays. */
+  /** Makes again what earlier daemons made. One that cannot be is there to be removed, or made at the next start; nothing can be connected to it. */
   async restore(): Promise<void> {
     const restoreOne = async (row: NetworkRow & { definition: NetworkDefinition }): Promise<void> => {
       try {
         this.add(await this.#open(row, row.definition));
       } catch (error) {
         this.#options.warn(`the network ${row.name} cannot be restored: ${messageOf(error)}`);
+        const driver = this.#options.drivers[row.definition.driver] ?? this.#options.drivers["null"]!;
+        this.add({ row, driver, definition: row.definition, spec: { id: row.id, name: row.name, options: row.definition.options, internal: row.definition.internal, subnets: [] }, pools: [] });
       }
     };
     await Promise.all(this.#options.store.defined().map(restoreOne));
   }
 
   async create(creation: NetworkCreation): Promise<Network> {
-    const { store } = this.#options;
-    const definition = defineNetwork(creation, (name) => this.#names.get(name)?.definition);
+    const { store, defaultOptions } = this.#options;
+    const definition = defineNetwork(creation, { settings: (name) => this.#names.get(name)?.definition, defaultOptions });
     if (this.#names.has(creation.name)) throw conflict(`network with name ${creation.name} already exists`);
     this.#names.set(creation.name, undefined);
     const row = newNetworkRow(creation.name, definition.driver, definition);
@@ -126,7 +130,7 @@ export class NetworkRegistry {
       return { row, driver, definition, spec, pools: [] };
     }
     driver.validate(spec);
-    const { pools, config } = await openPools(ipam, definition, { avoid: hostPrefixes, gateways: driver.capabilities.gateways });
+    const { pools, config } = await openPools(ipam, definition, { avoid: hostPrefixes, gateways: (family) => gatewaysOf(driver, spec, family) });
     definition.ipam = { ...definition.ipam, config };
     spec.subnets = pools.map(({ subnet, gateway }) => ({ subnet, ...(gateway ? { gateway } : {}) }));
     try {
@@ -147,6 +151,12 @@ export class NetworkRegistry {
     if (!driver) throw notFound(`plugin ${JSON.stringify(name)} not found`);
     return driver;
   }
+}
+
+/** One that nobody could use is not made, and its address is a container's. */
+function gatewaysOf(driver: NetworkDriver, spec: NetworkSpec, family: IpFamily): "own" | "asked" | "none" {
+  const { gateways } = driver.capabilities;
+  return gateways === "own" && driver.isWithoutGateway?.(spec, family) === true ? "none" : gateways;
 }
 
 /** Those that were chosen when the network was made. */

@@ -10,7 +10,7 @@ export interface DnsSettings {
 }
 
 /** What a container gets when the host names no server that it could reach. */
-const PUBLIC_SERVERS = ["8.8.8.8", "8.8.4.4"];
+const PUBLIC_SERVERS = { 4: ["8.8.8.8", "8.8.4.4"], 6: ["2001:4860:4860::8888", "2001:4860:4860::8844"] } as const;
 
 export interface ResolvConfRequest {
   /** The host's file. */
@@ -19,47 +19,65 @@ export interface ResolvConfRequest {
   dns: DnsSettings;
   /** false: as it is, for containers in the host's network. */
   isolated: boolean;
+  /** The container has addresses of IPv6. */
+  ipv6: boolean;
   /** The name service that stands before the servers. */
   served?: string;
 }
 
-/** The file's text. Servers on the host's loopback, and IPv6 ones, cannot be reached from a container and are left out. */
-export function resolvConf({ host, path, dns, isolated, served }: ResolvConfRequest): string {
+/** The file's text, in Docker's form, which programs in containers read. Servers on the host's loopback, and of a family that the container has not, are left out. */
+export function resolvConf({ host, path, dns, isolated, ipv6, served }: ResolvConfRequest): string {
   const conf = parseResolvConf(host);
-  const overrides: string[] = [];
+  const said = overridden(conf, dns);
+  const ndots = ndotsOf(conf, dns);
+  if (served !== undefined) return rendered(withService(conf, served), [`# Based on host file: '${path}' (internal resolver)`, ...serviceNotes(conf.nameservers, dns), ...invalidNote(conf), said, `# Option ndots from: ${ndots ?? "internal"}`]);
   const notes: string[] = [];
-  if (dns.servers.length > 0) {
-    conf.nameservers = [...dns.servers];
-    overrides.push("nameservers");
-  } else if (isolated && served === undefined) {
-    conf.nameservers = conf.nameservers.filter(isReachable);
+  if (isolated && dns.servers.length === 0) {
+    conf.nameservers = conf.nameservers.filter((server) => isReachable(server, ipv6));
     if (conf.nameservers.length === 0) {
-      conf.nameservers = PUBLIC_SERVERS;
-      notes.push("# No usable server in the host's file: public ones are used.");
+      conf.nameservers = [...PUBLIC_SERVERS[4], ...(ipv6 ? PUBLIC_SERVERS[6] : [])];
+      notes.push("# Used default nameservers.");
     }
   }
-  if (dns.search.length > 0) {
-    conf.search = dns.search.filter((domain) => domain !== ".");
-    overrides.push("search");
-  }
-  if (dns.options.length > 0) {
-    conf.options = [...dns.options];
-    overrides.push("options");
-  }
-  if (served !== undefined) {
-    notes.push(`# Names that it does not know are asked of: ${conf.nameservers.join(" ") || "nobody"}`);
-    conf.nameservers = [served];
-    if (!conf.options.some((option) => option.startsWith("ndots:"))) conf.options.push("ndots:0");
-  }
-  if (conf.invalid.length > 0) notes.push(`# Not understood in the host's file: ${conf.invalid.join(" ")}`);
-  return [...HEADER, "", ...body(conf), "", `# From ${path}, with these of its own: ${overrides.join(", ") || "none"}`, ...notes, ""].join("\n");
+  return rendered(conf, [`# Based on host file: '${path}'${isolated ? " (legacy)" : ""}`, ...notes, ...invalidNote(conf), said, ...(ndots === undefined ? [] : [`# Option ndots from: ${ndots}`])]);
 }
 
-const HEADER = ["# Made by Gantry at the container's start.", "# Once it was changed by hand, it is left alone."];
+/** Puts the container's or the daemon's settings in place of the host's, and says which. */
+function overridden(conf: ResolvConf, { servers, search, options }: DnsSettings): string {
+  if (servers.length > 0) conf.nameservers = [...servers];
+  if (search.length > 0) conf.search = search.filter((domain) => domain !== ".");
+  if (options.length > 0) conf.options = [...options];
+  const names = [...(servers.length > 0 ? ["nameservers"] : []), ...(search.length > 0 ? ["search"] : []), ...(options.length > 0 ? ["options"] : [])];
+  return `# Overrides: [${names.join(" ")}]`;
+}
 
-function isReachable(server: string): boolean {
+const isNdots = (option: string): boolean => /^ndots:\d+$/.test(option);
+
+function ndotsOf(conf: ResolvConf, { options }: DnsSettings): string | undefined {
+  if (!conf.options.some(isNdots)) return undefined;
+  return options.length > 0 ? "override" : "host";
+}
+
+function withService(conf: ResolvConf, served: string): ResolvConf {
+  const options = conf.options.filter((option) => isNdots(option) || !/^ndots(?::|$)/.test(option));
+  return { ...conf, nameservers: [served], options: options.some(isNdots) ? options : [...options, "ndots:0"] };
+}
+
+/** Servers that were not named for the container are asked from the host. */
+function serviceNotes(servers: readonly string[], dns: DnsSettings): string[] {
+  if (servers.length === 0) return ["# NO EXTERNAL NAMESERVERS DEFINED"];
+  return [`# ExtServers: [${servers.map((server) => (dns.servers.length > 0 ? server : `host(${server})`)).join(" ")}]`];
+}
+
+const invalidNote = ({ invalid }: ResolvConf): string[] => (invalid.length > 0 ? [`# Invalid nameservers: [${invalid.join(" ")}]`] : []);
+
+const HEADER = ["# Generated by Docker Engine.", "# This file can be edited; Docker Engine will not make further changes once it", "# has been modified.", ""];
+
+const rendered = (conf: ResolvConf, notes: readonly string[]): string => [...HEADER, ...body(conf), "", ...notes, ""].join("\n");
+
+function isReachable(server: string, ipv6: boolean): boolean {
   const address = parseIp(server);
-  return address !== undefined && address.family === 4 && !isLoopback(address);
+  return address !== undefined && (address.family === 4 || ipv6) && !isLoopback(address);
 }
 
 function body(conf: ResolvConf): string[] {

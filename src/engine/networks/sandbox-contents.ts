@@ -20,6 +20,8 @@ export interface ContentsRequest {
   host: HostFiles;
   /** The container is in the host's network. */
   shared: boolean;
+  /** IPv6 is switched off in it, its loopback's too. */
+  withoutIpv6: boolean;
   daemonDns: DnsSettings;
   hostGateways: readonly string[];
   /** Of containers that it is linked to. */
@@ -35,15 +37,15 @@ export function sandboxContents(request: ContentsRequest): SandboxFiles {
 }
 
 /** In the host's network without additions it is the host's file, so that names known there are known. */
-function hostsContent({ config, hostConfig, host, shared, hostGateways, links, addresses }: ContentsRequest): string {
+function hostsContent({ config, hostConfig, host, shared, withoutIpv6, hostGateways, links, addresses }: ContentsRequest): string {
   const extra = extraHosts(hostConfig.ExtraHosts ?? [], hostGateways);
   if (shared && extra.length === 0) return readIfThere(host.hosts);
   const own = addresses.map((address) => ({ address, names: ownNames(config.Hostname, config.Domainname) }));
-  return hostsFile({ ipv6: host.ipv6, extra: [...extra, ...links], own });
+  return hostsFile({ ipv6: host.ipv6 && !withoutIpv6, extra: [...extra, ...links], own });
 }
 
-function resolvContent({ hostConfig, host, shared, daemonDns, served }: ContentsRequest): string {
-  return resolvConf({ host: readIfThere(host.resolvConf), path: host.resolvConf, dns: dnsSettings(hostConfig, daemonDns), isolated: !shared, ...(served === undefined ? {} : { served }) });
+function resolvContent({ hostConfig, host, shared, daemonDns, addresses, served }: ContentsRequest): string {
+  return resolvConf({ host: readIfThere(host.resolvConf), path: host.resolvConf, dns: dnsSettings(hostConfig, daemonDns), isolated: !shared, ipv6: addresses.some((address) => address.includes(":")), ...(served === undefined ? {} : { served }) });
 }
 
 /** The container's own settings win over the daemon's, each by itself. */

@@ -3,8 +3,8 @@
  *
  *   <containers>/<id>/hosts         made anew at each start
  *   <containers>/<id>/hostname      made anew at each start
- *   <containers>/<id>/resolv.conf   made anew at each start, unless it was changed in the container: its last line is a
- *                                   comment with the SHA-256 of the lines before
+ *   <containers>/<id>/resolv.conf   made anew at each start, unless it was changed in the container: resolv.conf.hash has
+ *                                   the SHA-256 of what was written
  *
  * The folder is the engine's and closed to others. Contents are written in place, because a running container has the file
  * mounted, and never through a symbolic link.
@@ -37,7 +37,9 @@ export function writeSandboxFiles(folder: string, contents: SandboxFiles): Sandb
 /** Unless it was changed by hand. */
 export function writeResolvConf(folder: string, content: string): void {
   const { resolvConf } = sandboxPaths(folder);
-  if (!isChanged(resolvConf)) writeInPlace(resolvConf, sealed(content));
+  if (isChanged(resolvConf)) return;
+  writeInPlace(resolvConf, content);
+  writeInPlace(hashOf(resolvConf), digest(content));
 }
 
 /** Adds the lines of `content` that a running container's file has not, and takes away those of addresses that are gone, and older ones of the same names. */
@@ -53,15 +55,16 @@ export function changeHosts(folder: string, content: string, gone: readonly stri
 
 const namesIn = (line: string): string => line.split("\t").slice(1).join("\t");
 
-const SEAL = "# Unchanged: ";
-const sealed = (content: string): string => `${content}${SEAL}${hash("sha256", content)}\n`;
+const hashOf = (path: string): string => `${path}.hash`;
+const digest = (content: string): string => `sha256:${hash("sha256", content)}`;
 
 /** A larger file is not read: it was certainly changed. */
 const MAX_READ = 1 << 20;
 
 function isChanged(path: string): boolean {
   const content = readIfThere(path);
-  return content !== undefined && sealed(content.slice(0, content.lastIndexOf(SEAL))) !== content;
+  const written = readIfThere(hashOf(path));
+  return content !== undefined && written !== undefined && digest(content) !== written;
 }
 
 function readIfThere(path: string): string | undefined {

@@ -5,6 +5,7 @@ import type { SandboxNamespace } from "../../core/network.ts";
 import { messageOf, notImplemented } from "../../lib/errors.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
+import { isWithoutIpv6 } from "./endpoint-options.ts";
 import { egressOf, isLimited } from "./egress.ts";
 import { linkHosts } from "./links.ts";
 import type { NetworksOptions } from "./networks.ts";
@@ -47,6 +48,7 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
       hostConfig: record.hostConfig,
       host: options.hostFiles,
       shared: endpoints.some(({ network }) => isShared(network)),
+      withoutIpv6: isWithoutIpv6(record),
       daemonDns: options.dns,
       hostGateways: options.hostGateways.length > 0 ? options.hostGateways : (gateways ?? []),
       links: endpoints.some(({ network: { row, definition } }) => !definition && row.name === "bridge") ? linkHosts(record, options.findContainer, runs) : [],
@@ -65,7 +67,8 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
     const named = endpoints.filter(({ network }) => hasNames(network)).sort((one, other) => Number(other === first) - Number(one === first));
     return {
       networks: named.map(({ network, settings }) => ({ networkId: network.row.id, links: linksOf([...(settings.Links ?? []), ...((network.row.name === hostConfig.NetworkMode && hostConfig.Links) || [])]) })),
-      forward: endpoints.some(({ network }) => !network.spec.internal),
+      // Servers that are named for it are asked from the container: an internal network keeps what it keeps.
+      forward: servers.length > 0 || endpoints.some(({ network }) => !network.spec.internal),
       upstreams: servers.length > 0 ? servers.flatMap((server) => parseIp(server) ?? []) : "host",
       search,
       options: flags,

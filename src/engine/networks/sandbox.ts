@@ -17,9 +17,13 @@ export interface Endpoint {
   slot: number;
   interfaceName: string;
   addresses: IpPrefix[];
+  /** That the network knows nothing of. */
+  extraAddresses: readonly IpPrefix[];
   mac: string;
   /** Published; absent: none. */
   ports?: PublishedPort[];
+  /** Which families they were reserved for. */
+  portsFor?: string;
   /** The connect event was sent, or a daemon before this one sent it. */
   told: boolean;
 }
@@ -32,6 +36,8 @@ export interface ContainerSandbox {
   namespace?: SandboxNamespace;
   /** The name service answers in it. */
   named: boolean;
+  /** It has legacy links to others. */
+  linked: boolean;
 }
 
 export const isShared = ({ driver }: Network): boolean => driver.capabilities.sandbox === "host";
@@ -42,7 +48,8 @@ export const hasNames = ({ definition, driver }: Network): boolean => definition
 /** The gateway that endpoints of the network use; undefined where nothing leaves it. */
 export function gatewayOf({ network, addresses }: Pick<Endpoint, "network" | "addresses">, family: IpFamily): IpAddress | undefined {
   if (network.spec.internal || !addresses.some(({ address }) => address.family === family)) return undefined;
-  return poolOf(network, family)?.gateway;
+  const pool = poolOf(network, family);
+  return pool?.router ?? pool?.gateway;
 }
 
 export const poolOf = ({ pools }: Network, family: IpFamily): NetworkPool | undefined => pools.find(({ subnet }) => subnet.address.family === family);
@@ -55,6 +62,8 @@ export function gatewayEndpoints(endpoints: readonly Endpoint[]): Record<IpFamil
   );
   return { 4: sorted.find((endpoint) => gatewayOf(endpoint, 4)), 6: sorted.find((endpoint) => gatewayOf(endpoint, 6)) };
 }
+
+export const familiesThrough = (endpoint: Endpoint, chosen: Record<IpFamily, Endpoint | undefined>): IpFamily[] => ([4, 6] as const).filter((family) => chosen[family] === endpoint);
 
 /** Those of the endpoint's gateways that default routes shall go through. */
 export function routesThrough(endpoint: Endpoint, chosen: Record<IpFamily, Endpoint | undefined>): IpAddress[] {

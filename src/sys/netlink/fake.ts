@@ -7,7 +7,7 @@ import type { NftBaseChain, NftTransaction } from "./nftables.ts";
 import type { ListedRule } from "./nftables-rules.ts";
 import type { TableChanges } from "./nftables-session.ts";
 import type { Link, LinkAddress, Route } from "./rtnetlink-decode.ts";
-import { describe } from "./rtnetlink.ts";
+import { describe, encodeRouteChange } from "./rtnetlink.ts";
 import type { LinkReference, RouteChange } from "./rtnetlink.ts";
 import { NetlinkFailure } from "./socket.ts";
 import { PortRefusal } from "../port-reservation.ts";
@@ -109,7 +109,7 @@ export class FakeKernel implements NetworkKernel {
   async apply(changes: readonly RouteChange[]): Promise<void> {
     for (const [index, change] of changes.entries()) {
       const errno = this.failure?.(change) ?? this.#change(change);
-      if (errno) throw refusal(errno, describe(change), index);
+      if (errno) throw refusal(errno, describe(change), index, encodeRouteChange(change).type);
       this.done.push(describe(change));
     }
   }
@@ -183,7 +183,7 @@ export class FakeKernel implements NetworkKernel {
   }
   async nft(transaction: NftTransaction): Promise<void> {
     const errno = this.failure?.(transaction);
-    if (errno) throw refusal(errno, "change the firewall", 0);
+    if (errno) throw refusal(errno, "change the firewall", 0, 0);
     this.transactions.push(transaction);
   }
   async baseChains(): Promise<NftBaseChain[]> {
@@ -337,7 +337,7 @@ function sameSocket(one: string, other: string): boolean {
   return address === address2 || [address, address2].some((one) => one === "0.0.0.0" || one === "::");
 }
 
-function refusal(errno: FakeErrno, what: string, index: number): Error {
-  const failure = new NetlinkFailure(ERRNO[errno], "", index);
+function refusal(errno: FakeErrno, what: string, index: number, type: number): Error {
+  const failure = new NetlinkFailure(ERRNO[errno], "", { index, type });
   return systemError(`failed to ${what}: ${failure.message}`, failure);
 }

@@ -28,6 +28,7 @@ export type NftExpression =
   /** `to`: where a map's value goes; 0 is the verdict. */
   | { expr: "lookup"; set: string; register: number; to?: number; invert?: boolean }
   | { expr: "dnat"; family: 4 | 6; address: number; port?: number }
+  | { expr: "snat"; family: 4 | 6; address: number }
   | { expr: "masquerade" }
   /** A copy of the packet, of no connection, goes to the address and out of the device. Of the families ip and ip6. */
   | { expr: "copy"; address: number; device: number }
@@ -48,6 +49,7 @@ const REJECT = { "tcp-reset": [1, 0], "admin-prohibited": [2, 3] } as const;
 const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 const CHECKSUM_INTERNET = 1;
 const LOOKUP_INVERT = 1;
+const NAT_SNAT = 0;
 const NAT_DNAT = 1;
 const NFPROTO = { 4: 2, 6: 10 } as const;
 
@@ -80,6 +82,7 @@ const NAMES: Record<NftExpression["expr"], string> = {
   log: "log",
   lookup: "lookup",
   dnat: "nat",
+  snat: "nat",
   masquerade: "masq",
   copy: "dup",
   counter: "counter",
@@ -150,6 +153,9 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
       return;
     case "copy":
       writer.attributeU32be(1, expression.address).attributeU32be(2, expression.device);
+      return;
+    case "snat":
+      writer.attributeU32be(1, NAT_SNAT).attributeU32be(2, NFPROTO[expression.family]).attributeU32be(3, expression.address);
       return;
     case "masquerade":
     case "notrack":

@@ -38,14 +38,17 @@ export class NetlinkFailure extends Error {
   readonly code: string;
   /** The index of the refused request in its batch. */
   readonly index: number;
+  /** Its message type. */
+  readonly type: number;
 
-  constructor(errno: number, text: string, index: number) {
+  constructor(errno: number, text: string, { index, type }: { index: number; type: number }) {
     const code = getSystemErrorName(-errno);
     super(text === "" ? code : `${code}: ${text}`);
     this.name = "NetlinkFailure";
     this.errno = errno;
     this.code = code;
     this.index = index;
+    this.type = type;
   }
 }
 
@@ -98,7 +101,7 @@ export function answersTo(requests: readonly NetlinkRequest[], messages: Netlink
 }
 
 function refused(requests: readonly NetlinkRequest[], index: number, errno: number, text: string): GantryError {
-  const failure = new NetlinkFailure(errno, text, index);
+  const failure = new NetlinkFailure(errno, text, { index, type: requests[index]?.type ?? 0 });
   return new GantryError("system", `failed to ${requests[index]?.what ?? "change the network"}: ${failure.message}`, { cause: failure });
 }
 

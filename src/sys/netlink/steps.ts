@@ -3,6 +3,7 @@
  * namespace, sysctls and rtnetlink changes in several namespaces. The first failure ends it.
  */
 import { closeSync } from "node:fs";
+import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { systemError } from "../../lib/errors.ts";
 import { addon } from "../addon.ts";
@@ -22,7 +23,7 @@ export interface Sysctl {
   name: string;
   /** "" reads. */
   value: string;
-  /** Absent features are no error. */
+  /** No error where the kernel has no such sysctl. */
   optional?: boolean;
 }
 
@@ -86,7 +87,7 @@ function* readSysctls(sysctls: readonly Sysctl[], reply: Buffer): Generator<stri
   for (const { name, value, optional } of sysctls) {
     const errno = reply.readInt32LE(at);
     const length = reply.readUInt32LE(at + 4);
-    if (errno !== 0 && value !== "" && !optional) throw systemError(`cannot set the sysctl ${name} to ${JSON.stringify(value)}: ${getSystemErrorName(-errno)}`);
+    if (errno !== 0 && value !== "" && !(optional && errno === constants.errno.ENOENT)) throw systemError(`cannot set the sysctl ${name} to ${JSON.stringify(value)}: ${getSystemErrorName(-errno)}`);
     yield errno === 0 ? reply.toString("utf8", at + 8, at + 8 + length).trim() : undefined;
     at += 8 + length;
   }

@@ -136,6 +136,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     },
     renamed: () => Promise.resolve(),
     changePorts: () => Promise.reject(new Error("not needed")),
+    relinked: () => Promise.resolve(),
     findNetwork: (ref) => (ref === "bridge" ? { id: "b".repeat(64), name: "bridge", subnets: [requirePrefix("172.17.0.1/16", "subnet")] } : undefined),
     files: ({ id }) => ({ hosts: `/c/${id}/hosts`, hostname: `/c/${id}/hostname`, resolvConf: `/c/${id}/resolv.conf`, log: `/c/${id}/log` }),
     warn: () => {},

@@ -1,0 +1,72 @@
+/** Ports at addresses of a family that the container has not, by the real program. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { formatIp, parseIp, parsePrefix } from "../../lib/ip.ts";
+import { nativeDir } from "../../sys/addon.ts";
+import { cannotUnshare, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
+import { askServer, container, echoServer, machine, network, outside } from "./bridge.testing.ts";
+import { relayedPorts } from "./relay.ts";
+
+const FAMILIES = { own: [4], served: [4], left: [6] } as const;
+const port = (protocol: "tcp" | "udp", hostPort: number) => ({ protocol, port: 8000, hostPorts: { first: hostPort, last: hostPort } });
+
+test("what a container's own addresses serve is not relayed, nor what takes no port of the host", () => {
+  const addresses = [parsePrefix("10.1.0.2/24")!];
+  const at = (hostAddress: string, hostPort: number) => ({ protocol: "tcp" as const, port: 80, hostAddress: parseIp(hostAddress)!, hostPort });
+  const relayed = relayedPorts({ addresses, ports: [at("0.0.0.0", 8080), at("::", 8080), at("::1", 8081), at("::", 0)] });
+  assert.deepEqual(relayed.map(({ hostAddress, hostPort, target }) => `${formatIp(hostAddress)} ${hostPort} ${formatIp(target)}`), [":: 8080 10.1.0.2", "::1 8081 10.1.0.2"]);
+});
+
+test("a container without IPv6 is reached at the host's IPv6 addresses, while the daemon is away and after the program was killed", { skip: cannotUnshare }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "gantry-relay-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  let namespace = -1;
+  const started: number[] = [];
+  const relay = {
+    socketPath: join(folder, "relay.sock"),
+    start: async () => {
+      const child = spawn("nsenter", [`--net=/proc/${process.pid}/fd/${namespace}`, join(nativeDir, "gantry-relay"), join(folder, "relay.sock")], { stdio: ["ignore", "pipe", "inherit"] });
+      started.push(child.pid!);
+      t.after(() => child.kill("SIGKILL"));
+      await once(child.stdout, "data");
+    },
+  };
+  await using bench = await machine({ relay });
+  const { host, driver } = bench;
+  namespace = host.fd;
+  using next = await outside(host);
+  const red = network("red0", 81);
+  await driver.createNetwork(red);
+  const { request, sandbox } = await container(driver, red, "10.81.0.2");
+  using _server = await echoServer(sandbox);
+  const endpoint = { networkId: red.id, endpointId: request.endpointId, addresses: request.addresses };
+  const ports = await driver.reservePorts(endpoint, [port("tcp", 9000), port("udp", 9000)], FAMILIES);
+  assert.deepEqual(ports.map(({ protocol, hostAddress, hostPort }) => `${protocol} ${formatIp(hostAddress)} ${hostPort}`), ["tcp 0.0.0.0 9000", "tcp :: 9000", "udp 0.0.0.0 9000", "udp :: 9000"]);
+  await driver.publishPorts({ ...endpoint, ports });
+  assert.equal(askServer(host, "::1", 9000), "10.81.0.1");
+  assert.equal(askServer(next, "2001:db8::1", 9000), "10.81.0.1");
+  assert.equal(askServer(next, "192.0.2.1", 9000), "192.0.2.2", "its own family takes the direct way");
+  assert.equal(askDatagrams6(next, "2001:db8::1", 9000), "10.81.0.1 from 2001:db8::1");
+
+  process.kill(started[0]!, "SIGKILL");
+  const deadline = performance.now() + 60_000;
+  while (started.length < 2 || askServer(host, "::1", 9000) !== "10.81.0.1") {
+    assert.ok(performance.now() < deadline, "it is not started again");
+    await sleep(100);
+  }
+  await driver.releasePorts(endpoint);
+  assert.equal(askServer(host, "::1", 9000), "ECONNREFUSED");
+  sandbox.close();
+});
+
+/** Says which address the answer comes from. */
+function askDatagrams6(netns: { readonly fd: number }, address: string, number: number): string {
+  const program = `const s = require("dgram").createSocket("udp6", (d, from) => { process.stdout.write(d + " from " + from.address); s.close(); }); s.on("error", (e) => { process.stdout.write(e.code); s.close(); }); s.send("?", ${number}, "${address}"); setTimeout(() => { process.stdout.write("timeout"); process.exit(); }, 20000).unref()`;
+  return runInNamespace(netns, `${process.execPath} -e '${program}'`).stdout;
+}
