@@ -82,12 +82,13 @@ static int set_keyring(struct context *c) {
   return c->plan && syscall(SYS_keyctl, KEYCTL_SETPERM, ring, permissions) ? fail_errno(&c->failure, "keyring", c->step->keyring) : 0;
 }
 
-static int write_label(struct context *c, const char *file, const char *label) {
+/* "self", as this proc may be of a pid namespace above ours, where we have another number. */
+static int write_label(struct context *c, const char *module, const char *file, const char *label) {
   char path[64];
-  snprintf(path, sizeof path, "%d/attr/%s", getpid(), file);
+  snprintf(path, sizeof path, "self/attr/%s", file);
   int fd = openat(c->proc, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return fail_errno(&c->failure, "label", label);
-  int error = write(fd, label, strlen(label)) < 0 ? fail_errno(&c->failure, "label", label) : 0;
+  if (fd < 0) return fail_errno(&c->failure, module, label);
+  int error = write(fd, label, strlen(label)) < 0 ? fail_errno(&c->failure, module, label) : 0;
   close(fd);
   return error;
 }
@@ -95,10 +96,10 @@ static int write_label(struct context *c, const char *file, const char *label) {
 static int set_labels(struct context *c) {
   if (c->step->apparmor[0]) {
     char text[256];
-    if ((size_t)snprintf(text, sizeof text, "exec %s", c->step->apparmor) >= sizeof text) return fail(&c->failure, ENAMETOOLONG, "label", c->step->apparmor);
-    if (write_label(c, "apparmor/exec", text) && write_label(c, "exec", text)) return -1;
+    if ((size_t)snprintf(text, sizeof text, "exec %s", c->step->apparmor) >= sizeof text) return fail(&c->failure, ENAMETOOLONG, "apparmor", c->step->apparmor);
+    if (write_label(c, "apparmor", "apparmor/exec", text) && write_label(c, "apparmor", "exec", text)) return -1;
   }
-  return c->step->selinux[0] ? write_label(c, "exec", c->step->selinux) : 0;
+  return c->step->selinux[0] ? write_label(c, "selinux", "exec", c->step->selinux) : 0;
 }
 
 static int load_seccomp(struct context *c) {

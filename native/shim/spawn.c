@@ -125,6 +125,18 @@ static pid_t clone_child(struct making *m, uint64_t more) {
   return pid;
 }
 
+/* The stage is born in the v2 group: from inside the task's cgroup namespace it could not move there (nsdelegate). */
+static pid_t fork_into_cgroup(struct making *m) {
+  struct clone_args args = {.exit_signal = SIGCHLD};
+  if (m->into_cgroup >= 0) {
+    args.flags = CLONE_INTO_CGROUP;
+    args.cgroup = (uint64_t)m->into_cgroup;
+  }
+  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+  if (pid == 0) m->into_cgroup = -1;
+  return pid;
+}
+
 __attribute__((noreturn)) static void stage_failed(struct making *m) {
   m->context.status = m->status[1];
   send_failure(&m->context);
@@ -320,7 +332,7 @@ int spawn_init(struct spawn *spawn, struct failure *failure) {
   failure->index = join ? (uint32_t)(join - spawn->plan->child.items) : 0;
   if (join && open_cgroups(&m, &join->list, failure)) return abandon(&m);
   if (open_channels(&m, failure)) return abandon(&m);
-  pid_t pid = m.staged ? fork() : clone_child(&m, 0);
+  pid_t pid = !m.staged ? clone_child(&m, 0) : m.context.namespaces[NS_CGROUP] >= 0 ? fork_into_cgroup(&m) : fork();
   if (pid == 0) init_stage(&m, new_time, sources);
   return start(&m, failure, pid);
 }
@@ -354,18 +366,6 @@ static int exec_prepare(struct making *m) {
   c->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (c->root < 0) return fail_errno(&c->failure, "open", "/");
   return c->step->terminal ? open_console(c, m->spawn->width, m->spawn->height) : 0;
-}
-
-/* The stage is born in the v2 group: from inside the task's cgroup namespace it could not move there (nsdelegate). */
-static pid_t fork_into_cgroup(struct making *m) {
-  struct clone_args args = {.exit_signal = SIGCHLD};
-  if (m->into_cgroup >= 0) {
-    args.flags = CLONE_INTO_CGROUP;
-    args.cgroup = (uint64_t)m->into_cgroup;
-  }
-  pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-  if (pid == 0) m->into_cgroup = -1;
-  return pid;
 }
 
 int spawn_exec(struct spawn *spawn, struct failure *failure) {

@@ -59,7 +59,7 @@ export class Engine {
     for (;;) {
       if (this.#process.exitCode !== null) throw new Error(`${this.program} ended with ${this.#process.exitCode}:\n${this.log().slice(-4000)}`);
       if (existsSync(this.socket) && (await this.answers(first))) return performance.now() - began;
-      if (performance.now() - began > 30_000) throw new Error(`${this.program} does not answer:\n${this.log().slice(-4000)}`);
+      if (performance.now() - began > 120_000) throw new Error(`${this.program} does not answer:\n${this.log().slice(-4000)}`);
       await delay(2);
     }
   }

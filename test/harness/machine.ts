@@ -7,8 +7,8 @@ import { once } from "node:events";
 import type { Readable } from "node:stream";
 
 const hierarchies = "/sys/fs/cgroup";
-/** nsenter enters the namespace of groups, not the groups. */
-const joinGroups = 'for file in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >"$file"; done;';
+/** nsenter enters the namespace of groups, not the groups; of cgroup v2 the machine has none of its own. */
+const joinGroups = '[ -e /sys/fs/cgroup/cgroup.controllers ] || for file in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >"$file"; done;';
 const enterAndRun = `${joinGroups} exec "$@"`;
 const enterAndWait = `${joinGroups} echo >&3; read -r _; exec "$@" </dev/null 3>&-`;
 
