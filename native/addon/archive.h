@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Why an archive was refused. number is an errno: EBADMSG for malformed bytes, E2BIG for a budget, ELOOP and EXDEV for escapes. */
@@ -228,6 +229,9 @@ int tree_copy(int from, int to);
 
 /* kind: 'A' added, 'C' changed, 'D' deleted. path has no leading slash. Returns 0, or -1 to stop. */
 typedef int (*tree_change_callback)(void *context, char kind, const char *path);
+/* What fuse-overlayfs leaves in an upper folder beside the mark of an opaque one, and hides: in a layer it would mean the mark. */
+static inline bool is_opaque_file(const char *name) { return !strcmp(name, ".wh..wh..opq") || !strcmp(name, ".wh..opq"); }
+
 /* What a tree is to those below it: an older whole tree that it is a copy or a snapshot of, with the same inodes; or an upper folder
  * and those below it, topmost first. */
 enum tree_kind { TREE_COPY, TREE_OVERLAY, TREE_SNAPSHOT };

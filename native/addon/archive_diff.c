@@ -101,6 +101,7 @@ static int walk_dir(const struct walk *w, int dir, const char *path, int depth);
 static int walk_entry(const struct walk *w, int dir, const char *path, const char *name, int depth) {
   struct stat st, old;
   char child[4096];
+  if (w->overlay && is_opaque_file(name)) return 0;
   if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) return errno == ENOENT ? 0 : -1;
   if (snprintf(child, sizeof child, *path ? "%s/%s" : "%s%s", path, name) >= (int)sizeof child) return 0;
   int there = find_lower(w, child, &old);

@@ -246,6 +246,7 @@ static int list_names(int dir, char ***names, size_t *count) {
 static int write_entry(struct writer *w, int dir, const char *name, const char *prefix, int depth) {
   char path[4096];
   struct stat st;
+  if (w->overlay && is_opaque_file(name)) return 0;
   if (snprintf(path, sizeof path, "%s%s", prefix, name) >= (int)sizeof path) return errno = ENAMETOOLONG, -1;
   if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) return errno == ENOENT ? 0 : -1;
   if (S_ISDIR(st.st_mode)) return write_folder(w, dir, name, path, depth);

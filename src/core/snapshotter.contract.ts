@@ -31,6 +31,14 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     };
   };
 
+  const enter = async (snapshotter: Snapshotter, key: string): Promise<AsyncDisposable & { path: string }> => {
+    const stack = new AsyncDisposableStack();
+    const attached = await snapshotter.attach?.(key);
+    if (attached) stack.use(attached);
+    const { path } = stack.use(mounted(snapshotter.mounts(key)));
+    return { path, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  };
+
   test(`${name}: a committed layer is seen through the mounts of a snapshot above it`, async () => {
     await using b = bench();
     await layer(b.snapshotter, chain("a"), undefined, (path) => writeFileSync(join(path, "file"), "below"));
@@ -38,12 +46,12 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     assert.ok(b.snapshotter.list().every(({ key }) => key !== "container"), "planning makes nothing");
     await b.snapshotter.prepare("container", chain("a"));
     assert.deepEqual(b.snapshotter.mounts("container"), planned);
-    using root = mounted(b.snapshotter.mounts("container"));
+    await using root = await enter(b.snapshotter, "container");
     assert.equal(readFileSync(join(root.path, "file"), "utf8"), "below");
     writeFileSync(join(root.path, "file"), "above");
     assert.equal(readFileSync(join(root.path, "file"), "utf8"), "above");
     await b.snapshotter.prepare("other", chain("a"));
-    using other = mounted(b.snapshotter.mounts("other"));
+    await using other = await enter(b.snapshotter, "other");
     assert.equal(readFileSync(join(other.path, "file"), "utf8"), "below");
   });
 
@@ -59,7 +67,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
       parent = next;
     }
     await b.snapshotter.prepare("container", parent);
-    using root = mounted(b.snapshotter.mounts("container"));
+    await using root = await enter(b.snapshotter, "container");
     assert.equal(readFileSync(join(root.path, "top"), "utf8"), "129");
     assert.equal(readdirSync(root.path).length, 131);
   });
@@ -67,7 +75,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
   test(`${name}: without a parent a snapshot is empty and writable`, async () => {
     await using b = bench();
     await b.snapshotter.prepare("container");
-    using root = mounted(b.snapshotter.mounts("container"));
+    await using root = await enter(b.snapshotter, "container");
     assert.deepEqual(readdirSync(root.path), []);
     writeFileSync(join(root.path, "x"), "");
   });
@@ -79,7 +87,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
       chownSync(path, 12, 34);
     });
     await b.snapshotter.prepare("container", chain("a"));
-    using root = mounted(b.snapshotter.mounts("container"));
+    await using root = await enter(b.snapshotter, "container");
     const { mode, uid, gid } = statSync(root.path);
     assert.deepEqual([mode & 0o7777, uid, gid], [0o1770, 12, 34]);
   });
@@ -93,13 +101,13 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     });
     await b.snapshotter.prepare("unpack-1", chain("a"));
     {
-      using target = b.snapshotter.unpackTarget("unpack-1", { merged: true });
+      await using target = await b.snapshotter.unpackTarget("unpack-1", { merged: true });
       assert.equal(target.whiteouts, "apply");
       rmSync(join(target.path, "dir", "gone"));
     }
     await b.snapshotter.commit("unpack-1", chain("b"));
     await b.snapshotter.prepare("container", chain("b"));
-    using root = mounted(b.snapshotter.mounts("container"));
+    await using root = await enter(b.snapshotter, "container");
     assert.deepEqual(readdirSync(join(root.path, "dir")), ["stays"]);
   });
 
@@ -112,7 +120,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     await b.snapshotter.prepare("container", chain("a"));
     assert.deepEqual(await b.snapshotter.diff("container"), []);
     {
-      using root = mounted(b.snapshotter.mounts("container"));
+      await using root = await enter(b.snapshotter, "container");
       writeFileSync(join(root.path, "changed", "file"), "22");
       writeFileSync(join(root.path, "changed", "new"), "");
       rmSync(join(root.path, "deleted"), { recursive: true });
@@ -128,7 +136,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     await using b = bench();
     await b.snapshotter.prepare("unpack-1");
     {
-      using target = b.snapshotter.unpackTarget("unpack-1");
+      await using target = await b.snapshotter.unpackTarget("unpack-1");
       writeFileSync(join(target.path, "big"), Buffer.alloc(1 << 20, 1));
       linkSync(join(target.path, "big"), join(target.path, "again"));
     }
@@ -155,7 +163,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     await layer(b.snapshotter, chain("a"), undefined, (path) => writeFileSync(join(path, "first"), ""));
     await layer(b.snapshotter, chain("a"), undefined, (path) => writeFileSync(join(path, "second"), ""));
     await b.snapshotter.prepare("container", chain("a"));
-    using root = mounted(b.snapshotter.mounts("container"));
+    await using root = await enter(b.snapshotter, "container");
     assert.deepEqual(readdirSync(root.path), ["first"]);
     assert.equal(b.snapshotter.list().length, 2);
   });
@@ -177,13 +185,13 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     await using b = bench();
     await b.snapshotter.prepare("one");
     {
-      using target = b.snapshotter.unpackTarget("one");
+      await using target = await b.snapshotter.unpackTarget("one");
       mkdirSync(join(target.path, "deep", "er"), { recursive: true });
     }
     await b.snapshotter.remove("one");
     await b.snapshotter.remove("one");
     await b.snapshotter.prepare("one");
-    using root = mounted(b.snapshotter.mounts("one"));
+    await using root = await enter(b.snapshotter, "one");
     assert.deepEqual(readdirSync(root.path), []);
     await b.snapshotter.settled();
     assert.deepEqual(readdirSync(join(b.dir, name, "trash"), { recursive: true }).sort(), ["0", "1"]);
@@ -218,7 +226,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     if (!b.snapshotter.lateParent) return context.skip(`${name} needs the parent at prepare`);
     await b.snapshotter.prepare("unpack-2");
     {
-      using target = b.snapshotter.unpackTarget("unpack-2");
+      await using target = await b.snapshotter.unpackTarget("unpack-2");
       writeFileSync(join(target.path, "upper"), "");
     }
     await layer(b.snapshotter, chain("a"), undefined, (path) => {
@@ -227,7 +235,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
     });
     await b.snapshotter.commit("unpack-2", chain("b"), { parent: chain("a"), inheritRoot: true });
     await b.snapshotter.prepare("container", chain("b"));
-    using root = mounted(b.snapshotter.mounts("container"));
+    await using root = await enter(b.snapshotter, "container");
     assert.deepEqual(readdirSync(root.path).sort(), ["lower", "upper"]);
     assert.equal(statSync(root.path).mode & 0o777, 0o711);
   });
@@ -236,7 +244,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
 async function layer(snapshotter: Snapshotter, name: string, parent: string | undefined, fill: (path: string) => void): Promise<void> {
   await snapshotter.prepare("unpack-layer", parent);
   {
-    using target = snapshotter.unpackTarget("unpack-layer");
+    await using target = await snapshotter.unpackTarget("unpack-layer");
     fill(target.path);
   }
   await snapshotter.commit("unpack-layer", name);

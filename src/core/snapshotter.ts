@@ -38,13 +38,15 @@ export interface Snapshotter {
   limitFor(options: Readonly<Record<string, string>>): number | undefined;
   /** What an active snapshot may take. */
   limitOf(key: string): number | undefined;
+  /** Of drivers whose file systems programs serve: until disposed, what mounts() says is there to be mounted. Who has mounted it keeps it. */
+  attach?(key: string): Promise<AsyncDisposable>;
   /** How to mount an active snapshot, in order. Lower folders are topmost first. Nothing is mounted by this call. */
   mounts(key: string): RootfsMount[];
   /** What mounts(key) will say after prepare(key, parent). Nothing is made. */
   planned(key: string, parent?: string): RootfsMount[];
   /** A folder through which the content of an active snapshot can be written. With `merged`, what the parents have is visible in
    *  it and deleted by deleting; otherwise it may show this layer alone, and deletions are written as the target says. */
-  unpackTarget(key: string, options?: { merged?: boolean }): UnpackTarget;
+  unpackTarget(key: string, options?: { merged?: boolean }): Promise<UnpackTarget>;
   /** Makes an active snapshot read-only under a name. When the name exists already, the active one is dropped. */
   commit(key: string, name: string, options?: CommitOptions): Promise<void>;
   /** Drops a snapshot; its files go in the background. A missing one is no error. */
@@ -64,7 +66,7 @@ export interface Snapshotter {
   settled(): Promise<void>;
 }
 
-export interface UnpackTarget extends Disposable {
+export interface UnpackTarget extends AsyncDisposable {
   /** A folder to open and write below, by fd. Valid until disposed. */
   path: string;
   /** "overlay": deletions are 0/0 devices and opaque marks. "apply": they delete. */

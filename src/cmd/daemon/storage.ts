@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Logger } from "../../core/logger.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
 import * as btrfs from "../../drivers/storage-btrfs/index.ts";
+import * as fuseOverlayfs from "../../drivers/storage-fuse-overlayfs/index.ts";
 import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
 import * as vfs from "../../drivers/storage-vfs/index.ts";
 import { codeOf, invalidParameter, messageOf, unavailable } from "../../lib/errors.ts";
@@ -11,7 +12,7 @@ import { LayerFolders } from "../../sys/layer-folders.ts";
 import type { DaemonConfig } from "./config.ts";
 
 /** In the order of preference. */
-const drivers = [overlay2, btrfs, vfs];
+const drivers = [overlay2, fuseOverlayfs, btrfs, vfs];
 type Driver = (typeof drivers)[number];
 
 const migration = "to keep images, save them with the engine that has them (docker save) and load them here";

@@ -25,7 +25,7 @@ else {
     const snapshotter = create(dir, options);
     try {
       await snapshotter.prepare("unpack-1");
-      using target = snapshotter.unpackTarget("unpack-1");
+      await using target = await snapshotter.unpackTarget("unpack-1");
       for (const name of ["file", "mode", "attribute", "twin", "times", "linked", "gone", "replaced"]) writeFileSync(join(target.path, name), name);
       for (const name of ["folder", "moved"]) mkdirSync(join(target.path, name));
       writeFileSync(join(target.path, "moved", "inside"), "");

@@ -61,8 +61,8 @@ export class Vfs implements Snapshotter {
     return [{ type: "bind", source: join(this.#folders.folder(key), "diff"), readonly: false }];
   }
 
-  unpackTarget(key: string): UnpackTarget {
-    return { path: join(this.#folders.existing(key), "diff"), whiteouts: "apply", [Symbol.dispose]: () => undefined };
+  async unpackTarget(key: string): Promise<UnpackTarget> {
+    return { path: join(this.#folders.existing(key), "diff"), whiteouts: "apply", [Symbol.asyncDispose]: async () => undefined };
   }
 
   async commit(key: string, name: string): Promise<void> {

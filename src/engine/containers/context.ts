@@ -77,6 +77,10 @@ export interface ContainerImages {
 /** HostConfig.StorageOpt. */
 type StorageOptions = Readonly<Record<string, string>>;
 
+export interface OpenLayer extends AsyncDisposable {
+  mounts: RootfsMount[];
+}
+
 /** Containers' writable layers. */
 export interface ContainerLayers {
   /** The storage driver's name. */
@@ -86,8 +90,8 @@ export interface ContainerLayers {
   /** As the snapshotter's. */
   limitFor(options: StorageOptions): number | undefined;
   limitOf(containerId: string): number | undefined;
-  /** What makes the root file system, without mounting it. */
-  mounts(containerId: string): RootfsMount[];
+  /** What makes the root file system, without mounting it. Once disposed, it is there only for who has mounted it. */
+  open(containerId: string): Promise<OpenLayer>;
   /** The same of a container that is not made. */
   planned(containerId: string, image: ImageForRun | undefined): Promise<RootfsMount[]>;
   /** Idempotent. Its files go in the background. */

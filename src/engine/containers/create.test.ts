@@ -41,7 +41,7 @@ test("names: invented, checked, unique", async () => {
 
 test("a failure leaves nothing", async () => {
   const context = fakeContext();
-  context.layers.mounts = () => {
+  context.layers.open = async () => {
     throw new Error("disk full");
   };
   await assert.rejects(create(request({ WorkingDir: "/w" }), context), /disk full/);

@@ -147,7 +147,7 @@ async function store(context: ContainersContext, record: ContainerRecord, { imag
   await context.layers.create(record.id, image, record.hostConfig.StorageOpt ?? {});
   try {
     faultPoint("create-layer");
-    checkWorkingDir(record.config.WorkingDir, context.layers.mounts(record.id));
+    await checkWorkingDir(context.layers, record);
     await withImages(context, record, { wanted: plan.images, rest: () => withVolumes(context, record, { wanted: plan.volumes, rest: () => context.store.add(record) }) });
   } catch (error) {
     await context.layers.remove(record.id);

@@ -1,8 +1,7 @@
 /** A container's writable layer, and what keeps it from being used: another storage driver, or a limit that cannot be kept. */
 import type { ContainerRecord } from "../../core/container.ts";
-import type { RootfsMount } from "../../core/runtime.ts";
 import { conflict } from "../../lib/errors.ts";
-import type { ContainerLayers } from "./context.ts";
+import type { ContainerLayers, OpenLayer } from "./context.ts";
 
 type Layered = Pick<ContainerRecord, "id" | "storageDriver" | "hostConfig">;
 
@@ -13,11 +12,11 @@ export function requireLayer(layers: Pick<ContainerLayers, "driver">, { id, stor
 }
 
 /** Throws also for storage options that this driver cannot do, with Docker's words: as in Docker they are taken at create. */
-export function layerForStart(layers: ContainerLayers, record: Layered): RootfsMount[] {
+export async function layerForStart(layers: ContainerLayers, record: Layered): Promise<OpenLayer> {
   requireLayer(layers, record);
   const options = record.hostConfig.StorageOpt ?? {};
   if (Object.keys(options).length > 0 && layers.limitFor(options) !== undefined && layers.limitOf(record.id) === undefined) {
     throw conflict(`container ${record.id} has no limit of its size: it was made when its file system had no quotas; make it anew`);
   }
-  return layers.mounts(record.id);
+  return await layers.open(record.id);
 }

@@ -1,12 +1,19 @@
 /** Config.WorkingDir must not be a file of the image. Only looks: the folder itself is made at the start when it is missing. */
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
+import type { ContainerRecord } from "../../core/container.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
 import { systemError } from "../../lib/errors.ts";
+import type { ContainerLayers } from "./context.ts";
 
 /** Throws Docker's error. Paths through links are left to the start, which resolves them inside the root. */
-export function checkWorkingDir(path: string, mounts: readonly RootfsMount[]): void {
+export async function checkWorkingDir(layers: Pick<ContainerLayers, "open">, { id, config: { WorkingDir: path } }: ContainerRecord): Promise<void> {
   if (path === "" || path === "/") return;
+  await using layer = await layers.open(id);
+  checkPath(path, layer.mounts);
+}
+
+function checkPath(path: string, mounts: readonly RootfsMount[]): void {
   const folders = mounts.flatMap((mount) => (mount.type === "overlay" ? [mount.upper, ...mount.lower] : [mount.source]));
   let parent = "";
   for (const name of path.slice(1).split("/")) {

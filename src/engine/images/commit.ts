@@ -75,7 +75,7 @@ async function changesAsLayer({ content, snapshotter }: ImageContext, { base, co
   lease.snapshot(key);
   await snapshotter.prepare(key, base.chain.at(-1));
   try {
-    using target = snapshotter.unpackTarget(key);
+    await using target = await snapshotter.unpackTarget(key);
     await using receiver = content.receive({ target });
     for await (const chunk of snapshotter.layer(containerId)) await receiver.push(chunk);
     const layer = await receiver.finish();

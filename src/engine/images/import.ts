@@ -63,7 +63,7 @@ async function receiveLayer({ content, snapshotter }: ImageContext, bytes: Async
   lease.snapshot(key);
   await snapshotter.prepare(key);
   try {
-    using target = snapshotter.unpackTarget(key);
+    await using target = await snapshotter.unpackTarget(key);
     await using receiver = content.receive({ target });
     for await (const chunk of bytes) await receiver.push(chunk);
     const layer = await receiver.finish();

@@ -147,7 +147,7 @@ export class Layers {
   }
 
   async #untar(layer: Layer, key: string, { merged, ...options }: UnpackOptions & { merged: boolean }): Promise<UnpackedBlob> {
-    using target = this.#snapshotter.unpackTarget(key, { merged });
+    await using target = await this.#snapshotter.unpackTarget(key, { merged });
     const { digest } = layer.blob;
     return await this.#content.unpack(digest, target, { ...options, verified: layer.verified, observe: (progress) => layer.watch?.unpacking(digest, progress) });
   }

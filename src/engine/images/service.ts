@@ -134,7 +134,12 @@ function containerLayers(context: ImageContext) {
     },
     limitFor: (options: Readonly<Record<string, string>>): number | undefined => snapshotter.limitFor(options),
     limitOf: (containerId: string): number | undefined => snapshotter.limitOf(containerId),
-    /** What makes the root file system, without mounting it. */
+    /** What makes the root file system, without mounting it. Once disposed, it is there only for who has mounted it. */
+    open: async (containerId: string): Promise<AsyncDisposable & { mounts: RootfsMount[] }> => {
+      const attached = await snapshotter.attach?.(containerId);
+      return { mounts: snapshotter.mounts(containerId), [Symbol.asyncDispose]: async () => attached?.[Symbol.asyncDispose]() };
+    },
+    /** The same of drivers that need no opening. */
     mounts: (containerId: string): RootfsMount[] => snapshotter.mounts(containerId),
     /** The same of a container that is not made. Its image's layers are unpacked if they are not yet: they are the image's. */
     planned: async (containerId: string, image: ImageForRun | undefined): Promise<RootfsMount[]> => {

@@ -23,7 +23,7 @@ export async function withMounts<T>(context: ContainersContext, record: Containe
       emitVolume(context, record, point, "mount");
       sources.set(point.destination, point.volume.subpath === "" ? folder : subpaths.make(borrower, folder, point.volume.subpath));
     }
-    if (images) for (const [destination, source] of mountImages(context, record, borrower)) sources.set(destination, source);
+    if (images) for (const [destination, source] of await mountImages(context, record, borrower)) sources.set(destination, source);
     return await open(mountsOf(context, record, sources));
   } finally {
     if (usesPlaces(record)) subpaths.release(borrower);

@@ -45,7 +45,9 @@ async function openView(context: ContainersContext, record: ContainerRecord, mou
     requireLayer(context.layers, record);
     await context.tasks.released(record);
   }
-  const root = running ? { id: record.id, pid: state.pid } : { rootfs: context.layers.mounts(record.id) };
+  // The view keeps what it opens.
+  await using layer = running ? undefined : await context.layers.open(record.id);
+  const root = layer ? { rootfs: layer.mounts } : { id: record.id, pid: running ? state.pid : 0 };
   try {
     return mounts ? await withMounts(context, record, (list) => context.openFiles(root, list)) : await context.openFiles(root, []);
   } catch (error) {

@@ -2,8 +2,9 @@
 import type { ContainerRecord, SandboxState } from "../../../core/container.ts";
 import type { EventSink } from "../../../core/events.ts";
 import type { LogReader } from "../../../core/log.ts";
-import type { RootfsMount, Runtime } from "../../../core/runtime.ts";
+import type { Runtime } from "../../../core/runtime.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
+import type { OpenLayer } from "../context.ts";
 import type { ExecConfig } from "../exec/instance.ts";
 import type { LiveContainer } from "./live.ts";
 
@@ -12,8 +13,8 @@ export interface LifecycleContext {
   runtime: Runtime;
   events: EventSink;
   logs: LogReader;
-  /** The mounts that make a container's root file system. */
-  rootfs(record: ContainerRecord): RootfsMount[] | Promise<RootfsMount[]>;
+  /** What makes a container's root file system; disposed once the task has it. */
+  rootfs(record: ContainerRecord): Promise<OpenLayer>;
   networks: SandboxPort;
   /** The OCI configuration of a record in its sandbox. */
   buildSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;

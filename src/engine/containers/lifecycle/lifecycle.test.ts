@@ -100,7 +100,7 @@ function world() {
     runtime,
     events: { emit: (event) => events.push(event) },
     logs: { read: async function* () {} },
-    rootfs: () => [],
+    rootfs: async () => ({ mounts: [], [Symbol.asyncDispose]: async () => undefined }),
     networks: {
       connect: async (record) => (connected.add(record.id), {}),
       disconnect: async (record) => void connected.delete(record.id),

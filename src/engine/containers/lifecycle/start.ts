@@ -61,7 +61,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
   let task: Task | undefined;
   try {
     await live.released;
-    const rootfs = await measured("rootfs", () => context.rootfs(record));
+    await using rootfs = await measured("rootfs", () => context.rootfs(record));
     const sandbox: Sandbox = await measured("network", () => context.networks.connect(record));
     faultPoint("start-networked");
     const spec = await measured("spec", () => context.buildSpec(record, sandbox));
@@ -70,7 +70,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
       context.runtime.create({
         id: record.id,
         spec,
-        rootfs,
+        rootfs: rootfs.mounts,
         ...(sandbox.netnsFd === undefined ? {} : { netnsFd: sandbox.netnsFd }),
         stdio: stdioOf(record),
         log: logOf(context, record),

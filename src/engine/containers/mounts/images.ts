@@ -34,10 +34,11 @@ export async function withImages(context: ContainersContext, record: ContainerRe
 const layerOf = ({ id }: ContainerRecord, { destination }: MountPoint): string => `${id}-${createHash("sha256").update(destination).digest("hex").slice(0, 12)}`;
 
 /** Makes the images appear for a run; where, by destination. `owner` is who gives the places back. */
-export function mountImages(context: ContainersContext, record: ContainerRecord, owner = record.id): Map<string, string> {
+export async function mountImages(context: ContainersContext, record: ContainerRecord, owner = record.id): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
   for (const { destination, image } of imagesOf(record)) {
-    using view = context.openRootfs(context.layers.mounts(image.layer));
+    await using layer = await context.layers.open(image.layer);
+    using view = context.openRootfs(layer.mounts);
     const folder = context.subpaths.place(owner, (place) => view.attach(place));
     sources.set(destination, image.subpath === "" ? folder : partOf(context.subpaths, owner, { folder, subpath: image.subpath }));
   }

@@ -30,7 +30,8 @@ export async function withVolumes(context: ContainersContext, record: ContainerR
 }
 
 async function takeAll(context: ContainersContext, record: ContainerRecord, { wanted, made }: { wanted: MountPlan["volumes"]; made: string[] }): Promise<void> {
-  using rootfs = context.openRootfs(context.layers.mounts(record.id));
+  await using layer = await context.layers.open(record.id);
+  using rootfs = context.openRootfs(layer.mounts);
   for (const [point, request] of wanted) {
     if (request.implied && rootfs.kindOf(point.destination) === "other") throw systemError(`cannot mount volume over existing file, file exists ${point.destination}`);
     const { volume, isNew } = await context.volumes.create(request, record.id);

@@ -17,7 +17,7 @@ import type { SpecInput, SpecSandbox } from "./host.ts";
 export async function specForStart(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): Promise<OciSpec> {
   refuseAtStart(record, context.kernel);
   makeBindSources(record.mounts);
-  const volumes = new Map([...(await mountVolumes(context, record)), ...mountImages(context, record)]);
+  const volumes = new Map([...(await mountVolumes(context, record)), ...(await mountImages(context, record))]);
   const sharedMemory = sharedMemoryFor(context, record);
   return specWith(context, { record, sandbox, volumes, sharedMemory });
 }

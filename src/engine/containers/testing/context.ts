@@ -93,7 +93,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       create: async () => {},
       limitFor: () => undefined,
       limitOf: () => undefined,
-      mounts: () => [],
+      open: async () => ({ mounts: [], [Symbol.asyncDispose]: async () => undefined }),
       planned: async () => [],
       remove: async (id) => void context.removedLayers.push(id),
       settled: async () => {},
