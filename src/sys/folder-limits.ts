@@ -21,7 +21,7 @@ export class FolderLimits {
   constructor(dir: string, options: LimitsOptions) {
     this.#options = options;
     try {
-      this.#quota = ProjectQuota.open(dir, () => [dir, join(dir, "trash")].flatMap(foldersIn));
+      this.#quota = ProjectQuota.open(dir, () => [dir, join(dir, "trash/0"), join(dir, "trash/1")].flatMap(foldersIn));
     } catch (error) {
       if (options.standard > 0) throw unavailable(`${options.standardRefused}: ${messageOf(error)}`, error);
     }
