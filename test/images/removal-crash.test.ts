@@ -28,7 +28,7 @@ const points: [what: "rmi" | "prune" | "collect", fault: string][] = [
   ["rmi", "image-collect-layers"],
   ["prune", "image-prune-begun"],
   ["prune", "image-prune-unnamed"],
-  ["prune", "image-collect-begun"],
+  ["prune", "image-collect-begun:2"],
   ["prune", "image-collect-blob:2"],
   ["prune", "image-collect-layers"],
   ["collect", "image-collect-begun"],
