@@ -43,7 +43,7 @@ export class Engines {
 
   #get(which: "ours" | "peer"): Promise<Engine> {
     let engine = this.#engines.get(which);
-    if (engine === undefined) this.#engines.set(which, (engine = start(which === "peer" ? peer : ours)));
+    if (engine === undefined) this.#engines.set(which, (engine = started(which === "peer" ? peer : ours)));
     return engine;
   }
 
@@ -59,7 +59,7 @@ export class Engines {
   }
 }
 
-async function start(options: EngineOptions): Promise<Engine> {
+export async function started(options: EngineOptions): Promise<Engine> {
   const engine = new Engine(await Machine.create(), options);
   try {
     await engine.start();

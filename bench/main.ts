@@ -30,6 +30,9 @@ const programs: Program[] = [
   { rows: [20, 21], load: () => import("./rows/archive.ts") },
   { rows: [11], load: () => import("./rows/log.ts") },
   { rows: [12], load: () => import("./rows/list.ts") },
+  { rows: [13], load: () => import("./rows/ports.ts") },
+  { rows: [14], load: () => import("./rows/throughput.ts") },
+  { rows: [22], load: () => import("./rows/names.ts") },
   { rows: [15, 18], load: () => import("./rows/daemon.ts") },
 ];
 
