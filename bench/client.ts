@@ -38,7 +38,7 @@ export class LeanClient {
 
   async #run(mode: string, ...args: (string | number)[]): Promise<number[]> {
     return new Promise((resolve, reject) => {
-      execFile(this.#program, [mode, this.#socket, ...args.map(String)], (error, stdout) => (error ? reject(error as Error) : resolve(numbers(stdout))));
+      execFile(this.#program, [mode, this.#socket, ...args.map(String)], (error, stdout) => (error ? reject(error) : resolve(numbers(stdout))));
     });
   }
 }
