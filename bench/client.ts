@@ -2,7 +2,10 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Engine } from "../test/harness/engine.ts";
+
+const run = promisify(execFile);
 
 export class LeanClient {
   readonly #program: string;
@@ -37,9 +40,8 @@ export class LeanClient {
   }
 
   async #run(mode: string, ...args: (string | number)[]): Promise<number[]> {
-    return new Promise((resolve, reject) => {
-      execFile(this.#program, [mode, this.#socket, ...args.map(String)], (error, stdout) => (error ? reject(error) : resolve(numbers(stdout))));
-    });
+    const { stdout } = await run(this.#program, [mode, this.#socket, ...args.map(String)]);
+    return numbers(stdout);
   }
 }
 

@@ -5,6 +5,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord } from "../core/container.ts";
 import type { EventSink } from "../core/events.ts";
 import type { NameService } from "../core/name-service.ts";
+import type { Ipam } from "../core/ipam.ts";
 import type { NetworkDriver } from "../core/network.ts";
 import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-default/ipam.ts";
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
@@ -15,9 +16,13 @@ import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
 import type { RelayProgram } from "../drivers/network-bridge/relay.ts";
 import { createHostDriver } from "../drivers/network-host/driver.ts";
 import { createSlaveDriver } from "../drivers/network-macvlan/driver.ts";
+import { createRemoteIpam } from "../drivers/ipam-remote/ipam.ts";
+import { createRemoteDriver } from "../drivers/network-remote/driver.ts";
+import { createSocketPlugins } from "../drivers/plugins-socket/index.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
 import type { Networks } from "../engine/networks/networks.ts";
+import type { NetworkPlugins } from "../engine/networks/registry.ts";
 import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
 import { parseResolvConf } from "../lib/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
@@ -124,6 +129,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     database: wiring.database,
     drivers: { bridge, host: createHostDriver(), ipvlan: slaves("ipvlan"), macvlan: slaves("macvlan"), null: createNullDriver() },
     ipam: createDefaultIpam(pools(wiring)),
+    plugins: networkPlugins(kernel, wiring),
     createSandbox: () => kernel.createSandbox(),
     openSandbox: (path) => Netns.open(path),
     setDefaultRoutes: (sandbox, name, gateways) => setDefaultRoutes(sandbox.fd, name, gateways),
@@ -147,6 +153,34 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
       await networks.close();
       kernel.close();
     },
+  };
+}
+
+/** One object for each name, whatever the plugin behind it does. */
+function networkPlugins(kernel: NetworkKernel, { warn, netns }: NetworkWiring): NetworkPlugins {
+  const plugins = createSocketPlugins();
+  const drivers = new Map<string, NetworkDriver>();
+  const ipams = new Map<string, Ipam>();
+  const once = <T>(known: Map<string, T>, name: string, make: () => T): T => {
+    const found = known.get(name) ?? make();
+    known.set(name, found);
+    return found;
+  };
+  const hostPath = netns === undefined ? "/proc/self/ns/net" : `/proc/self/fd/${netns}`;
+  const driver = (name: string): NetworkDriver => once(drivers, name, () => createRemoteDriver({ name, find: () => plugins.find(name, "NetworkDriver"), kernel, openSandbox: openNetworkKernel, hostNamespace: () => Netns.open(hostPath), warn }));
+  const ipam = (name: string): Ipam => once(ipams, name, () => createRemoteIpam({ name, find: () => plugins.find(name, "IpamDriver") }));
+  return {
+    driver,
+    ipam,
+    requireDriver: async (name) => {
+      await plugins.find(name, "NetworkDriver");
+      return driver(name);
+    },
+    requireIpam: async (name) => {
+      await plugins.find(name, "IpamDriver");
+      return ipam(name);
+    },
+    active: () => plugins.active("NetworkDriver"),
   };
 }
 

@@ -16,7 +16,9 @@ export interface Ipam {
   releasePool(poolId: string): Promise<void>;
   /** The lowest free address, or `preferred`: "forbidden" when that one is taken, "invalid-parameter" when it is outside.
    *  "unavailable" when the pool is exhausted. */
-  requestAddress(poolId: string, preferred?: IpAddress): Promise<IpPrefix>;
+  requestAddress(poolId: string, preferred?: IpAddress, purpose?: "gateway"): Promise<IpPrefix>;
+  /** Of an IPAM that keeps its state itself: an address that was given out before the daemon's restart. Absent: it is requested again. */
+  adoptAddress?(poolId: string, address: IpAddress): Promise<void>;
   /** Free addresses are ignored. */
   releaseAddress(poolId: string, address: IpAddress): Promise<void>;
   /** Undefined where the IPAM does not tell. */
@@ -38,6 +40,10 @@ export interface PoolRequest {
   length?: number;
   /** Addresses are chosen from this part of the subnet. */
   range?: IpPrefix;
+  /** Of an IPAM that keeps its state itself: the id that the pool had before the daemon's restart. */
+  known?: string;
+  /** As given with the network (--ipam-opt). */
+  options?: Readonly<Record<string, string>>;
   /** Routes of the host. Not applied to an asked subnet. */
   avoid: readonly IpPrefix[];
 }

@@ -13,6 +13,8 @@ export interface Engine {
   /** Throws Docker's not-found. */
   requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;
+  /** The kinds of networks that there are, with those of plugins in use. */
+  networkDrivers(): string[];
   /** What containers may ask for by name; undefined where nothing finds devices. */
   discoverDevices(): Promise<DiscoveredDevices | undefined>;
   /** Nothing runs that the daemon must watch. */

@@ -5,10 +5,10 @@ import { formatPrefix } from "../../lib/ip.ts";
 import type { DaemonConfig } from "./config.ts";
 import { machine } from "./machine.ts";
 
-/** The drivers that this build has. */
-export const DRIVERS = { volume: ["local"], network: ["bridge", "host", "ipvlan", "macvlan", "null"], log: ["json-file", "local"] };
+/** The drivers that this build has, beside those of networks. */
+const DRIVERS = { volume: ["local"], log: ["json-file", "local"] };
 
-export function systemSettings(config: DaemonConfig, dataRoot: string): Omit<SystemSettings, "registries"> {
+export function systemSettings(config: DaemonConfig, dataRoot: string, networkDrivers: string[]): Omit<SystemSettings, "registries"> {
   const { containers, network, tls } = config;
   const { httpProxy, httpsProxy, noProxy } = config.registries.proxies;
   const openAddresses = config.hosts
@@ -33,6 +33,6 @@ export function systemSettings(config: DaemonConfig, dataRoot: string): Omit<Sys
     proxies: { http: httpProxy, https: httpsProxy, no: noProxy },
     minimumApiVersion: config.minimumApiVersion,
     openAddresses,
-    plugins: DRIVERS,
+    plugins: { ...DRIVERS, network: networkDrivers },
   };
 }

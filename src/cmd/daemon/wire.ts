@@ -203,6 +203,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     setFirewall: networks.setFirewall,
     requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
+    networkDrivers: () => networks.drivers(),
     discoverDevices: async () => (devices ? { driver: devices.id, ...(await devices.list()) } : undefined),
     isIdle: () => ![...store.list()].some(isRunning),
     async afterStart() {

@@ -1,5 +1,5 @@
 /** Which addresses endpoints get, and when these are free again: not before the kernel has removed the interface that had them. */
-import type { Ipam, PoolUsage } from "../../core/ipam.ts";
+import type { PoolUsage } from "../../core/ipam.ts";
 import type { EndpointSettings } from "../../core/container-config.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { contains, formatIp, formatPrefix, parseIp } from "../../lib/ip.ts";
@@ -24,7 +24,7 @@ interface Departure {
   gone: Promise<void>;
 }
 
-export function createAddresses(ipam: Ipam): Addresses {
+export function createAddresses(): Addresses {
   /** By pool and address. */
   const departing = new Map<string, Departure>();
   const keyOf = (pool: NetworkPool, address: IpAddress): string => `${pool.id} ${formatIp(address)}`;
@@ -33,7 +33,7 @@ export function createAddresses(ipam: Ipam): Addresses {
   const request = async (pool: NetworkPool, asked: IpAddress | undefined): Promise<IpPrefix> => {
     for (;;) {
       try {
-        return await ipam.requestAddress(pool.id, asked);
+        return await pool.ipam.requestAddress(pool.id, asked);
       } catch (error) {
         const expected = [...departing].flatMap(([key, { gone: done }]) => (asked ? key === keyOf(pool, asked) : key.startsWith(`${pool.id} `)) ? [done] : []);
         if (!["unavailable", "forbidden"].includes(codeOf(error)) || expected.length === 0) throw error;
@@ -53,7 +53,7 @@ export function createAddresses(ipam: Ipam): Addresses {
   };
 
   const usageOf = async (pool: NetworkPool): Promise<PoolUsage | undefined> => {
-    const usage = await ipam.usage?.(pool.id);
+    const usage = await pool.ipam.usage?.(pool.id);
     const leaving = [...departing.values()].filter((departure) => departure.pool === pool.id);
     const inRange = leaving.filter(({ address }) => contains(pool.range ?? pool.subnet, address));
     return usage && { used: usage.used - BigInt(leaving.length), available: usage.available + BigInt(inRange.length) };
@@ -62,7 +62,7 @@ export function createAddresses(ipam: Ipam): Addresses {
   const free = async (network: Network, addresses: readonly IpPrefix[]): Promise<void> => {
     for (const { address } of addresses) {
       const pool = network.pools.find(({ subnet }) => contains(subnet, address));
-      if (pool) await ipam.releaseAddress(pool.id, address);
+      if (pool) await pool.ipam.releaseAddress(pool.id, address);
     }
   };
 
@@ -90,7 +90,8 @@ export function createAddresses(ipam: Ipam): Addresses {
     adopt: async (network, addresses) => {
       for (const { address } of addresses) {
         const pool = network.pools.find(({ subnet }) => contains(subnet, address));
-        if (pool) await ipam.requestAddress(pool.id, address);
+        if (pool?.ipam.adoptAddress) await pool.ipam.adoptAddress(pool.id, address);
+        else if (pool) await pool.ipam.requestAddress(pool.id, address);
       }
     },
     release: (network, addresses, gone) => {

@@ -54,7 +54,7 @@ export interface Connections {
 export function createConnections(options: ConnectionsOptions): Connections {
   const { store, registry, warn } = options;
   const sandboxes = new Map<string, ContainerSandbox>();
-  const addresses = createAddresses(options.ipam);
+  const addresses = createAddresses();
   const names = createSandboxNames(options);
   const publishing = createPublishing(options);
   const links = createLinkKeeper({ sandboxes, names, findContainer: options.findContainer, warn });

@@ -20,7 +20,7 @@ export interface NetworkDefinition {
   attachable: boolean;
   ipv4: boolean;
   ipv6: boolean;
-  ipam: { driver: string; options: Record<string, string> | null; config: IpamEntry[] };
+  ipam: { driver: string; options: Record<string, string> | null; config: IpamEntry[]; /** Of a plugin: its pools' ids, by subnet. */ pools?: Record<string, string> };
   options: Record<string, string>;
   labels: Record<string, string>;
   /** The name of a network of settings that this one took over; "": none. */

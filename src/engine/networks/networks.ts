@@ -27,7 +27,7 @@ import { openBridgeNetwork, plainNetwork } from "./predefined.ts";
 import type { DefaultBridgeSettings, Network } from "./predefined.ts";
 import { publishedPorts } from "./port-requests.ts";
 import type { LivePorts, PublishedChange } from "./publishing.ts";
-import { NetworkRegistry } from "./registry.ts";
+import { type NetworkPlugins, NetworkRegistry } from "./registry.ts";
 import type { HostFiles } from "./sandbox-contents.ts";
 import { createNetworkStore } from "./store.ts";
 import type { NetworkStore } from "./store.ts";
@@ -38,6 +38,8 @@ export interface NetworksOptions {
   /** By the names that `--driver` has. */
   drivers: { bridge: NetworkDriver; host: NetworkDriver; null: NetworkDriver; macvlan?: NetworkDriver; ipvlan?: NetworkDriver };
   ipam: Ipam;
+  /** Drivers and IPAMs of others. */
+  plugins?: NetworkPlugins;
   /** A new namespace with loopback up. */
   createSandbox: () => Promise<SandboxNamespace>;
   /** That of a process, as /proc/PID/ns/net. */
@@ -111,7 +113,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   const store = createNetworkStore(options.database);
   const drivers = options.drivers;
   await restorePorts(store, drivers.bridge);
-  const registry = new NetworkRegistry({ store, drivers: { ...drivers }, ipam: options.ipam, hostPrefixes: options.hostPrefixes, defaultOptions: options.defaultOptions, warn: options.warn });
+  const registry = new NetworkRegistry({ store, drivers: { ...drivers }, ipam: options.ipam, ...(options.plugins && { plugins: options.plugins }), hostPrefixes: options.hostPrefixes, defaultOptions: options.defaultOptions, warn: options.warn });
   registry.announce();
   if (options.defaultBridge) registry.add(await openBridgeNetwork({ store, driver: drivers.bridge, ipam: options.ipam, settings: options.defaultBridge, warn: options.warn }));
   registry.add(plainNetwork(store, "host", drivers.host));
@@ -145,7 +147,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     changePorts: connections.changePorts,
     renamed: connections.renamed,
     relinked: connections.relinked,
-    drivers: () => Object.values(drivers).map(({ id }) => id),
+    drivers: () => [...Object.values(drivers).map(({ id }) => id), ...(options.plugins?.active() ?? [])],
     collect: connections.collect,
     prepared: async () => {
       for (const driver of Object.values(drivers)) if (providesSandboxes(driver)) await driver.prepared();

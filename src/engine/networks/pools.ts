@@ -6,6 +6,8 @@ import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import type { IpamEntry, NetworkDefinition } from "./definition.ts";
 
 export interface NetworkPool {
+  /** Who gives its addresses. */
+  ipam: Ipam;
   id: string;
   subnet: IpPrefix;
   /** Absent: nobody named one, and the driver makes none. */
@@ -34,38 +36,48 @@ interface OpenOptions {
 }
 
 /** All or none. Families without an entry get a subnet of the default pools that overlaps none of `avoid`. */
-export async function openPools(ipam: Ipam, { ipv4, ipv6, ipam: { config } }: NetworkDefinition, options: OpenOptions): Promise<OpenedPools> {
+export async function openPools(ipam: Ipam, { ipv4, ipv6, ipam: { config, options: given, pools: ids } }: NetworkDefinition, options: OpenOptions): Promise<OpenedPools> {
   const opened: OpenedPools = { pools: [], config: [] };
   const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);
   try {
     for (const [family, wanted] of [[4, ipv4], [6, ipv6]] as const) {
       const entries = config.filter((entry) => familyOf(entry) === family);
-      for (const entry of wanted && entries.length === 0 ? [NOTHING] : entries) opened.config.push(wanted ? await openEntry(ipam, { entry, family, ...options }, opened.pools) : entry);
+      for (const entry of wanted && entries.length === 0 ? [NOTHING] : entries) opened.config.push(wanted ? await openEntry(ipam, { entry, family, ...options, given, known: ids?.[entry.subnet] }, opened.pools) : entry);
     }
     return opened;
   } catch (error) {
-    await closePools(ipam, opened.pools);
+    await closePools(opened.pools);
     throw error;
   }
 }
 
-export async function closePools(ipam: Ipam, pools: readonly NetworkPool[]): Promise<void> {
-  for (const { id } of pools) await ipam.releasePool(id);
+export async function closePools(pools: readonly NetworkPool[]): Promise<void> {
+  for (const { ipam, id } of pools) await ipam.releasePool(id);
 }
 
-async function openEntry(ipam: Ipam, { entry, family, avoid, gateways }: OpenOptions & { entry: IpamEntry; family: IpFamily }, pools: NetworkPool[]): Promise<IpamEntry> {
+interface EntryOptions extends OpenOptions {
+  entry: IpamEntry;
+  family: IpFamily;
+  /** For the IPAM. */
+  given: Readonly<Record<string, string>> | null;
+  /** The id that the pool had before the daemon's restart. */
+  known: string | undefined;
+}
+
+async function openEntry(ipam: Ipam, { entry, family, avoid, gateways, given, known }: EntryOptions, pools: NetworkPool[]): Promise<IpamEntry> {
   const asked = parsePrefix(entry.subnet);
   const range = parsePrefix(entry.range);
   // An unspecified one says how long it shall be.
   const subnet = asked && asked.address.value !== 0n ? { subnet: asked } : undefined;
-  const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...subnet, ...(asked && !subnet ? { length: asked.length } : {}), ...(range ? { range } : {}) });
-  const opened: NetworkPool = { id: pool.id, subnet: pool.subnet, ...(range ? { range } : {}) };
+  const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...subnet, ...(asked && !subnet ? { length: asked.length } : {}), ...(range ? { range } : {}), ...(known === undefined ? {} : { known }), ...(given ? { options: given } : {}) });
+  const opened: NetworkPool = { ipam, id: pool.id, subnet: pool.subnet, ...(range ? { range } : {}) };
   pools.push(opened);
-  for (const aux of Object.values(entry.aux ?? {})) await ipam.requestAddress(pool.id, parseIp(aux));
+  const adopts = known !== undefined && ipam.adoptAddress !== undefined;
+  for (const aux of adopts ? [] : Object.values(entry.aux ?? {})) await ipam.requestAddress(pool.id, parseIp(aux));
   const gateway = parseIp(entry.gateway);
   const router = gateways(family) === "own" ? parseIp(entry.aux?.[ROUTER_NAME[family]] ?? "") : undefined;
   if (router) opened.router = router;
-  if (gateway || gateways(family) === "own") opened.gateway = (await ipam.requestAddress(pool.id, gateway)).address;
+  if (gateway || gateways(family) === "own") opened.gateway = adopts && gateway ? gateway : (await ipam.requestAddress(pool.id, gateway, "gateway")).address;
   return { ...entry, subnet: formatPrefix(pool.subnet), gateway: opened.gateway ? formatIp(opened.gateway) : "" };
 }
 

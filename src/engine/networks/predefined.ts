@@ -82,7 +82,7 @@ async function openFamily(options: OpenOptions, row: NetworkRow, family: IpFamil
   const router = settings.routers[family];
   if (router && !contains(pool.subnet, router)) throw invalidParameter(`invalid ${family === 4 ? "--default-gateway" : "--default-gateway-v6"} ${formatIp(router)}: it is not inside the default bridge's subnet ${formatPrefix(pool.subnet)}`);
   if (router && router.value !== gateway.value) await ipam.requestAddress(pool.id, router);
-  return { id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}), ...(router ? { router } : {}) };
+  return { ipam, id: pool.id, subnet: pool.subnet, gateway, ...(range ? { range } : {}), ...(router ? { router } : {}) };
 }
 
 /** As dockerd chooses: what is named, what the interface has, what it was last time; a range that contradicts the last two wins. */

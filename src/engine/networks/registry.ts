@@ -4,7 +4,7 @@ import type { NetworkDriver, NetworkSpec } from "../../core/network.ts";
 import { recoversEndpoints } from "../../core/network.ts";
 import { GantryError, conflict, forbidden, messageOf, notFound } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
-import { parseIp, parsePrefix } from "../../lib/ip.ts";
+import { formatPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { defineNetwork } from "./definition.ts";
 import type { NetworkCreation, NetworkDefinition } from "./definition.ts";
@@ -13,11 +13,23 @@ import type { Network } from "./predefined.ts";
 import { newNetworkRow } from "./store.ts";
 import type { NetworkRow, NetworkStore } from "./store.ts";
 
+/** Plugins by name. Those of networks that there are stand for themselves until they are needed; new ones must be there: Docker's not-found. */
+export interface NetworkPlugins {
+  driver(name: string): NetworkDriver;
+  requireDriver(name: string): Promise<NetworkDriver>;
+  ipam(name: string): Ipam;
+  requireIpam(name: string): Promise<Ipam>;
+  /** Drivers that were used since the start. */
+  active(): string[];
+}
+
 export interface RegistryOptions {
   store: NetworkStore;
   /** By the names that `--driver` has. */
   drivers: Readonly<Record<string, NetworkDriver>>;
   ipam: Ipam;
+  /** Drivers and IPAMs of others; absent: there are none. */
+  plugins?: NetworkPlugins;
   /** What the host routes now. */
   hostPrefixes: () => Promise<readonly IpPrefix[]>;
   /** Of new networks that name none of their own, by driver. */
@@ -61,7 +73,9 @@ export class NetworkRegistry {
   /** Says what restore() will make, so that what is there of it goes on. */
   announce(): void {
     const rows = this.#options.store.defined();
-    for (const [name, driver] of Object.entries(this.#options.drivers)) {
+    const { drivers, plugins } = this.#options;
+    const others = new Set(rows.map(({ definition }) => definition.driver).filter((name) => !Object.hasOwn(drivers, name)));
+    for (const [name, driver] of [...Object.entries(drivers), ...(plugins ? [...others].map((name) => [name, plugins.driver(name)] as const) : [])]) {
       const own = rows.filter(({ definition }) => definition.driver === name && !definition.configOnly);
       if (recoversEndpoints(driver) && own.length > 0) driver.expectNetworks(own.map(({ id, name: networkName, definition }) => ({ id, name: networkName, options: definition.options, internal: definition.internal, subnets: subnetsOf(definition) })));
     }
@@ -116,14 +130,15 @@ export class NetworkRegistry {
     faultPoint("network-deleted");
     this.#names.delete(row.name);
     this.#options.store.removeNetwork(row.id);
-    await closePools(this.#options.ipam, pools);
+    await closePools(pools);
   }
 
   /** `record` writes it down, when its subnets are chosen and before anything is made. */
   async #open(row: NetworkRow, definition: NetworkDefinition, record?: () => void): Promise<Network> {
-    const { ipam, hostPrefixes } = this.#options;
-    const driver = this.#driver(definition.configOnly ? "null" : definition.driver);
-    if (definition.ipam.driver !== "default") throw notFound(`plugin ${JSON.stringify(definition.ipam.driver)} not found`);
+    const { hostPrefixes } = this.#options;
+    const isNew = record !== undefined;
+    const driver = await this.#driver(definition.configOnly ? "null" : definition.driver, isNew);
+    const ipam = await this.#ipam(definition.ipam.driver, isNew);
     const spec: NetworkSpec = { id: row.id, name: row.name, options: definition.options, internal: definition.internal, subnets: [] };
     if (definition.configOnly) {
       record?.();
@@ -131,7 +146,7 @@ export class NetworkRegistry {
     }
     driver.validate(spec);
     const { pools, config } = await openPools(ipam, definition, { avoid: hostPrefixes, gateways: (family) => gatewaysOf(driver, spec, family) });
-    definition.ipam = { ...definition.ipam, config };
+    definition.ipam = { ...definition.ipam, config, ...(ipam.adoptAddress && { pools: Object.fromEntries(pools.map(({ subnet, id }) => [formatPrefix(subnet), id])) }) };
     spec.subnets = pools.map(({ subnet, gateway }) => ({ subnet, ...(gateway ? { gateway } : {}) }));
     try {
       driver.validate(spec);
@@ -140,16 +155,24 @@ export class NetworkRegistry {
       await driver.createNetwork(spec);
       if (record) faultPoint("network-made");
     } catch (error) {
-      await closePools(ipam, pools);
+      await closePools(pools);
       throw error;
     }
     return { row, driver, definition, spec, pools };
   }
 
-  #driver(name: string): NetworkDriver {
-    const driver = Object.hasOwn(this.#options.drivers, name) ? this.#options.drivers[name] : undefined;
+  async #driver(name: string, isNew: boolean): Promise<NetworkDriver> {
+    const { drivers, plugins } = this.#options;
+    const driver = Object.hasOwn(drivers, name) ? drivers[name] : await (isNew ? plugins?.requireDriver(name) : plugins?.driver(name));
     if (!driver) throw notFound(`plugin ${JSON.stringify(name)} not found`);
     return driver;
+  }
+
+  async #ipam(name: string, isNew: boolean): Promise<Ipam> {
+    const { ipam: own, plugins } = this.#options;
+    const ipam = name === "default" ? own : await (isNew ? plugins?.requireIpam(name) : plugins?.ipam(name));
+    if (!ipam) throw notFound(`plugin ${JSON.stringify(name)} not found`);
+    return ipam;
   }
 }
 

@@ -1,0 +1,81 @@
+/** A network plugin and an IPAM plugin as a program of its own, by the stock docker command line where it is installed. */
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { Cli, clients } from "../harness/cli.ts";
+import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
+
+let engine: Engine;
+let cli: Cli;
+let plugin: ChildProcess;
+const state = (): string => join(engine.machine.folder, "wire");
+const asked = (): string[] => (existsSync(join(state(), "log")) ? readFileSync(join(state(), "log"), "utf8").trim().split("\n") : []);
+const methods = (): string[] => asked().map((line) => line.split(" ")[0] ?? "");
+
+async function startPlugin(): Promise<void> {
+  mkdirSync(state(), { recursive: true });
+  plugin = engine.machine.spawn([join(project, "build", "node"), join(project, "test", "plugins", "wire.ts"), "/run/docker/plugins/wire.sock", state()], { stdio: "ignore" });
+  for (let tries = 0; !engine.machine.run("sh", "-c", "ls /run/docker/plugins 2>/dev/null || true").includes("wire.sock"); tries++) {
+    assert.ok(tries < 300, "the plugin does not start");
+    await delay(100);
+  }
+}
+
+before(async () => {
+  engine = await startedEngine();
+  const program = clients().find(({ name, program: found }) => name === "docker" && found)?.program ?? clients().find(({ program: found }) => found)!.program!;
+  cli = new Cli(program, engine);
+});
+after(async () => {
+  plugin?.kill("SIGKILL");
+  engine.machine.run("sh", "-c", "pkill -KILL -f 'plugins/[w]ire.ts' || true");
+  await endEngine(engine);
+});
+
+test("without the plugin its networks are refused, and nothing is left", async () => {
+  assert.match((await cli.run(["network", "create", "-d", "wire", "net1"])).stderr, /plugin "wire" not found/);
+  assert.match((await cli.run(["network", "create", "--ipam-driver", "wire", "net1"])).stderr, /plugin "wire" not found/);
+  assert.doesNotMatch(await cli.ok("network", "ls"), /net1/);
+});
+
+test("networks and addresses of a plugin: containers reach each other, come and go, and outlive the daemon", async () => {
+  await startPlugin();
+  await cli.ok("network", "create", "-d", "wire", "--ipam-driver", "wire", "--ipam-opt", "flavour=mild", "-o", "colour=blue", "net1");
+  const { IPAM, Driver, Options } = JSON.parse(await cli.ok("network", "inspect", "-f", "{{json .}}", "net1"));
+  assert.deepEqual([Driver, Options, IPAM.Driver, IPAM.Config], ["wire", { colour: "blue" }, "wire", [{ Subnet: "10.99.0.0/24", Gateway: "10.99.0.254" }]]);
+  assert.match(await cli.ok("info", "-f", "{{.Plugins.Network}}"), /wire/);
+  await cli.ok("run", "-d", "--name", "one", "--network", "net1", "busybox", "sleep", "1000");
+  await cli.ok("run", "-d", "--name", "two", "--network", "net1", "--ip", "10.99.0.77", "busybox", "sleep", "1000");
+  assert.equal(await cli.ok("inspect", "-f", "{{(index .NetworkSettings.Networks \"net1\").IPAddress}}", "one"), "10.99.0.7");
+  assert.match(await cli.ok("exec", "one", "ping", "-c1", "-w5", "two"), /1 packets received/);
+  assert.match(await cli.ok("exec", "one", "ip", "route"), /default via 10\.99\.0\.254/);
+  assert.match((await cli.run(["run", "--rm", "--network", "net1", "--ip", "10.99.0.77", "busybox", "true"])).stderr, /10\.99\.0\.77 is given out/);
+
+  await engine.kill();
+  await engine.start();
+  assert.equal(methods().filter((method) => method === "NetworkDriver.CreateNetwork" || method === "IpamDriver.RequestPool").length, 2, "what outlived the daemon is not made again");
+  assert.match(await cli.ok("exec", "two", "ping", "-c1", "-w5", "one"), /1 packets received/);
+  await cli.ok("run", "--rm", "--network", "net1", "busybox", "ping", "-c1", "-w5", "10.99.0.7");
+  await cli.ok("network", "disconnect", "net1", "two");
+  assert.doesNotMatch(await cli.ok("exec", "two", "ip", "addr"), /10\.99\./);
+  await cli.ok("network", "connect", "net1", "two");
+  assert.match(await cli.ok("exec", "two", "ping", "-c1", "-w5", "one"), /1 packets received/);
+
+  await cli.ok("rm", "-f", "one", "two");
+  await cli.ok("network", "rm", "net1");
+  const endpoints = (method: string): Set<string> => new Set(asked().flatMap((line) => (line.startsWith(`NetworkDriver.${method} `) ? (/"EndpointID":"(\w+)"/.exec(line)?.[1] ?? []) : [])));
+  const left = (): string[] => [...[...endpoints("CreateEndpoint")].filter((id) => !endpoints("DeleteEndpoint").has(id)), ...[...endpoints("Join")].filter((id) => !endpoints("Leave").has(id))];
+  for (let tries = 0; left().length > 0 && tries < 100; tries++) await delay(50);
+  assert.deepEqual([left(), endpoints("Join").size], [[], 4]);
+  assert.doesNotMatch(engine.machine.run("ip", "-o", "link"), /\b(wire-|wh|wc)[0-9a-f]/);
+  const { networks, pools } = JSON.parse(readFileSync(join(state(), "state.json"), "utf8"));
+  assert.deepEqual([networks, pools], [{}, {}], "the plugin has everything back");
+});
+
+test("what the plugin refuses is told in its words, and leaves no network", async () => {
+  assert.match((await cli.run(["network", "create", "-d", "wire", "-o", "wire.fail=the wire is cut", "net2"])).stderr, /NetworkDriver\.CreateNetwork: the wire is cut/);
+  assert.doesNotMatch(await cli.ok("network", "ls"), /net2/);
+});
