@@ -3,6 +3,7 @@
 #include "addon.h"
 #include "archive_job.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -303,6 +304,25 @@ static napi_value open_path_in_root(napi_env env, napi_callback_info info) { ret
 /* openBeneath(rootFd, path, flags): an fd; EXDEV where a link leads out of the root. */
 static napi_value open_path_beneath(napi_env env, napi_callback_info info) { return open_path(env, info, open_beneath); }
 
+/* tellsKinds(dirFd): whether reading a folder, which must not be empty, says of what kind its entries are. */
+static napi_value tells_kinds(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value folder, value;
+  napi_get_cb_info(env, info, &count, &folder, NULL, NULL);
+  int fd = openat(int_of(env, folder), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+  if (!stream) {
+    int error = errno;
+    if (fd >= 0) close(fd);
+    return addon_throw_errno(env, error, "opendir");
+  }
+  bool known = true;
+  for (struct dirent *entry; (entry = readdir(stream));) known = known && entry->d_type != DT_UNKNOWN;
+  closedir(stream);
+  napi_get_boolean(env, known, &value);
+  return value;
+}
+
 /* linkFile(fd, path): gives the file of fd, also an unnamed one, a further name on its file system. */
 static napi_value link_file(napi_env env, napi_callback_info info) {
   size_t count = 2, size;
@@ -321,6 +341,6 @@ int register_archive_view(napi_env env, napi_value exports);
 int register_archive_tree(napi_env env, napi_value exports) {
   return addon_function(env, exports, "treeWriteAs", write_tree_as) || register_archive_view(env, exports) || addon_function(env, exports, "treeEmpty", empty_tree) || addon_function(env, exports, "treeUsage", usage) ||
          addon_function(env, exports, "syncFileSystem", sync_file_system) || addon_function(env, exports, "openInRoot", open_path_in_root) || addon_function(env, exports, "openBeneath", open_path_beneath) ||
-         addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "treeCopy", copy) ||
+         addon_function(env, exports, "linkFile", link_file) || addon_function(env, exports, "tellsKinds", tells_kinds) || addon_function(env, exports, "treeCopy", copy) ||
          addon_function(env, exports, "treeDiff", diff) || addon_function(env, exports, "treeWrite", write_tree) || addon_function(env, exports, "treeWriteChanges", write_changes) || addon_function(env, exports, "overlayOpen", open_overlay);
 }

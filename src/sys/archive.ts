@@ -77,6 +77,7 @@ const native = addon as unknown as {
   openInRoot(root: number, path: string, flags: number): number;
   openBeneath(root: number, path: string, flags: number): number;
   linkFile(fd: number, path: string): void;
+  tellsKinds(dir: number): boolean;
   treeCopy(from: number, to: number): Promise<void>;
   treeDiff(dir: number, lowers: number[], kind: number): Promise<Buffer>;
   treeWrite(dir: number, out: number, overlay: boolean): Promise<void>;
@@ -166,6 +167,9 @@ export const syncFileSystem = (dir: string): Promise<void> => withDirectory(dir,
 export const openInRoot = (root: number, path: string, flags: number = constants.O_RDONLY): number => native.openInRoot(root, path, flags);
 /** The same, but a link that leads out of the folder is EXDEV. */
 export const openBeneath = (root: number, path: string, flags: number): number => native.openBeneath(root, path, flags);
+
+/** Reading the folder, which must not be empty, says of what kind its entries are (d_type). */
+export const tellsKinds = (dir: string): boolean => withDirectory(dir, (fd) => native.tellsKinds(fd));
 
 export function openDirectory(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);

@@ -1,8 +1,9 @@
 /** Storage drivers under the whole daemon: images outlive a change of the driver, containers are kept from harm; sizes of containers. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { Engine, withEngine } from "../harness/engine.ts";
 import { Machine } from "../harness/machine.ts";
 
@@ -84,4 +85,25 @@ test("btrfs: chosen where the data root was made with it; a container's life, it
     engine.api.close();
     await engine.machine[Symbol.asyncDispose]();
   }
+});
+
+test("fuse-overlayfs: a container's life, also without the daemon; nothing of it is left", async (context) => {
+  if (!existsSync("/dev/fuse") || spawnSync("fuse-overlayfs", ["--version"]).status !== 0) return context.skip("needs fuse-overlayfs and /dev/fuse");
+  await withEngine(async (engine) => {
+    await restart(engine, "fuse-overlayfs");
+    const servers = (): number => engine.machine.run("ps", "-eo", "comm=").split("\n").filter((name) => name.trim() === "fuse-overlayfs").length;
+    const id = await create(engine, "rm /bin/vi; until [ -e /end ]; do sleep 0.1; done; echo written > /made");
+    await engine.api.json("POST", `/containers/${id}/start`);
+    assert.equal(servers(), 1);
+    await engine.kill();
+    await engine.start({ flags: ["--storage-driver", "fuse-overlayfs"] });
+    const { Id: exec } = await engine.api.json("POST", `/containers/${id}/exec`, { json: { Cmd: ["touch", "/end"] } });
+    await engine.api.json("POST", `/exec/${exec}/start`, { json: { Detach: true } });
+    assert.equal((await engine.api.json("POST", `/containers/${id}/wait`)).StatusCode, 0);
+    assert.deepEqual(await engine.api.json("GET", `/containers/${id}/changes`), [{ Path: "/bin", Kind: 0 }, { Path: "/bin/vi", Kind: 2 }, { Path: "/end", Kind: 1 }, { Path: "/made", Kind: 1 }]);
+    assert.equal((await engine.api.send("GET", `/containers/${id}/archive?path=/made`)).status, 200, "of a container that does not run");
+    await engine.api.json("POST", "/commit", { query: { container: id, repo: "changed" }, json: {} });
+    assert.equal(await finish(engine, (await engine.api.json("POST", "/containers/create", { json: { Image: "changed", WorkingDir: "/tmp", Cmd: ["sh", "-c", "grep written /made && ! test -e /bin/vi"] } })).Id), 0);
+    for (const end = Date.now() + 30_000; servers() !== 0; await delay(50)) assert.ok(Date.now() < end, "a program that serves nobody");
+  });
 });

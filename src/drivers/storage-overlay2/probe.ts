@@ -1,8 +1,8 @@
 /** Whether overlay works on a file system, found out by mounting one there (attached nowhere). */
 import { closeSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, unavailable } from "../../lib/errors.ts";
-import { openOverlay, type OverlayFolders } from "../../sys/archive.ts";
+import { GantryError, messageOf, unavailable } from "../../lib/errors.ts";
+import { openOverlay, type OverlayFolders, tellsKinds } from "../../sys/archive.ts";
 import { fileSystemOf } from "../../sys/file-system.ts";
 
 /**
@@ -17,13 +17,25 @@ export function probe(dir: string): void {
   const trial = mkdtempSync(join(dir, "probe-"));
   try {
     for (const name of ["lower1", "lower2", "upper", "work"]) mkdirSync(join(trial, name));
+    // With whiteouts that overlay takes for files, what was deleted would come back.
+    if (!tellsKinds(trial)) throw unavailable(withoutKinds(fileSystemOf(dir)));
     const lower = [join(trial, "lower1"), join(trial, "lower2")];
     closeSync(openUnsynced({ lower, own: { upper: join(trial, "upper"), work: join(trial, "work") }, options: mountOptions }));
   } catch (error) {
+    if (error instanceof GantryError) throw error;
     throw unavailable(`the overlay2 storage driver does not work on ${fileSystemOf(dir)} at ${dir}: ${messageOf(error)}; put the data root on ext4, xfs or btrfs, or use the storage driver vfs`, error);
   } finally {
     rmSync(trial, { recursive: true, force: true });
   }
+}
+
+/** Docker's words. */
+function withoutKinds(fileSystem: string): string {
+  const remedies: Record<string, string> = {
+    xfs: " Reformat the filesystem with ftype=1 to enable d_type support.",
+    extfs: " Reformat the filesystem (or use tune2fs) with -O filetype flag to enable d_type support.",
+  };
+  return `overlay2: the backing ${fileSystem} filesystem is formatted without d_type support, which leads to incorrect behavior.${remedies[fileSystem] ?? ""} Backing filesystems without d_type support are not supported.`;
 }
 
 /** Its end does not write the whole file system below to the disk, which takes as long as there is to write; kernels before 5.10 know no other. */
