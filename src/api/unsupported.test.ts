@@ -9,7 +9,7 @@ import { registryRoutes } from "./registry/routes.ts";
 import type { Route } from "./route.ts";
 import { Router } from "./router.ts";
 import { swarmRoutes } from "./swarm/routes.ts";
-import { systemRoutes } from "./system/routes.ts";
+import { pingRoutes, systemRoutes } from "./system/routes.ts";
 import { serve } from "./testing/harness.ts";
 import { unsupportedRoutes } from "./unsupported.ts";
 
@@ -38,7 +38,7 @@ const requireContainer = (ref: string): void => {
 
 test("every operation of the Engine API has a route", () => {
   const system = new SystemService({} as ConstructorParameters<typeof SystemService>[0]);
-  const served: Route[] = [...systemRoutes(system), ...eventRoutes(new EventBus(() => {})), ...registryRoutes({} as Parameters<typeof registryRoutes>[0]), ...swarmRoutes(), ...pluginRoutes()];
+  const served: Route[] = [...pingRoutes, ...systemRoutes(system), ...eventRoutes(new EventBus(() => {})), ...registryRoutes({} as Parameters<typeof registryRoutes>[0]), ...swarmRoutes(), ...pluginRoutes()];
   const router = new Router([...served, ...unsupportedRoutes(served, requireContainer)]);
   assert.equal(OPERATIONS.length, 108);
   for (const [method, path] of OPERATIONS) assert.ok(router.find(method, path), `${method} ${path}`);
