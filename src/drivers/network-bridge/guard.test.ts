@@ -69,8 +69,14 @@ async function scene(guard: boolean, attack: (scene: Scene) => Promise<void>): P
   for (const { sandbox } of [one, other]) sandbox.close();
 }
 
+/** Within a few tries: on a busy machine the kernel's and the attack's times may miss each other. */
+async function works(attack: (scene: Scene) => Promise<boolean>, given: Scene): Promise<boolean> {
+  for (let tries = 0; tries < 10; tries++) if (await attack(given)) return true;
+  return false;
+}
+
 for (const [name, attack] of Object.entries(ATTACKS)) {
-  real(`not guarded, the positive control: a container ${name}`, () => scene(false, async (given) => assert.ok(await attack(given))));
+  real(`not guarded, the positive control: a container ${name}`, () => scene(false, async (given) => assert.ok(await works(attack, given))));
   real(`guarded: no container ${name}`, () => scene(true, async (given) => assert.ok(!(await attack(given)))));
 }
 
