@@ -20,7 +20,7 @@ const asked = process.env["GANTRY_MUTATIONS"];
 const count = Number(asked ?? 100);
 /** Unless somebody asked for a number, a machine that is busy with other things tries fewer. */
 const SHORT_MS = 10_000;
-const seed = Number(process.env["GANTRY_SEED"] ?? Date.now() % 1_000_000);
+const seed = Number(process.env["GANTRY_SEED"] ?? 1);
 
 type Path = (string | number)[];
 type Tree = Record<string | number, unknown>;
