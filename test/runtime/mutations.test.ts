@@ -116,10 +116,16 @@ describe("changed configurations", { skip }, () => {
       assert.equal(status, 0, stderr);
     });
 
+  let lost = 0;
+
   /** What is wrong about a run of a configuration with these changes. */
   function check(spec: Tree, changes: string[]): "ran" | "refused" {
     const before = world();
-    const { status, signal, stderr } = run(spec);
+    // Known and rare, by no configuration's fault (docs/security.md): once more then, and told.
+    const first = run(spec);
+    const isLost = /gantry-shim ended with code \d+ and without an answer/.test(first.stderr);
+    if (isLost) lost++;
+    const { status, signal, stderr } = isLost ? run(spec) : first;
     assert.equal(signal, null, "it does not end");
     const refusal = /level=error msg="(.*)"$/m.exec(stderr)?.[1];
     if (refusal !== undefined) {
@@ -148,7 +154,7 @@ describe("changed configurations", { skip }, () => {
         freshRoot();
       }
     }
-    context.diagnostic(`changed configurations ${outcome.ran + outcome.refused}: ${outcome.ran} ran, ${outcome.refused} refused by name`);
+    context.diagnostic(`changed configurations ${outcome.ran + outcome.refused}: ${outcome.ran} ran, ${outcome.refused} refused by name, ${lost} repeated`);
     assert.deepEqual(wrong, []);
   });
 });
