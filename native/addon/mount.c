@@ -104,34 +104,40 @@ static napi_value unmount_slowly(napi_env env, napi_callback_info info) {
   return start_call(env, call, valid, run_unmount);
 }
 
-static napi_value bind_fd(napi_env env, napi_callback_info info) {
+/* An open file and the path where it shall appear. */
+static bool get_target(napi_env env, napi_callback_info info, int *fd, char *target) {
   napi_value arguments[2];
-  char target[TEXT_MAX];
-  int32_t fd;
-  if (!get_arguments(env, info, 2, arguments) || !get_text(env, arguments[1], target)) return NULL;
-  if (napi_get_value_int32(env, arguments[0], &fd) != napi_ok) {
+  int32_t number;
+  if (!get_arguments(env, info, 2, arguments) || !get_text(env, arguments[1], target)) return false;
+  if (napi_get_value_int32(env, arguments[0], &number) != napi_ok) {
     napi_throw_type_error(env, NULL, "expected a number");
-    return NULL;
+    return false;
   }
+  *fd = number;
+  return true;
+}
+
+static int attach(int fd, const char *target) {
+  return (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+static napi_value bind_fd(napi_env env, napi_callback_info info) {
+  char target[TEXT_MAX];
+  int fd;
+  if (!get_target(env, info, &fd, target)) return NULL;
   int tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
   if (tree < 0) return addon_throw_errno(env, errno, "open_tree");
-  int result = (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+  int result = attach(tree, target);
   int saved = errno;
   close(tree);
   return result ? addon_throw_errno(env, saved, "move_mount") : NULL;
 }
 
 static napi_value attach_fd(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
   char target[TEXT_MAX];
-  int32_t fd;
-  if (!get_arguments(env, info, 2, arguments) || !get_text(env, arguments[1], target)) return NULL;
-  if (napi_get_value_int32(env, arguments[0], &fd) != napi_ok) {
-    napi_throw_type_error(env, NULL, "expected a number");
-    return NULL;
-  }
-  int result = (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
-  return result ? addon_throw_errno(env, errno, "move_mount") : NULL;
+  int fd;
+  if (!get_target(env, info, &fd, target)) return NULL;
+  return attach(fd, target) ? addon_throw_errno(env, errno, "move_mount") : NULL;
 }
 
 int register_mount(napi_env env, napi_value exports) {
