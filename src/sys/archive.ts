@@ -175,7 +175,8 @@ export function openDirectory(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
-function withDirectory<T>(path: string, run: (fd: number) => T): T {
+/** Closed again when `run` is over, however that ends. */
+export function withDirectory<T>(path: string, run: (fd: number) => T): T {
   const fd = openDirectory(path);
   try {
     return run(fd);

@@ -7,10 +7,10 @@
  * it down; afterwards the folder must be all that is of it, or else somebody took it at the same moment. Ids come back when their
  * folder is dropped; what is still being deleted keeps its id from being taken.
  */
-import { closeSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { messageOf } from "../lib/errors.ts";
 import { addon } from "./addon.ts";
-import { openDirectory } from "./archive.ts";
+import { withDirectory } from "./archive.ts";
 
 const native = addon as unknown as {
   projectOf(fd: number): number;
@@ -39,7 +39,7 @@ export class ProjectQuota {
   /** For folders below `dir`; `folders` names those that may be limited or were until a crash, once, at the first need. Throws an
    *  Error that says why where the file system has no such quotas. */
   static open(dir: string, folders: () => string[]): ProjectQuota {
-    return withFolder(dir, (fd) => {
+    return withDirectory(dir, (fd) => {
       let limited = false;
       try {
         limited = native.projectsLimited(fd);
@@ -53,12 +53,12 @@ export class ProjectQuota {
 
   /** Limits an empty folder, or changes the limit of one that has one. Throws the errno. */
   limit(folder: string, bytes: number): void {
-    withFolder(folder, (fd) => native.limitProject(fd, this.#ownProject(fd) ?? this.#assign(fd), bytes));
+    withDirectory(folder, (fd) => native.limitProject(fd, this.#ownProject(fd) ?? this.#assign(fd), bytes));
   }
 
   /** In bytes; undefined for a folder without one. */
   limitOf(folder: string): number | undefined {
-    return withFolder(folder, (fd) => {
+    return withDirectory(folder, (fd) => {
       const project = this.#ownProject(fd);
       return project === undefined ? undefined : native.projectUsage(fd, project)[0] || undefined;
     });
@@ -67,7 +67,7 @@ export class ProjectQuota {
   /** Before the folder is removed: the limit goes, the id is free when the files are gone. A missing folder is no error. */
   drop(folder: string): void {
     try {
-      withFolder(folder, (fd) => {
+      withDirectory(folder, (fd) => {
         const project = this.#ownProject(fd);
         if (project === undefined) return;
         native.limitProject(fd, project, 0);
@@ -130,7 +130,7 @@ const isUnused = (fd: number, project: number): boolean => native.projectUsage(f
 
 function projectAt(folder: string): number {
   try {
-    return withFolder(folder, (fd) => native.projectOf(fd));
+    return withDirectory(folder, (fd) => native.projectOf(fd));
   } catch {
     return 0;
   }
@@ -147,14 +147,5 @@ function linesOf(file: string): string[] {
     return readFileSync(file, "utf8").split("\n");
   } catch {
     return [];
-  }
-}
-
-function withFolder<T>(folder: string, use: (fd: number) => T): T {
-  const fd = openDirectory(folder);
-  try {
-    return use(fd);
-  } finally {
-    closeSync(fd);
   }
 }

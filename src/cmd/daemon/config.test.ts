@@ -55,7 +55,7 @@ test("flags and file make one configuration", () => {
   assert.equal(config.dataRoot, "/d");
   assert.equal(config.log.level, "debug");
   assert.deepEqual(config.labels, ["a=b"]);
-  assert.deepEqual(config.network.addressPools, [{ base: "10.0.0.0/8", size: 24 }]);
+  assert.deepEqual(config.network.defaultAddressPools, [{ base: "10.0.0.0/8", size: 24 }]);
   assert.deepEqual(config.network.dns.servers, ["1.1.1.1"]);
   assert.equal(config.network.icc, false);
   assert.equal(config.network.mtu, 1400);
@@ -68,7 +68,7 @@ test("flags and file make one configuration", () => {
 
 test("the file's structured values", () => {
   const config = load([], JSON.stringify({ "default-address-pools": [{ base: "10.1.0.0/16", size: 24 }], "default-ulimits": { nofile: { Name: "nofile", Soft: 5, Hard: -1 } }, "hosts": ["tcp://[::1]:99"], tls: false }));
-  assert.deepEqual(config.network.addressPools, [{ base: "10.1.0.0/16", size: 24 }]);
+  assert.deepEqual(config.network.defaultAddressPools, [{ base: "10.1.0.0/16", size: 24 }]);
   assert.deepEqual(config.containers.ulimits, [{ name: "nofile", soft: 5, hard: -1 }]);
   assert.deepEqual(config.hosts, [{ kind: "tcp", host: "::1", port: 99 }]);
   assert.ok(config.tlsRefused);

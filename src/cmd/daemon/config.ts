@@ -10,7 +10,8 @@ import { parseRamSize } from "../../lib/units.ts";
 import { hostsOf, tlsOf, type TlsConfig } from "./config-listen.ts";
 import { checkConflicts, type FileValues, flagTexts, readConfigFile } from "./config-file.ts";
 import { isLogLevel, type LogSettings } from "./logger.ts";
-import { type NetworkConfig, networkOf } from "./network-settings.ts";
+import type { NetworkFlags } from "../networks.ts";
+import { networkOf } from "./network-settings.ts";
 import { type Host, parseFeature, parseScopedSocket, parseUlimit, type ScopedSocket, type Ulimit } from "./option-values.ts";
 import type { HostSettings } from "../../registry/hosts/hosts.ts";
 import { parseInsecure } from "../../registry/hosts/insecure.ts";
@@ -42,7 +43,7 @@ export interface DaemonConfig {
   minimumApiVersion: string;
   storage: { driver: string; options: string[] };
   registries: RegistryConfig;
-  network: NetworkConfig;
+  network: NetworkFlags;
   containers: ContainerDefaults;
   shutdownTimeoutSeconds: number;
   /** Containers run on when the daemon is ended by a signal; however it dies otherwise, they do. */

@@ -2,44 +2,12 @@
 import { invalidParameter } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { contains, parseIp, requirePrefix } from "../../lib/ip.ts";
-import { type AddressPool, parseMark, parsePool } from "./option-values.ts";
+import type { NetworkFlags } from "../networks.ts";
+import { parseMark, parsePool } from "./option-values.ts";
 
 const FIREWALLS = ["docker", "own-table", "honour-host"] as const;
 
-export interface NetworkConfig {
-  /** "": the default one; "none": no default network. */
-  bridge: string;
-  bip: string;
-  fixedCidr: string;
-  defaultGateway: string;
-  ipv6: boolean;
-  bip6: string;
-  fixedCidr6: string;
-  defaultGateway6: string;
-  /** "": everywhere. */
-  hostBinding: string;
-  hostGateways: string[];
-  mtu: number;
-  icc: boolean;
-  ipForward: boolean;
-  ipMasquerade: boolean;
-  /** "none": no firewall rules are made. */
-  firewall: (typeof FIREWALLS)[number] | "none";
-  /** Rules for IPv6 too. */
-  firewall6: boolean;
-  /** Ports are served at addresses of the family that the container has not, by a relay. */
-  relay: boolean;
-  /** Containers are reached from outside by their own addresses. */
-  directRouting: boolean;
-  /** What carries it reaches containers by their own addresses. */
-  acceptMark: { value: number; mask: number } | undefined;
-  addressPools: AddressPool[];
-  /** Options of new networks that name none of their own, by driver. */
-  networkOptions: Record<string, Record<string, string>>;
-  dns: { servers: string[]; search: string[]; options: string[] };
-}
-
-export function networkOf(values: FlagValues): NetworkConfig {
+export function networkOf(values: FlagValues): NetworkFlags {
   const mtu = values.int("mtu");
   if (mtu < 0) throw invalidParameter(`invalid default MTU: ${mtu}`);
   for (const option of ["bip", "fixed-cidr", "bip6", "fixed-cidr-v6"]) if (values.string(option) !== "") requirePrefix(values.string(option), `--${option}`);
@@ -55,17 +23,17 @@ export function networkOf(values: FlagValues): NetworkConfig {
     fixedCidr6: values.string("fixed-cidr-v6"),
     defaultGateway6: gatewayOf(values, "default-gateway-v6", ["bip6", "fixed-cidr-v6"]),
     hostBinding: values.string("ip") === "0.0.0.0" ? "" : values.string("ip"),
-    hostGateways: values.list("host-gateway-ip"),
+    hostGatewayIps: values.list("host-gateway-ip"),
     mtu: mtu === 0 ? 1500 : mtu,
     icc: values.bool("icc"),
     ipForward: values.bool("ip-forward"),
-    ipMasquerade: values.bool("ip-masq") && values.bool("iptables"),
+    ipMasq: values.bool("ip-masq") && values.bool("iptables"),
     firewall: firewallOf(values),
     firewall6: values.bool("ip6tables"),
     relay: values.bool("userland-proxy"),
     directRouting: values.bool("allow-direct-routing"),
     acceptMark: acceptMark === "" ? undefined : parseMark(acceptMark),
-    addressPools: values.list("default-address-pool").map(parsePool),
+    defaultAddressPools: values.list("default-address-pool").map(parsePool),
     networkOptions: networkOptionsOf(values.list("default-network-opt")),
     dns: { servers: values.list("dns"), search: values.list("dns-search"), options: values.list("dns-opt") },
   };
@@ -94,15 +62,15 @@ function gatewayOf(values: FlagValues, option: string, subnets: readonly string[
   return text;
 }
 
-function firewallOf(values: FlagValues): NetworkConfig["firewall"] {
+function firewallOf(values: FlagValues): NetworkFlags["firewall"] {
   const mode = FIREWALLS.find((name) => name === values.string("firewall"));
   if (!mode) throw invalidParameter(`invalid value for --firewall: ${JSON.stringify(values.string("firewall"))}; there are ${FIREWALLS.join(", ")}`);
   return values.bool("iptables") ? mode : "none";
 }
 
 /** "DRIVER=OPTION=VALUE" each. */
-function networkOptionsOf(texts: readonly string[]): NetworkConfig["networkOptions"] {
-  const options: NetworkConfig["networkOptions"] = {};
+function networkOptionsOf(texts: readonly string[]): NetworkFlags["networkOptions"] {
+  const options: Record<string, Record<string, string>> = {};
   for (const text of texts) {
     const [driver = "", key = "", ...value] = text.split("=");
     (options[driver] ??= {})[key] = value.join("=");

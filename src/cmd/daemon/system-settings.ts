@@ -29,7 +29,7 @@ export function systemSettings(config: DaemonConfig, dataRoot: string, networkDr
     noNewPrivileges: containers.noNewPrivileges,
     cgroupnsMode: containers.cgroupnsMode ?? (machine().cgroups.version === "2" ? "private" : "host"),
     initPath: "gantry-init",
-    addressPools: network.addressPools.length > 0 ? network.addressPools : DOCKER_POOLS.map(({ base, size }) => ({ base: formatPrefix(base), size })),
+    addressPools: network.defaultAddressPools.length > 0 ? network.defaultAddressPools : DOCKER_POOLS.map(({ base, size }) => ({ base: formatPrefix(base), size })),
     proxies: { http: httpProxy, https: httpsProxy, no: noProxy },
     minimumApiVersion: config.minimumApiVersion,
     openAddresses,

@@ -116,7 +116,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     database,
     dataRoot: config.dataRoot,
     lock: lockMachine,
-    flags: { ...config.network, defaultAddressPools: config.network.addressPools, ipMasq: config.network.ipMasquerade, hostGatewayIps: config.network.hostGateways },
+    flags: config.network,
     events,
     findContainer: (ref) => store.find(ref),
     saveContainer: (record) => store.save(record),
