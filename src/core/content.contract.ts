@@ -1,6 +1,6 @@
 /** What every content store must do. Run with a store's constructor. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -11,11 +11,11 @@ const bytes = Buffer.alloc(300_000, "content of a blob, line by line\n");
 const blob = { digest: digestOf(bytes), size: bytes.length };
 
 export function contentContract(name: string, create: (dir: string) => ContentStore): void {
-  const inFolder = (what: string, body: (store: ContentStore, again: () => ContentStore) => Promise<void>): void => {
+  const inFolder = (what: string, body: (store: ContentStore, again: () => ContentStore, dir: string) => Promise<void>): void => {
     test(`${name}: ${what}`, async () => {
       const dir = mkdtempSync(join(tmpdir(), "gantry-content-"));
       try {
-        await body(create(dir), () => create(dir));
+        await body(create(dir), () => create(dir), dir);
       } finally {
         rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
       }
@@ -36,6 +36,14 @@ export function contentContract(name: string, create: (dir: string) => ContentSt
     assert.deepEqual([store.has(digest), store.size(digest), store.list(), store.strays()], [false, undefined, [], []]);
     assert.throws(() => store.read(digest, 10), { code: "not-found" });
     assert.equal(await store.verify(digest), false);
+  });
+
+  inFolder("what is deleted takes no room once that has settled", async (store, _again, dir) => {
+    const files = (): string[] => readdirSync(dir, { recursive: true, withFileTypes: true }).flatMap((entry) => (entry.isFile() ? [entry.name] : []));
+    const before = files();
+    store.delete(store.write(bytes));
+    await store.settled();
+    assert.deepEqual(files(), before);
   });
 
   inFolder("what arrives is a blob when its digest is the expected one, and nothing otherwise", async (store) => {

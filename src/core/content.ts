@@ -43,6 +43,8 @@ export interface ContentStore {
   /** Paths of files in the store that are nothing of the above. */
   strays(): string[];
   discardStray(path: string): void;
+  /** Ends when what was deleted so far takes no room any more. */
+  settled(): Promise<void>;
   /** Ends when all that was written so far, here and in unpacked layers of the same file system, is durable. */
   sync(): Promise<void>;
 }

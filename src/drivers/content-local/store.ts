@@ -255,6 +255,10 @@ export class LocalContent implements ContentStore {
     if (this.strays().includes(path)) this.#trash.discard(path);
   }
 
+  settled(): Promise<void> {
+    return this.#trash.settled();
+  }
+
   sync(): Promise<void> {
     return syncFileSystem(this.#dir);
   }

@@ -96,6 +96,11 @@ export async function collect(context: ImageContext, options: CollectOptions = {
   return { blobs: dropped, snapshots, bytes };
 }
 
+/** Ends when what was dropped so far takes no room any more. */
+export async function roomIsBack({ content, snapshotter }: ImageContext): Promise<void> {
+  await Promise.all([content.settled(), snapshotter.settled()]);
+}
+
 /** Reads what is not in memory yet, in slices. */
 async function readDocuments(context: ImageContext): Promise<void> {
   let started = performance.now();

@@ -5,7 +5,7 @@ import { faultPoint } from "../../lib/fault.ts";
 import { Filters } from "../../lib/filters.ts";
 import { canonicalName, parseReference, withDefaultTag } from "../../lib/reference.ts";
 import { requireState, stateOf } from "../prune-state.ts";
-import { bytesOf, collect, garbageOf } from "./collect.ts";
+import { bytesOf, collect, garbageOf, roomIsBack } from "./collect.ts";
 import type { ImageContext } from "./context.ts";
 import { emitImage, emitUntag } from "./events.ts";
 import { imageFilter } from "./filters.ts";
@@ -44,7 +44,7 @@ export async function pruneImages(context: ImageContext, request: PruneRequest):
     const unfinished = await dropUnfinished(context);
     faultPoint("image-prune-begun");
     const report = await removeAll(context, planned ? images.filter((image) => names.has(familiarNameOf(image))) : images);
-    await context.snapshotter.settled();
+    await roomIsBack(context);
     return { ...report, SpaceReclaimed: report.SpaceReclaimed + unfinished };
   } finally {
     pruning.delete(context);

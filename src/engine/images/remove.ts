@@ -5,7 +5,7 @@ import { type Reference, canonicalName, familiarName, parseAnyReference, parseRe
 import { faultPoint } from "../../lib/fault.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { Platform } from "../../lib/platform.ts";
-import { collect } from "./collect.ts";
+import { collect, roomIsBack } from "./collect.ts";
 import type { ImageContext } from "./context.ts";
 import { emitImage, emitUntag } from "./events.ts";
 import { missing } from "./find.ts";
@@ -36,8 +36,8 @@ export async function removeImage(context: ImageContext, text: string, { force =
   const whole = platforms.length === 0 ? text : removed.find((digest) => context.store.namesOf(digest).length > 0);
   const records = whole === undefined ? removed.map((digest) => ({ Deleted: digest })) : removeNames(context, whole, { force, keepParents });
   faultPoint("image-remove-unnamed");
-  const { snapshots } = await collect(context);
-  if (snapshots.size > 0) await context.snapshotter.settled();
+  const { blobs, snapshots } = await collect(context);
+  if (blobs.size + snapshots.size > 0) await roomIsBack(context);
   return records;
 }
 

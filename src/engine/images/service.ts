@@ -21,7 +21,7 @@ import type { Platform } from "../../lib/platform.ts";
 import type { Reference } from "../../lib/reference.ts";
 import { type AttestationRequest, imageAttestations } from "./attestations.ts";
 import { type AuditOptions, auditImages } from "./audit.ts";
-import { type CollectOptions, collect } from "./collect.ts";
+import { type CollectOptions, collect, roomIsBack } from "./collect.ts";
 import { type CommitRequest, commitImage } from "./commit.ts";
 import type { ImageContext, ImageServiceOptions } from "./context.ts";
 import { Documents } from "./documents.ts";
@@ -155,7 +155,7 @@ function containerLayers(context: ImageContext) {
       await snapshotter.remove(containerId);
       if (context.orphaned) await collect(context);
     },
-    settled: (): Promise<void> => snapshotter.settled(),
+    settled: (): Promise<void> => roomIsBack(context),
     changes: (containerId: string): Promise<SnapshotChange[]> => snapshotter.diff(containerId),
     commit: (request: CommitRequest): Promise<Digest> => commitImage(context, request),
     /** Bytes of the writable layer, and of it with all below; 0 for one that another driver made. */
