@@ -32,22 +32,25 @@ test("a socket may what its scopes have, and nothing else", () => {
   assert.deepEqual(allowed(...SCOPE_NAMES), routes.map(({ method, path }) => `${method} ${path}`).filter((text) => !ever.includes(text)), "these would reach the host, whatever the scope");
 });
 
-const request = (change: Partial<HostConfig>): HostConfig => ({ ...emptyHostConfig(), NetworkMode: "bridge", ...change });
+const names: Record<string, string> = { "0123": "host", "4567": "web" };
+const create = (change: Partial<HostConfig>, endpoints: string[] = []): void => new Confinement(["create"]).checkCreate({ hostConfig: { ...emptyHostConfig(), NetworkMode: "bridge", ...change }, networkingConfig: { EndpointsConfig: Object.fromEntries(endpoints.map((name) => [name, null])) } }, (network) => names[network]);
 const mount = (more: object): HostConfig["Mounts"] => [{ Type: "volume", Source: "v", Target: "/t", ReadOnly: false, Consistency: "", BindOptions: null, VolumeOptions: null, ImageOptions: null, TmpfsOptions: null, ClusterOptions: null, ...more }] as HostConfig["Mounts"];
 
 test("what is made through such a socket does not reach the host or other containers", () => {
   const confinement = new Confinement(["create"]);
-  const ordinary: Partial<HostConfig>[] = [{}, { Binds: ["data:/data:ro"] }, { Mounts: mount({}) }, { CapDrop: ["ALL"] }, { SecurityOpt: ["no-new-privileges"] }, { IpcMode: "private" }, { NetworkMode: "none" }, { NetworkMode: "web" }];
-  for (const change of ordinary) confinement.checkCreate(request(change));
+  const ordinary: Partial<HostConfig>[] = [{}, { Binds: ["data:/data:ro"] }, { Mounts: mount({}) }, { CapDrop: ["ALL"] }, { SecurityOpt: ["no-new-privileges"] }, { IpcMode: "private" }, { NetworkMode: "none" }, { NetworkMode: "web" }, { NetworkMode: "4567" }];
+  for (const change of ordinary) create(change);
   const reaching: Partial<HostConfig>[] = [
     { Binds: ["/:/host"] }, { Mounts: mount({ Type: "bind", Source: "/" }) }, { Mounts: mount({ Type: "image" }) },
     { Mounts: mount({ VolumeOptions: { NoCopy: false, Labels: null, Subpath: "", DriverConfig: { Name: "local", Options: { type: "none", o: "bind", device: "/" } } } }) },
     { VolumesFrom: ["other"] }, { Privileged: true }, { CapAdd: ["SYS_ADMIN"] }, { Devices: [{ PathOnHost: "/dev/sda", PathInContainer: "/dev/sda", CgroupPermissions: "rwm" }] }, { DeviceCgroupRules: ["a *:* rwm"] },
     { SecurityOpt: ["seccomp=unconfined"] }, { SecurityOpt: ["no-new-privileges=false"] }, { SecurityOpt: ["systempaths=unconfined"] }, { MaskedPaths: [] }, { ReadonlyPaths: [] },
-    { PidMode: "host" }, { PidMode: "container:x" }, { IpcMode: "host" }, { IpcMode: "container:x" }, { UTSMode: "host" }, { UsernsMode: "host" }, { CgroupnsMode: "host" }, { NetworkMode: "host" }, { NetworkMode: "container:x" },
+    { PidMode: "host" }, { PidMode: "container:x" }, { IpcMode: "host" }, { IpcMode: "container:x" }, { UTSMode: "host" }, { UsernsMode: "host" }, { CgroupnsMode: "host" }, { NetworkMode: "host" }, { NetworkMode: "container:x" }, { NetworkMode: "0123" },
     { CgroupParent: "/" }, { Runtime: "other" }, { OomScoreAdj: -1000 }, { VolumeDriver: "plugin" },
   ];
-  for (const change of reaching) assert.ok(!tries(() => confinement.checkCreate(request(change))), JSON.stringify(change));
+  for (const change of reaching) assert.ok(!tries(() => create(change)), JSON.stringify(change));
+  create({}, ["web"]);
+  for (const network of ["host", "0123"]) assert.ok(!tries(() => create({}, [network])), network);
   confinement.checkExec({ Privileged: false });
   assert.ok(!tries(() => confinement.checkExec({ Privileged: true })));
 });

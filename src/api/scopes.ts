@@ -4,7 +4,7 @@
  * Whatever the scopes, such a socket shows no values of environment variables, and nothing that it makes reaches the host: no bind
  * mounts, no devices, no privileges, no namespaces of the host or of other containers.
  */
-import type { HostConfig } from "../core/container-config.ts";
+import type { HostConfig, NetworkingConfig } from "../core/container-config.ts";
 import { forbidden } from "../lib/errors.ts";
 import type { Route } from "./route.ts";
 
@@ -27,6 +27,12 @@ export type Scope = keyof typeof SCOPES;
 
 export const SCOPE_NAMES = Object.keys(SCOPES) as Scope[];
 
+/** What a container is made of. */
+interface CreateRequest {
+  hostConfig: HostConfig;
+  networkingConfig: NetworkingConfig;
+}
+
 /** A socket's rights. */
 export class Confinement {
   readonly scopes: readonly Scope[];
@@ -43,9 +49,11 @@ export class Confinement {
     throw forbidden(`${method} ${path} is not allowed on this socket, which may ${this.scopes.join(", ")} only`);
   }
 
-  /** Throws "forbidden" when the container would reach what is not its own. */
-  checkCreate(hostConfig: HostConfig): void {
-    const found = Object.entries(reaches(hostConfig)).find(([, value]) => value);
+  /** Throws "forbidden" when the container would reach what is not its own. `nameOf` a network that is meant by its id. */
+  checkCreate({ hostConfig, networkingConfig }: CreateRequest, nameOf: (network: string) => string | undefined): void {
+    const networks = [hostConfig.NetworkMode, ...Object.entries(networkingConfig.EndpointsConfig ?? {}).flatMap(([name, endpoint]) => [name, endpoint?.NetworkID ?? ""])];
+    const reached = reaches(hostConfig, networks.map((network) => nameOf(network) ?? network));
+    const found = Object.entries(reached).find(([, value]) => value);
     if (found) throw forbidden(`a container made through this socket must not reach the host or other containers: HostConfig.${found[0]} is not allowed`);
   }
 
@@ -56,10 +64,9 @@ export class Confinement {
 }
 
 /** The fields by which a container gets at more than an ordinary one's, each with whether it does. */
-function reaches(host: HostConfig): Record<string, boolean> {
+function reaches(host: HostConfig, networks: readonly string[]): Record<string, boolean> {
   const own = (mode: string, ...more: string[]): boolean => ["", "private", ...more].includes(mode);
   const used = (list: readonly unknown[] | null | undefined): boolean => (list ?? []).length > 0;
-  const network = host.NetworkMode;
   return {
     Binds: (host.Binds ?? []).some((bind) => bind.startsWith("/") || bind.startsWith("~")),
     Mounts: (host.Mounts ?? []).some(({ Type, VolumeOptions }) => (Type !== "volume" && Type !== "tmpfs") || VolumeOptions?.DriverConfig != null),
@@ -78,7 +85,7 @@ function reaches(host: HostConfig): Record<string, boolean> {
     UTSMode: !own(host.UTSMode),
     UsernsMode: !own(host.UsernsMode),
     CgroupnsMode: !own(host.CgroupnsMode),
-    NetworkMode: network === "host" || network.startsWith("container:"),
+    NetworkMode: networks.some((network) => network === "host" || network.startsWith("container:")),
     Links: used(host.Links),
     CgroupParent: host.CgroupParent !== "",
     Cgroup: host.Cgroup !== "",

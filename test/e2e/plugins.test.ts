@@ -52,6 +52,7 @@ test("networks and addresses of a plugin: containers reach each other, come and 
   assert.equal(await cli.ok("inspect", "-f", "{{(index .NetworkSettings.Networks \"net1\").IPAddress}}", "one"), "10.99.0.7");
   assert.match(await cli.ok("exec", "one", "ping", "-c1", "-w5", "two"), /1 packets received/);
   assert.match(await cli.ok("exec", "one", "ip", "route"), /default via 10\.99\.0\.254/);
+  assert.match((await cli.run(["run", "--rm", "--network", "net1", "-p", "80", "busybox", "true"])).stderr, /cannot be published yet: it is of the plugin wire/);
   assert.match((await cli.run(["run", "--rm", "--network", "net1", "--ip", "10.99.0.77", "busybox", "true"])).stderr, /10\.99\.0\.77 is given out/);
 
   await engine.kill();

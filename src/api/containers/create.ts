@@ -21,7 +21,7 @@ export async function handleCreate(context: ContainersContext, call: Call): Prom
   if (json === undefined) throw invalidParameter("invalid JSON: EOF");
   const body = decodeCreate(json);
   validateRequest(body.config, body.hostConfig, context.kernel);
-  call.confinement?.checkCreate(body.hostConfig);
+  call.confinement?.checkCreate(body, (network) => context.findNetwork(network)?.name);
   useDefaultNetwork(body);
   const minor = call.version[1];
   const platform = atLeast(call.version, 41) ? (call.query.get("platform") ?? "") : "";

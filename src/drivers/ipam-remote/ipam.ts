@@ -10,6 +10,12 @@ export interface RemoteIpamOptions {
   find: () => Promise<Plugin>;
 }
 
+/** An unspecified one says how long it shall be. */
+function poolOf({ subnet, length, family }: PoolRequest): string {
+  if (subnet) return formatPrefix(subnet);
+  return length === undefined ? "" : `${family === 4 ? "0.0.0.0" : "::"}/${length}`;
+}
+
 interface Pool {
   subnet: IpPrefix;
 }
@@ -29,7 +35,7 @@ export function createRemoteIpam({ name, find }: RemoteIpamOptions): Ipam {
   const localSpace = (): Promise<string> => (space ??= call("GetDefaultAddressSpaces", {}).then((answer) => textOf(answer, "LocalDefaultAddressSpace") ?? ""));
 
   const request = async (asked: PoolRequest): Promise<AddressPool> => {
-    const body = { AddressSpace: await localSpace(), Pool: asked.subnet ? formatPrefix(asked.subnet) : "", SubPool: asked.range ? formatPrefix(asked.range) : "", Options: asked.options ?? {}, V6: asked.family === 6 };
+    const body = { AddressSpace: await localSpace(), Pool: poolOf(asked), SubPool: asked.range ? formatPrefix(asked.range) : "", Options: asked.options ?? {}, V6: asked.family === 6 };
     const answer = await call("RequestPool", body);
     const id = textOf(answer, "PoolID");
     if (id === undefined) throw systemError(`IPAM plugin ${name} named no pool`);

@@ -130,6 +130,7 @@ export function createRemoteDriver({ name, find, kernel, openSandbox, hostNamesp
       sandbox: "own",
       addresses: true,
       gateways: "own",
+      ports: "refused",
       get scope() {
         return scope;
       },

@@ -2,7 +2,7 @@
 import type { ContainerRecord, PortState, SandboxState } from "../../core/container.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
 import type { PortFamilies, PortRequest, PreparedPorts, PublishedPort } from "../../core/network-ports.ts";
-import { codeOf, conflict, messageOf, systemError } from "../../lib/errors.ts";
+import { codeOf, conflict, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatIp } from "../../lib/ip.ts";
 import type { IpFamily } from "../../lib/ip.ts";
@@ -44,6 +44,8 @@ export function createPublishing({ store, database, saveContainer, warn }: Publi
   async function reserve(record: ContainerRecord, { endpoints }: ContainerSandbox): Promise<void> {
     const requests = portRequests(record);
     const chosen = gatewayEndpoints(endpoints);
+    const refusing = [chosen[4], chosen[6]].find((endpoint) => endpoint?.network.driver.capabilities.ports === "refused");
+    if (refusing && requests.length > 0) throw notImplemented(`ports of containers in network ${refusing.network.row.name} cannot be published yet: it is of the plugin ${refusing.network.driver.id}`);
     for (const endpoint of requests.length === 0 ? [] : endpoints) {
       const { network, endpointId } = endpoint;
       const families = portFamilies(endpoint, chosen);
