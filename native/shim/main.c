@@ -14,6 +14,15 @@
 #include <unistd.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define SEAL_TRIES 20
+
+/* The kernel waits some time for whoever looks at a page of it (reclaim, compaction), and gives up on a machine that is busy enough. */
+static int seal(int copy) {
+  for (int tries = 0; tries < SEAL_TRIES; tries++)
+    if (!fcntl(copy, F_ADD_SEALS, SEALS)) return 0;
+    else if (errno != EBUSY) break;
+  return -1;
+}
 
 /* Runs on as a sealed copy of the program in memory: a container that gets hold of it by /proc/PID/exe cannot change what the
  * host will execute next (CVE-2019-5736). Returns only on failure, or when we are that copy. */
@@ -33,7 +42,7 @@ static int run_sealed(char **argv) {
     if (sent <= 0) return -EIO;
     left -= sent;
   }
-  if (fchmod(copy, 0500) || fcntl(copy, F_ADD_SEALS, SEALS)) return -errno;
+  if (fchmod(copy, 0500) || seal(copy)) return -errno;
   char *const environment[] = {NULL};
   syscall(SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH);
   return -errno;

@@ -63,7 +63,7 @@ function mutate(spec: Tree, random: Random): string {
 }
 
 /** Another member, which does not go with the changed one. */
-const contradicted = /mounts\[\d+\]|(linux|process|root|hooks)\.\w+|hostname|domainname/;
+const contradicted = /mounts\[\d+\]|(linux|process|root|hooks)\.\w+|hostname|domainname|chdir to cwd/;
 
 /** What a run in a namespace of mounts that is not its own does there stays, as its configuration says. */
 const hasOwnMounts = ({ linux }: Partial<OciSpec>): boolean => Array.isArray(linux?.namespaces) && linux.namespaces.some((one) => one?.type === "mount" && !one.path);
