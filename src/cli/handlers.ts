@@ -80,6 +80,7 @@ export const HANDLERS: Record<string, LoadCommand> = {
   "network disconnect": () => import("./commands/network/disconnect.ts"),
   "network inspect": () => import("./commands/network/inspect.ts"),
   "network ls": () => import("./commands/network/ls.ts"),
+  "network move": () => import("./commands/network/move.ts"),
   "network path": () => import("./commands/network/path.ts"),
   "network prune": () => import("./commands/network/prune.ts"),
   "network rm": () => import("./commands/network/rm.ts"),

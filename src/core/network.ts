@@ -138,5 +138,16 @@ export interface OpensLinks {
 }
 
 export const opensLinks = (driver: NetworkDriver): driver is NetworkDriver & OpensLinks => "openLink" in driver;
+
+/** One that has other addresses, and routes, from now on, and the hardware address that belongs to them. */
+export type RenumberedEndpoint = Omit<JoinRequest, "slot" | "firstRoutes" | "sysctls">;
+
+/** Optional: gives a network that is in use other subnets. */
+export interface RenumbersNetworks {
+  /** As the specification has it, with all endpoints there are. Called again after a crash, until it has succeeded once. Gives a result for each. */
+  renumberNetwork(network: NetworkSpec, endpoints: readonly RenumberedEndpoint[]): Promise<JoinResult[]>;
+}
+
+export const renumbersNetworks = (driver: NetworkDriver): driver is NetworkDriver & RenumbersNetworks => "renumberNetwork" in driver;
 export const providesSandboxes = (driver: NetworkDriver): driver is NetworkDriver & ProvidesSandboxes => "provideSandbox" in driver;
 export const recoversEndpoints = (driver: NetworkDriver): driver is NetworkDriver & RecoversEndpoints => "recover" in driver;

@@ -1,9 +1,10 @@
 /** Networks of users' own by the stock docker command line, where it is installed, else by ours. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { Cli, clients } from "../harness/cli.ts";
-import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
+import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
 
 let engine: Engine;
 let cli: Cli;
@@ -75,4 +76,50 @@ test("links of the default bridge: names in the hosts file, which follow a resta
   const { code, stderr } = await cli.run(["start", "parent"]);
   assert.deepEqual([code, /Cannot link to a non running container: \/child AS \/parent\/db/.test(stderr)], [1, true], stderr);
   await docker("rm", "-f", "child", "parent", "between");
+});
+
+test("a network moves to another subnet while its containers run: addresses, routes, names, ports and hosts files follow", async () => {
+  const own = new Cli(join(project, "bin/gantry"), engine);
+  await docker("network", "create", "--subnet", "10.77.7.0/24", "nomad");
+  await docker("run", "-d", "--name", "moved", "--network", "nomad", "--ip", "10.77.7.9", "-p", "21780:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
+  await docker("run", "-d", "--name", "watcher", "--network", "nomad", "busybox", "sleep", "1000");
+  await own.ok("run", "-d", "--name", "limited", "--network", "nomad", "--egress", "allow=moved:80", "busybox", "sleep", "1000");
+  await docker("create", "--name", "later", "--network", "nomad", "--ip", "10.77.7.20", "busybox", "sleep", "1000");
+  const move = (...args: string[]): Promise<string> => own.ok("network", "move", ...args, "nomad");
+  const address = (name: string): Promise<string> => docker("inspect", "-f", "{{.NetworkSettings.Networks.nomad.IPAddress}}", name);
+  const check = async (prefix: string, old: string): Promise<void> => {
+    assert.deepEqual([await address("moved"), await address("watcher")], [`${prefix}.9`, `${prefix}.2`]);
+    const seen = await inside("moved", "ip -4 addr show eth0; ip route; cat /etc/hosts");
+    assert.match(seen, new RegExp(`inet ${prefix}\\.9/24[^]*default via ${prefix}\\.1 dev eth0[^]*\\n${prefix}\\.9\t`));
+    assert.ok(!seen.includes(`${old}.`), seen);
+    for (const client of ["watcher", "limited"]) await eventually(client, "wget -q -O - http://moved/hostname", /^[0-9a-f]{12}$/m);
+    assert.match(await inside("limited", `nc -w 2 ${await address("watcher")} 80 </dev/null 2>&1; echo ended $?`), /ended [^0]/, "limited as before");
+    for (const host of ["127.0.0.1", "[::1]"]) assert.match(engine.machine.run("busybox", "wget", "-q", "-O", "-", "-T", "10", `http://${host}:21780/hostname`), /^[0-9a-f]{12}$/m, host);
+    assert.match(engine.machine.run("nft", "list", "map", "inet", "gantry-docker0", "published-any"), new RegExp(`tcp \\. 21780 : ${prefix}\\.9 \\. 80`));
+    assert.match(engine.machine.run("nft", "list", "set", "inet", "gantry-docker0", "masqueraded"), new RegExp(`${prefix}\\.0/24`));
+    assert.match(await docker("network", "inspect", "-f", "{{json .IPAM.Config}}", "nomad"), new RegExp(`"Subnet":"${prefix}\\.0/24"`));
+  };
+  assert.equal(await move("--subnet", "10.77.8.0/24"), "nomad");
+  await check("10.77.8", "10.77.7");
+  await engine.kill();
+  for (const [point, from, to] of [["network-move-renumbered", "10.77.8", "10.77.9"], ["network-move-recorded", "10.77.9", "10.77.7"]] as const) {
+    await engine.start({ env: { GANTRY_FAULT: point } });
+    await check(from, point === "network-move-renumbered" ? "10.77.7" : "10.77.8");
+    await assert.rejects(move("--subnet", `${to}.0/24`));
+    await engine.ended();
+    await engine.start();
+    await check(to, from);
+    await engine.stop();
+  }
+  await engine.start();
+  const refused = async (...args: string[]): Promise<string> => (await own.run(["network", "move", ...args])).stderr;
+  assert.match(await refused("--subnet", "172.17.0.0/16", "nomad"), /Pool overlaps with other one on this address space/);
+  assert.match(await refused("--subnet", "fd00:1::/64", "nomad"), /has no IPv6 subnet/);
+  assert.match(await refused("--subnet", "10.77.10.0/24", "bridge"), /bridge is a pre-defined network/);
+  assert.match(await refused("--subnet", "10.77.10.0/30", "nomad"), /no available IPv4 addresses/);
+  await check("10.77.7", "10.77.8");
+  await docker("start", "later");
+  assert.equal(await address("later"), "10.77.7.20");
+  await docker("rm", "-f", "moved", "watcher", "limited", "later");
+  await docker("network", "rm", "nomad");
 });

@@ -1,9 +1,9 @@
 /** /networks: making, showing and removing them, and containers' places in them. */
 import { endpointSettingsSchema } from "../../core/container-config.ts";
-import { connectContainer, disconnectContainer } from "../../engine/networks/container-operations.ts";
+import { connectContainer, disconnectContainer, moveNetwork } from "../../engine/networks/container-operations.ts";
 import type { ConnectionContext } from "../../engine/networks/container-operations.ts";
 import { inspectNetwork, listNetworks, planPrune, pruneNetworks } from "../../engine/networks/operations.ts";
-import type { NetworkCreation } from "../../engine/networks/definition.ts";
+import type { IpamEntry, NetworkCreation } from "../../engine/networks/definition.ts";
 import type { NetworkView } from "../../engine/networks/networks.ts";
 import type { EventSink } from "../../core/events.ts";
 import { parseAddress, parsePrefixText } from "../../lib/address.ts";
@@ -40,6 +40,8 @@ const createSchema = struct("network.CreateRequest", {
   Labels: field(map(string)),
 });
 const connectSchema = struct("network.ConnectRequest", { Container: field(string), EndpointConfig: field(nullable(endpointSettingsSchema)) });
+/** Gantry's own. */
+const moveSchema = struct("network.MoveRequest", { Config: field(list(ipamConfig)) });
 const disconnectSchema = struct("network.DisconnectRequest", { Container: field(string), Force: field(bool) });
 
 export function networkRoutes(options: NetworkRoutesOptions): Route[] {
@@ -72,6 +74,11 @@ export function networkRoutes(options: NetworkRoutesOptions): Route[] {
     await disconnectContainer(options, { network: call.params["id"] as string, container: Container, force: Force });
     sendEmpty(call, 200);
   };
+  const handleMove = async (call: Call): Promise<void> => {
+    const { Config } = await readBody(call, moveSchema);
+    await moveNetwork(options, { network: call.params["id"] as string, subnets: entriesOf(Config) });
+    sendEmpty(call, 200);
+  };
   const handleRemove = async (call: Call): Promise<void> => {
     await networks.remove(call.params["id"] as string);
     sendEmpty(call, 204);
@@ -94,6 +101,7 @@ export function networkRoutes(options: NetworkRoutesOptions): Route[] {
     { method: "POST", path: "/networks/create", handler: handleCreate },
     { method: "POST", path: "/networks/{id}/connect", handler: handleConnect },
     { method: "POST", path: "/networks/{id}/disconnect", handler: handleDisconnect },
+    { method: "POST", path: "/gantry/networks/{id}/move", handler: handleMove },
     { method: "POST", path: "/networks/prune", since: [1, 25], handler: handlePrune },
   ];
 }
@@ -108,13 +116,15 @@ function creationOf(body: Infer<typeof createSchema>): NetworkCreation {
     ingress: body.Ingress,
     ipv4: body.EnableIPv4 ?? undefined,
     ipv6: body.EnableIPv6 ?? undefined,
-    ipam: body.IPAM ? { driver: body.IPAM.Driver, options: body.IPAM.Options, config: (body.IPAM.Config ?? []).map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => ({ subnet: Subnet, range: IPRange, gateway: Gateway, aux: AuxiliaryAddresses })) } : undefined,
+    ipam: body.IPAM ? { driver: body.IPAM.Driver, options: body.IPAM.Options, config: entriesOf(body.IPAM.Config) } : undefined,
     options: body.Options ?? {},
     labels: body.Labels ?? {},
     configFrom: body.ConfigFrom?.Network ?? "",
     configOnly: body.ConfigOnly,
   };
 }
+
+const entriesOf = (config: Infer<typeof ipamConfig>[] | null): IpamEntry[] => (config ?? []).map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => ({ subnet: Subnet, range: IPRange, gateway: Gateway, aux: AuxiliaryAddresses }));
 
 function checkBool(name: string, value: string): void {
   try {

@@ -84,6 +84,7 @@ const TEXTS: Record<string, string> = {
   "network disconnect": "Disconnect a container from a network",
   "network inspect": "Show everything about networks",
   "network ls": "List networks",
+  "network move": "Give a network other subnets, with everything that is connected",
   "network path": "Show the way of packets, hop by hop, and where it ends",
   "network prune": "Delete all unused networks",
   "network rm": "Delete networks",

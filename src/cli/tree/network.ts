@@ -62,6 +62,11 @@ export const COMMANDS: CommandTable = {
     arguments: [0, 0],
     flags: "filter/f:filter format:string no-trunc quiet/q tree",
   },
+  "network move": {
+    usage: "[OPTIONS] NETWORK",
+    arguments: [1, 1],
+    flags: "aux-address:map gateway:ipSlice ip-range:ipNetSlice subnet:stringSlice",
+  },
   "network path": {
     usage: "[OPTIONS] FROM TO[:PORT]",
     arguments: [2, 2],

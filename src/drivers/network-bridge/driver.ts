@@ -1,25 +1,25 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
-import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
+import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
-import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { ensureBridge, findBridges, isIntact, ownerAlias, type BridgesFound } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
-import { addressChanges, addressesOf, hairpinChange, hostInterfaceName, interfacePlan, loopbackRoute, macOf, portChanges, settingsOf } from "./endpoint.ts";
+import { addressesOf, hairpinChange, loopbackRoute, macOf, portChanges } from "./endpoint.ts";
 import { createDetour } from "./detour.ts";
 import { keepFirewall, withoutFirewall, type OthersMode } from "./firewall-keeper.ts";
 import type { FirewallRules } from "./firewall.ts";
 import { firewallNetwork, portRules, publicationOf } from "./network-rules.ts";
-import { inDockersWords, isLinkTaken } from "./refusals.ts";
+import { PREPARED_INTERFACE, createInterfaces, type BridgePort } from "./interfaces.ts";
+import { inDockersWords } from "./refusals.ts";
 import { failOnRequest, failWithoutIpv6 } from "./requested-faults.ts";
 import { keepForwarding } from "./forwarding.ts";
 import { NO_GUARD, keepGuard } from "./guard-keeper.ts";
@@ -27,6 +27,7 @@ import { DEFAULT_MTU, bridgeOptions, isWithoutGateway, type BridgeOptions } from
 import { createPorts, type DescriptorKeeper } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
 import { createRelay, type RelayProgram } from "./relay.ts";
+import { renumberInterface } from "./renumber.ts";
 import { createRepairs } from "./repairs.ts";
 
 /** "none": no rules are made, and no ports published. */
@@ -64,13 +65,10 @@ interface Network {
   bridgeIndex: number;
 }
 
-const PREPARED_INTERFACE = "eth0";
-/** The interface's index in its sandbox: loopback is 1. */
-const [FIRST_INDEX, LATER_INDEX, RANDOM_INDEX] = [2, 1000, 1 << 24];
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & {
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & {
   /** Other ways with other programs' firewalls; nothing for a daemon that makes no rules. */
   setFirewall(mode: OthersMode): Promise<void>;
 };
@@ -82,11 +80,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const changing = new KeyedQueue();
   /** The bridges of networks that there were or are. */
   const expected = new Set<string>();
-  /** The interface's index in each prepared sandbox, by endpoint. */
-  const prepared = new Map<string, number>();
   /** The networks of endpoints that have joined. */
   const joined = new Map<string, string>();
-  let interfaceIndex = FIRST_INDEX;
   let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
@@ -98,68 +93,20 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
   const prefix = `veth${tag}`;
-  const hostName = (endpointId: string): string => hostInterfaceName(prefix, endpointId);
+  const interfaces = createInterfaces(kernel, prefix);
+  const { hostName } = interfaces;
   const find = (id: string): Network => {
     const network = networks.get(id);
     if (!network) throw notFound(`bridge network ${id} does not exist`);
     return network;
   };
 
-  /** Kernels that make tunnel devices in each namespace have taken the first index, and containers make interfaces of their own: then a later one is taken. */
-  const withIndex = async <Value>(slot: number, make: (index: number) => Promise<Value>): Promise<Value> => {
-    const tried = interfaceIndex;
-    try {
-      return await make(tried + slot);
-    } catch (error) {
-      if (!isLinkTaken(error)) throw error;
-      if (slot === 0) interfaceIndex = LATER_INDEX;
-      return await make(LATER_INDEX + slot + (tried === LATER_INDEX ? randomInt(RANDOM_INDEX) : 0));
-    }
-  };
-
-  const removeInterface = async (endpointId: string): Promise<void> => {
-    prepared.delete(endpointId);
-    try {
-      await kernel.apply([{ op: "deleteLink", link: { name: hostName(endpointId) } }]);
-    } catch (error) {
-      if (errnoCode(error) !== "ENODEV") throw error;
-    }
-  };
-
-  const planOf = (endpointId: string, plan: { name: string; index: number; mac: Uint8Array; mtu: number }): ReturnType<typeof interfacePlan> => interfacePlan({ hostName: hostName(endpointId), hostNetns: kernel.netns, ...plan });
-
-  const prepare = (endpointId: string): Promise<SandboxNamespace> =>
-    withIndex(0, async (index) => {
-      const sandbox = await kernel.createSandbox(planOf(endpointId, { name: PREPARED_INTERFACE, index, mac: localMac(randomBytes(6)), mtu: DEFAULT_MTU }));
-      prepared.set(endpointId, index);
-      return sandbox;
-    });
-  const pool = createPreparedPool({ size: options.poolSize, prepare, warn });
+  const pool = createPreparedPool({ size: options.poolSize, prepare: interfaces.prepare, warn });
 
   /** Without firewall rules the ports themselves keep containers from each other; then their published ports are closed to siblings too. */
   const isIsolated = ({ options: { icc } }: Network): boolean => !icc && guard === NO_GUARD;
 
-  const outside = (network: Network, { endpointId, ports: published = [] }: JoinRequest): RouteChange[] => [
-    ...portChanges({ name: hostName(endpointId) }, network.bridgeIndex, isIsolated(network)),
-    ...(published.length > 0 ? [hairpinChange(hostName(endpointId))] : []),
-  ];
-
-  const joinPrepared = (network: Network, index: number, request: JoinRequest, mac: Uint8Array): Promise<void> => {
-    const mtu = network.options.mtu || DEFAULT_MTU;
-    const resize = mtu === DEFAULT_MTU ? {} : { mtu };
-    return kernel.applyToSandbox(request.sandbox.fd, {
-      inside: [{ op: "setLink", link: { index }, mac, ...resize }],
-      settings: settingsOf(request),
-      later: addressChanges(index, request),
-      outside: [...(mtu === DEFAULT_MTU ? [] : [{ op: "setLink" as const, link: { name: hostName(request.endpointId) }, mtu }]), ...outside(network, request)],
-    });
-  };
-
-  const joinNew = (network: Network, request: JoinRequest, mac: Uint8Array): Promise<void> =>
-    withIndex(request.slot, (index) => {
-      const plan = planOf(request.endpointId, { name: request.interfaceName, index, mac, mtu: network.options.mtu || DEFAULT_MTU });
-      return kernel.applyToSandbox(request.sandbox.fd, { ...plan, settings: settingsOf(request), later: addressChanges(index, request), outside: [...plan.outside, ...outside(network, request)] });
-    });
+  const portOf = (network: Network): BridgePort => ({ bridgeIndex: network.bridgeIndex, isolated: isIsolated(network), mtu: network.options.mtu || DEFAULT_MTU });
 
   /** The host's loopback reaches published ports; the firewall keeps containers from it. */
   const openLoopback = async ({ spec, options: { bridge }, bridgeIndex }: Network): Promise<void> => {
@@ -185,7 +132,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await firewall.unpublish(endpointId);
   };
 
-  const watchOver = async ({ options: { guarded, icc } }: Network, request: JoinRequest, mac: Uint8Array): Promise<void> => {
+  const watchOver = async ({ options: { guarded, icc } }: Network, request: RenumberedEndpoint, mac: Uint8Array): Promise<void> => {
     const port = { name: hostName(request.endpointId), mac, addresses: addressesOf(request).map(({ address }) => address), guarded: !request.trusted && guarded, secluded: !icc };
     if (port.guarded || port.secluded) await guard.add(port);
   };
@@ -193,7 +140,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** The interfaces of dropped sandboxes go with them, a moment later. */
   const drain = async (): Promise<void> => {
     for (const endpointId of await pool.drain()) {
-      prepared.delete(endpointId);
+      interfaces.forget(endpointId);
       void departures.wait(hostName(endpointId));
     }
   };
@@ -265,6 +212,25 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     if (link?.alias === alias) await kernel.apply([{ op: "deleteLink", link: { index: link.index } }]);
   };
 
+  const renumber = async (network: Network, endpoint: RenumberedEndpoint): Promise<JoinResult> => {
+    const mac = endpoint.mac ?? macOf(endpoint.addresses, () => localMac(randomBytes(6)));
+    const { ports: published = [] } = endpoint;
+    // What it may speak for first: no packet from a new address is lost.
+    await watchOver(network, endpoint, mac);
+    await renumberInterface(endpoint, mac);
+    if (published.length > 0) await Promise.all([answer(network, { ...endpoint, ports: published }), ports.serve({ ...endpoint, ports: published })]);
+    return { mac };
+  };
+
+  const renumberNetwork = async (spec: NetworkSpec, endpoints: readonly RenumberedEndpoint[]): Promise<JoinResult[]> => {
+    await createNetwork(spec);
+    const network = find(spec.id);
+    const results = await Promise.allSettled(endpoints.map((endpoint) => renumber(network, endpoint)));
+    const failures = results.flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
+    if (failures.length > 0) throw new GantryError("system", `renumbering network ${spec.name}: ${failures.join("; ")}`);
+    return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  };
+
   const deleteNetwork = async (networkId: string): Promise<void> => {
     const network = networks.get(networkId);
     if (!network) return;
@@ -281,33 +247,32 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     isWithoutGateway: (spec, family) => isWithoutGateway(bridgeOptions(spec), spec, family),
 
     createNetwork: (spec) => changing.run(spec.id, () => createNetwork(spec)),
+    renumberNetwork: (spec, endpoints) => changing.run(spec.id, () => renumberNetwork(spec, endpoints)),
     deleteNetwork: (networkId) => changing.run(networkId, () => deleteNetwork(networkId)),
 
     join: async (request): Promise<JoinResult> => {
       const network = find(request.networkId);
       const mac = request.mac ?? macOf(request.addresses, () => localMac(randomBytes(6)));
-      const index = prepared.get(request.endpointId);
-      prepared.delete(request.endpointId);
       joined.set(request.endpointId, request.networkId);
       try {
         failWithoutIpv6(request);
-        const steps = [index !== undefined ? joinPrepared(network, index, request, mac) : joinNew(network, request, mac), publish(network, request), watchOver(network, request, mac)];
+        const steps = [interfaces.join(portOf(network), request, mac), publish(network, request), watchOver(network, request, mac)];
         const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
         if (failed?.status === "rejected") throw inDockersWords(failed.reason, request);
       } catch (error) {
         joined.delete(request.endpointId);
         await guard.remove(hostName(request.endpointId));
-        await removeInterface(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
+        await interfaces.remove(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
       }
       return { mac };
     },
 
     leave: async ({ endpointId }: EndpointReference, from) => {
-      prepared.delete(endpointId);
+      interfaces.forget(endpointId);
       joined.delete(endpointId);
       await guard.remove(hostName(endpointId));
-      await (from ? removeInterface(endpointId) : departures.wait(hostName(endpointId)));
+      await (from ? interfaces.remove(endpointId) : departures.wait(hostName(endpointId)));
     },
 
     provideSandbox: async (networkId, interfaceName) => {
@@ -370,7 +335,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     recover: async (endpoints) => {
       for (const { endpointId, networkId } of endpoints) joined.set(endpointId, networkId);
-      const known = new Set([...prepared.keys(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
+      const known = new Set([...interfaces.prepared(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
       await Promise.all([guard.recover(known), ports.recover(endpoints.map(({ endpointId }) => endpointId))]);
       for (const { options: { bridge } } of networks.values()) expected.add(bridge);
       const isStale = ({ name, kind, alias: owner }: Link): boolean => (kind === "veth" ? name.startsWith(prefix) && !known.has(name) : kind === "bridge" && owner === alias && !expected.has(name));

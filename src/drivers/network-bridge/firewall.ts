@@ -48,7 +48,6 @@ export interface FirewallNetwork {
   trusted: readonly string[];
 }
 
-
 /** What a daemon's settings say of all networks. */
 export interface FirewallRules {
   /** Rules for IPv6 too; false: its packets are left alone. */

@@ -84,8 +84,9 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
 
   return {
     add: async (port) => {
+      const before = ports.get(port.name);
       ports.set(port.name, port);
-      await change(guardElements("addElements", port));
+      await change([...(before ? guardElements("deleteElements", before) : []), ...guardElements("addElements", port)]);
     },
     remove: async (name) => {
       const port = ports.get(name);

@@ -134,3 +134,6 @@ export function earlierFlows(ports: readonly PublishedPort[]): FlowFilter[] {
 
 /** Flows of datagrams that an endpoint answered. */
 export const answeredFlows = ({ addresses, ports }: Publication): FlowFilter[] => (ports.some(({ protocol }) => protocol === "udp") ? addresses.map((address) => ({ protocol: PROTOCOL_NUMBER.udp, answeredBy: address })) : []);
+
+/** With those of its addresses that the other has not. */
+export const withoutAddresses = ({ addresses, ...publication }: Publication, other: Publication): Publication => ({ ...publication, addresses: addresses.filter((one) => !other.addresses.some((address) => address.family === one.family && address.value === one.value)) });

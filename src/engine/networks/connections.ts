@@ -18,6 +18,8 @@ import { createLinkKeeper } from "./link-keeper.ts";
 import type { NetworksOptions } from "./networks.ts";
 import { publishedPorts } from "./port-requests.ts";
 import type { Network } from "./predefined.ts";
+import { createMover } from "./move.ts";
+import type { Member, NetworkMove } from "./move.ts";
 import { createPublishing } from "./publishing.ts";
 import type { LivePorts, PublishedChange } from "./publishing.ts";
 import type { NetworkRegistry } from "./registry.ts";
@@ -44,6 +46,8 @@ export interface Connections {
   relinked(record: ContainerRecord, gone: readonly IpPrefix[]): Promise<void>;
   /** How full its subnets are, by their text; without those whose IPAM does not tell. */
   usage(network: Network): Promise<Record<string, PoolUsage>>;
+  /** Other subnets for a network with containers that run. */
+  move(network: Network, move: NetworkMove): Promise<void>;
   endpointsOf(network: Network): { container: string; endpoint: Endpoint }[];
   /** What the last daemon's containers hold stays theirs until collect() says otherwise. */
   adopt(): Promise<void>;
@@ -58,6 +62,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   const names = createSandboxNames(options);
   const publishing = createPublishing(options);
   const links = createLinkKeeper({ sandboxes, names, findContainer: options.findContainer, warn });
+  const mover = createMover({ ...options, names, membersOf });
 
   async function connect(record: ContainerRecord): Promise<Sandbox> {
     const other = containerOf(record.hostConfig.NetworkMode);
@@ -67,7 +72,9 @@ export function createConnections(options: ConnectionsOptions): Connections {
     sandboxes.set(record.id, sandbox);
     let taking = Promise.resolve();
     try {
-      for (const network of networksFor(record)) newEndpoint(sandbox, network, settingsFor(record.networkingConfig, network, record.hostConfig.NetworkMode));
+      const networks = networksFor(record);
+      await mover.settled(networks);
+      for (const network of networks) newEndpoint(sandbox, network, settingsFor(record.networkingConfig, network, record.hostConfig.NetworkMode));
       taking = takeSandbox(sandbox, sandbox.endpoints[0]);
       await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings, familiesOf(record, endpoint.settings))))]);
       await publishing.reserve(record, sandbox);
@@ -179,6 +186,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   async function attach(record: ContainerRecord, network: Network, settings: EndpointSettings): Promise<SandboxState> {
     const sandbox = runningSandbox(record);
     if (sandbox.endpoints.some((endpoint) => endpoint.network === network)) throw forbidden(`endpoint with name ${record.name} already exists in network ${network.row.name}`);
+    await mover.settled([network]);
     const namespace = open(record);
     const before = gatewayEndpoints(sandbox.endpoints);
     const endpoint = newEndpoint(sandbox, network, settings);
@@ -286,6 +294,13 @@ export function createConnections(options: ConnectionsOptions): Connections {
     options.saveContainer(record);
   }
 
+  function membersOf(network: Network): Member[] {
+    return [...sandboxes].flatMap(([id, sandbox]) => {
+      const [record, endpoint] = [recordOf(id), sandbox.endpoints.find((one) => one.network === network)];
+      return record && endpoint ? [{ record, sandbox, endpoint }] : [];
+    });
+  }
+
   function recordOf(id: string): ContainerRecord | undefined {
     try {
       return options.findContainer(id);
@@ -307,6 +322,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     },
     attach,
     detach,
+    move: mover.move,
     changePorts: (record, change) => publishing.change(record, runningSandbox(record), change),
     usage: (network) => addresses.usage(network),
     relinked: async (record, gone) => {
@@ -330,6 +346,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       for (const { record, sandbox } of running) await reconcile(record, sandbox).catch((error: unknown) => warn(`the networks of container ${record.id}: ${messageOf(error)}`));
       await names.restore(running);
       await links.refresh();
+      for (const network of registry.list()) if (network.definition?.moving) await mover.finish(network).catch((error: unknown) => warn(messageOf(error)));
     },
   };
 }

@@ -3,10 +3,13 @@ import type { EndpointSettings } from "../../core/container-config.ts";
 import { endpointSettingsSchema } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { GantryError, invalidParameter, notFound, systemError } from "../../lib/errors.ts";
+import { formatIp, parseIp } from "../../lib/ip.ts";
 import { zero } from "../../lib/schema.ts";
 import type { RecordStore } from "../containers/lifecycle/context.ts";
 import { containerOf, isUserDefined } from "../containers/modes.ts";
 import { validateEndpoint } from "../containers/validate/endpoints.ts";
+import type { IpamEntry } from "./definition.ts";
+import type { Translate } from "./move.ts";
 import type { NetworkView, Networks } from "./networks.ts";
 
 export interface ConnectionContext {
@@ -56,6 +59,31 @@ export async function disconnectContainer({ store, networks }: ConnectionContext
     delete endpointsOf(record)[network.name];
     store.save(record);
   });
+}
+
+/** All containers of the network are held meanwhile; addresses that they asked for follow, also those of stopped ones. */
+export async function moveNetwork({ store, networks }: ConnectionContext, { network: ref, subnets }: { network: string; subnets: readonly IpamEntry[] }): Promise<void> {
+  const { id, name, endpoints } = networks.find(ref);
+  const connected = new Set(endpoints.map(({ container }) => container));
+  const ids = [...store.list()].filter((record) => connected.has(record.id) || record.hostConfig.NetworkMode === name || record.networkingConfig.EndpointsConfig?.[name] !== undefined).map((record) => record.id);
+  const record = (translate: Translate): void => {
+    for (const one of store.list()) if (moveAsked(one.networkingConfig.EndpointsConfig?.[name], translate)) store.save(one);
+  };
+  const move = (): Promise<void> => networks.move(id, { entries: subnets, record });
+  await ids.sort().reduceRight<() => Promise<void>>((inner, container) => () => store.withContainer(container, inner), move)();
+}
+
+/** Whether anything was asked for that has moved. */
+function moveAsked(settings: EndpointSettings | null | undefined, translate: Translate): boolean {
+  const asked = settings?.IPAMConfig;
+  if (!asked) return false;
+  const moved = (["IPv4Address", "IPv6Address"] as const).flatMap((key) => {
+    const address = parseIp(asked[key]);
+    const next = address && translate(address);
+    return next ? [[key, formatIp(next)] as const] : [];
+  });
+  for (const [key, address] of moved) asked[key] = address;
+  return moved.length > 0;
 }
 
 function forced(store: RecordStore, container: string): ContainerRecord {

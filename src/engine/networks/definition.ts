@@ -27,6 +27,8 @@ export interface NetworkDefinition {
   configFrom: string;
   /** It holds settings for others and has no segment. */
   configOnly: boolean;
+  /** It got other subnets, and not all endpoints are known to have followed. */
+  moving?: true;
 }
 
 /** undefined: the client did not say. */
@@ -125,7 +127,7 @@ function takeOver(own: NetworkDefinition, from: NetworkDefinition | undefined): 
 }
 
 /** Throws all that is wrong as one error. */
-function checkIpam(config: readonly IpamEntry[], ipv6: boolean): void {
+export function checkIpam(config: readonly IpamEntry[], ipv6: boolean): void {
   const problems = config.flatMap((entry) => (entry.subnet.includes(":") && !ipv6 ? [] : entryProblems(entry)));
   if (problems.length > 0) throw invalidParameter(`invalid network config:\n${problems.length === 1 ? problems[0]! : problems.map((problem) => `* ${problem}`).join("\n")}`);
 }

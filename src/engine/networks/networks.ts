@@ -23,6 +23,7 @@ import type { SandboxPort } from "../containers/lifecycle/context.ts";
 import { createConnections } from "./connections.ts";
 import type { IpamEntry, NetworkCreation, NetworkDefinition } from "./definition.ts";
 import { formatIp } from "../../lib/ip.ts";
+import type { NetworkMove } from "./move.ts";
 import { openBridgeNetwork, plainNetwork } from "./predefined.ts";
 import type { DefaultBridgeSettings, Network } from "./predefined.ts";
 import { publishedPorts } from "./port-requests.ts";
@@ -82,6 +83,8 @@ export interface Networks extends SandboxPort {
   attach(record: ContainerRecord, network: string, settings: EndpointSettings): Promise<SandboxState>;
   /** Takes one of its networks from a running container. */
   detach(record: ContainerRecord, network: string): Promise<SandboxState>;
+  /** Other subnets for a network with everything that is connected. */
+  move(ref: string, move: NetworkMove): Promise<void>;
   /** Other published ports for a running container: all that is asked for is reserved when this resolves. */
   changePorts(record: ContainerRecord, change: PublishedChange): Promise<LivePorts>;
   /** A container has another name, by which others find it. */
@@ -144,6 +147,12 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     },
     attach: (record, ref, settings) => connections.attach(record, registry.find(ref), settings),
     detach: (record, ref) => connections.detach(record, registry.find(ref)),
+    move: async (ref, move) => {
+      const network = registry.find(ref);
+      await connections.move(network, move);
+      const { row, driver, pools } = network;
+      options.events.emit({ type: "network", action: "move", actor: { id: row.id, attributes: { name: row.name, type: driver.id, subnets: pools.map(({ subnet }) => formatPrefix(subnet)).join(",") } } });
+    },
     changePorts: connections.changePorts,
     renamed: connections.renamed,
     relinked: connections.relinked,

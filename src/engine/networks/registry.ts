@@ -177,7 +177,7 @@ export class NetworkRegistry {
 }
 
 /** One that nobody could use is not made, and its address is a container's. */
-function gatewaysOf(driver: NetworkDriver, spec: NetworkSpec, family: IpFamily): "own" | "asked" | "none" {
+export function gatewaysOf(driver: NetworkDriver, spec: NetworkSpec, family: IpFamily): "own" | "asked" | "none" {
   const { gateways } = driver.capabilities;
   return gateways === "own" && driver.isWithoutGateway?.(spec, family) === true ? "none" : gateways;
 }

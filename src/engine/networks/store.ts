@@ -65,6 +65,7 @@ export interface NetworkStore {
   defined(): (NetworkRow & { definition: NetworkDefinition })[];
   addNetwork(row: NetworkRow): void;
   removeNetwork(id: string): void;
+  setDefinition(id: string, definition: NetworkDefinition): void;
   setSubnet(id: string, subnet: string): void;
   endpoints(): EndpointRow[];
   addEndpoint(row: EndpointRow): void;
@@ -88,6 +89,7 @@ export function createNetworkStore(database: DatabaseSync): NetworkStore {
   const defined = database.prepare(`${NETWORK} WHERE definition IS NOT NULL`);
   const insert = database.prepare("INSERT INTO networks (id, name, driver, created, definition) VALUES (?, ?, ?, ?, ?)");
   const subnet = database.prepare("UPDATE networks SET subnet = ? WHERE id = ?");
+  const define = database.prepare("UPDATE networks SET definition = ? WHERE id = ?");
   const dropEndpoints = database.prepare("DELETE FROM endpoints WHERE network = ?");
   const drop = database.prepare("DELETE FROM networks WHERE id = ?");
   const all = database.prepare("SELECT container, network, endpoint, address, address6, ports, sandbox, interface, slot FROM endpoints ORDER BY container, slot");
@@ -141,6 +143,7 @@ export function createNetworkStore(database: DatabaseSync): NetworkStore {
         dropEndpoints.run(id);
         drop.run(id);
       }),
+    setDefinition: (id, definition) => void define.run(JSON.stringify(definition), id),
     setSubnet: (id, text) => void subnet.run(text, id),
     endpoints: () => (all.all() as (Texts<EndpointRow> & { address: string | null; address6: string | null })[]).map((row) => ({ container: row.container!, network: row.network!, endpoint: row.endpoint!, addresses: [row.address, row.address6].filter((text) => text !== null), ports: row.ports === null ? [] : (JSON.parse(row.ports) as PortState[]), sandbox: row.sandbox!, interface: row.interface!, slot: Number(row.slot) })),
     addEndpoint: (row) => {
