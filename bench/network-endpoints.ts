@@ -15,6 +15,7 @@ import { networkMigrations } from "../src/engine/networks/store.ts";
 import { notFound } from "../src/lib/errors.ts";
 import { openDatabase } from "../src/sys/database.ts";
 import { openNetworkKernel } from "../src/sys/netlink/kernel.ts";
+import { createSocketPlugins } from "../src/drivers/plugins-socket/index.ts";
 
 const count = Number(process.argv[2] ?? 100);
 const root = mkdtempSync(join(tmpdir(), "gantry-bench-net-"));
@@ -31,6 +32,7 @@ function percentiles(samples: number[]): string {
 
 async function open(poolSize: number): Promise<Networks> {
   return openNetworks({
+      plugins: createSocketPlugins(),
     database: openDatabase(join(root, `${poolSize}.db`), networkMigrations),
     dataRoot: `${root}/${poolSize}`,
     flags: DEFAULT_NETWORK_FLAGS,

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createSocketPlugins } from "../drivers/plugins-socket/index.ts";
 import type { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
@@ -42,6 +43,7 @@ function machine(t: TestContext): { host: Promise<OpenNamespace>; root: string; 
     const database = openDatabase(join(root, `${dataRoot.replaceAll("/", "_")}.db`), networkMigrations);
     databases.set(dataRoot, database);
     const networks = await openNetworks({
+      plugins: createSocketPlugins(),
       database,
       dataRoot,
       flags: { ...DEFAULT_NETWORK_FLAGS, ...flags },

@@ -7,6 +7,7 @@ import type { EventSink } from "../core/events.ts";
 import type { NameService } from "../core/name-service.ts";
 import type { Ipam } from "../core/ipam.ts";
 import type { NetworkDriver } from "../core/network.ts";
+import type { Plugins } from "../core/plugins.ts";
 import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-default/ipam.ts";
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddresses, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
@@ -18,7 +19,6 @@ import { createHostDriver } from "../drivers/network-host/driver.ts";
 import { createSlaveDriver } from "../drivers/network-macvlan/driver.ts";
 import { createRemoteIpam } from "../drivers/ipam-remote/ipam.ts";
 import { createRemoteDriver } from "../drivers/network-remote/driver.ts";
-import { createSocketPlugins } from "../drivers/plugins-socket/index.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
 import type { Networks } from "../engine/networks/networks.ts";
@@ -26,6 +26,7 @@ import type { NetworkPlugins } from "../engine/networks/registry.ts";
 import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
 import { parseResolvConf } from "../lib/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
+import { byName } from "../lib/by-name.ts";
 import { systemError } from "../lib/errors.ts";
 import { contains, parseIp, parsePrefix, requirePrefix } from "../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
@@ -72,6 +73,7 @@ export interface NetworkFlags {
 export const DEFAULT_NETWORK_FLAGS: NetworkFlags = { bridge: "", bip: "", fixedCidr: "", defaultGateway: "", ipv6: false, bip6: "", fixedCidr6: "", defaultGateway6: "", hostBinding: "", defaultAddressPools: [], mtu: 0, ipForward: true, ipMasq: true, icc: true, firewall: "docker", firewall6: true, relay: true, directRouting: false, acceptMark: undefined, networkOptions: {}, dns: { servers: [], search: [], options: [] }, hostGatewayIps: [] };
 
 export interface NetworkWiring {
+  plugins: Plugins;
   database: DatabaseSync;
   dataRoot: string;
   flags: NetworkFlags;
@@ -156,19 +158,10 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
   };
 }
 
-/** One object for each name, whatever the plugin behind it does. */
-function networkPlugins(kernel: NetworkKernel, { warn, netns }: NetworkWiring): NetworkPlugins {
-  const plugins = createSocketPlugins();
-  const drivers = new Map<string, NetworkDriver>();
-  const ipams = new Map<string, Ipam>();
-  const once = <T>(known: Map<string, T>, name: string, make: () => T): T => {
-    const found = known.get(name) ?? make();
-    known.set(name, found);
-    return found;
-  };
+function networkPlugins(kernel: NetworkKernel, { plugins, warn, netns }: NetworkWiring): NetworkPlugins {
   const hostPath = netns === undefined ? "/proc/self/ns/net" : `/proc/self/fd/${netns}`;
-  const driver = (name: string): NetworkDriver => once(drivers, name, () => createRemoteDriver({ name, find: () => plugins.find(name, "NetworkDriver"), kernel, openSandbox: openNetworkKernel, hostNamespace: () => Netns.open(hostPath), warn }));
-  const ipam = (name: string): Ipam => once(ipams, name, () => createRemoteIpam({ name, find: () => plugins.find(name, "IpamDriver") }));
+  const driver = byName((name): NetworkDriver => createRemoteDriver({ name, find: () => plugins.find(name, "NetworkDriver"), kernel, openSandbox: openNetworkKernel, hostNamespace: () => Netns.open(hostPath), warn }));
+  const ipam = byName((name): Ipam => createRemoteIpam({ name, find: () => plugins.find(name, "IpamDriver") }));
   return {
     driver,
     ipam,

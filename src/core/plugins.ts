@@ -4,7 +4,7 @@
  *
  * An answer is JSON of an unknown shape: whoever asks checks what it uses of it.
  */
-export type PluginKind = "NetworkDriver" | "IpamDriver";
+export type PluginKind = "NetworkDriver" | "IpamDriver" | "VolumeDriver";
 
 export interface Plugin {
   readonly name: string;

@@ -31,7 +31,7 @@ export function volumeDriverContract(name: string, open: (dir: string) => Volume
         [Symbol.asyncDispose]: async () => {
           const last = reopen();
           await last.sweep();
-          for (const one of last.list()) await last.remove(volume(one));
+          for (const one of await last.list()) await last.remove(volume(one));
           for (const driver of opened) await driver.settled();
           rmSync(dir, { recursive: true, force: true });
         },
@@ -43,10 +43,10 @@ export function volumeDriverContract(name: string, open: (dir: string) => Volume
   scenario("a volume keeps what is written to it", async ({ driver, reopen }) => {
     const data = volume("data");
     driver.validate(data);
-    assert.equal(driver.has("data"), false);
+    assert.equal(await driver.has("data"), false);
     await driver.create(data);
     await driver.create(data);
-    assert.deepEqual([driver.has("data"), driver.list()], [true, ["data"]]);
+    assert.deepEqual([await driver.has("data"), await driver.list()], [true, ["data"]]);
     const path = await driver.mount(data, "one");
     assert.equal(path, driver.path("data"));
     writeFileSync(join(path, "file"), "kept");
@@ -62,7 +62,7 @@ export function volumeDriverContract(name: string, open: (dir: string) => Volume
     await driver.unmount(volume("data"), "one");
     await driver.remove(volume("data"));
     await driver.remove(volume("data"));
-    assert.deepEqual([driver.has("data"), reopen().list()], [false, []]);
+    assert.deepEqual([await driver.has("data"), await reopen().list()], [false, []]);
     await driver.create(volume("data"));
     assert.equal(existsSync(join(await driver.mount(volume("data"), "one"), "file")), false);
   });
@@ -71,7 +71,7 @@ export function volumeDriverContract(name: string, open: (dir: string) => Volume
     await driver.create(volume("data"));
     await driver.mount(volume("data"), "one");
     await assert.rejects(driver.remove(volume("data")), (error) => codeOf(error) === "system");
-    assert.ok(driver.has("data"));
+    assert.ok(await driver.has("data"));
     await driver.unmount(volume("data"), "one");
     await driver.remove(volume("data"));
   });
@@ -116,6 +116,6 @@ export function volumeDriverContract(name: string, open: (dir: string) => Volume
       assert.throws(() => driver.validate(volume(bad)), { code: "invalid-parameter" }, bad);
       await assert.rejects(driver.create(volume(bad)), { code: "invalid-parameter" }, bad);
     }
-    assert.deepEqual(driver.list(), []);
+    assert.deepEqual(await driver.list(), []);
   });
 }

@@ -25,11 +25,14 @@ export interface VolumeDriver {
   create(volume: VolumeSpec): Promise<void>;
   /** Drops a volume and its data; a missing one is no error. "system" while a reference is held. */
   remove(volume: VolumeSpec): Promise<void>;
-  has(name: string): boolean;
-  /** Names, in no particular order. */
-  list(): string[];
+  /** Throws when nobody can say. */
+  has(name: string): Promise<boolean>;
+  /** Names, in no particular order. Throws when nobody can say. */
+  list(): Promise<string[]>;
+  /** What the driver says of it beyond what the engine knows; undefined: nothing. */
+  status?(name: string): Promise<Readonly<Record<string, unknown>> | undefined>;
 
-  /** Where its data is while it is mounted. */
+  /** Where its data is while it is mounted; "" while the driver has not said yet. */
   path(name: string): string;
   /** Adds a reference and gives path(). Idempotent for one reference. Throws "system" with what the kernel said. */
   mount(volume: VolumeSpec, reference: string): Promise<string>;

@@ -1,4 +1,4 @@
-/** A network plugin and an IPAM plugin as a program of its own, by the stock docker command line where it is installed. */
+/** A plugin for networks, addresses and volumes as a program of its own, by the stock docker command line where it is installed. */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
@@ -79,4 +79,42 @@ test("networks and addresses of a plugin: containers reach each other, come and 
 test("what the plugin refuses is told in its words, and leaves no network", async () => {
   assert.match((await cli.run(["network", "create", "-d", "wire", "-o", "wire.fail=the wire is cut", "net2"])).stderr, /NetworkDriver\.CreateNetwork: the wire is cut/);
   assert.doesNotMatch(await cli.ok("network", "ls"), /net2/);
+});
+
+test("volumes of a plugin: mounted while containers run, kept over the daemon's death, given back", async () => {
+  assert.match((await cli.run(["volume", "create", "-d", "nosuch", "lost"])).stderr, /create lost: error looking up volume plugin nosuch: plugin "nosuch" not found/);
+  assert.match((await cli.run(["run", "--rm", "--pull", "never", "--mount", "type=volume,dst=/d,volume-driver=nosuch", "busybox", "true"])).stderr, /error looking up volume plugin nosuch/);
+  assert.match((await cli.run(["volume", "create", "-d", "wire", "-o", "fail=no room", "lost"])).stderr, /create lost: VolumeDriver\.Create: no room/);
+  const users = async (): Promise<number> => JSON.parse(await cli.ok("volume", "inspect", "-f", "{{json .Status}}", "vol1")).users;
+  await cli.ok("volume", "create", "-d", "wire", "-o", "colour=blue", "vol1");
+  assert.ok(asked().includes('VolumeDriver.Create {"Name":"vol1","Opts":{"colour":"blue"}}'));
+  assert.equal(await cli.ok("volume", "inspect", "-f", "{{.Driver}} {{.Scope}}", "vol1"), "wire global");
+  assert.match(await cli.ok("info", "-f", "{{.Plugins.Volume}}"), /local wire/);
+  await cli.ok("run", "-d", "--name", "keeper", "-v", "vol1:/data", "busybox", "sh", "-c", "echo kept >/data/file; sleep 1000");
+  assert.match(await cli.ok("inspect", "-f", "{{(index .Mounts 0).Source}} {{(index .Mounts 0).Driver}}", "keeper"), /\/wire\/volumes\/vol1 wire$/);
+  assert.equal(await users(), 1);
+  assert.match((await cli.run(["volume", "rm", "vol1"])).stderr, /volume is in use/);
+  await engine.kill();
+  await engine.start();
+  assert.equal(await users(), 1);
+  assert.equal(await cli.ok("run", "--rm", "-v", "vol1:/data:ro", "busybox", "cat", "/data/file"), "kept");
+  await cli.ok("rm", "-f", "keeper");
+  assert.equal(await users(), 0);
+  assert.match(await cli.ok("volume", "ls"), /^wire +vol1$/m);
+  await cli.ok("volume", "rm", "vol1");
+  assert.doesNotMatch(await cli.ok("volume", "ls"), /vol1/);
+});
+
+test("a volume whose plugin is gone: listed with a warning, refused to containers, forgotten by force", async () => {
+  await cli.ok("volume", "create", "-d", "wire", "orphan");
+  plugin.kill("SIGKILL");
+  engine.machine.run("sh", "-c", "pkill -KILL -f 'plugins/[w]ire.ts' || true; rm -f /run/docker/plugins/wire.sock");
+  await engine.kill();
+  await engine.start();
+  const { Volumes: volumes, Warnings: warnings } = await engine.api.json("GET", "/volumes");
+  assert.deepEqual([volumes.map(({ Name, Driver }: { Name: string; Driver: string }) => [Name, Driver]), warnings.length], [[["orphan", "wire"]], 1]);
+  assert.match((await cli.run(["run", "--rm", "--pull", "never", "-v", "orphan:/data", "busybox", "true"])).stderr, /plugin "wire" not found/);
+  assert.match((await cli.run(["volume", "rm", "orphan"])).stderr, /plugin "wire" not found/);
+  await cli.ok("volume", "rm", "-f", "orphan");
+  assert.equal(await cli.ok("volume", "ls", "-q"), "");
 });

@@ -1,5 +1,5 @@
 /**
- * A small real plugin: networks on Linux bridges, and addresses, by libnetwork's remote protocols. Run as a program with the
+ * A small real plugin: networks on Linux bridges, addresses, and volumes in folders, by Docker's legacy protocols. Run as a program with the
  * socket's path and a folder for its state and for a log of what it was asked.
  */
 import { execFileSync } from "node:child_process";
@@ -10,19 +10,34 @@ import { dirname, join } from "node:path";
 interface State {
   networks: Record<string, { bridge: string; gateway: string }>;
   pools: Record<string, { subnet: string; taken: string[] }>;
+  volumes: Record<string, { users: string[] }>;
 }
 
 type Asked = Record<string, unknown>;
 
 const [socket = "", folder = ""] = process.argv.slice(2);
 const file = join(folder, "state.json");
-const state: State = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as State) : { networks: {}, pools: {} };
+const state: State = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as State) : { networks: {}, pools: {}, volumes: {} };
 
 const ip = (...args: string[]): string => execFileSync("ip", args, { encoding: "utf8" });
 const short = (id: unknown): string => String(id).slice(0, 8);
 
+/** Throws for one that there is not. */
+function volumeOf(name: unknown): State["volumes"][string] {
+  const volume = state.volumes[String(name)];
+  if (!volume) throw new Error("no such volume here");
+  return volume;
+}
+
+const folderOf = (name: unknown): string => join(folder, "volumes", String(name));
+
+function shown(name: string): object {
+  const { users } = volumeOf(name);
+  return { Name: name, Mountpoint: users.length > 0 ? folderOf(name) : "", Status: { users: users.length } };
+}
+
 const METHODS: Record<string, (asked: Asked) => object> = {
-  "Plugin.Activate": () => ({ Implements: ["NetworkDriver", "IpamDriver"] }),
+  "Plugin.Activate": () => ({ Implements: ["NetworkDriver", "IpamDriver", "VolumeDriver"] }),
   "NetworkDriver.GetCapabilities": () => ({ Scope: "local", ConnectivityScope: "local" }),
   "NetworkDriver.CreateNetwork": ({ NetworkID: id, IPv4Data: data, Options: options }) => {
     if (state.networks[String(id)]) throw new Error("this network is there");
@@ -80,6 +95,32 @@ const METHODS: Record<string, (asked: Asked) => object> = {
   "IpamDriver.ReleaseAddress": ({ PoolID: id, Address: address }) => {
     const pool = state.pools[String(id)];
     if (pool) pool.taken = pool.taken.filter((taken) => taken !== address);
+    return {};
+  },
+  "VolumeDriver.Capabilities": () => ({ Capabilities: { Scope: "global" } }),
+  "VolumeDriver.Create": ({ Name: name, Opts: options }) => {
+    const refusal = (options as Record<string, string> | null)?.["fail"];
+    if (refusal !== undefined) throw new Error(refusal);
+    state.volumes[String(name)] ??= { users: [] };
+    mkdirSync(folderOf(name), { recursive: true });
+    return {};
+  },
+  "VolumeDriver.Remove": ({ Name: name }) => {
+    volumeOf(name);
+    rmSync(folderOf(name), { recursive: true });
+    delete state.volumes[String(name)];
+    return {};
+  },
+  "VolumeDriver.Get": ({ Name: name }) => ({ Volume: shown(String(name)) }),
+  "VolumeDriver.List": () => ({ Volumes: Object.keys(state.volumes).map(shown) }),
+  "VolumeDriver.Mount": ({ Name: name, ID: user }) => {
+    volumeOf(name).users.push(String(user));
+    return { Mountpoint: folderOf(name) };
+  },
+  "VolumeDriver.Unmount": ({ Name: name, ID: user }) => {
+    const volume = volumeOf(name);
+    if (!volume.users.includes(String(user))) throw new Error(`${String(user)} has not mounted it`);
+    volume.users = volume.users.filter((one) => one !== user);
     return {};
   },
 };

@@ -31,6 +31,10 @@ export function volumeRoutes({ volumes, events, warn }: VolumeRoutesOptions): Ro
     const { volume } = await volumes.create({ name: Name, driver: Driver, labels: Labels, options: DriverOpts });
     sendJson(call, 201, volume);
   };
+  const list = async (call: Call): Promise<void> => {
+    const { volumes: found, warnings } = await volumes.list(parseFilters(call.query.get("filters")));
+    sendJson(call, 200, { Volumes: found, Warnings: warnings.length > 0 ? warnings : null });
+  };
   const remove = async (call: Call): Promise<void> => {
     await volumes.remove(nameOf(call), { force: boolQuery(call.query, "force") });
     sendEmpty(call, 204);
@@ -46,10 +50,10 @@ export function volumeRoutes({ volumes, events, warn }: VolumeRoutesOptions): Ro
     sendJson(call, 200, { VolumesDeleted: report.deleted, SpaceReclaimed: report.reclaimedBytes });
   };
   return [
-    { method: "GET", path: "/volumes", handler: (call) => sendJson(call, 200, { Volumes: volumes.list(parseFilters(call.query.get("filters"))), Warnings: null }) },
+    { method: "GET", path: "/volumes", handler: list },
     { method: "POST", path: "/volumes/create", handler: create },
     { method: "POST", path: "/volumes/prune", since: [1, 25], handler: prune },
-    { method: "GET", path: "/volumes/{name...}", handler: (call) => sendJson(call, 200, volumes.inspect(nameOf(call))) },
+    { method: "GET", path: "/volumes/{name...}", handler: async (call) => sendJson(call, 200, await volumes.inspect(nameOf(call))) },
     { method: "PUT", path: "/volumes/{name...}", since: [1, 42], handler: update },
     { method: "DELETE", path: "/volumes/{name...}", handler: remove },
   ];

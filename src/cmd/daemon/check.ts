@@ -26,7 +26,7 @@ export function checkService({ dataRoot, images, store, volumes, discard }: Chec
       auditFolders({
         dataRoot,
         containers: () => [...store.list()].map((record) => ({ id: record.id, running: isRunning(record) })),
-        volumes: () => volumes.find(() => true).map(({ name }) => name),
+        volumes: () => volumes.known().map(({ name }) => name),
         hasLayer: (id) => store.get(id)?.storageDriver !== images.layers.driver || images.layers.has(id),
         mountpoints: () => parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8")).map(({ mountpoint }) => mountpoint),
         discardContainerFolder: discard,

@@ -2,7 +2,7 @@
 import type { OpenRegistries } from "../../registry/registries.ts";
 import type { Route } from "../../api/route.ts";
 import type { EventBus } from "../../engine/events/bus.ts";
-import type { Conditions, DiscoveredDevices } from "../../engine/system/types.ts";
+import type { Conditions, DiscoveredDevices, SystemSettings } from "../../engine/system/types.ts";
 
 export interface Engine {
   routes: Route[];
@@ -13,8 +13,8 @@ export interface Engine {
   /** Throws Docker's not-found. */
   requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;
-  /** The kinds of networks that there are, with those of plugins in use. */
-  networkDrivers(): string[];
+  /** The kinds of networks and volumes that there are, with those of plugins in use. */
+  drivers(): Pick<SystemSettings["plugins"], "network" | "volume">;
   /** What containers may ask for by name; undefined where nothing finds devices. */
   discoverDevices(): Promise<DiscoveredDevices | undefined>;
   /** Nothing runs that the daemon must watch. */

@@ -6,9 +6,9 @@ import type { DaemonConfig } from "./config.ts";
 import { machine } from "./machine.ts";
 
 /** The drivers that this build has, beside those of networks. */
-const DRIVERS = { volume: ["local"], log: ["json-file", "local"] };
+const LOG_DRIVERS = ["json-file", "local"];
 
-export function systemSettings(config: DaemonConfig, dataRoot: string, networkDrivers: string[]): Omit<SystemSettings, "registries"> {
+export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: Pick<SystemSettings["plugins"], "network" | "volume">): Omit<SystemSettings, "registries"> {
   const { containers, network, tls } = config;
   const { httpProxy, httpsProxy, noProxy } = config.registries.proxies;
   const openAddresses = config.hosts
@@ -33,6 +33,6 @@ export function systemSettings(config: DaemonConfig, dataRoot: string, networkDr
     proxies: { http: httpProxy, https: httpsProxy, no: noProxy },
     minimumApiVersion: config.minimumApiVersion,
     openAddresses,
-    plugins: { ...DRIVERS, network: networkDrivers },
+    plugins: { ...drivers, log: LOG_DRIVERS },
   };
 }

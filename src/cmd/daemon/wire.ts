@@ -29,6 +29,7 @@ import * as contentLocal from "../../drivers/content-local/index.ts";
 import { createEmbeddedDns } from "../../drivers/dns-embedded/client.ts";
 import { createPathFinder } from "../../drivers/network-path/finder.ts";
 import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
+import { createSocketPlugins } from "../../drivers/plugins-socket/index.ts";
 import * as volumeLocal from "../../drivers/volume-local/index.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
 import type { CheckService } from "../../engine/system/check.ts";
@@ -79,6 +80,7 @@ import { startNameServerProcess } from "./name-server.ts";
 import { lockMachine } from "./root-lock.ts";
 import { specHost } from "./spec-host.ts";
 import { openSnapshotter } from "./storage.ts";
+import { volumePlugins } from "./volume-plugins.ts";
 
 /** Whoever started the daemon waits for its first answer: what only makes starts faster comes after it. */
 const FIRST_REQUEST_MILLISECONDS = 30;
@@ -111,7 +113,9 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   await nextTurn();
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });
   const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), firewall: config.network.firewall !== "none", denied: (denial) => events.emit(denialEvent(denial)), warn });
+  const plugins = createSocketPlugins();
   const networks = await openNetworks({
+    plugins,
     names,
     database,
     dataRoot: config.dataRoot,
@@ -129,7 +133,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     },
     warn,
   });
-  const volumes = new VolumeService({ database, drivers: [volumeLocal.create(join(config.dataRoot, "volumes"))], events, warn });
+  const volumes = new VolumeService({ database, drivers: [volumeLocal.create(join(config.dataRoot, "volumes"))], plugins: volumePlugins(plugins), events, warn });
   for (const record of store.list()) for (const { name } of volumesOf(record)) volumes.hold(name, record.id);
   const subpaths = new SubpathBinds(join(config.dataRoot, "volume-parts"));
   const kernel = detectKernelSupport(host);
@@ -203,7 +207,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     setFirewall: networks.setFirewall,
     requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
-    networkDrivers: () => networks.drivers(),
+    drivers: () => ({ network: networks.drivers(), volume: volumes.drivers }),
     discoverDevices: async () => (devices ? { driver: devices.id, ...(await devices.list()) } : undefined),
     isIdle: () => ![...store.list()].some(isRunning),
     async afterStart() {

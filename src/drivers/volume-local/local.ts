@@ -72,7 +72,7 @@ export class LocalVolumes implements VolumeDriver {
   async create(volume: VolumeSpec): Promise<void> {
     this.validate(volume);
     const { name, options } = volume;
-    if (this.has(name)) return;
+    if (this.#has(name)) return;
     const made = join(this.#dir, TRASH, `new-${process.pid}-${this.#counter++}`);
     try {
       mkdirSync(made, { mode: 0o701 });
@@ -101,12 +101,12 @@ export class LocalVolumes implements VolumeDriver {
     });
   }
 
-  has(name: string): boolean {
-    return existsSync(this.path(name));
+  async has(name: string): Promise<boolean> {
+    return this.#has(name);
   }
 
-  list(): string[] {
-    return readdirSync(this.#dir).filter((name) => isName(name) && this.has(name));
+  async list(): Promise<string[]> {
+    return readdirSync(this.#dir).filter((name) => isName(name) && this.#has(name));
   }
 
   path(name: string): string {
@@ -162,6 +162,10 @@ export class LocalVolumes implements VolumeDriver {
     return this.#trash.settled();
   }
 
+  #has(name: string): boolean {
+    return existsSync(this.path(name));
+  }
+
   #folder(name: string): string {
     validateName(name);
     return join(this.#dir, name);
@@ -188,6 +192,6 @@ export class LocalVolumes implements VolumeDriver {
   /** Names of volumes on whose data something is mounted. */
   #mounted(): string[] {
     const points = new Set(mountpoints());
-    return this.list().filter((name) => points.has(join(this.#real, name, DATA)));
+    return readdirSync(this.#dir).filter((name) => points.has(join(this.#real, name, DATA)));
   }
 }

@@ -43,7 +43,7 @@ export async function pruneVolumes(volumes: VolumeService, request: PruneOptions
     const report: PruneReport = { deleted: [], reclaimedBytes: 0 };
     const planned = request.state === undefined ? undefined : await planPrune(volumes, request);
     if (planned) requireState(request.state, planned.state, "volumes");
-    for (const { name } of candidates(volumes, request)) {
+    for (const { name } of await candidates(volumes, request)) {
       if (planned?.deleted.includes(name) === false) continue;
       if (request.signal.aborted) break;
       try {
@@ -65,7 +65,7 @@ export async function pruneVolumes(volumes: VolumeService, request: PruneOptions
 
 export async function planPrune(volumes: VolumeService, request: PruneRequest): Promise<PrunePlan> {
   const report: PruneReport = { deleted: [], reclaimedBytes: 0 };
-  for (const { name } of candidates(volumes, request)) {
+  for (const { name } of await candidates(volumes, request)) {
     report.deleted.push(name);
     report.reclaimedBytes += await volumes.sizeOf(name);
   }
@@ -73,7 +73,7 @@ export async function planPrune(volumes: VolumeService, request: PruneRequest): 
 }
 
 /** Not those with options: their data is elsewhere. */
-function candidates(volumes: VolumeService, { filters, all, without }: PruneRequest): VolumeRow[] {
+function candidates(volumes: VolumeService, { filters, all, without }: PruneRequest): Promise<VolumeRow[]> {
   const named = all || allFilter(filters);
   filters.validate(["all", "label", "label!"]);
   const excepts = filters.values("label!").length > 0;

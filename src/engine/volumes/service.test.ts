@@ -23,7 +23,7 @@ function open(database = openDatabase(":memory:", volumeMigrations), driver = fa
     told: () => events.map(({ action, actor }) => [action, actor.id, actor.attributes]),
     /** The next daemon with the same state. */
     next: () => open(database, driver),
-    list: (filters: object) => volumes.list(parseFilters(JSON.stringify(filters))).map(({ Name }) => Name),
+    list: async (filters: object) => (await volumes.list(parseFilters(JSON.stringify(filters)))).volumes.map(({ Name }) => Name),
     prune: (filters: object, all = false) => pruneVolumes(volumes, { filters: parseFilters(JSON.stringify(filters)), all, signal: AbortSignal.timeout(5000) }, sink),
   };
 }
@@ -34,7 +34,7 @@ test("create gives what is there already, whatever else is asked for", async () 
   assert.deepEqual({ ...first, CreatedAt: "" }, { CreatedAt: "", Driver: "local", Labels: { a: "1", b: "2" }, Mountpoint: "/volumes/data", Name: "data", Options: {}, Scope: "local" });
   assert.match(first.CreatedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
   assert.deepEqual(await create("data", { labels: { c: "3" }, options: { type: "tmpfs" } }), first);
-  assert.deepEqual(volumes.inspect("data"), first);
+  assert.deepEqual(await volumes.inspect("data"), first);
   const anonymous = await create("", { labels: { x: "y" } });
   assert.match(anonymous.Name, /^[0-9a-f]{64}$/);
   assert.deepEqual([anonymous.Labels, anonymous.Options], [{ "com.docker.volume.anonymous": "", x: "y" }, null]);
@@ -45,12 +45,12 @@ test("refusals in Docker's words", async () => {
   const { create, volumes } = open();
   await assert.rejects(create("data", { driver: "nosuch" }), { code: "not-found", message: 'create data: error looking up volume plugin nosuch: plugin "nosuch" not found' });
   await assert.rejects(create("a b"), { code: "invalid-parameter", message: "create a b: a b is no name" });
-  assert.throws(() => volumes.inspect("none"), { code: "not-found", message: "get none: no such volume" });
+  await assert.rejects(volumes.inspect("none"), { code: "not-found", message: "get none: no such volume" });
   await assert.rejects(volumes.remove("none"), { code: "not-found", message: "get none: no such volume" });
   await volumes.remove("none", { force: true });
   await assert.rejects(volumes.mount("none", "one"), { code: "not-found" });
-  assert.throws(() => volumes.list(parseFilters('{"nosuch":["x"]}')), { message: "invalid filter 'nosuch'" });
-  assert.throws(() => volumes.list(parseFilters('{"dangling":["x"]}')), { message: "invalid filter 'dangling=[x]'" });
+  await assert.rejects(volumes.list(parseFilters('{"nosuch":["x"]}')), { message: "invalid filter 'nosuch'" });
+  await assert.rejects(volumes.list(parseFilters('{"dangling":["x"]}')), { message: "invalid filter 'dangling=[x]'" });
 });
 
 test("a volume that containers have is not removed, not even by force", async () => {
@@ -72,9 +72,9 @@ test("what a driver cannot remove is forgotten by force", async () => {
     throw new Error("busy");
   };
   await assert.rejects(volumes.remove("data"), { message: "remove data: busy" });
-  volumes.inspect("data");
+  await volumes.inspect("data");
   await assert.rejects(volumes.remove("data", { force: true }), { message: "remove data: busy" });
-  assert.throws(() => volumes.inspect("data"), { code: "not-found" });
+  await assert.rejects(volumes.inspect("data"), { code: "not-found" });
 });
 
 test("a failed creation leaves nothing; one whose data vanished is made again unless it is used", async () => {
@@ -99,9 +99,9 @@ test("lists by driver, name, label and use", async () => {
   await create("two");
   await create("three");
   volumes.hold("two", "c1");
-  assert.deepEqual(list({}), ["one", "two", "three"]);
-  assert.deepEqual([list({ name: ["t"] }), list({ name: ["^t.o$"] }), list({ label: ["a"] }), list({ label: ["a=c"] })], [["two", "three"], ["two"], ["one"], []]);
-  assert.deepEqual([list({ dangling: ["true"] }), list({ dangling: ["0"] }), list({ driver: ["other"] }), list({ driver: ["local"], name: ["one"] })], [["one", "three"], ["two"], [], ["one"]]);
+  assert.deepEqual(await list({}), ["one", "two", "three"]);
+  assert.deepEqual([await list({ name: ["t"] }), await list({ name: ["^t.o$"] }), await list({ label: ["a"] }), await list({ label: ["a=c"] })], [["two", "three"], ["two"], ["one"], []]);
+  assert.deepEqual([await list({ dangling: ["true"] }), await list({ dangling: ["0"] }), await list({ driver: ["other"] }), await list({ driver: ["local"], name: ["one"] })], [["one", "three"], ["two"], [], ["one"]]);
 });
 
 test("prune: anonymous ones only, unless all are meant; never what is used or has options", async () => {
@@ -151,16 +151,16 @@ test("the next daemon has the same volumes, without those of containers that wer
   const { volumes, list, next } = before.next();
   volumes.hold("shared-with-lost", "other");
   await volumes.recover((id) => id === "made");
-  assert.deepEqual(list({}).sort(), ["foreign", "kept", "of-made", "shared-with-lost"]);
-  assert.deepEqual([volumes.inspect("kept").Labels, volumes.inspect("kept").Options], [{ a: "b" }, { type: "tmpfs" }]);
+  assert.deepEqual((await list({})).sort(), ["foreign", "kept", "of-made", "shared-with-lost"]);
+  assert.deepEqual([(await volumes.inspect("kept")).Labels, (await volumes.inspect("kept")).Options], [{ a: "b" }, { type: "tmpfs" }]);
   const third = next();
   await third.volumes.recover(() => false);
-  assert.deepEqual(third.list({}).sort(), ["foreign", "kept", "of-made"], "what was settled stays");
+  assert.deepEqual((await third.list({})).sort(), ["foreign", "kept", "of-made"], "what was settled stays");
 });
 
 test("two that create and remove the same volume at once do not get in each other's way", async () => {
   const { create, volumes, driver } = open();
   await Promise.all([create("data"), create("data"), volumes.remove("data").catch(() => {}), create("data")]);
-  assert.equal(driver.has("data"), true);
-  assert.equal(volumes.inspect("data").Name, "data");
+  assert.equal(await driver.has("data"), true);
+  assert.equal((await volumes.inspect("data")).Name, "data");
 });

@@ -7,13 +7,15 @@ import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { randomId } from "../../lib/random-id.ts";
-import { quote } from "../../lib/strconv.ts";
+import { VolumeDrivers, type VolumePlugins } from "./drivers.ts";
 import { type Strings, type VolumeRow, VolumeStore } from "./store.ts";
 import { ANONYMOUS, type SizedVolume, shownVolume, type Volume } from "./volume.ts";
 
 export interface VolumeServiceOptions {
   database: DatabaseSync;
   drivers: readonly VolumeDriver[];
+  /** Drivers of others; absent: there are none. */
+  plugins?: VolumePlugins;
   events: EventSink;
   warn(message: string): void;
 }
@@ -32,16 +34,16 @@ const LIST_FILTERS = ["dangling", "driver", "label", "name"];
 
 export class VolumeService {
   readonly #store: VolumeStore;
-  readonly #drivers: ReadonlyMap<string, VolumeDriver>;
+  readonly #drivers: VolumeDrivers;
   readonly #events: EventSink;
   readonly #warn: (message: string) => void;
   /** Containers by volume. */
   readonly #users = new Map<string, Set<string>>();
   readonly #queue = new KeyedQueue();
 
-  constructor({ database, drivers, events, warn }: VolumeServiceOptions) {
+  constructor({ database, drivers, plugins, events, warn }: VolumeServiceOptions) {
     this.#store = new VolumeStore(database);
-    this.#drivers = new Map(drivers.map((driver) => [driver.id, driver]));
+    this.#drivers = new VolumeDrivers(drivers, plugins);
     this.#events = events;
     this.#warn = warn;
   }
@@ -49,41 +51,88 @@ export class VolumeService {
   /** After a start, when hold() and restore() have said what is used: drops what a crash left half made or half removed, and takes up what lies in the drivers' folders. */
   async recover(isContainer: (id: string) => boolean): Promise<void> {
     for (const row of this.#store.list()) {
-      if (!this.#driverOf(row).has(row.name)) this.#store.remove(row.name);
-      else if (row.maker !== undefined && isContainer(row.maker)) this.#store.settle(row.maker);
-      else if (row.maker !== undefined && !this.isUsed(row.name)) await this.remove(row.name).catch((error: unknown) => this.#warn(`volume ${row.name} of a container that was never made: ${messageOf(error)}`));
+      if (row.maker !== undefined && isContainer(row.maker)) this.#store.settle(row.maker);
+      if (!this.#drivers.isOwn(row.driver)) void this.#recoverForeign(row);
+      else if (!(await this.#driverOf(row).has(row.name))) this.#store.remove(row.name);
+      else await this.#dropUnmade(row);
     }
-    for (const driver of this.#drivers.values()) {
+    for (const driver of this.#drivers.own) {
       await driver.sweep().catch((error: unknown) => this.#warn(`volumes of the driver ${driver.id}: ${messageOf(error)}`));
-      for (const name of driver.list()) if (!this.#store.get(name)) this.#store.add({ name, driver: driver.id, labels: null, options: null, created: now(), maker: undefined });
+      for (const name of await driver.list()) if (!this.#store.get(name)) this.#adopt(name, driver);
     }
   }
 
+  /** Of a plugin, for which the start does not wait. */
+  async #recoverForeign(row: VolumeRow): Promise<void> {
+    try {
+      if (row.maker === undefined) await this.#driverOf(row).has(row.name);
+      else await this.#dropUnmade(row);
+    } catch (error) {
+      this.#warn(`volume ${row.name}: ${messageOf(error)}`);
+    }
+  }
+
+  async #dropUnmade({ name, maker }: VolumeRow): Promise<void> {
+    if (maker === undefined || this.isUsed(name)) return;
+    await this.remove(name).catch((error: unknown) => this.#warn(`volume ${name} of a container that was never made: ${messageOf(error)}`));
+  }
+
+  /** The engine's own drivers, and plugins in use. */
   get drivers(): string[] {
-    return [...this.#drivers.keys()];
+    return this.#drivers.names;
   }
 
   /** Throws Docker's not-found. */
-  inspect(name: string): Volume {
-    return this.#show(this.#existing(name));
+  async inspect(name: string): Promise<Volume> {
+    const row = await this.#existing(name);
+    const status = await this.#driverOf(row).status?.(name);
+    return { ...this.#show(row), ...(status && { Status: status }) };
   }
 
-  list(filters: Filters): Volume[] {
+  /** `warnings`: volumes of which nobody could say whether they are there are among the others. */
+  async list(filters: Filters): Promise<{ volumes: Volume[]; warnings: string[] }> {
     filters.validate(LIST_FILTERS);
     const dangling = filters.boolean("dangling");
-    return this.find(
-      (row) => filters.exact("driver", row.driver) && filters.matches("name", row.name) && filters.labels("label", row.labels ?? {}) && (dangling === undefined || this.isUsed(row.name) !== dangling),
-    ).map((row) => this.#show(row));
+    const { rows, warnings } = await this.#present();
+    const wanted = (row: VolumeRow): boolean =>
+      filters.exact("driver", row.driver) && filters.matches("name", row.name) && filters.labels("label", row.labels ?? {}) && (dangling === undefined || this.isUsed(row.name) !== dangling);
+    return { volumes: rows.filter(wanted).map((row) => this.#show(row)), warnings };
   }
 
-  find(wanted: (row: VolumeRow) => boolean): VolumeRow[] {
-    return this.#store.list().filter((row) => wanted(row) && this.#driverOf(row).has(row.name));
+  /** Without asking the drivers whether they are there. */
+  known(): VolumeRow[] {
+    return this.#store.list();
+  }
+
+  /** Those of the engine's own drivers. */
+  async find(wanted: (row: VolumeRow) => boolean): Promise<VolumeRow[]> {
+    const own = this.#store.list().filter((row) => this.#drivers.isOwn(row.driver) && wanted(row));
+    const present = await Promise.all(own.map((row) => this.#driverOf(row).has(row.name)));
+    return own.filter((_, index) => present[index]);
+  }
+
+  /** All that the drivers have, each asked once. */
+  async #present(): Promise<{ rows: VolumeRow[]; warnings: string[] }> {
+    const known = this.#store.list();
+    const rows: VolumeRow[] = [];
+    const warnings: string[] = [];
+    for (const id of new Set([...this.#drivers.names, ...known.map(({ driver }) => driver)])) {
+      const own = known.filter(({ driver }) => driver === id);
+      try {
+        const names = new Set(await this.#drivers.of(id).list());
+        rows.push(...own.filter(({ name }) => names.delete(name)), ...[...names].filter((name) => !this.#store.get(name)).map((name) => rowOf(name, id)));
+      } catch (error) {
+        rows.push(...own);
+        warnings.push(`error while listing volumes of driver ${id}: ${messageOf(error)}`);
+      }
+    }
+    return { rows, warnings };
   }
 
   /** Throws what create would refuse without looking at other volumes. */
-  validate({ name, driver, options }: Pick<VolumeRequest, "name" | "driver" | "options">): void {
-    explained("create", name, () => {
-      const chosen = this.#driver(driver || this.#store.get(name)?.driver || DEFAULT_DRIVER);
+  async validate({ name, driver, options }: Pick<VolumeRequest, "name" | "driver" | "options">): Promise<void> {
+    await explained("create", name, async () => {
+      const chosen = await this.#drivers.require(driver || this.#store.get(name)?.driver || DEFAULT_DRIVER);
       if (name !== "" && !this.#store.get(name)) chosen.validate({ name, options: options ?? {} });
     });
   }
@@ -94,8 +143,8 @@ export class VolumeService {
     const name = isAnonymous ? randomId() : request.name;
     const labels = isAnonymous ? { ...request.labels, [ANONYMOUS]: "" } : request.labels;
     return await this.#queue.run(name, () =>
-      explainedLater("create", name, async () => {
-        const known = this.#known(name, request.driver);
+      explained("create", name, async () => {
+        const known = await this.#known(name, request.driver);
         const row = known ?? (await this.#make({ ...request, name, labels }, maker));
         if (maker !== undefined) this.hold(name, maker);
         if (!known) this.#emit(row, "create");
@@ -107,17 +156,17 @@ export class VolumeService {
   /** Throws "conflict" with the containers that use it. `force`: a missing one is no error, and one that its driver cannot remove is forgotten. */
   async remove(name: string, { force = false }: { force?: boolean } = {}): Promise<void> {
     await this.#queue.run(name, async () => {
-      let row: VolumeRow;
-      try {
-        row = this.#existing(name);
-      } catch (error) {
-        if (force && codeOf(error) === "not-found") return;
-        throw error;
-      }
-      await explainedLater("remove", name, async () => {
+      const found = await this.#existing(name).catch((error: unknown) => {
+        if (!force) throw error;
+      });
+      const row = found ?? this.#store.get(name);
+      if (!row) return;
+      await explained("remove", name, async () => {
         const users = this.usersOf(name);
         if (users.length > 0) throw conflict(`volume is in use - [${users.join(", ")}]`);
-        await this.#drop(row, force);
+        // Nobody can say whether it is there: it is forgotten.
+        if (found) await this.#drop(row, force);
+        else this.#store.remove(name);
       });
       this.#emit(row, "destroy");
     });
@@ -150,7 +199,7 @@ export class VolumeService {
 
   /** Makes its data appear; the folder where it is. Throws Docker's not-found, or "system" with what the kernel said. */
   async mount(name: string, reference: string): Promise<string> {
-    const row = this.#existing(name);
+    const row = await this.#existing(name);
     try {
       return await this.#driverOf(row).mount(specOf(row), reference);
     } catch (error) {
@@ -177,18 +226,18 @@ export class VolumeService {
 
   /** Where its data is when it is mounted, also of a volume that is to be made. */
   pathOf(name: string): string {
-    return this.#driver(this.#store.get(name)?.driver ?? DEFAULT_DRIVER).path(name);
+    return this.#drivers.of(this.#store.get(name)?.driver ?? DEFAULT_DRIVER).path(name);
   }
 
   async sizeOf(name: string): Promise<number> {
-    const row = this.#existing(name);
+    const row = await this.#existing(name);
     return await this.#driverOf(row).usage(name);
   }
 
   /** Local volumes but those with options, whose data is elsewhere. */
   async sized(): Promise<SizedVolume[]> {
     return await Promise.all(
-      this.find(isPlain).map(async (row) => {
+      (await this.find(isPlain)).map(async (row) => {
         const size = await this.sizeOf(row.name).catch((error: unknown) => {
           this.#warn(`the size of volume ${row.name}: ${messageOf(error)}`);
           return -1;
@@ -199,15 +248,15 @@ export class VolumeService {
   }
 
   async settled(): Promise<void> {
-    await Promise.all([...this.#drivers.values()].map((driver) => driver.settled()));
+    await Promise.all(this.#drivers.own.map((driver) => driver.settled()));
   }
 
   /** Undefined when it must be made. */
-  #known(name: string, driver: string): VolumeRow | undefined {
-    const row = this.#store.get(name);
+  async #known(name: string, driver: string): Promise<VolumeRow | undefined> {
+    const row = this.#store.get(name) ?? (await this.#foreign(name, driver));
     if (!row) return undefined;
-    const wanted = driver === "" ? row.driver : this.#driver(driver).id;
-    if (this.#driverOf(row).has(name)) {
+    const wanted = driver === "" ? row.driver : (await this.#drivers.require(driver)).id;
+    if (await this.#driverOf(row).has(name)) {
       if (wanted !== row.driver) throw conflict(`driver '${row.driver}' already has volume '${name}': volume name must be unique`);
       return row;
     }
@@ -221,7 +270,7 @@ export class VolumeService {
   }
 
   async #make({ name, driver: id, labels, options }: VolumeRequest, maker: string | undefined): Promise<VolumeRow> {
-    const driver = this.#driver(id || DEFAULT_DRIVER);
+    const driver = await this.#drivers.require(id || DEFAULT_DRIVER);
     const row: VolumeRow = { name, driver: driver.id, labels, options, created: now(), maker };
     driver.validate(specOf(row));
     this.#store.add(row);
@@ -247,21 +296,33 @@ export class VolumeService {
     this.#store.remove(row.name);
   }
 
-  #existing(name: string): VolumeRow {
+  async #existing(name: string): Promise<VolumeRow> {
     const row = this.#store.get(name);
-    if (row && this.#driverOf(row).has(name)) return row;
+    if (row && (await this.#driverOf(row).has(name))) return row;
     if (row && !this.isUsed(name)) this.#store.remove(name);
+    const foreign = row ? undefined : await this.#foreign(name, "");
+    if (foreign) return foreign;
     throw notFound(`get ${name}: no such volume`);
   }
 
-  #driver(id: string): VolumeDriver {
-    const driver = this.#drivers.get(id);
-    if (!driver) throw notFound(`error looking up volume plugin ${id}: plugin ${quote(id)} not found`);
-    return driver;
+  /** One that was made in a plugin by others. */
+  async #foreign(name: string, wanted: string): Promise<VolumeRow | undefined> {
+    for (const id of this.#drivers.names) {
+      if (this.#drivers.isOwn(id) || (wanted !== "" && wanted !== id)) continue;
+      const driver = this.#drivers.of(id);
+      if (await driver.has(name)) return this.#store.get(name) ?? this.#adopt(name, driver);
+    }
+    return undefined;
+  }
+
+  #adopt(name: string, { id }: VolumeDriver): VolumeRow {
+    const row = rowOf(name, id);
+    this.#store.add(row);
+    return row;
   }
 
   #driverOf(row: VolumeRow): VolumeDriver {
-    return this.#driver(row.driver);
+    return this.#drivers.of(row.driver);
   }
 
   #show(row: VolumeRow): Volume {
@@ -277,19 +338,12 @@ export class VolumeService {
 export const isPlain = (row: VolumeRow): boolean => row.driver === DEFAULT_DRIVER && Object.keys(row.options ?? {}).length === 0;
 
 const specOf = (row: VolumeRow): VolumeSpec => ({ name: row.name, options: row.options ?? {} });
+const rowOf = (name: string, driver: string): VolumeRow => ({ name, driver, labels: null, options: null, created: now(), maker: undefined });
 const now = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
 
 const explain = (action: string, name: string, error: unknown): GantryError => new GantryError(codeOf(error), `${name === "" ? action : `${action} ${name}`}: ${messageOf(error)}`, { cause: error });
 
-function explained<T>(action: string, name: string, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    throw explain(action, name, error);
-  }
-}
-
-async function explainedLater<T>(action: string, name: string, run: () => Promise<T>): Promise<T> {
+async function explained<T>(action: string, name: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {

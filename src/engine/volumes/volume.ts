@@ -12,6 +12,8 @@ export interface Volume {
   Name: string;
   Options: Strings | null;
   Scope: string;
+  /** What its driver says of it. */
+  Status?: Readonly<Record<string, unknown>>;
 }
 
 export interface SizedVolume extends Volume {

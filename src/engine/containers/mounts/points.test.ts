@@ -10,7 +10,7 @@ const other = { mounts: [{ type: "bind", source: "/src", destination: "/from", m
 
 const plan = (hostConfig: Partial<HostConfig>, { implied = null, readOnlyNonRecursive = false }: { implied?: Record<string, unknown> | null; readOnlyNonRecursive?: boolean } = {}) =>
   resolveMountPoints({ ...emptyHostConfig(), ...hostConfig }, implied, {
-    checkVolume: ({ driver }) => {
+    checkVolume: async ({ driver }) => {
       if (driver === "nosuch") throw notFound("no such driver");
     },
     findContainer: (ref) => {

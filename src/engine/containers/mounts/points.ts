@@ -11,7 +11,7 @@ import { parseBind, parseVolumesFrom, tmpfsOptions } from "./spec.ts";
 export interface MountSources {
   findContainer(ref: string): ContainerRecord;
   /** Throws Docker's refusals of a volume that cannot be. */
-  checkVolume(request: VolumeRequest): void;
+  checkVolume(request: VolumeRequest): Promise<void>;
   /** Throws Docker's not-found. */
   resolveImage(ref: string): Promise<ImageForRun>;
   /** Folders of the engine: what is bound from or above them must not keep the engine's own mounts busy. */
@@ -59,7 +59,7 @@ export async function resolveMountPoints(hostConfig: HostConfig, implied: Record
     taken.add(point.destination);
     points.set(point.destination, point);
   }
-  for (const point of impliedPoints(hostConfig, implied, context)) if (!points.has(point.destination)) points.set(point.destination, point);
+  for (const point of await impliedPoints(hostConfig, implied, context)) if (!points.has(point.destination)) points.set(point.destination, point);
   const ordered = [...points.values()].sort((a, b) => (a.destination < b.destination ? -1 : 1));
   const used = <T>(all: ReadonlyMap<MountPoint, T>): Map<MountPoint, T> => new Map([...all].filter(([point]) => points.get(point.destination) === point));
   return { points: ordered, volumes: used(volumes), images: used(images) };
@@ -67,17 +67,15 @@ export async function resolveMountPoints(hostConfig: HostConfig, implied: Record
 
 type ResolveContext = MountSources & Pick<MountPlan, "volumes" | "images">;
 
-function impliedPoints(hostConfig: HostConfig, implied: Record<string, unknown> | null, { checkVolume, volumes }: ResolveContext): MountPoint[] {
-  const destinations = Object.keys(implied ?? {}).map(cleanPath);
-  return destinations
-    .filter((destination) => !Object.hasOwn(hostConfig.Tmpfs ?? {}, destination))
-    .map((destination) => {
-      const request = { name: "", driver: hostConfig.VolumeDriver, labels: null, options: null };
-      checkVolume(request);
-      const point: MountPoint = { type: "volume", destination, source: "", mode: "", rw: true, propagation: "", volume: { anonymous: true, subpath: "" } };
-      volumes.set(point, { ...request, copy: true, implied: true });
-      return point;
-    });
+async function impliedPoints(hostConfig: HostConfig, implied: Record<string, unknown> | null, { checkVolume, volumes }: ResolveContext): Promise<MountPoint[]> {
+  const destinations = Object.keys(implied ?? {}).map(cleanPath).filter((destination) => !Object.hasOwn(hostConfig.Tmpfs ?? {}, destination));
+  const request = { name: "", driver: hostConfig.VolumeDriver, labels: null, options: null };
+  if (destinations.length > 0) await checkVolume(request);
+  return destinations.map((destination) => {
+    const point: MountPoint = { type: "volume", destination, source: "", mode: "", rw: true, propagation: "", volume: { anonymous: true, subpath: "" } };
+    volumes.set(point, { ...request, copy: true, implied: true });
+    return point;
+  });
 }
 
 const duplicate = (target: string): GantryError => invalidParameter(`Duplicate mount point: ${target}`);
@@ -136,10 +134,10 @@ async function imagePoint(mount: Mount, common: Omit<MountPoint, "type">, { imag
   return point;
 }
 
-function volumePoint(mount: Mount, common: Omit<MountPoint, "type">, { checkVolume, volumes }: ResolveContext): MountPoint {
+async function volumePoint(mount: Mount, common: Omit<MountPoint, "type">, { checkVolume, volumes }: ResolveContext): Promise<MountPoint> {
   const { Source: name, VolumeOptions: options } = mount;
   const request = { name, driver: options?.DriverConfig?.Name ?? "", labels: options?.Labels ?? null, options: options?.DriverConfig?.Options ?? null };
-  checkVolume(request);
+  await checkVolume(request);
   const point: MountPoint = { ...common, type: "volume", ...(name !== "" && { name }), mode: "z", volume: { anonymous: name === "", subpath: options?.Subpath ?? "" } };
   volumes.set(point, { ...request, copy: !(options?.NoCopy ?? false), implied: false });
   return point;

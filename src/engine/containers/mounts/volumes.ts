@@ -72,6 +72,8 @@ export async function mountVolumes({ volumes, subpaths, events }: ContainersCont
     if (Object.hasOwn(record.hostConfig.Tmpfs ?? {}, point.destination)) continue;
     volumes.hold(point.name, record.id);
     const folder = await volumes.mount(point.name, referenceOf(record, point));
+    // A plugin may say only now where it is.
+    point.source = folder;
     const { subpath } = point.volume;
     sources.set(point.destination, subpath === "" ? folder : partOf(subpaths, record.id, { folder, subpath }));
     const attributes = { driver: point.driver ?? "", container: record.id, destination: point.destination, "read/write": String(point.rw), propagation: point.propagation };

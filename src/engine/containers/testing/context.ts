@@ -162,8 +162,8 @@ export function fakeVolumeDriver(): VolumeDriver {
     },
     create: async ({ name }) => void names.add(name),
     remove: async ({ name }) => void names.delete(name),
-    has: (name) => names.has(name),
-    list: () => [...names],
+    has: async (name) => names.has(name),
+    list: async () => [...names],
     path,
     mount: async ({ name, options }, reference) => {
       if (options["type"] === "broken") throw new Error("no such device");
