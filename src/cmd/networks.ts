@@ -10,7 +10,7 @@ import type { NetworkDriver } from "../core/network.ts";
 import type { Plugins } from "../core/plugins.ts";
 import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-default/ipam.ts";
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
-import { bridgeAddresses, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
+import { bridgeAddresses, chosenRoutes, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
 import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
 import type { BridgeDriver, FirewallMode } from "../drivers/network-bridge/driver.ts";
 import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
@@ -20,6 +20,7 @@ import { createSlaveDriver } from "../drivers/network-macvlan/driver.ts";
 import { createRemoteIpam } from "../drivers/ipam-remote/ipam.ts";
 import { createRemoteDriver } from "../drivers/network-remote/driver.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
+import type { HostRoutes } from "../engine/networks/overlaps.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
 import type { Networks } from "../engine/networks/networks.ts";
 import type { NetworkPlugins } from "../engine/networks/registry.ts";
@@ -136,6 +137,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     openSandbox: (path) => Netns.open(path),
     setDefaultRoutes: (sandbox, name, gateways) => setDefaultRoutes(sandbox.fd, name, gateways),
     hostPrefixes: async () => [...(await hostPrefixes(kernel)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],
+    hostRoutes: hostRoutes(kernel),
     ...(settings ? { defaultBridge: settings } : {}),
     defaultOptions: flags.networkOptions,
     events: wiring.events,
@@ -157,6 +159,15 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     },
   };
 }
+
+const hostRoutes = (kernel: NetworkKernel): HostRoutes => ({
+  list: async () => chosenRoutes(await kernel.routes()),
+  watch: (changed) => kernel.watchRoutes((changes) => changed(changes && { added: chosenRoutes(changes.added), removed: chosenRoutes(changes.removed) })),
+  interface: async (index) => {
+    const name = (await kernel.links()).find((link) => link.index === index)?.name;
+    return name === undefined ? undefined : { name, addresses: (await kernel.addresses()).filter((one) => one.index === index).map(({ address }) => address.address) };
+  },
+});
 
 function networkPlugins(kernel: NetworkKernel, { plugins, warn, netns }: NetworkWiring): NetworkPlugins {
   const hostPath = netns === undefined ? "/proc/self/ns/net" : `/proc/self/fd/${netns}`;

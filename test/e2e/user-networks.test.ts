@@ -33,6 +33,13 @@ async function eventually(container: string, command: string, expected: RegExp):
   }
 }
 
+async function logged(expected: RegExp): Promise<void> {
+  for (let tries = 0; !expected.test(engine.log()); tries++) {
+    assert.ok(tries < 100, engine.log());
+    await delay(50);
+  }
+}
+
 test("several networks: names, addresses, connect and disconnect, ports, restart of the daemon", async () => {
   await docker("network", "create", "--subnet", "10.77.1.0/24", "--ipv6", "--subnet", "fd00:77:1::/64", "--label", "team=x", "front");
   await docker("network", "create", "--internal", "back");
@@ -94,12 +101,15 @@ test("a network moves to another subnet while its containers run: addresses, rou
     assert.ok(!seen.includes(`${old}.`), seen);
     for (const client of ["watcher", "limited"]) await eventually(client, "wget -q -O - http://moved/hostname", /^[0-9a-f]{12}$/m);
     assert.match(await inside("limited", `nc -w 2 ${await address("watcher")} 80 </dev/null 2>&1; echo ended $?`), /ended [^0]/, "limited as before");
-    for (const host of ["127.0.0.1", "[::1]"]) assert.match(engine.machine.run("busybox", "wget", "-q", "-O", "-", "-T", "10", `http://${host}:21780/hostname`), /^[0-9a-f]{12}$/m, host);
+    for (const host of ["127.0.0.1", "[::1]"]) assert.match(engine.machine.run(process.execPath, "-e", `fetch("http://${host}:21780/hostname", { signal: AbortSignal.timeout(10000) }).then((answer) => answer.text()).then((text) => process.stdout.write(text))`), /^[0-9a-f]{12}$/m, host);
     assert.match(engine.machine.run("nft", "list", "map", "inet", "gantry-docker0", "published-any"), new RegExp(`tcp \\. 21780 : ${prefix}\\.9 \\. 80`));
     assert.match(engine.machine.run("nft", "list", "set", "inet", "gantry-docker0", "masqueraded"), new RegExp(`${prefix}\\.0/24`));
     assert.match(await docker("network", "inspect", "-f", "{{json .IPAM.Config}}", "nomad"), new RegExp(`"Subnet":"${prefix}\\.0/24"`));
   };
+  engine.machine.run("sh", "-ec", "ip link add vpn0 type veth peer name vpn1; ip link set vpn0 up; ip route add 10.77.7.0/25 dev vpn0");
+  await logged(/the host's route to 10\.77\.7\.0\/25 through vpn0 overlaps the network nomad \(10\.77\.7\.0\/24\)/);
   assert.equal(await move("--subnet", "10.77.8.0/24"), "nomad");
+  engine.machine.run("ip", "link", "del", "vpn0");
   await check("10.77.8", "10.77.7");
   await engine.kill();
   for (const [point, from, to] of [["network-move-renumbered", "10.77.8", "10.77.9"], ["network-move-recorded", "10.77.9", "10.77.7"]] as const) {
@@ -120,6 +130,7 @@ test("a network moves to another subnet while its containers run: addresses, rou
   await check("10.77.7", "10.77.8");
   await docker("start", "later");
   assert.equal(await address("later"), "10.77.7.20");
+  assert.equal(await docker("events", "--since", "1h", "--until", "0s", "--filter", "event=overlap", "--format", "{{.Actor.Attributes.name}} {{.Actor.Attributes.route}}"), "nomad 10.77.7.0/25");
   await docker("rm", "-f", "moved", "watcher", "limited", "later");
   await docker("network", "rm", "nomad");
 });

@@ -6,7 +6,7 @@ import { contains, formatPrefix } from "../../lib/ip.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
-import type { Link, LinkAddress } from "../../sys/netlink/rtnetlink-decode.ts";
+import type { Link, LinkAddress, Route } from "../../sys/netlink/rtnetlink-decode.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import type { BridgeOptions } from "./options.ts";
 
@@ -89,9 +89,11 @@ function addressChanges(link: Link, all: readonly LinkAddress[], { network, opti
 /** The prefixes that the host routes elsewhere than to the link of that name: its own would forbid what it already has. */
 export async function hostPrefixes(kernel: NetworkKernel, except?: string): Promise<IpPrefix[]> {
   const own = except === undefined ? undefined : (await kernel.link(except))?.index;
-  const routes = await kernel.routes();
-  return routes.flatMap(({ destination, index, table, type }) => (destination && table === MAIN_TABLE && type === UNICAST && index !== own ? [destination] : []));
+  return chosenRoutes(await kernel.routes()).filter(({ index }) => index !== own).map(({ destination }) => destination);
 }
+
+/** Those that others than the kernel itself choose among, without default routes. */
+export const chosenRoutes = (routes: readonly Route[]): { destination: IpPrefix; index: number }[] => routes.flatMap(({ destination, index, table, type }) => (destination && table === MAIN_TABLE && type === UNICAST ? [{ destination, index }] : []));
 const MAIN_TABLE = 254;
 const UNICAST = 1;
 

@@ -24,6 +24,7 @@ import { createConnections } from "./connections.ts";
 import type { IpamEntry, NetworkCreation, NetworkDefinition } from "./definition.ts";
 import { formatIp } from "../../lib/ip.ts";
 import type { NetworkMove } from "./move.ts";
+import { watchOverlaps, type HostRoutes } from "./overlaps.ts";
 import { openBridgeNetwork, plainNetwork } from "./predefined.ts";
 import type { DefaultBridgeSettings, Network } from "./predefined.ts";
 import { publishedPorts } from "./port-requests.ts";
@@ -49,6 +50,8 @@ export interface NetworksOptions {
   setDefaultRoutes: (sandbox: SandboxNamespace, interfaceName: string, gateways: readonly IpAddress[]) => Promise<void>;
   /** What the host routes now. */
   hostPrefixes: () => Promise<readonly IpPrefix[]>;
+  /** Absent: nobody looks for routes that lead where containers are. */
+  hostRoutes?: HostRoutes;
   /** Absent: --bridge none. */
   defaultBridge?: DefaultBridgeSettings;
   /** --default-network-opt: of new networks that name none of their own, by driver. */
@@ -124,6 +127,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
   await registry.restore();
   const connections = createConnections({ ...options, store, registry });
   await connections.adopt();
+  const overlapping = options.hostRoutes && (await watchOverlaps({ routes: options.hostRoutes, networks: () => registry.list(), events: options.events, warn: options.warn }));
 
   const view = (network: Network): NetworkView => ({ ...describeNetwork(network), endpoints: connections.endpointsOf(network).map(({ container, endpoint: { endpointId, addresses, mac } }) => ({ container, endpoint: endpointId, addresses, mac })) });
   const tell = (action: "create" | "destroy", { row, driver }: Network): void => options.events.emit({ type: "network", action, actor: { id: row.id, attributes: { name: row.name, type: driver.id } } });
@@ -162,6 +166,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
       for (const driver of Object.values(drivers)) if (providesSandboxes(driver)) await driver.prepared();
     },
     close: async () => {
+      overlapping?.close();
       store.settle();
       await letGo();
       for (const driver of Object.values(drivers)) await driver.close();

@@ -205,6 +205,9 @@ export class FakeKernel implements NetworkKernel {
   async watchLinks(): Promise<{ close(): void }> {
     return { close: () => {} };
   }
+  async watchRoutes(): Promise<{ close(): void }> {
+    return { close: () => {} };
+  }
   async watchSettings(): Promise<{ close(): void }> {
     return { close: () => {} };
   }

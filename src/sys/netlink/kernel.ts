@@ -1,4 +1,5 @@
 /** The network of one namespace as drivers see it. `openNetworkKernel` speaks to Linux; fake.ts keeps it in memory. */
+import type { NetlinkMessage } from "./message.ts";
 import type { NetlinkWatch } from "./socket.ts";
 import { NETLINK, errnoCode, exchange, roundTrip, watch } from "./socket.ts";
 import type { RouteChange, RouteQuery } from "./rtnetlink.ts";
@@ -75,6 +76,8 @@ export interface NetworkKernel {
   watchAddresses(changed: () => void): Promise<NetlinkWatch>;
   /** Called with the names of interfaces that are gone; undefined: it cannot be ruled out. */
   watchLinks(gone: (names: readonly string[] | undefined) => void): Promise<NetlinkWatch>;
+  /** Called with routes that came and went; undefined: some changes were missed. What goes with its interface is not told of. */
+  watchRoutes(changed: (changes: { added: Route[]; removed: Route[] } | undefined) => void): Promise<NetlinkWatch>;
   /** Called when forwarding was switched on or off, of all interfaces or one. */
   watchSettings(changed: () => void): Promise<NetlinkWatch>;
   close(): void;
@@ -136,6 +139,10 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     watchSettings: (changed) => watch(route, [RTNLGRP.IPV4_NETCONF, RTNLGRP.IPV6_NETCONF], changed),
     // Those of a family of their own say that a bridge has a port less.
     watchLinks: (gone) => watch(route, [RTNLGRP.LINK], (messages) => gone(messages && present(messages.filter(({ payload }) => payload[0] === 0).map(decodeLink)).map(({ name }) => name)), RTM.DELLINK),
+    watchRoutes: (changed) => {
+      const of = (messages: NetlinkMessage[], type: number): Route[] => present(messages.filter((message) => message.type === type).map(decodeRoute));
+      return watch(route, [RTNLGRP.IPV4_ROUTE, RTNLGRP.IPV6_ROUTE], (messages) => changed(messages && { added: of(messages, RTM.NEWROUTE), removed: of(messages, RTM.DELROUTE) }));
+    },
     watchAddresses: (changed) => watch(route, [RTNLGRP.IPV4_IFADDR, RTNLGRP.IPV6_IFADDR], changed),
     close: () => {
       session.close();

@@ -84,8 +84,9 @@ export function decodeAddress(message: NetlinkMessage): LinkAddress | undefined 
   return { index: message.payload.readUInt32LE(4), address: { address: ipFromBytes(address), length }, ...((flags & IFA_F_PERMANENT) === 0 && { temporary: true }), ...(scope !== 0 && { local: true }) };
 }
 
+/** Also one that is gone. */
 export function decodeRoute(message: NetlinkMessage): Route | undefined {
-  if (message.type !== RTM.NEWROUTE || message.payload.length < 12) return undefined;
+  if ((message.type !== RTM.NEWROUTE && message.type !== RTM.DELROUTE) || message.payload.length < 12) return undefined;
   const family = familyOf(message.payload[0]!);
   if (!family) return undefined;
   const attributes = parseAttributes(message.payload, 12);
