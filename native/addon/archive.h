@@ -67,6 +67,11 @@ struct tar_segment {
   uint64_t offset, size;
 };
 
+/* Where the reading of a PAX 1.0 sparse map is. */
+struct tar_map {
+  uint64_t value, digits, seen, wanted, offset;
+};
+
 struct tar_buffer {
   char *bytes;
   size_t size, room;
@@ -86,7 +91,7 @@ struct tar_parser {
 
   char meta_type; /* x, g, L, K */
   uint64_t remaining, padding;
-  struct tar_buffer pax, long_name, long_link, sparse_text;
+  struct tar_buffer pax, long_name, long_link;
   bool has_pax, has_name, has_link;
 
   struct tar_entry entry;
@@ -96,6 +101,7 @@ struct tar_parser {
   struct tar_segment *segments;
   size_t segment_count, segment_room, segment;
   uint64_t segment_done;
+  struct tar_map map;
   bool sparse;
 };
 

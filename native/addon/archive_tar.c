@@ -29,7 +29,6 @@ void tar_free(struct tar_parser *p) {
   free(p->pax.bytes);
   free(p->long_name.bytes);
   free(p->long_link.bytes);
-  free(p->sparse_text.bytes);
   free(p->xattrs);
   free(p->segments);
   memset(p, 0, sizeof *p);
@@ -116,7 +115,7 @@ static int check_segments(struct tar_parser *p) {
 
 static void forget_entry(struct tar_parser *p) {
   p->has_pax = p->has_name = p->has_link = p->sparse = false;
-  p->pax.size = p->long_name.size = p->long_link.size = p->sparse_text.size = 0;
+  p->pax.size = p->long_name.size = p->long_link.size = 0;
   p->xattr_count = p->segment_count = p->segment = 0;
   p->segment_done = 0;
   memset(&p->entry, 0, sizeof p->entry);
@@ -245,6 +244,8 @@ static int read_header(struct tar_parser *p) {
     }
   }
   if (map_in_data) {
+    p->segment_count = 0;
+    p->map = (struct tar_map){.wanted = 1};
     p->state = TAR_SPARSE_MAP;
     return 0;
   }
@@ -268,34 +269,38 @@ static int on_sparse_header(struct tar_parser *p) {
   return more ? 0 : begin_data(p);
 }
 
-/* PAX 1.0: decimal lines at the start of the data, first their count; the data goes on at the next block. */
+/* The next number of a PAX 1.0 map: how many parts, then the offset and size of each. */
+static int on_map_number(struct tar_parser *p) {
+  struct tar_map *m = &p->map;
+  if (!m->digits) return malformed(p, "invalid sparse map");
+  if (m->seen == 0) {
+    if (m->value > p->limits.metadata) return too_much(p, "sparse map is too large");
+    m->wanted = 1 + m->value * 2;
+  } else if (m->seen % 2) {
+    m->offset = m->value;
+  } else if (tar_add_segment(p, m->offset, m->value)) {
+    return -1;
+  }
+  m->seen++;
+  m->value = m->digits = 0;
+  return 0;
+}
+
+/* Decimal lines at the start of the data; the data goes on at the next block. */
 static int on_sparse_map(struct tar_parser *p) {
+  struct tar_map *m = &p->map;
   if (p->remaining < 512) return malformed(p, "invalid sparse map");
   p->remaining -= 512;
-  if (append(p, &p->sparse_text, p->block, 512)) return -1;
-  const char *at = p->sparse_text.bytes, *end = at + p->sparse_text.size;
-  uint64_t values[3] = {0}, wanted = 1, seen = 0;
-  p->segment_count = 0;
-  while (seen < wanted) {
-    const char *line = memchr(at, '\n', (size_t)(end - at));
-    if (!line) return 0;
-    uint64_t value = 0;
-    if (line == at || line - at > 18) return malformed(p, "invalid sparse map");
-    for (; at < line; at++) {
-      if (*at < '0' || *at > '9') return malformed(p, "invalid sparse map");
-      value = value * 10 + (uint64_t)(*at - '0');
-    }
-    at = line + 1;
-    if (seen == 0) {
-      if (value > p->limits.metadata) return too_much(p, "sparse map is too large");
-      wanted = 1 + value * 2;
+  for (size_t at = 0; at < 512 && m->seen < m->wanted; at++) {
+    uint8_t c = p->block[at];
+    if (c == '\n') {
+      if (on_map_number(p)) return -1;
     } else {
-      values[(seen - 1) % 2] = value;
-      if (seen % 2 == 0 && tar_add_segment(p, values[0], values[1])) return -1;
+      if (c < '0' || c > '9' || ++m->digits > 18) return malformed(p, "invalid sparse map");
+      m->value = m->value * 10 + (uint64_t)(c - '0');
     }
-    seen++;
   }
-  return begin_data(p);
+  return m->seen < m->wanted ? 0 : begin_data(p);
 }
 
 /* Passes on what belongs to the file, at its place in it. */

@@ -1,7 +1,6 @@
 /**
- * Archives that try to leave their root, to exhaust the machine, or to be read in two ways; through each entry point: a layer of a
- * load, an import, the archive of a load itself, and a layer of a pull (test/security/copy-archives: `cp`). The oracle is a canary tree beside the root, which must not change; a naive
- * extractor shows that each escape would reach it (the positive control).
+ * What is said of archives that try to leave their root, to exhaust the machine, or to be read in two ways. (hostile-archives.test.ts gives
+ * hundreds of them to each entry point, hostile-documents.test.ts documents.)
  */
 import assert from "node:assert/strict";
 import { closeSync, readFileSync, readlinkSync } from "node:fs";
@@ -12,8 +11,8 @@ import { digestOf, hexOf } from "../../src/lib/digest.ts";
 import { Filters } from "../../src/lib/filters.ts";
 import { ArchiveStream, extract, openDirectory } from "../../src/sys/archive.ts";
 import { type RawEntry, entryBytes, header, padded, tarOf } from "../../src/sys/tar.fixture.ts";
-import { layoutOf, load, openBench, pieces } from "./bench.ts";
-import { escapes, ground, naive, spellings } from "./escapes.ts";
+import { layoutOf, load, openBench } from "./bench.ts";
+import { ground } from "./escapes.ts";
 import { FakeRegistry } from "./fake-registry.ts";
 import { pullTag } from "./pull.fixture.ts";
 
@@ -26,43 +25,6 @@ async function untar(root: string, bytes: Buffer, flags: number): Promise<void> 
   await stream.push(bytes);
   await stream.finish();
 }
-
-/** Untarred or given to an entry point. */
-let attempts = 0;
-
-for (const [what, make] of Object.entries(escapes)) {
-  test(`escape: ${what}`, async () => {
-    {
-      using control = ground();
-      const before = control.state();
-      naive(control.root, make(join(control.dir, "canary")));
-      assert.notEqual(control.state(), before, "the control must be broken");
-    }
-    for (const [how, spell] of Object.entries(spellings)) {
-      for (const flags of Object.values(flagSets)) {
-        using target = ground();
-        const before = target.state();
-        await untar(target.root, tarOf(...make(join(target.dir, "canary")).map(spell)), flags).catch(() => undefined);
-        assert.equal(target.state(), before, how);
-        attempts++;
-      }
-    }
-    using around = ground();
-    const registry = new FakeRegistry();
-    await using bench = openBench({ dir: around.root, registries: registry });
-    const before = around.state();
-    const layer = tarOf(...make(join(around.dir, "canary")));
-    await load(bench, layoutOf("evil:1", [{ bytes: layer }])).catch(() => undefined);
-    await load(bench, layer).catch(() => undefined);
-    await bench.images.import(pieces(layer), { reference: undefined, platform: undefined, message: "", changes: [] }).catch(() => undefined);
-    registry.tag("1", registry.addImage([{ bytes: tarOf({ name: "below/", type: "5" }) }, { bytes: layer }, { bytes: gzipSync(layer), diffId: digestOf(layer) }]));
-    await pullTag(bench, "1").catch(() => undefined);
-    assert.equal(around.state(), before);
-    attempts += 4;
-  });
-}
-
-test("how many", (context) => context.diagnostic(`hostile archives ${Object.keys(escapes).length * Object.keys(spellings).length}, attempts ${attempts}, violations 0`));
 
 test("names that lead out are refused, not bent", async () => {
   using target = ground();
@@ -173,7 +135,8 @@ test("bombs stay in bounded memory: zeros by the gigabyte, a million whiteouts, 
     await stream.finish();
   }, {});
   assert.ok(performance.now() - started < 60_000);
-  await assert.rejects(untar(target.root, tarOf({ name: "s", pax: { "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "", "GNU.sparse.size": "9000000000000000000" } }), 0), { code: "EFBIG" });
+  /* Without its data it takes no room, where the file system allows such files at all. */
+  await untar(target.root, tarOf({ name: "s", pax: { "GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "", "GNU.sparse.size": "9000000000000000000" } }), 0).catch(({ code }: NodeJS.ErrnoException) => assert.equal(code, "EFBIG"));
   assert.ok(process.memoryUsage.rss() - before < 300 << 20, `${(process.memoryUsage.rss() - before) >> 20} MiB more`);
 });
 

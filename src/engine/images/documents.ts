@@ -94,6 +94,15 @@ export class Documents {
       .map((descriptor) => this.image(descriptor));
   }
 
+  /** The same, but none of a target that has a document which is damaged or contradicts itself: for what looks at all images. */
+  readableImagesOf(target: Descriptor): PlatformImage[] {
+    try {
+      return this.imagesOf(target);
+    } catch {
+      return [];
+    }
+  }
+
   /** Its configuration is here and describes an image. */
   isImage(descriptor: Descriptor): boolean {
     const manifest = this.manifest(descriptor.digest);

@@ -95,12 +95,20 @@ async function repair(context: ImageContext, target: Descriptor): Promise<void> 
   const { content, documents, snapshotter, layers } = context;
   await dropIfDamaged(context, target.digest);
   if (!content.has(target.digest)) return;
-  for (const { digest } of documents.reachableManifests(target)) await dropIfDamaged(context, digest);
-  for (const image of documents.imagesOf(target)) {
+  for (const { digest } of manifestsBelow(context, target)) await dropIfDamaged(context, digest);
+  for (const image of documents.readableImagesOf(target)) {
     for (const { digest } of [image.manifest.config, ...image.manifest.layers]) await dropIfDamaged(context, digest);
     const wasUnpacked = image.chain.some((name) => snapshotter.has(name));
     for (const name of image.chain.toReversed()) await snapshotter.remove(name);
     if (wasUnpacked && documents.isComplete(image)) await layers.unpack(image);
+  }
+}
+
+function manifestsBelow({ documents }: ImageContext, target: Descriptor): Descriptor[] {
+  try {
+    return documents.reachableManifests(target);
+  } catch {
+    return [];
   }
 }
 

@@ -21,12 +21,8 @@ export function emitUntag(context: ImageContext, image: ImageName, name: string)
 
 function labelsOf(context: ImageContext, image: ImageName): Record<string, string> {
   if (context.store.namesOf(image.target.digest).length === 0) return {};
-  try {
-    const images = context.documents.imagesOf(image.target);
-    return (bestFor(images, context.host) ?? images[0])?.document.config.Labels ?? {};
-  } catch {
-    return {};
-  }
+  const images = context.documents.readableImagesOf(image.target);
+  return (bestFor(images, context.host) ?? images[0])?.document.config.Labels ?? {};
 }
 
 /** Its actor is the name that was pushed. */

@@ -66,7 +66,7 @@ function labelFilters(context: ImageContext, filters: Filters): ImageFilter[] {
         const value = document.config.Labels?.[name];
         return value !== undefined && (equals < 0 || value === wanted.slice(equals + 1));
       };
-      return (image: ImageName) => readable(context, image).some((one) => matches(one) !== negate);
+      return (image: ImageName) => context.documents.readableImagesOf(image.target).some((one) => matches(one) !== negate);
     }),
   );
 }
@@ -84,16 +84,8 @@ function referenceFilters(filters: Filters): ImageFilter[] {
   ];
 }
 
-function readable(context: ImageContext, image: ImageName): PlatformImage[] {
-  try {
-    return context.documents.imagesOf(image.target);
-  } catch {
-    return [];
-  }
-}
-
 /** The image for this machine, or else any. */
 export function mainImage(context: ImageContext, image: ImageName): PlatformImage | undefined {
-  const images = readable(context, image);
+  const images = context.documents.readableImagesOf(image.target);
   return bestFor(images, context.host) ?? images[0];
 }

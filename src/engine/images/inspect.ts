@@ -44,6 +44,8 @@ export async function inspectImage(context: ImageContext, text: string, options:
   const names = context.store.namesOf(found.target.digest);
   const summary = await summarize(context, found.target, { platform: options.platform ?? context.host, any: options.platform === undefined });
   if (!summary.best && options.platform) throw platformMissing(text, options.platform);
+  /* Says what is wrong with an image that cannot be read. */
+  if (!summary.best) context.documents.imagesOf(found.target);
   const image = summary.best?.image;
   const target = options.platform && image ? image.descriptor : found.target;
   const { tags, digests } = tagsAndDigests(names);

@@ -25,9 +25,5 @@ export function hasChildren(context: ImageContext, id: Digest): boolean {
 }
 
 function parentOf({ documents }: ImageContext, target: Descriptor): string | undefined {
-  try {
-    return documents.imagesOf(target).find(({ manifest }) => manifest.annotations?.[parentAnnotation] !== undefined)?.manifest.annotations?.[parentAnnotation];
-  } catch {
-    return undefined;
-  }
+  return documents.readableImagesOf(target).find(({ manifest }) => manifest.annotations?.[parentAnnotation] !== undefined)?.manifest.annotations?.[parentAnnotation];
 }

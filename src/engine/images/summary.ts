@@ -61,10 +61,23 @@ export class SummaryCache {
 
 async function readContent(context: ImageContext, target: Descriptor): Promise<Content> {
   const content: Content = { entries: [], totalBytes: 0, blobs: new Map(), chains: new Map() };
-  if (target.mediaType !== "" && context.content.has(target.digest) && context.documents.manifest(target.digest).kind === "index") addBlob(content, target);
-  for (const descriptor of context.documents.reachableManifests(target)) content.entries.push(await summarizeManifest(context, descriptor, content));
+  for (const descriptor of manifestsOf(context, target, content)) content.entries.push(await summarizeManifest(context, descriptor, content).catch(() => unreadable(descriptor)));
   return content;
 }
+
+function manifestsOf({ content, documents }: ImageContext, target: Descriptor, whole: Content): Descriptor[] {
+  try {
+    if (target.mediaType !== "" && content.has(target.digest) && documents.manifest(target.digest).kind === "index") addBlob(whole, target);
+    return documents.reachableManifests(target);
+  } catch {
+    return [target];
+  }
+}
+
+const unknown = (descriptor: Descriptor): ManifestSummary => ({ ID: descriptor.digest, Descriptor: printable(descriptor), Available: false, Size: { Content: 0, Total: 0 }, Kind: "unknown" });
+
+/** Of what is damaged or contradicts itself, what can be said without reading it: one such image must not hide all others. */
+const unreadable = (descriptor: Descriptor): Content["entries"][number] => ({ manifest: unknown(descriptor), image: undefined });
 
 /** `any`: when nothing serves the platform, another image is taken. */
 export async function summarize(context: ImageContext, target: Descriptor, options: { platform: Platform; any: boolean }): Promise<ImageSummary> {
@@ -97,7 +110,7 @@ function withContainers(manifest: ManifestSummary, users: readonly ImageUser[]):
 
 async function summarizeManifest(context: ImageContext, descriptor: Descriptor, whole: Content): Promise<Content["entries"][number]> {
   const { documents, content } = context;
-  const manifest: ManifestSummary = { ID: descriptor.digest, Descriptor: printable(descriptor), Available: false, Size: { Content: 0, Total: 0 }, Kind: "unknown" };
+  const manifest = unknown(descriptor);
   if (isCompanion(descriptor)) return { manifest: companion(context, manifest, { descriptor, whole }), image: undefined };
   if (!content.has(descriptor.digest)) return { manifest: { ...manifest, ...platformData(descriptor.platform) }, image: undefined };
   const document = documents.manifest(descriptor.digest);

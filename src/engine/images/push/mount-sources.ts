@@ -15,7 +15,7 @@ export async function mountSources(context: ImageContext, target: Reference, wan
   for (const image of images.sort((a, b) => b.tagged - a.tagged).slice(0, mostImages)) {
     const { domain, path } = parseReference(image.name);
     if (domain !== target.domain || path === target.path) continue;
-    for (const { manifest } of context.documents.imagesOf(image.target)) {
+    for (const { manifest } of context.documents.readableImagesOf(image.target)) {
       for (const { digest } of manifest.layers) {
         const known = sources.get(digest) ?? [];
         if (wanted.has(digest) && known.length < mostSources && !known.includes(path)) sources.set(digest, [...known, path]);
