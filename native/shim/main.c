@@ -48,7 +48,15 @@ static int run_sealed(char **argv) {
   return -errno;
 }
 
+/* In a group that must have a process: until its starter ends it, or has ended. Nothing of a container runs meanwhile. */
+static int hold(void) {
+  char byte;
+  while (read(0, &byte, 1) > 0);
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc == 2 && !strcmp(argv[1], "hold")) return hold();
   int error = run_sealed(argv);
   if (error) {
     dprintf(2, "gantry-shim: cannot run from a sealed copy: %s\n", strerror(-error));
@@ -58,6 +66,6 @@ int main(int argc, char **argv) {
   prctl(PR_SET_NAME, "gantry-shim");
   if (argc == 3 && !strcmp(argv[1], "launcher")) return launcher_main(argv[2]);
   if (argc >= 2 && !strcmp(argv[1], "exec-plan")) return oneshot_main(argc - 2, argv + 2);
-  dprintf(2, "usage: gantry-shim launcher SOCKET | exec-plan ...\n");
+  dprintf(2, "usage: gantry-shim launcher SOCKET | exec-plan ... | hold\n");
   return 2;
 }

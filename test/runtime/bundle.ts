@@ -21,7 +21,7 @@ export interface State {
   pid: number;
 }
 
-/** The sources on this Node; GANTRY_TEST_RUNTIME names another program, such as build/native/gantry-runtime. */
+/** Absent: the sources on this Node; else another program, such as build/native/gantry-runtime. */
 const program = process.env["GANTRY_TEST_RUNTIME"];
 
 let count = 0;
@@ -31,6 +31,8 @@ export class Bundle implements Disposable {
   readonly rootfs = join(this.folder, "rootfs");
   /** Also the name of its cgroup's parent. */
   readonly id = `gantry-test-${process.pid}-${++count}`;
+  /** Takes what line() gives. */
+  readonly program = program ?? process.execPath;
   readonly cgroupsPath = `/${this.id}/c`;
 
   constructor(change: Partial<OciSpec> = {}, linux: Partial<NonNullable<OciSpec["linux"]>> = {}) {
@@ -70,7 +72,7 @@ export class Bundle implements Disposable {
     const [outPath, errPath] = [join(this.folder, "stdout"), join(this.folder, "stderr")];
     const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
     try {
-      const { status } = spawnSync(program ?? process.execPath, this.line(args), { cwd: this.folder, timeout: 120_000, stdio: [stdin ?? "ignore", out, err, ...fds] });
+      const { status } = spawnSync(this.program, this.line(args), { cwd: this.folder, timeout: 120_000, stdio: [stdin ?? "ignore", out, err, ...fds] });
       return { status, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
     } finally {
       closeSync(out);
@@ -79,7 +81,7 @@ export class Bundle implements Disposable {
   }
 
   start(...args: string[]): ChildProcess {
-    return spawn(program ?? process.execPath, this.line(args), { cwd: this.folder, stdio: ["ignore", "pipe", "inherit"] });
+    return spawn(this.program, this.line(args), { cwd: this.folder, stdio: ["ignore", "pipe", "inherit"] });
   }
 
   /** Output of `run` of a shell script in the container, which must end with 0. */

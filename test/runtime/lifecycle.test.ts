@@ -133,7 +133,6 @@ test("what is not done is refused by name", { skip }, () => {
   using bundle = new Bundle();
   const refused: [string[], RegExp][] = [
     [["checkpoint", "x"], /gantry-runtime checkpoint is not supported yet/],
-    [["--systemd-cgroup", "list"], /--systemd-cgroup is not supported/],
     [["--rootless", "true", "list"], /--rootless true as root is not supported/],
     [["frobnicate"], /No help topic for 'frobnicate'/],
     [["create", "--preserve-fds", "200", bundle.id], /unable to stat preserved-fd/],

@@ -20,6 +20,8 @@ export interface Caller {
   write: (to: "stdout" | "stderr", text: string) => void;
   /** Its environment; absent: it has neither LISTEN_FDS nor NOTIFY_SOCKET. */
   env?: Readonly<Record<string, string | undefined>>;
+  /** Of its environment. */
+  variable: (name: string) => string | undefined;
   /** Its fds from 3 on can be handed on; else commands that do so are not served. */
   handsOnFds?: true;
   /** Starts a child of the caller, in its folder. */
@@ -70,6 +72,7 @@ export const ownProcess: Caller = {
   program: process.env["GANTRY_PROGRAM"] ?? "gantry-runtime",
   cwd: process.cwd(),
   env: process.env,
+  variable: (name) => process.env[name],
   handsOnFds: true,
   proc: "/proc/self",
   write: (to, text) => void process[to].write(text),

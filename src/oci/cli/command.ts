@@ -10,6 +10,8 @@ export interface Invocation {
   caller: Caller;
   /** --root was said. */
   rootGiven: boolean;
+  /** systemd makes the groups of new containers. */
+  systemdCgroup: boolean;
   /** Words for the log and for stderr, without a newline. */
   warn: (message: string) => void;
   /** The same, but only with --debug. */

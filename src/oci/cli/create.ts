@@ -22,6 +22,7 @@ import { runCreate } from "./oneshot.ts";
 import { path } from "./paths.ts";
 import type { Plan } from "../plan/types.ts";
 import { send } from "./kill.ts";
+import { planUnit, startUnit, stopUnit } from "./scope.ts";
 import { startTimeOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
 
@@ -60,16 +61,18 @@ export function checkTerminal(terminal: boolean, { detach, consoleSocket }: { de
   if (consoleSocket !== "" && !(terminal && detach)) throw invalidParameter("cannot use console socket if runc will not detach or allocate tty: --console-socket is for a detached process with a terminal");
 }
 
-interface Creation extends Pick<Invocation, "flags" | "store" | "caller" | "warn" | "debug"> {
+interface Creation extends Pick<Invocation, "flags" | "store" | "caller" | "systemdCgroup" | "warn" | "debug"> {
   /** gantry-shim stays with the container. */
   wait: boolean;
 }
 
 /** Makes the container and its record. After a failure nothing of either is left. */
-export async function makeContainer(id: string, { path: bundle, spec: given }: Bundle, { flags, store, caller, warn, debug, wait }: Creation): Promise<{ record: ContainerRecord; made: Made }> {
+export async function makeContainer(id: string, { path: bundle, spec: given }: Bundle, { flags, store, caller, systemdCgroup, warn, debug, wait }: Creation): Promise<{ record: ContainerRecord; made: Made }> {
   const listening = listenFds(caller);
   const preserveFds = listening + countPreserved(flags, caller, listening);
-  const spec = withNotifySocket(withListenFds(given, listening), notifySocketOf(caller), store.folder(id));
+  const planned = systemdCgroup ? await planUnit(given, id, caller) : undefined;
+  const unit = planned && { name: planned.unit.name, bus: planned.bus };
+  const spec = withNotifySocket(withListenFds(planned?.spec ?? given, listening), notifySocketOf(caller), store.folder(id));
   const noNewKeyring = flags.bool("no-new-keyring");
   const plan = compile(spec, { id, host: usableHost(caller.proc, spec, id), ...rootlessOf(), bundle, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, ...joinedNamespaces(spec), warn });
   const cgroups = plan.teardown.flatMap((op) => (op.op === "cgroupRemove" ? [op.path] : []));
@@ -80,17 +83,22 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
   debug(`plan of ${plan.host.length + plan.parent.length + plan.child.length} steps, cgroups ${cgroups.join(" ")}`);
   if (plan.exec.seccomp) debug(`seccomp filter flags: ${plan.exec.seccomp.flags | (plan.exec.seccomp.listenerPath === undefined ? 0 : newListenerFlag)}`);
   try {
-    const made = await runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait });
+    const started = planned && (await startUnit(planned, id));
+    const made = await runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait }).finally(async () => {
+      await started?.release();
+    });
     debug(`container ${id} is made, its init is process ${made.pid}`);
-    const record: ContainerRecord = { id, bundle, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec, cgroups, noNewKeyring };
+    let record: ContainerRecord = { id, bundle, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec, cgroups, noNewKeyring, ...(unit && { unit }) };
     store.save(record);
     await keepOrKill(record, cgroups, async () => {
+      if (planned?.later) store.save((record = await (await import("./update.ts")).applyLimits(record, planned.later)));
       await moveNetDevices(spec, made.pid);
       writePidFile(flags.string("pid-file"), made.pid);
     });
     return { record, made };
   } catch (error) {
     await endGroups(cgroups);
+    if (unit) await stopUnit(unit).catch((failure: unknown) => warn(messageOf(failure)));
     store.remove(id);
     throw error;
   }

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { conflict, systemError } from "../../lib/errors.ts";
+import { conflict, messageOf, systemError } from "../../lib/errors.ts";
 import { bool } from "../../lib/flags.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { processesIn, removeGroups, thaw } from "./cgroups.ts";
 import type { Command, Invocation } from "./command.ts";
 import { runHooks } from "./hooks.ts";
 import { send } from "./kill.ts";
+import { stopUnit } from "./scope.ts";
 import { statusOf } from "./status.ts";
 import type { ContainerRecord, ContainerStore } from "./store.ts";
 
@@ -52,6 +53,7 @@ export async function endGroups(cgroups: readonly string[]): Promise<void> {
 /** Ends every process of the container, then removes its groups and what is remembered of it. */
 export async function destroy(record: ContainerRecord, { store, caller, warn }: Pick<Invocation, "store" | "caller" | "warn">): Promise<void> {
   await endAll(record.cgroups, () => (statusOf(record, store) === "stopped" ? undefined : record.pid));
+  if (record.unit) await stopUnit(record.unit).catch((error: unknown) => warn(messageOf(error)));
   await removeGroups(record.cgroups);
   store.remove(record.id);
   await runHooks("poststop", record, { caller, pid: 0, status: "stopped", warn });

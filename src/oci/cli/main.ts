@@ -75,7 +75,7 @@ async function runCommand(name: string, line: readonly string[], { flags: global
   if (args.length < least || args.length > most) throw invalidParameter(`${caller.program} ${name}: ${args.length < least ? "missing" : "too many"} arguments, usage: ${usageOf(command, caller)}`);
   caller.admit?.(command, [...makeAbsolute(globals, global, caller), ...makeAbsolute(command.flags, flags, caller)]);
   try {
-    return await command.run({ flags, args, caller, store: new ContainerStore(global.string("root")), rootGiven: global.changed("root"), warn: (message) => log("warning", message), debug: (message) => (global.bool("debug") ? log("debug", message) : undefined), print });
+    return await command.run({ flags, args, caller, store: new ContainerStore(global.string("root")), rootGiven: global.changed("root"), systemdCgroup: global.bool("systemd-cgroup"), warn: (message) => log("warning", message), debug: (message) => (global.bool("debug") ? log("debug", message) : undefined), print });
   } catch (error) {
     if (error instanceof NotServed) throw error;
     return report(error, { log, code: command.failureCode ?? 1, prefix: prefixOf(command, caller) });
@@ -94,7 +94,6 @@ function prefixOf({ failurePrefix: prefix, name }: Command, { program }: Caller)
 }
 
 function refuseGlobals(flags: FlagValues): void {
-  if (flags.bool("systemd-cgroup")) throw notImplemented("--systemd-cgroup is not supported: cgroups are made directly");
   const rootless = flags.string("rootless");
   if (!["auto", "true", "false"].includes(rootless)) throw invalidParameter(`--rootless ${JSON.stringify(rootless)}: it is true, false or auto`);
   if (rootless === "false" && isRootless()) throw invalidParameter("--rootless false: only root can run other containers");

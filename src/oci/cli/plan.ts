@@ -6,6 +6,7 @@ import { detectHost } from "../host.ts";
 import { planJson, planText } from "../plan/print.ts";
 import { loadBundle } from "./bundle.ts";
 import type { Command } from "./command.ts";
+import { planUnit } from "./scope.ts";
 
 export const plan: Command = {
   name: "plan",
@@ -17,10 +18,11 @@ export const plan: Command = {
     { name: "no-pivot", type: bool },
   ],
   arguments: [0, 1],
-  run({ args, flags, print, warn }) {
+  async run({ args, flags, caller, systemdCgroup, print, warn }) {
     const bundle = loadBundle(args[0] ?? ".");
     const id = flags.string("id") || basename(bundle.path);
-    const compiled = compile(bundle.spec, { id, host: detectHost(), bundle: bundle.path, noPivot: flags.bool("no-pivot"), outerHooks: true, warn });
+    const spec = systemdCgroup ? (await planUnit(bundle.spec, id, caller)).spec : bundle.spec;
+    const compiled = compile(spec, { id, host: detectHost(), bundle: bundle.path, noPivot: flags.bool("no-pivot"), outerHooks: true, warn });
     print(flags.bool("json") ? `${planJson(compiled)}\n` : planText(compiled));
     return 0;
   },

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { conflict, invalidParameter, notFound } from "../../lib/errors.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
 import { textOf } from "../host.ts";
+import type { RecordedUnit } from "./scope.ts";
 
 export interface ContainerRecord {
   id: string;
@@ -28,6 +29,8 @@ export interface ContainerRecord {
   /** cgroup folders, to be removed in this order. */
   cgroups: string[];
   noNewKeyring: boolean;
+  /** Present: systemd made the groups. */
+  unit?: RecordedUnit;
 }
 
 export class ContainerStore {

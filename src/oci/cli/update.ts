@@ -12,6 +12,7 @@ import { textOf } from "../host.ts";
 import { parseResources } from "../validate/config.ts";
 import { groupsOf } from "./cgroups.ts";
 import type { Command } from "./command.ts";
+import { updateUnit } from "./scope.ts";
 import type { ContainerRecord } from "./store.ts";
 
 const textFlags = [
@@ -30,13 +31,13 @@ export const update: Command = {
     ...textFlags.map((name): FlagSpec => ({ name, type: string })),
   ],
   arguments: [1, 1],
-  run({ args, flags, store, warn }) {
+  async run({ args, flags, store, warn }) {
     const record = store.load(args[0]!);
     refuse(flags);
     const file = flags.string("resources");
     const asked = file === "" ? fromFlags(flags) : parseResources(readFileSync(file === "-" ? 0 : file, "utf8"));
     if (asked.memory?.kernel !== undefined || asked.memory?.kernelTCP !== undefined) warn("Kernel memory settings are ignored: the kernel has no separate limits of them");
-    store.save(apply(record, asked));
+    store.save(await applyLimits(record, asked));
     return 0;
   },
 };
@@ -77,16 +78,18 @@ function sizeOf(name: string, text: string): number {
 }
 
 /** Carries out what is asked for, and gives the record with the limits that stand now. */
-function apply(record: ContainerRecord, asked: OciResources): ContainerRecord {
+export async function applyLimits(record: ContainerRecord, asked: OciResources): Promise<ContainerRecord> {
   // Device rules cannot be changed, as with runc: what else may have been put into them stays.
   const { devices: _, memory: askedMemory, ...rest } = asked;
   const { kernel: _kernel, kernelTCP: _tcp, ...memory } = askedMemory ?? {};
   const wanted: OciResources = { ...rest, memory, ...(rest.cpu && { cpu: withQuota(rest.cpu, record.spec.linux?.resources?.cpu) }) };
   const layout = detectLayout();
   const read = (path: string): string | undefined => textOf(path) || undefined;
-  for (const write of updateWrites(groupsOf(record.cgroups, layout), wanted, { files: layout.files, read })) applyWrite(write);
   const standing = record.spec.linux?.resources ?? {};
   const resources = merged(standing, { ...rest, memory });
+  const writes = updateWrites(groupsOf(record.cgroups, layout), wanted, { files: layout.files, read });
+  if (record.unit) await updateUnit(record.unit, { ...wanted, ...(rest.cpu && { cpu: withPeriod(wanted.cpu!, resources.cpu) }) });
+  for (const write of writes) applyWrite(write);
   return { ...record, spec: { ...record.spec, linux: { ...record.spec.linux, resources } } };
 }
 
@@ -94,6 +97,9 @@ function apply(record: ContainerRecord, asked: OciResources): ContainerRecord {
 function withQuota(cpu: NonNullable<OciResources["cpu"]>, standing: OciResources["cpu"]): NonNullable<OciResources["cpu"]> {
   return cpu.period && !cpu.quota && standing?.quota ? { ...cpu, quota: standing.quota } : cpu;
 }
+
+/** systemd has both as one. */
+const withPeriod = (cpu: NonNullable<OciResources["cpu"]>, standing: OciResources["cpu"]): NonNullable<OciResources["cpu"]> => (cpu.quota && standing?.period ? { ...cpu, period: standing.period } : cpu);
 
 function merged(standing: OciResources, asked: OciResources): OciResources {
   const { blockIO, ...limits } = asked;

@@ -37,8 +37,10 @@ export class FrontCaller implements Caller {
     this.proc = proc;
     this.cwd = cwd;
     this.#environment = environment;
-    this.program = environment.findLast((entry) => entry.startsWith("GANTRY_PROGRAM="))?.slice("GANTRY_PROGRAM=".length) ?? "gantry-runtime";
+    this.program = this.variable("GANTRY_PROGRAM") ?? "gantry-runtime";
   }
+
+  variable = (name: string): string | undefined => this.#environment.findLast((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
 
   write = (to: "stdout" | "stderr", text: string): void => this.#send(encodeOutput(to, text));
 

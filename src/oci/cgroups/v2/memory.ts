@@ -22,7 +22,7 @@ export const memory: Controller = {
 
 const orMax = (value: number | undefined): string | undefined => (!value ? undefined : value < 0 ? "max" : String(value));
 
-function swapMax({ limit, swap }: Memory): string | undefined {
+export function swapMax({ limit, swap }: Memory): string | undefined {
   if (limit === -1 && !swap) return "max";
   if (!swap) return undefined;
   if (swap < 0) return "max";
