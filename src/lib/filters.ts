@@ -1,5 +1,6 @@
 /** The `filters` parameter of lists, prunes and events: JSON of key to values, in its two historical forms. */
-import { invalidParameter } from "./errors.ts";
+import { invalidParameter, messageOf } from "./errors.ts";
+import { parseTimeOrDuration } from "./time-or-duration.ts";
 
 /** {"key": {"value": true}} or, of older clients, {"key": ["value"]}. Throws "invalid filter". */
 export function parseFilters(text: string | null | undefined): Filters {
@@ -49,6 +50,18 @@ export class Filters {
 
   values(key: string): string[] {
     return [...(this.#fields.get(key) ?? [])];
+  }
+
+  /** The one time that `until` names, in nanoseconds; undefined: none. Throws Docker's refusals. */
+  until(): bigint | undefined {
+    const [until, second] = this.values("until");
+    if (second !== undefined) throw invalidParameter("more than one until filter specified");
+    if (until === undefined) return undefined;
+    try {
+      return parseTimeOrDuration(until);
+    } catch (error) {
+      throw invalidParameter(messageOf(error), error);
+    }
   }
 
   /** Throws Docker's refusal of a key that is not accepted. */

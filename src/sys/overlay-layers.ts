@@ -8,7 +8,7 @@ import { chmodSync, chownSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { systemError } from "../lib/errors.ts";
 import { type TreeChange, type TreeUsage, diffTree, layerFrom, treeUsage } from "./archive.ts";
-import { LayerFolders } from "./layer-folders.ts";
+import { FolderSnapshots } from "./folder-snapshots.ts";
 
 /** Of the kernel's overlay (OVL_MAX_STACK). */
 const mostLayers = 500;
@@ -22,8 +22,7 @@ export interface Stack {
   work: string;
 }
 
-export class OverlayLayers {
-  readonly folders: LayerFolders;
+export abstract class OverlayLayers extends FolderSnapshots {
   /** Folders below all layers of active snapshots. */
   readonly #lowest: readonly string[];
   /** Lower folders of a committed snapshot and its parents, topmost first. */
@@ -31,12 +30,12 @@ export class OverlayLayers {
   readonly #roots = new Map<string, { mode: number; uid: number; gid: number }>();
 
   constructor(dir: string, lowest: readonly string[]) {
-    this.folders = new LayerFolders(dir);
+    super(dir);
     this.#lowest = lowest;
   }
 
   /** Makes what an active snapshot has; its folder is there. */
-  fill(dir: string, parent: string | undefined): void {
+  protected fill(dir: string, parent: string | undefined): void {
     const diff = join(dir, "diff");
     mkdirSync(diff, 0o755);
     mkdirSync(join(dir, "work"), 0o700);
@@ -45,26 +44,26 @@ export class OverlayLayers {
   }
 
   /** Throws when there is none, or when they are too many. */
-  checkParent(parent: string | undefined): void {
+  protected checkParent(parent: string | undefined): void {
     if (parent !== undefined) this.#chain(parent);
   }
 
   /** Of a snapshot in the folder `dir` that has a parent; `own` without what lies below all layers. */
-  stack(dir: string, parent: string, { own = false }: { own?: boolean } = {}): Stack {
+  protected stack(dir: string, parent: string, { own = false }: { own?: boolean } = {}): Stack {
     return { lower: [...this.#chain(parent), ...(own ? [] : this.#lowest)], upper: join(dir, "diff"), work: join(dir, "work") };
   }
 
-  async commit(key: string, name: string, options: { parent?: string; inheritRoot?: boolean }): Promise<void> {
+  async commit(key: string, name: string, options: { parent?: string; inheritRoot?: boolean } = {}): Promise<void> {
     const dir = this.folders.existing(key);
-    if (options.parent !== undefined && this.folders.parentOf(key) === undefined) this.folders.setParent(key, options.parent);
-    const parent = this.folders.parentOf(key);
+    if (options.parent !== undefined && this.parentOf(key) === undefined) this.folders.setParent(key, options.parent);
+    const parent = this.parentOf(key);
     if (parent !== undefined && options.inheritRoot === true) this.#dressRoot(join(dir, "diff"), parent);
     const usage = await treeUsage(join(dir, "diff"));
     rmSync(join(dir, "work"), { recursive: true, force: true });
     this.folders.finish(key, name, usage);
   }
 
-  remove(key: string): void {
+  async remove(key: string): Promise<void> {
     if (isCommitted(key)) {
       this.#chains.delete(key);
       this.#roots.delete(key);
@@ -76,9 +75,9 @@ export class OverlayLayers {
     return this.folders.committedUsage(key) ?? treeUsage(join(this.folders.existing(key), "diff"));
   }
 
-  changes(key: string): Promise<TreeChange[]> {
+  protected changes(key: string): Promise<TreeChange[]> {
     const dir = this.folders.existing(key);
-    const parent = this.folders.parentOf(key);
+    const parent = this.parentOf(key);
     return diffTree(join(dir, "diff"), parent === undefined ? [] : this.stack(dir, parent).lower, "overlay");
   }
 
@@ -86,15 +85,15 @@ export class OverlayLayers {
     return layerFrom(join(this.folders.existing(key), "diff"));
   }
 
-  has(name: string): boolean {
-    return this.#chains.has(name) || this.folders.has(name);
+  override has(name: string): boolean {
+    return this.#chains.has(name) || super.has(name);
   }
 
   #chain(name: string): string[] {
     const known = this.#chains.get(name);
     if (known) return known;
     const dir = this.folders.committed(name);
-    const parent = this.folders.parentOf(name);
+    const parent = this.parentOf(name);
     const chain = [join(dir, "diff"), ...(parent === undefined ? [] : this.#chain(parent))];
     if (chain.length + this.#lowest.length > mostLayers) throw systemError(`snapshot ${name} has more than ${mostLayers} layers, which overlay cannot mount`);
     this.#chains.set(name, chain);

@@ -1,16 +1,14 @@
 /** POST /containers/prune. `dry-run` and `state`, here and at other prunes, are ours: what would go, and to remove that or nothing. */
 import type { ContainersContext } from "../../engine/containers/context.ts";
 import { planPrune, pruneContainers, type PruneReport } from "../../engine/containers/prune.ts";
-import { invalidParameter, messageOf } from "../../lib/errors.ts";
-import { type Filters, parseFilters } from "../../lib/filters.ts";
-import { parseTimeOrDuration } from "../../lib/time-or-duration.ts";
+import { parseFilters } from "../../lib/filters.ts";
 import { boolQuery, sendJson } from "../route.ts";
 import type { Call } from "../route.ts";
 
 export async function handlePrune(context: ContainersContext, call: Call): Promise<void> {
   const filters = parseFilters(call.query.get("filters"));
   filters.validate(["label", "label!", "until"]);
-  const selection = { filters, until: untilOf(filters) };
+  const selection = { filters, until: filters.until() };
   if (boolQuery(call.query, "dry-run")) {
     const plan = await planPrune(context, selection);
     return sendJson(call, 200, { ...printed(plan), State: plan.state });
@@ -19,14 +17,3 @@ export async function handlePrune(context: ContainersContext, call: Call): Promi
 }
 
 const printed = ({ deleted, reclaimedBytes }: PruneReport): object => ({ ContainersDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: reclaimedBytes });
-
-export function untilOf(filters: Filters): bigint | undefined {
-  const [until, second] = filters.values("until");
-  if (second !== undefined) throw invalidParameter("more than one until filter specified");
-  if (until === undefined) return undefined;
-  try {
-    return parseTimeOrDuration(until);
-  } catch (error) {
-    throw invalidParameter(messageOf(error), error);
-  }
-}

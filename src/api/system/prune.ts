@@ -2,7 +2,6 @@
 import type { SystemPrune, SystemPruneReport, SystemPruneRequest } from "../../engine/system/prune.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { untilOf } from "../containers/prune.ts";
 import { boolQuery, sendJson, type Call, type Route } from "../route.ts";
 
 export function systemPruneRoute(service: SystemPrune): Route {
@@ -12,7 +11,7 @@ export function systemPruneRoute(service: SystemPrune): Route {
 async function prune(service: SystemPrune, call: Call): Promise<void> {
   const filters = parseFilters(call.query.get("filters"));
   filters.validate(["label", "label!", "until"]);
-  const request: SystemPruneRequest = { filters, until: untilOf(filters), all: boolQuery(call.query, "all"), volumes: boolQuery(call.query, "volumes") };
+  const request: SystemPruneRequest = { filters, until: filters.until(), all: boolQuery(call.query, "all"), volumes: boolQuery(call.query, "volumes") };
   if (boolQuery(call.query, "dry-run")) {
     const plan = await service.plan(request);
     return sendJson(call, 200, { ...printed(plan), State: plan.state });

@@ -1,18 +1,21 @@
 /** The commands below `image` and their flags; tree/types.ts says how an entry reads. */
-import type { CommandTable } from "./types.ts";
+import type { CommandEntry, CommandTable } from "./types.ts";
+
+/** Also by its other name, `builder build`. */
+export const BUILD: CommandEntry = {
+  usage: "[OPTIONS] PATH | URL | -",
+  arguments: [1, 1],
+  flags: `add-host:list build-arg:list cache-from:stringSlice cgroup-parent:string compress cpu-period:int64 cpu-quota:int64
+    cpu-shares/c:int64 cpuset-cpus:string cpuset-mems:string disable-content-trust=true!^ file/f:string force-rm iidfile:string
+    isolation:string label:list memory/m:bytes memory-swap:bytes network:string=default@1.25 no-cache platform:string@1.38 pull
+    quiet/q rm=true security-opt:stringSlice shm-size:bytes squash@1.25 tag/t:list target:string ulimit:ulimit`,
+};
 
 export const COMMANDS: CommandTable = {
   image: {
     group: true,
   },
-  "image build": {
-    usage: "[OPTIONS] PATH | URL | -",
-    arguments: [1, 1],
-    flags: `add-host:list build-arg:list cache-from:stringSlice cgroup-parent:string compress cpu-period:int64 cpu-quota:int64
-      cpu-shares/c:int64 cpuset-cpus:string cpuset-mems:string disable-content-trust=true!^ file/f:string force-rm iidfile:string
-      isolation:string label:list memory/m:bytes memory-swap:bytes network:string=default@1.25 no-cache platform:string@1.38 pull
-      quiet/q rm=true security-opt:stringSlice shm-size:bytes squash@1.25 tag/t:list target:string ulimit:ulimit`,
-  },
+  "image build": BUILD,
   "image history": {
     usage: "[OPTIONS] IMAGE",
     arguments: [1, 1],

@@ -1,4 +1,5 @@
 /** The commands below `system`, `context`, `builder`, `checkpoint`, `completion`, `login`, `logout`, `search`, `version`, `bake` and their flags; tree/types.ts says how an entry reads. */
+import { BUILD } from "./image.ts";
 import type { CommandTable } from "./types.ts";
 
 export const COMMANDS: CommandTable = {
@@ -11,14 +12,7 @@ export const COMMANDS: CommandTable = {
     group: true,
     requires: ["version=1.31"],
   },
-  "builder build": {
-    usage: "[OPTIONS] PATH | URL | -",
-    arguments: [1, 1],
-    flags: `add-host:list build-arg:list cache-from:stringSlice cgroup-parent:string compress cpu-period:int64 cpu-quota:int64
-      cpu-shares/c:int64 cpuset-cpus:string cpuset-mems:string disable-content-trust=true!^ file/f:string force-rm iidfile:string
-      isolation:string label:list memory/m:bytes memory-swap:bytes network:string=default@1.25 no-cache platform:string@1.38 pull
-      quiet/q rm=true security-opt:stringSlice shm-size:bytes squash@1.25 tag/t:list target:string ulimit:ulimit`,
-  },
+  "builder build": BUILD,
   "builder prune": {
     requires: ["version=1.39"],
     arguments: [0, 0],

@@ -11,14 +11,14 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmdirSync
 import { join } from "node:path";
 import type { RootfsMount } from "../../core/runtime.ts";
 import { sortedChanges } from "../../core/snapshotter.ts";
-import type { PrepareOptions, SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
+import type { PrepareOptions, SnapshotChange, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { sizeAsked } from "../../lib/storage-options.ts";
 import { humanSize } from "../../lib/units.ts";
 import { changesFrom, diffTree, treeUsage } from "../../sys/archive.ts";
 import { createSubvolume, limitSubvolume, snapshotSubvolume } from "../../sys/btrfs.ts";
+import { FolderSnapshots } from "../../sys/folder-snapshots.ts";
 import { addInitLayer } from "../../sys/init-layer.ts";
-import { LayerFolders } from "../../sys/layer-folders.ts";
 
 interface Parts {
   leastSize: number;
@@ -26,19 +26,14 @@ interface Parts {
   init: string | undefined;
 }
 
-export class Btrfs implements Snapshotter {
+export class Btrfs extends FolderSnapshots implements Snapshotter {
   readonly driver = "btrfs";
   readonly lateParent = false;
-  readonly #folders: LayerFolders;
   readonly #parts: Parts;
 
   constructor(dir: string, parts: Parts) {
-    this.#folders = new LayerFolders(dir);
+    super(dir);
     this.#parts = parts;
-  }
-
-  get generation(): number {
-    return this.#folders.generation;
   }
 
   status(): [string, string][] {
@@ -54,12 +49,12 @@ export class Btrfs implements Snapshotter {
   }
 
   limitOf(key: string): number | undefined {
-    const file = join(this.#folders.existing(key), "limit");
+    const file = join(this.folders.existing(key), "limit");
     return existsSync(file) ? Number(readFileSync(file, "utf8")) : undefined;
   }
 
   async prepare(key: string, parent?: string, { limit }: PrepareOptions = {}): Promise<void> {
-    await this.#folders.begin(key, parent, (dir) => {
+    await this.folders.begin(key, parent, (dir) => {
       const diff = join(dir, "diff");
       if (parent === undefined) {
         createSubvolume(diff);
@@ -74,7 +69,7 @@ export class Btrfs implements Snapshotter {
   /** What a snapshot begins with. */
   #baseOf(key: string, parent: string): string {
     const { init } = this.#parts;
-    const dir = this.#folders.folder(parent);
+    const dir = this.folders.folder(parent);
     /* Layers in the making are no containers. */
     if (init === undefined || key.startsWith("unpack-")) return join(dir, "diff");
     const base = join(dir, "base");
@@ -88,35 +83,35 @@ export class Btrfs implements Snapshotter {
   }
 
   mounts(key: string): RootfsMount[] {
-    return [{ type: "bind", source: join(this.#folders.existing(key), "diff"), readonly: false }];
+    return [{ type: "bind", source: join(this.folders.existing(key), "diff"), readonly: false }];
   }
 
   planned(key: string): RootfsMount[] {
-    return [{ type: "bind", source: join(this.#folders.folder(key), "diff"), readonly: false }];
+    return [{ type: "bind", source: join(this.folders.folder(key), "diff"), readonly: false }];
   }
 
   async unpackTarget(key: string): Promise<UnpackTarget> {
-    return { path: join(this.#folders.existing(key), "diff"), whiteouts: "apply", [Symbol.asyncDispose]: async () => undefined };
+    return { path: join(this.folders.existing(key), "diff"), whiteouts: "apply", [Symbol.asyncDispose]: async () => undefined };
   }
 
   async commit(key: string, name: string): Promise<void> {
-    this.#folders.finish(key, name, await this.#ownUsage(key));
+    this.folders.finish(key, name, await this.#ownUsage(key));
   }
 
   async remove(key: string): Promise<void> {
-    this.#folders.remove(key);
+    this.folders.remove(key);
   }
 
   async usage(key: string): Promise<SnapshotUsage> {
-    return this.#folders.committedUsage(key) ?? this.#ownUsage(key);
+    return this.folders.committedUsage(key) ?? this.#ownUsage(key);
   }
 
   async diff(key: string): Promise<SnapshotChange[]> {
-    return sortedChanges(await diffTree(join(this.#folders.existing(key), "diff"), this.#below(key), "snapshot"));
+    return sortedChanges(await diffTree(join(this.folders.existing(key), "diff"), this.#below(key), "snapshot"));
   }
 
   layer(key: string): AsyncIterable<Uint8Array> {
-    return changesFrom(join(this.#folders.existing(key), "diff"), this.#below(key), "snapshot");
+    return changesFrom(join(this.folders.existing(key), "diff"), this.#below(key), "snapshot");
   }
 
   #below(key: string): string[] {
@@ -124,25 +119,9 @@ export class Btrfs implements Snapshotter {
     return parent === undefined ? [] : [this.#baseOf(key, parent)];
   }
 
-  has(name: string): boolean {
-    return this.#folders.has(name);
-  }
-
-  parentOf(key: string): string | undefined {
-    return this.#folders.parentOf(key);
-  }
-
-  list(): SnapshotInfo[] {
-    return this.#folders.list();
-  }
-
-  settled(): Promise<void> {
-    return this.#folders.settled();
-  }
-
   /** What it holds beyond its parent. */
   async #ownUsage(key: string): Promise<SnapshotUsage> {
-    const whole = await treeUsage(join(this.#folders.existing(key), "diff"));
+    const whole = await treeUsage(join(this.folders.existing(key), "diff"));
     const [base] = this.#below(key);
     if (base === undefined) return whole;
     const below = await treeUsage(base);

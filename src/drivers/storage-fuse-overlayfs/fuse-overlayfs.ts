@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { RootfsMount } from "../../core/runtime.ts";
 import { sortedChanges } from "../../core/snapshotter.ts";
-import type { CommitOptions, SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
+import type { CommitOptions, SnapshotChange, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { OverlayLayers } from "../../sys/overlay-layers.ts";
 import type { MergedMounts } from "./merged-mounts.ts";
@@ -15,19 +15,14 @@ interface Parts {
 
 const nothing: AsyncDisposable = { [Symbol.asyncDispose]: async () => undefined };
 
-export class FuseOverlayfs implements Snapshotter {
+export class FuseOverlayfs extends OverlayLayers implements Snapshotter {
   readonly driver = "fuse-overlayfs";
   readonly lateParent = true;
-  readonly #layers: OverlayLayers;
   readonly #mounts: MergedMounts;
 
   constructor(dir: string, { mounts, lowest }: Parts) {
-    this.#layers = new OverlayLayers(dir, lowest);
+    super(dir, lowest);
     this.#mounts = mounts;
-  }
-
-  get generation(): number {
-    return this.#layers.folders.generation;
   }
 
   status(): [string, string][] {
@@ -43,22 +38,22 @@ export class FuseOverlayfs implements Snapshotter {
   }
 
   async prepare(key: string, parent?: string): Promise<void> {
-    this.#layers.checkParent(parent);
-    await this.#layers.folders.begin(key, parent, (dir) => this.#layers.fill(dir, parent));
+    this.checkParent(parent);
+    await this.folders.begin(key, parent, (dir) => this.fill(dir, parent));
   }
 
   async attach(key: string): Promise<AsyncDisposable> {
-    const dir = this.#layers.folders.existing(key);
+    const dir = this.folders.existing(key);
     const parent = this.parentOf(key);
-    return parent === undefined ? nothing : this.#mounts.mount(dir, this.#layers.stack(dir, parent));
+    return parent === undefined ? nothing : this.#mounts.mount(dir, this.stack(dir, parent));
   }
 
   mounts(key: string): RootfsMount[] {
-    return this.#mountsOf(this.#layers.folders.existing(key), this.parentOf(key));
+    return this.#mountsOf(this.folders.existing(key), this.parentOf(key));
   }
 
   planned(key: string, parent?: string): RootfsMount[] {
-    return this.#mountsOf(this.#layers.folders.folder(key), parent);
+    return this.#mountsOf(this.folders.folder(key), parent);
   }
 
   #mountsOf(dir: string, parent: string | undefined): RootfsMount[] {
@@ -66,48 +61,24 @@ export class FuseOverlayfs implements Snapshotter {
   }
 
   async unpackTarget(key: string, options: { merged?: boolean } = {}): Promise<UnpackTarget> {
-    const dir = this.#layers.folders.existing(key);
+    const dir = this.folders.existing(key);
     const parent = this.parentOf(key);
     if (options.merged !== true || parent === undefined) return { ...nothing, path: join(dir, "diff"), whiteouts: "overlay" };
-    const mounted = await this.#mounts.mount(dir, this.#layers.stack(dir, parent, { own: true }));
+    const mounted = await this.#mounts.mount(dir, this.stack(dir, parent, { own: true }));
     return { ...mounted, path: this.#mounts.path(dir), whiteouts: "apply" };
   }
 
-  async commit(key: string, name: string, options: CommitOptions = {}): Promise<void> {
-    this.#mounts.drop(this.#layers.folders.existing(key));
-    await this.#layers.commit(key, name, options);
+  override async commit(key: string, name: string, options: CommitOptions = {}): Promise<void> {
+    this.#mounts.drop(this.folders.existing(key));
+    await super.commit(key, name, options);
   }
 
-  async remove(key: string): Promise<void> {
-    this.#mounts.drop(this.#layers.folders.folder(key));
-    this.#layers.remove(key);
-  }
-
-  usage(key: string): Promise<SnapshotUsage> {
-    return this.#layers.usage(key);
+  override async remove(key: string): Promise<void> {
+    this.#mounts.drop(this.folders.folder(key));
+    await super.remove(key);
   }
 
   async diff(key: string): Promise<SnapshotChange[]> {
-    return sortedChanges(await this.#layers.changes(key));
-  }
-
-  layer(key: string): AsyncIterable<Uint8Array> {
-    return this.#layers.layer(key);
-  }
-
-  has(name: string): boolean {
-    return this.#layers.has(name);
-  }
-
-  parentOf(key: string): string | undefined {
-    return this.#layers.folders.parentOf(key);
-  }
-
-  list(): SnapshotInfo[] {
-    return this.#layers.folders.list();
-  }
-
-  settled(): Promise<void> {
-    return this.#layers.folders.settled();
+    return sortedChanges(await this.changes(key));
   }
 }

@@ -3,28 +3,23 @@ import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { RootfsMount } from "../../core/runtime.ts";
 import { sortedChanges } from "../../core/snapshotter.ts";
-import type { PrepareOptions, SnapshotChange, SnapshotInfo, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
+import type { PrepareOptions, SnapshotChange, SnapshotUsage, Snapshotter, UnpackTarget } from "../../core/snapshotter.ts";
 import { changesFrom, copyTree, diffTree, treeUsage } from "../../sys/archive.ts";
 import type { FolderLimits } from "../../sys/folder-limits.ts";
+import { FolderSnapshots } from "../../sys/folder-snapshots.ts";
 import { addInitLayer } from "../../sys/init-layer.ts";
-import { LayerFolders } from "../../sys/layer-folders.ts";
 
-export class Vfs implements Snapshotter {
+export class Vfs extends FolderSnapshots implements Snapshotter {
   readonly driver = "vfs";
   readonly lateParent = false;
-  readonly #folders: LayerFolders;
   readonly #limits: FolderLimits;
   readonly #init: string | undefined;
 
   /** `init`: a folder of what containers always have. */
   constructor(dir: string, { limits, init }: { limits: FolderLimits; init: string | undefined }) {
-    this.#folders = new LayerFolders(dir);
+    super(dir);
     this.#limits = limits;
     this.#init = init;
-  }
-
-  get generation(): number {
-    return this.#folders.generation;
   }
 
   status(): [string, string][] {
@@ -36,17 +31,17 @@ export class Vfs implements Snapshotter {
   }
 
   limitOf(key: string): number | undefined {
-    return this.#limits.limitOf(this.#folders.existing(key));
+    return this.#limits.limitOf(this.folders.existing(key));
   }
 
   async prepare(key: string, parent?: string, { limit }: PrepareOptions = {}): Promise<void> {
-    await this.#folders.begin(key, parent, (dir) =>
+    await this.folders.begin(key, parent, (dir) =>
       this.#limits.limited(dir, limit, async () => {
         const diff = join(dir, "diff");
         mkdirSync(diff);
         chmodSync(diff, 0o755);
         if (parent === undefined) return;
-        await copyTree(join(this.#folders.folder(parent), "diff"), diff);
+        await copyTree(join(this.folders.folder(parent), "diff"), diff);
         /* Layers in the making are no containers. */
         if (this.#init !== undefined && !key.startsWith("unpack-")) addInitLayer(this.#init, diff);
       }),
@@ -54,58 +49,42 @@ export class Vfs implements Snapshotter {
   }
 
   mounts(key: string): RootfsMount[] {
-    return [{ type: "bind", source: join(this.#folders.existing(key), "diff"), readonly: false }];
+    return [{ type: "bind", source: join(this.folders.existing(key), "diff"), readonly: false }];
   }
 
   planned(key: string): RootfsMount[] {
-    return [{ type: "bind", source: join(this.#folders.folder(key), "diff"), readonly: false }];
+    return [{ type: "bind", source: join(this.folders.folder(key), "diff"), readonly: false }];
   }
 
   async unpackTarget(key: string): Promise<UnpackTarget> {
-    return { path: join(this.#folders.existing(key), "diff"), whiteouts: "apply", [Symbol.asyncDispose]: async () => undefined };
+    return { path: join(this.folders.existing(key), "diff"), whiteouts: "apply", [Symbol.asyncDispose]: async () => undefined };
   }
 
   async commit(key: string, name: string): Promise<void> {
-    this.#folders.finish(key, name, await this.#ownUsage(this.#folders.existing(key)));
+    this.folders.finish(key, name, await this.#ownUsage(this.folders.existing(key)));
   }
 
   async remove(key: string): Promise<void> {
-    this.#limits.drop(this.#folders.folder(key));
-    this.#folders.remove(key);
+    this.#limits.drop(this.folders.folder(key));
+    this.folders.remove(key);
   }
 
   async usage(key: string): Promise<SnapshotUsage> {
-    return this.#folders.committedUsage(key) ?? this.#ownUsage(this.#folders.existing(key));
+    return this.folders.committedUsage(key) ?? this.#ownUsage(this.folders.existing(key));
   }
 
   async diff(key: string): Promise<SnapshotChange[]> {
-    return sortedChanges(await diffTree(join(this.#folders.existing(key), "diff"), this.#below(key), "copy"));
+    return sortedChanges(await diffTree(join(this.folders.existing(key), "diff"), this.#below(key), "copy"));
   }
 
   layer(key: string): AsyncIterable<Uint8Array> {
-    return changesFrom(join(this.#folders.existing(key), "diff"), this.#below(key), "copy");
+    return changesFrom(join(this.folders.existing(key), "diff"), this.#below(key), "copy");
   }
 
   /** Trees that a snapshot began with; the first that has a path counts. */
   #below(key: string): string[] {
     const parent = this.parentOf(key);
-    return parent === undefined ? [] : [join(this.#folders.folder(parent), "diff"), ...(this.#init === undefined ? [] : [this.#init])];
-  }
-
-  has(name: string): boolean {
-    return this.#folders.has(name);
-  }
-
-  parentOf(key: string): string | undefined {
-    return this.#folders.parentOf(key);
-  }
-
-  list(): SnapshotInfo[] {
-    return this.#folders.list();
-  }
-
-  settled(): Promise<void> {
-    return this.#folders.settled();
+    return parent === undefined ? [] : [join(this.folders.folder(parent), "diff"), ...(this.#init === undefined ? [] : [this.#init])];
   }
 
   /** What the copy holds beyond its parent's: a whole tree has no layer of its own to count. */

@@ -1,8 +1,7 @@
 /** What clients ask of networks as a whole. */
 import type { Digest } from "../../lib/digest.ts";
-import { invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
+import { invalidParameter, notFound, systemError } from "../../lib/errors.ts";
 import type { Filters } from "../../lib/filters.ts";
-import { parseTimeOrDuration } from "../../lib/time-or-duration.ts";
 import { requireState, stateOf } from "../prune-state.ts";
 import type { NetworkView, Networks } from "./networks.ts";
 
@@ -57,7 +56,7 @@ export function planPrune(networks: Networks, filters: Filters): { names: string
 
 function unused(networks: Networks, filters: Filters): NetworkView[] {
   filters.validate(PRUNE_FILTERS);
-  const until = untilFilter(filters);
+  const until = filters.until();
   return networks.list().filter((network) => {
     const excepted = filters.values("label!").length > 0 && filters.labels("label!", network.labels);
     if (!isDangling(network) || network.configOnly || excepted || !filters.labels("label", network.labels)) return false;
@@ -75,15 +74,4 @@ export async function pruneNetworks(networks: Networks, filters: Filters, state?
     if (done) removed.push(network.name);
   }
   return removed;
-}
-
-function untilFilter(filters: Filters): bigint | undefined {
-  const [until, second] = filters.values("until");
-  if (second !== undefined) throw invalidParameter("more than one until filter specified");
-  if (until === undefined) return undefined;
-  try {
-    return parseTimeOrDuration(until);
-  } catch (error) {
-    throw invalidParameter(messageOf(error), error);
-  }
 }
