@@ -29,6 +29,8 @@ export interface ContentStore {
   write(bytes: Uint8Array): Digest;
   receive(options?: ReceiveOptions): BlobReceiver;
   receiveArchive(): ArchiveReceiver;
+  /** An archive without a compression that layers do not have (bzip2, xz); others as they are. "system" for what cannot be inflated here. */
+  inflated(archive: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
   /** Opens a download, with what an earlier attempt left of it. "conflict" while another one of the same digest is open, "system" without room on the disk. */
   ingest(blob: { digest: Digest; size: number }): BlobIngest;
   /** Downloads, open or left. */

@@ -3,6 +3,7 @@ import { closeSync, constants, fstatSync, readFileSync, readSync } from "node:fs
 import { posix } from "node:path";
 import { type ContainerView, type ExtractOptions, type FileStat, type FilesRoot, KindConflict, type OpenFiles } from "../core/container-files.ts";
 import { ArchiveStream, extract, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, tarFrom, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
+import { decompressed } from "../sys/decompress.ts";
 
 /** Not in the standard library's constants. */
 const O_PATH = 0o10000000;
@@ -105,7 +106,7 @@ class View implements ContainerView {
       const flags = extract.owner | extract.xattrs | extract.devices | extract.copy | (keepKind ? extract.keepKind : 0) | (owner ? extract.chown : 0);
       using archive = new ArchiveStream({ root, flags, ...(owner ? { owner } : {}) });
       let isEmpty = true;
-      for await (const chunk of bytes) {
+      for await (const chunk of decompressed(bytes)) {
         isEmpty = false;
         await archive.push(chunk);
       }

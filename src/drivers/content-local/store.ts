@@ -13,6 +13,7 @@ import { type Digest, digestOf, hexOf, isDigest } from "../../lib/digest.ts";
 import { GantryError, conflict, invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import { ArchiveStream, extract, linkFile, openDirectory, openInRoot, syncFileSystem } from "../../sys/archive.ts";
 import type { ArchiveResult } from "../../sys/archive.ts";
+import { decompressed } from "../../sys/decompress.ts";
 import { Trash } from "../../sys/trash.ts";
 import { LocalIngest, readIngest, resumable } from "./ingest.ts";
 
@@ -150,6 +151,10 @@ export class LocalContent implements ContentStore {
         this.#trash.discard(path);
       },
     };
+  }
+
+  inflated(archive: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    return decompressed(archive);
   }
 
   async #adopt(root: number, name: string, expected: Digest | undefined): Promise<{ digest: Digest; size: number; compression: UnpackedBlob["compression"] }> {

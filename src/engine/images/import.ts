@@ -24,7 +24,7 @@ export interface ImportRequest {
   changes: readonly string[];
 }
 
-/** The new image's id. The archive may be compressed with gzip or zstd; it is kept as it came. */
+/** The new image's id. The archive may be compressed: with gzip or zstd it is kept as it came, else without its compression. */
 export async function importImage(context: ImageContext, bytes: AsyncIterable<Uint8Array>, request: ImportRequest): Promise<Digest> {
   const settings = applyChanges({}, request.changes);
   using lease = context.leases.begin();
@@ -65,7 +65,7 @@ async function receiveLayer({ content, snapshotter }: ImageContext, bytes: Async
   try {
     await using target = await snapshotter.unpackTarget(key);
     await using receiver = content.receive({ target });
-    for await (const chunk of bytes) await receiver.push(chunk);
+    for await (const chunk of content.inflated(bytes)) await receiver.push(chunk);
     const layer = await receiver.finish();
     lease.blob(layer.digest);
     lease.snapshot(layer.diffId);

@@ -24,7 +24,7 @@ export async function loadArchive(context: ImageContext, bytes: AsyncIterable<Ui
   let verified: ReadonlySet<Digest>;
   {
     await using archive = context.content.receiveArchive();
-    for await (const chunk of bytes) await archive.push(chunk);
+    for await (const chunk of context.content.inflated(bytes)) await archive.push(chunk);
     await archive.finish();
     faultPoint("image-load-received");
     ({ images: brought, adopted: verified } = await readImageArchive(archive, context.content, lease));
