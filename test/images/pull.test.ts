@@ -114,6 +114,36 @@ test("a tag that moved: the former image stays without a name", async () => {
   assert.equal(bench.images.idOf(one.digest), one.digest);
 });
 
+test("a tag that moves during a pull: the image that it pointed to at first, whole", async () => {
+  const registry = new FakeRegistry();
+  await using bench = openBench({ registries: registry });
+  const [one, two] = [registry.addImage([{ bytes: layer("one") }, { bytes: layer("more") }]), registry.addImage([{ bytes: layer("two") }])];
+  registry.tag("1", one);
+  registry.pace = () => registry.tag("1", two);
+  assert.ok(statuses(await pull(bench, "r.test/x:1")).includes(`Digest: ${one.digest}`));
+  assert.equal(bench.images.idOf("r.test/x:1"), one.digest);
+  assert.deepEqual(await filesOf(bench, "r.test/x:1"), ["more", "one"]);
+  await pull(bench, "r.test/x:1");
+  assert.deepEqual(await filesOf(bench, "r.test/x:1"), ["two"]);
+});
+
+test("fifty pulls at once of images that share layers: each layer is fetched and unpacked once", async () => {
+  const registry = new FakeRegistry();
+  registry.chunk = 10_000;
+  await using bench = openBench({ registries: registry });
+  const shared = ["a", "b", "c"].map((name) => ({ bytes: layer(name, 50_000) }));
+  const names = Array.from({ length: 50 }, (_, at) => `own${at}`);
+  for (const [at, name] of names.entries()) registry.tag(name, registry.addImage([...shared.slice(0, 1 + (at % 3)), { bytes: layer(name) }]));
+  await Promise.all(names.map((name) => pull(bench, `r.test/x:${name}`)));
+  const fetched = registry.asked.filter((line) => line.startsWith("blob "));
+  assert.equal(new Set(fetched).size, fetched.length);
+  assert.equal(registry.sent.reduce((sum, bytes) => sum + bytes, 0), [...registry.blobs.values()].reduce((sum, bytes) => sum + bytes.length, 0));
+  assert.equal(bench.images.count(), 50);
+  assert.equal(bench.snapshotter.list().length, 53);
+  assert.deepEqual(await filesOf(bench, "r.test/x:own2"), ["a", "b", "c", "own2"]);
+  assert.deepEqual((await bench.images.audit({ containers: () => new Set(), patienceMilliseconds: 0 })).findings, []);
+});
+
 test("a layer that several pulls want is fetched once; the last one that leaves ends it", async () => {
   const registry = new FakeRegistry();
   await using bench = openBench({ registries: registry });
