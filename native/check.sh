@@ -23,7 +23,7 @@ target() {
 
 target fuzz_plan wire plan plan_exec
 target fuzz_launcher wire message loop files
-target fuzz_shim wire plan plan_exec message loop streams logfile failure processes requests
+target fuzz_shim wire plan plan_exec message loop streams logfile failure processes requests adoption files
 target fuzz_front wire
 target fuzz_log logfile failure wire
 target fuzz_identity identity root wire failure

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "adoption.h"
 #include "files.h"
 #include "host.h"
 #include "shim.h"
@@ -33,8 +34,10 @@ void give_up(const struct failure *failure) {
   if (init->pid > 0) kill(init->pid, SIGKILL);
   if (init->spawn.stage > 0) kill(init->spawn.stage, SIGKILL);
   if (!shim.private_pids) kill_cgroups(&shim.cgroups, SIGKILL);
-  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
+  /* What another runtime made goes with its own "delete"; it need not be in the groups that we know. */
+  while (!init->adoption && (waitpid(-1, NULL, 0) > 0 || errno == EINTR));
   run_teardown(&shim.teardown, 0);
+  end_adoption(init);
   if (shim.folder) remove_folder(true);
   reply_failure(init->asker, init->serial, failure);
   _exit(1);
@@ -184,18 +187,23 @@ static int open_log(const struct create_request *request, struct failure *failur
 
 static int start_init(const struct create_request *request, struct failure *failure) {
   struct process *init = &shim.init;
+  const struct op *adoption = plan_adoption(shim.plan);
   int child[3];
+  if (adoption) {
+    struct adoption_request asked = {adoption->path, adoption->target, adoption->width, adoption->height, !request->autostart};
+    if (begin_adoption(init, &asked, failure)) return -1;
+  }
   int error = open_streams(init, &shim.owner, request->in, true, child);
   if (error) return fail(failure, -error, "stdio", "");
   init->spawn = (struct spawn){
       .plan = shim.plan,
-      .mountpoint = shim.folder,
+      .mountpoint = adoption ? adoption->source : shim.folder,
       .init_pidfd = -1,
       .start_fifo = -1,
       .stdio = {child[0], child[1], child[2]},
       .plan_fds = request->fds.fds,
       .plan_fd_count = request->fds.count,
-      .wait = !request->autostart,
+      .wait = !request->autostart && !adoption,
       .trace = request->trace,
   };
   error = spawn_init(&init->spawn, failure);
@@ -207,7 +215,7 @@ static int start_init(const struct create_request *request, struct failure *fail
     init->pid = init->spawn.pid;
     if (run_parent_ops(shim.plan, init->pid, failure)) return -1;
     timings_mark(&host_timings, SECTION_PARENT, 0);
-    hold_init();
+    if (!adoption) hold_init();
   }
   watch_status(init);
   return 0;
@@ -229,7 +237,7 @@ static int run_steps(const struct create_request *request, struct failure *failu
   timings_mark(&host_timings, SECTION_HOST, TIMINGS_MAX);
   if (run_host_ops(&shim.plan->host, failure, &host_timings)) return -1;
   if (start_init(request, failure)) return -1;
-  if (!shim.cgroups.count && init->pid) write_task_file(init->pid);
+  if ((!shim.cgroups.count || init->adoption) && init->pid) write_task_file(init->pid);
   return 0;
 }
 

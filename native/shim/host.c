@@ -206,7 +206,15 @@ void thaw_cgroups(const struct strings *paths) {
 
 static const struct strings no_strings;
 
+const struct op *plan_adoption(const struct plan *plan) {
+  for (uint32_t i = 0; i < plan->parent.count; i++)
+    if (plan->parent.items[i].code == OP_ADOPT) return &plan->parent.items[i];
+  return NULL;
+}
+
 const struct strings *plan_cgroups(const struct plan *plan) {
+  const struct op *adoption = plan_adoption(plan);
+  if (adoption) return &adoption->list;
   for (uint32_t i = 0; i < plan->child.count; i++)
     if (plan->child.items[i].code == OP_JOIN_CGROUPS) return &plan->child.items[i].list;
   return &no_strings;

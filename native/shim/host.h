@@ -21,7 +21,10 @@ int kill_cgroups(const struct strings *paths, int signal);
 /* How often the OOM killer ended a process of these groups: v1 memory.oom_control, v2 memory.events. */
 uint64_t count_oom_kills(const struct strings *paths);
 
-/* Groups that the plan's child joins; empty without any. */
+/* What makes the plan's process the command of another runtime, or NULL. */
+const struct op *plan_adoption(const struct plan *plan);
+
+/* Groups that the plan's child joins, or that another runtime makes; empty without any. */
 const struct strings *plan_cgroups(const struct plan *plan);
 
 /* Opens the file of a group by which a process joins it into *procs; of the first v2 group the folder, for CLONE_INTO_CGROUP,

@@ -236,6 +236,14 @@ static void decode_op(struct decoder *d, struct op *op) {
   case OP_CGROUP_REMOVE:
     op->path = read_string(r);
     break;
+  case OP_ADOPT:
+    op->path = read_string(r);
+    op->target = read_string(r);
+    op->source = read_string(r);
+    op->width = read_u32(r);
+    op->height = read_u32(r);
+    op->list = decode_strings(d);
+    break;
   default:
     r->bad = true;
   }
@@ -247,7 +255,7 @@ static bool code_fits(enum section section, uint8_t code) {
   case SECTION_HOST:
     return code >= OP_CGROUP_MKDIR && code <= OP_CGROUP_DEVICE_PROGRAM;
   case SECTION_PARENT:
-    return code == OP_ID_MAPS || code == OP_OOM_SCORE_ADJ;
+    return code == OP_ID_MAPS || code == OP_OOM_SCORE_ADJ || code == OP_ADOPT;
   case SECTION_CHILD:
     return code >= OP_JOIN_CGROUPS && code <= OP_HOOK;
   default:

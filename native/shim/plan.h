@@ -49,6 +49,7 @@ enum op_code {
   OP_TIME_OFFSETS,
   OP_HOOK,
   OP_CGROUP_REMOVE,
+  OP_ADOPT,
   OP_CODES,
 };
 

@@ -9,6 +9,7 @@
 #include "spawn.h"
 
 struct process;
+struct adoption;
 
 /* Output of the process: a pipe, or the pty's master. */
 struct stream {
@@ -47,6 +48,8 @@ struct process {
   /* Of an exec whose seccomp filter has a listener; else NULL. */
   char *listener_path, *listener_state;
   struct timings *timings;
+  /* Made by another runtime; else NULL. */
+  struct adoption *adoption;
   pid_t pid;
   int pidfd;
   uint64_t started_at;

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "adoption.h"
 #include "executor.h"
 #include "files.h"
 #include "host.h"
@@ -38,6 +39,7 @@ void free_exec(struct process *process) {
       break;
     }
   close_streams(process);
+  end_adoption(process);
   source_close(&process->status);
   if (process->pidfd >= 0) close(process->pidfd);
   free(process->listener_path);
@@ -194,7 +196,9 @@ static void status_message(struct process *process, struct reader *reader, struc
 static void status_ended(struct process *process) {
   struct failure failure = process->failure;
   if (!failure.error && process->executing) {
-    started(process);
+    /* Of a command it is the end that counts. */
+    if (is_command(process)) source_close(&process->status);
+    else started(process);
     return;
   }
   if (!failure.error) fail(&failure, ECHILD, "init", "");
@@ -285,7 +289,64 @@ static void exec_ended(struct process *process, int status) {
   tell_exit(process);
 }
 
+static void process_ended(struct process *process, int status);
+
+/* ---- other runtimes' processes ---- */
+
+int start_adopted(struct failure *failure) {
+  for (uint32_t i = 0; shim.plan && i < shim.plan->child.count; i++) {
+    const struct op *op = &shim.plan->child.items[i];
+    failure->section = SECTION_EXEC;
+    if (op->code == OP_HOOK && !strcmp(op->stage, "start") && run_hook(failure, op, shim.init.pid)) return -1;
+  }
+  started(&shim.init);
+  return 0;
+}
+
+static void adopted_init(struct process *init, struct failure *failure) {
+  if (!init->adoption->ended) hold_init();
+  int error = write_task_file(init->pid);
+  if (error) {
+    fail(failure, -error, "folder", shim.folder);
+    give_up(failure);
+  }
+  if (init->adoption->wait) {
+    init->state = PROCESS_CREATED;
+    reply_created(init);
+  } else if (start_adopted(failure)) give_up(failure);
+}
+
+static void command_ended(struct process *process, int status) {
+  struct failure failure = process->failure;
+  struct adoption *adoption = process->adoption;
+  process->reaped = true;
+  source_close(&process->status);
+  if (!failure.error && !process->executing) fail(&failure, ECHILD, "command", "");
+  if (!failure.error && status) fail(&failure, ECHILD, "command", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "");
+  if (failure.error || adopt(process, &failure)) {
+    start_failed(process, &failure);
+    return;
+  }
+  if (is_init(process)) adopted_init(process, &failure);
+  else {
+    if (!adoption->ended) process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+    started(process);
+  }
+  if (adoption->ended) process_ended(process, adoption->status);
+}
+
+static bool ended_early(pid_t pid, int status) {
+  if (ended_before_adoption(&shim.init, pid, status)) return true;
+  for (struct process *process = shim.execs; process; process = process->next)
+    if (ended_before_adoption(process, pid, status)) return true;
+  return false;
+}
+
 static void process_ended(struct process *process, int status) {
+  if (is_command(process)) {
+    command_ended(process, status);
+    return;
+  }
   bool failed = process->failure.error || !process->executing;
   process->reaped = true;
   /* The stage may still hold the other end of the status socket: with the process gone nothing more can come from it. */
@@ -331,6 +392,6 @@ void reap(void) {
     if (waitpid(info.si_pid, &status, 0) != info.si_pid) continue;
     struct process *process = process_of(info.si_pid);
     if (process && !process->reaped) process_ended(process, status);
-    else if (!process) forget_stage(info.si_pid);
+    else if (!process && !ended_early(info.si_pid, status)) forget_stage(info.si_pid);
   }
 }

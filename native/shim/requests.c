@@ -1,10 +1,12 @@
 #define _GNU_SOURCE
+#include "adoption.h"
 #include "host.h"
 #include "shim.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -116,12 +118,23 @@ static void ask(struct process *process, struct call *call) {
   process->serial = call->serial;
 }
 
+/* By another runtime. One that cannot start is over. */
+static void start_other(struct call *call) {
+  struct failure failure = {0};
+  if (!start_adopted(&failure)) return;
+  shim.init.asker = NULL;
+  reply_failure(call->connection, call->serial, &failure);
+  kill_cgroups(&shim.cgroups, SIGKILL);
+  if (shim.init.pidfd >= 0) syscall(SYS_pidfd_send_signal, shim.init.pidfd, SIGKILL, NULL, 0);
+}
+
 static void request_start(struct call *call) {
   struct process *init = &shim.init;
   uint8_t go = STATUS_GO;
   if (init->state == PROCESS_EXITED) return refuse(call, ESRCH, "start");
   if (init->state != PROCESS_CREATED || init->asker) return refuse(call, EALREADY, "start");
   ask(init, call);
+  if (init->adoption) return start_other(call);
   int error = message_send(init->status.fd, &go, 1, NULL, 0, 0);
   if (!error) return;
   init->asker = NULL;
@@ -169,9 +182,11 @@ struct exec_request {
   bool terminal, in, stdin_once, attach, attach_in, attach_out, attach_err, plan_in_fd;
   uint32_t width, height;
   struct blob plan;
+  /* Of an exec by another runtime. */
+  struct adoption_request adoption;
 };
 
-static bool decode_exec_request(struct reader *r, struct exec_request *request) {
+static bool decode_exec_request(struct reader *r, struct exec_request *request, bool adopts) {
   request->id = read_string(r);
   request->terminal = read_bool(r);
   request->in = read_bool(r);
@@ -184,6 +199,9 @@ static bool decode_exec_request(struct reader *r, struct exec_request *request) 
   request->attach_err = read_bool(r);
   request->plan_in_fd = read_bool(r);
   request->plan = read_blob(r);
+  request->adoption = (struct adoption_request){.width = request->width, .height = request->height};
+  if (adopts) request->adoption.pid_file = read_string(r);
+  if (adopts) request->adoption.console = read_string(r);
   return reader_done(r) && request->id[0] && strlen(request->id) < sizeof shim.init.id;
 }
 
@@ -257,6 +275,7 @@ static void start_exec(struct call *call, struct exec_request *request) {
     int socket = message_take_fd(call->fds);
     if (socket < 0 || attach(process, socket, request->attach_in, request->attach_out, request->attach_err)) fail(&failure, EPROTO, "attach", "");
   }
+  if (!failure.error && request->adoption.pid_file) begin_adoption(process, &request->adoption, &failure);
   if (failure.error || spawn_exec_process(process, request, &plan, &failure)) {
     reply_failure(call->connection, call->serial, &failure);
     free_exec(process);
@@ -264,9 +283,9 @@ static void start_exec(struct call *call, struct exec_request *request) {
   arena_close(&arena);
 }
 
-static void request_exec(struct call *call) {
+static void request_exec(struct call *call, bool adopts) {
   struct exec_request request;
-  if (!decode_exec_request(&call->reader, &request)) return refuse(call, EPROTO, "exec");
+  if (!decode_exec_request(&call->reader, &request, adopts)) return refuse(call, EPROTO, "exec");
   if (shim.init.state != PROCESS_RUNNING && shim.init.state != PROCESS_CREATED) return refuse(call, ESRCH, "exec");
   if (find_process(request.id)) return refuse(call, EEXIST, "exec");
   if (count_execs() >= EXECS_MAX) return refuse(call, EAGAIN, "exec");
@@ -321,7 +340,9 @@ static void handle(struct call *call, uint8_t type) {
   case REQUEST_RESIZE:
     return request_resize(call);
   case REQUEST_EXEC:
-    return request_exec(call);
+    return request_exec(call, false);
+  case REQUEST_ADOPT_EXEC:
+    return request_exec(call, true);
   case REQUEST_STATUS:
     return request_status(call);
   case REQUEST_RELEASE:

@@ -17,7 +17,7 @@
 #define REQUEST_MAX (256u << 10)
 
 /* From a daemon: u8 type, u32 serial, then what requests.c reads for it. */
-enum request { REQUEST_CREATE = 1, REQUEST_START, REQUEST_SIGNAL, REQUEST_ATTACH, REQUEST_RESIZE, REQUEST_EXEC, REQUEST_STATUS, REQUEST_RELEASE };
+enum request { REQUEST_CREATE = 1, REQUEST_START, REQUEST_SIGNAL, REQUEST_ATTACH, REQUEST_RESIZE, REQUEST_EXEC, REQUEST_STATUS, REQUEST_RELEASE, REQUEST_ADOPT_EXEC };
 
 /* To a daemon: u8 type, u32 serial (0 for EXITED and EXEC_EXITED), then what replies.c writes for it. */
 enum reply { REPLY_OK = 1, REPLY_FAILED, REPLY_CREATED, REPLY_STARTED, REPLY_EXITED, REPLY_EXEC_STARTED, REPLY_EXEC_EXITED, REPLY_STATUS };
@@ -69,6 +69,8 @@ void hold_init(void);
 __attribute__((noreturn)) void give_up(const struct failure *failure);
 
 /* processes.c */
+/* Of an init that another runtime made: has it started by the plan's hook. 0, or -1 with the failure set. */
+int start_adopted(struct failure *failure);
 void watch_status(struct process *process);
 void status_ready(struct source *source, uint32_t events);
 void reap(void);

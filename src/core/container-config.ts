@@ -201,7 +201,7 @@ export const hostConfigSchema = struct("HostConfig", {
   UsernsMode: partly(named("container.UsernsMode", string), "host and the default; there is no remapping yet"),
   ShmSize: done(int64),
   Sysctls: done(map(string), "", omitEmpty),
-  Runtime: partly(string, "the engine's own, also under the name runc; others are refused", omitEmpty),
+  Runtime: done(string, "the engine's own (also under the name runc), and those of --add-runtime and runtimes", omitEmpty),
   Isolation: noMeaning(named("container.Isolation", string), "Windows; other values than default are refused, as Docker does"),
   ...embed("Resources", fieldsOf(resourcesSchema)),
   Mounts: partly(list(mountSchema), "bind, tmpfs, volume and image", omitEmpty),

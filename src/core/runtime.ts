@@ -43,6 +43,8 @@ export type RecoveredTask =
 export interface TaskRequest {
   id: string;
   spec: OciSpec;
+  /** Another runtime that makes the container; absent: our own. */
+  runtime?: RuntimeProgram;
   /** What makes the root file system, in order, mounted inside the container's own mount namespace. From the storage driver. */
   rootfs: RootfsMount[];
   /** An open network namespace to join instead of spec.linux.namespaces' own entry. Not closed by the runtime. */
@@ -53,6 +55,16 @@ export interface TaskRequest {
   autostart: boolean;
   /** Called with each step's name and duration, for `--trace`. */
   trace?: (step: string, microseconds: number) => void;
+}
+
+/** An OCI runtime by its command line. */
+export interface RuntimeProgram {
+  /** A path, or a name to be found in PATH. */
+  path: string;
+  /** Before all others. */
+  args: readonly string[];
+  /** Where it keeps its state (--root); absent: in the container's run folder, with which it goes. */
+  root?: string;
 }
 
 export type RootfsMount =

@@ -12,7 +12,7 @@ const O_PATH = 0o10000000;
 export const openRootfs: OpenRootfs = (mounts) => new OpenedRootfs(...openRoot(mounts));
 
 /** Read-only: the own layer is the topmost lower one, so that a container that runs is not disturbed. */
-function openRoot(mounts: readonly RootfsMount[]): [root: number, kind: "folder" | "mount"] {
+export function openRoot(mounts: readonly RootfsMount[]): [root: number, kind: "folder" | "mount"] {
   const mount = mounts.at(-1);
   if (!mount) throw new Error("a root file system has no mounts");
   if (mount.type === "bind") return [openDirectory(mount.source), "folder"];

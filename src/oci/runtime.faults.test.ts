@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../lib/errors.ts";
 import { connectSeqpacket } from "../sys/seqpacket.ts";
 import { cannotRun, demultiplex, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
+import type { ShimTask } from "./task.ts";
 
 /** The parent of a process. */
 const parentOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")[1]);
@@ -60,7 +61,7 @@ describe("runtime: faults", { skip: cannotRun }, () => {
     const quick = await task.exec({ id: "quick", ...process("sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.01; done; exit 7") });
     const slow = await task.exec({ id: "slow", ...process("sleep", "1000") });
     // The shim hangs up on what it cannot read.
-    await assert.rejects(task.connection.request(() => Buffer.alloc(1)));
+    await assert.rejects((task as ShimTask).connection.request(() => Buffer.alloc(1)));
     await (await task.exec({ id: "go", ...process("touch", "/tmp/go") })).exited;
     assert.equal((await quick.exited).code, 7);
     await slow.signal(9);

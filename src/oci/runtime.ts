@@ -3,9 +3,13 @@
  * on. Holds no state of its own that a restart would lose: everything about a task is in its run folder and its shim.
  */
 import { closeSync } from "node:fs";
-import { join } from "node:path";
-import type { RecoveredTask, Runtime, TaskRequest } from "../core/runtime.ts";
+import { basename, join } from "node:path";
+import type { RecoveredTask, Runtime, RuntimeProgram, Task, TaskRequest } from "../core/runtime.ts";
 import { messageOf } from "../lib/errors.ts";
+import { writeBundle } from "./foreign/bundle.ts";
+import { createPlan } from "./foreign/plan.ts";
+import { RuntimeCommands } from "./foreign/program.ts";
+import { createError, ForeignTask, purgeTask } from "./foreign/task.ts";
 import type { OciSeccomp } from "../lib/oci-spec.ts";
 import { connectSeqpacket, sealedMemory, socketPair } from "../sys/seqpacket.ts";
 import { compile } from "./compile/compile.ts";
@@ -16,7 +20,7 @@ import type { Plan } from "./plan/types.ts";
 import { settledStatus, ShimConnection, ShimGone } from "./shim/client.ts";
 import { startError } from "./shim/failure.ts";
 import type { TaskFolder } from "./shim/folder.ts";
-import { listTaskFolders, purgeFolder, readExitRecord, readSpec, taskFolder, writeSpec } from "./shim/folder.ts";
+import { listTaskFolders, readExitRecord, readRuntime, readSpec, taskFolder, writeSpec } from "./shim/folder.ts";
 import { Launcher } from "./shim/launcher.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import type { ShimFailure, ShimReply, Timing } from "./shim/protocol.ts";
@@ -57,7 +61,12 @@ export class ShimRuntime implements Runtime {
     if (seccomp) compileSeccomp(seccomp, this.#options.host.architecture);
   }
 
-  async create(request: TaskRequest): Promise<ShimTask> {
+  async create(request: TaskRequest): Promise<Task> {
+    if (request.runtime) return this.#createForeign(request, request.runtime);
+    return this.#create(request);
+  }
+
+  async #create(request: TaskRequest): Promise<ShimTask> {
     const folder = taskFolder(this.#options.execRoot, request.id);
     const started = performance.now();
     const plan = this.#compile(request);
@@ -71,6 +80,20 @@ export class ShimRuntime implements Runtime {
     return task;
   }
 
+  async #createForeign(request: TaskRequest, program: RuntimeProgram): Promise<Task> {
+    const folder = taskFolder(this.#options.execRoot, request.id);
+    const commands = new RuntimeCommands(program, { id: request.id, folder: folder.path });
+    try {
+      await writeBundle(folder.path, request);
+      // Before anything runs: whoever has to clean up must know how.
+      writeSpec(folder, request.spec, program);
+    } catch (error) {
+      await this.#undo(folder, error);
+      throw startError(error, "create");
+    }
+    return new ForeignTask(await this.#create(request), commands, folder);
+  }
+
   explain(request: TaskRequest): string {
     return planText(this.#compile(request));
   }
@@ -78,7 +101,7 @@ export class ShimRuntime implements Runtime {
   async recover(id: string): Promise<RecoveredTask> {
     const folder = taskFolder(this.#options.execRoot, id);
     const task = await this.#reconnect(id, folder);
-    if (task) return { kind: "running", task };
+    if (task) return { kind: "running", task: this.#asTask(task, folder) };
     const exit = readExitRecord(folder);
     if (exit) return { kind: "exited", exit };
     await this.purge(id).catch((error: unknown) => this.#warn(`removing what is left of task ${id}: ${messageOf(error)}`));
@@ -90,7 +113,7 @@ export class ShimRuntime implements Runtime {
   }
 
   async purge(id: string): Promise<void> {
-    await purgeFolder(taskFolder(this.#options.execRoot, id));
+    await purgeTask(taskFolder(this.#options.execRoot, id), id);
   }
 
   close(): Promise<void> {
@@ -127,12 +150,19 @@ export class ShimRuntime implements Runtime {
     }
   }
 
+  /** Of the runtime that made it. */
+  #asTask(task: ShimTask, folder: TaskFolder): Task {
+    const program = readRuntime(folder);
+    return program ? new ForeignTask(task, new RuntimeCommands(program, { id: task.id, folder: folder.path }), folder) : task;
+  }
+
   #warn(message: string): void {
     this.#options.warn?.(message);
   }
 
   #compile(request: TaskRequest): Plan {
     if (this.#options.compile) return this.#options.compile(request);
+    if (request.runtime) return this.#foreignPlan(request, request.runtime);
     const { stdio } = request;
     return compile(request.spec, {
       id: request.id,
@@ -143,6 +173,11 @@ export class ShimRuntime implements Runtime {
       ...(this.#options.noPivot && { noPivot: true }),
       warn: (message) => this.#warn(`${request.id}: ${message}`),
     });
+  }
+
+  #foreignPlan(request: TaskRequest, program: RuntimeProgram): Plan {
+    const { path: folder } = taskFolder(this.#options.execRoot, request.id);
+    return createPlan(request, new RuntimeCommands(program, { id: request.id, folder }), { folder, host: this.#options.host });
   }
 
   /** Sends the plan to a new shim and waits for its first answer. */
@@ -159,7 +194,7 @@ export class ShimRuntime implements Runtime {
     const sent = (): void => ownFds.forEach((fd) => closeSync(fd));
     const answer = task.connection.request((serial) => encodeCreate(serial, createMessage(request, folder, inline ? bytes : undefined)), fds, sent);
     try {
-      const unwritten = failureOf(() => writeSpec(folder, request.spec));
+      const unwritten = request.runtime ? undefined : failureOf(() => writeSpec(folder, request.spec));
       // First of all it says why: a shim that could not start has removed the folder.
       const reply = await answer;
       if (unwritten !== undefined) throw unwritten;
@@ -170,8 +205,10 @@ export class ShimRuntime implements Runtime {
     } catch (error) {
       answer.catch(() => undefined);
       task.close();
+      const failure = startError(error, "create", (one) => opName(plan, one));
+      const said = request.runtime && createError(failure, new RuntimeCommands(request.runtime, { id: request.id, folder: folder.path }), request);
       await this.#undo(folder, error);
-      throw startError(error, "create", (failure) => opName(plan, failure));
+      throw said ?? failure;
     }
   }
 
@@ -179,11 +216,11 @@ export class ShimRuntime implements Runtime {
   async #undo(folder: TaskFolder, error: unknown): Promise<void> {
     const failure = (error as { failure?: ShimFailure }).failure;
     if (failure?.step === "folder" && failure.subject === folder.socket) return;
-    await purgeFolder(folder).catch((cause: unknown) => this.#warn(`removing ${folder.path}: ${messageOf(cause)}`));
+    await purgeTask(folder, basename(folder.path)).catch((cause: unknown) => this.#warn(`removing ${folder.path}: ${messageOf(cause)}`));
   }
 
-  #taskOptions(id: string, folder: TaskFolder, spec: TaskRequest["spec"]): { id: string; folder: TaskFolder; spec: TaskRequest["spec"]; host: HostFacts } {
-    return { id, folder, spec, host: this.#options.host };
+  #taskOptions(id: string, folder: TaskFolder, spec: TaskRequest["spec"]): { id: string; folder: TaskFolder; purge: () => Promise<void>; spec: TaskRequest["spec"]; host: HostFacts } {
+    return { id, folder, purge: () => purgeTask(folder, id), spec, host: this.#options.host };
   }
 
   async #reconnect(id: string, folder: TaskFolder): Promise<ShimTask | undefined> {

@@ -16,12 +16,13 @@ import { readStats } from "./cgroups/stats.ts";
 import { compileExec } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
 import { encodeExecPlan } from "./plan/encode.ts";
+import type { ExecPlan } from "./plan/types.ts";
 import { settledStatus, ShimConnection, ShimError, ShimGone } from "./shim/client.ts";
 import { requestError, startError } from "./shim/failure.ts";
 import { ShimExec } from "./shim/exec.ts";
 import { openAttachment } from "./shim/stream.ts";
 import type { TaskFolder } from "./shim/folder.ts";
-import { processesOf, purgeFolder, readExitRecord } from "./shim/folder.ts";
+import { processesOf, readExitRecord } from "./shim/folder.ts";
 import type { ExecMessage, ShimExit, ShimStatus } from "./shim/protocol.ts";
 import { encodeAttach, encodeExec, encodeRelease, encodeResize, encodeSignal, encodeStart, inlinePlanBytes } from "./shim/protocol.ts";
 
@@ -35,7 +36,7 @@ const isOver = (error: unknown): boolean => error instanceof ShimGone || (error 
 const EXITING = 4;
 
 /** It ends, or SIGKILL waits to be delivered to it (ShdPnd and SigPnd of proc_pid_status(5)), or it is gone. */
-function isEnding(pid: number): boolean {
+export function isEnding(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]) & EXITING) return true;
@@ -49,6 +50,8 @@ function isEnding(pid: number): boolean {
 export interface TaskOptions {
   id: string;
   folder: TaskFolder;
+  /** Takes away what is left when the shim could not. */
+  purge: () => Promise<void>;
   spec: OciSpec;
   host: HostFacts;
   /** Position of a network namespace's fd among the plan's, if one was given. */
@@ -139,13 +142,18 @@ export class ShimTask implements Task {
     await this.#request((serial) => encodeResize(serial, "", size), `resizing task ${this.id}`);
   }
 
-  async exec(request: ExecRequest): Promise<ExecTask> {
+  exec(request: ExecRequest): Promise<ExecTask> {
     const { spec, host, netnsFd } = this.#options;
+    return this.execPlan(request, () => compileExec(request.process, spec, { id: this.id, host, ...(netnsFd !== undefined && { netnsFd }) }));
+  }
+
+  /** A further process by a plan of its own. */
+  async execPlan(request: ExecRequest, compiled: () => ExecPlan, adopt?: ExecMessage["adopt"]): Promise<ExecTask> {
     if (this.#execs.has(request.id)) throw conflict(`exec ${request.id} exists already in task ${this.id}`);
-    const plan = encodeExecPlan(compileExec(request.process, spec, { id: this.id, host, ...(netnsFd !== undefined && { netnsFd }) }));
+    const plan = encodeExecPlan(compiled());
     const exited = new Promise<ExitStatus>((resolve) => this.#execs.set(request.id, { exit: resolve }));
     try {
-      const { pid, stream } = await this.#startExec(request, plan);
+      const { pid, stream } = await this.#startExec(request, plan, adopt);
       return new ShimExec({ id: request.id, pid, exited, stream, connection: () => this.#connection });
     } catch (error) {
       this.#execs.delete(request.id);
@@ -153,7 +161,7 @@ export class ShimTask implements Task {
     }
   }
 
-  async #startExec(request: ExecRequest, plan: Buffer): Promise<{ pid: number; stream: Duplex | undefined }> {
+  async #startExec(request: ExecRequest, plan: Buffer, adopt: ExecMessage["adopt"]): Promise<{ pid: number; stream: Duplex | undefined }> {
     const { stdio, attach } = request;
     const inline = plan.length <= inlinePlanBytes;
     const message: ExecMessage = {
@@ -165,6 +173,7 @@ export class ShimTask implements Task {
       height: stdio.consoleSize?.height ?? 0,
       attach,
       plan: inline ? plan : undefined,
+      ...(adopt && { adopt }),
     };
     const fds = inline ? [] : [sealedMemory("plan", plan)];
     const attachment = attach && openAttachment();
@@ -252,7 +261,7 @@ export class ShimTask implements Task {
     this.#closed = true;
     this.#connection.close();
     // Without an answer nobody has cleaned up.
-    if (told?.type !== "ok") await purgeFolder(this.#options.folder);
+    if (told?.type !== "ok") await this.#options.purge();
   }
 
   /** Disconnects; the task goes on. */
@@ -281,7 +290,7 @@ export class ShimTask implements Task {
     if (this.#closed) return;
     if (status) return this.#takeUp(status);
     const exit = readExitRecord(this.#options.folder);
-    if (!exit && !this.#over) await purgeFolder(this.#options.folder).catch(() => undefined);
+    if (!exit && !this.#over) await this.#options.purge().catch(() => undefined);
     for (const id of [...this.#execs.keys()]) this.#execExited(id, unseenExit());
     this.exitedWith(exit ?? unseenExit());
   }

@@ -4,6 +4,7 @@ import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { checkedPool, parseUlimit } from "./option-values.ts";
 import { DAEMON_OPTIONS, type DaemonOption } from "./options.ts";
+import { fileRuntime } from "./runtimes.ts";
 
 export type FileValues = Map<string, unknown>;
 
@@ -76,10 +77,11 @@ function printed(value: unknown): string {
 export function flagTexts(option: DaemonOption, value: unknown): string[] {
   if (value === null) return [];
   if (option.key === "default-ulimits") return objectOf(option, value).map(([name, limit]) => ulimitText(name, limit));
+  if (option.key === "runtimes") return objectOf(option, value).map(([name, entry]) => fileRuntime(name, entry));
   if (option.key === "default-address-pools") return listOf(option, value).map(poolText);
   if (option.key === "default-network-opts") return objectOf(option, value).flatMap(([driver, options]) => objectOf(option, options).map(([key, item]) => `${driver}=${key}=${scalar(option, item, ["string"])}`));
   if (option.type.word === "map") return objectOf(option, value).map(([key, item]) => `${key}=${scalar(option, item, ["string", "boolean"])}`);
-  if (option.type.repeated === true) return option.key === "runtimes" ? Object.keys(value as object) : listOf(option, value).map((item) => scalar(option, item, ["string"]));
+  if (option.type.repeated === true) return listOf(option, value).map((item) => scalar(option, item, ["string"]));
   return [scalar(option, value, kindsOf(option))];
 }
 

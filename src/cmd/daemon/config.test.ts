@@ -118,7 +118,7 @@ test("every option that is not supported is refused by name, by flag and in the 
     const [forFlag, forFile] = samples[kind] ?? assert.fail(kind);
     const isOn = kind === "bool" && initial === "true";
     if (flag !== "") assert.equal(refusal([`--${flag}${isOn ? "=false" : forFlag}`]), `--${flag} is not supported yet`);
-    const inFile = key === "host-gateway-ips" ? ["1.2.3.4"] : key === "runtimes" ? { x: { path: "/x" } } : isOn ? false : forFile;
+    const inFile = key === "host-gateway-ips" ? ["1.2.3.4"] : isOn ? false : forFile;
     if (key !== "") assert.match(refusal([], JSON.stringify({ [key]: inFile })), / is not supported yet$/, key);
     if (typeof initial === "string" && flag !== "") assert.equal(refusal([`--${flag}=${initial}`]), "");
   }
@@ -189,4 +189,32 @@ test("registries: mirrors and insecure ones are checked, proxies come from the f
   assert.match(refusal(["--insecure-registry", "a b"]), /insecure registry a b is not valid: invalid host "a b"/);
   assert.match(refusal(["--max-concurrent-downloads", "-1"]), /invalid max concurrent downloads: -1/);
   assert.match(refusal(["--https-proxy", "socks4://p"]), /the proxy scheme "socks4" is not supported/);
+});
+
+test("runtimes: by flag and in the file, what contradicts itself, and the default", () => {
+  const runtimes = (args: string[], file?: object) => {
+    const { containers } = load(args, file && JSON.stringify(file));
+    return [containers.runtime, ...[...containers.runtimes].map(([name, { program, shown }]) => [name, program, shown])];
+  };
+  const inFile = (entry: unknown, name = "x") => refusal([], JSON.stringify({ runtimes: { [name]: entry } })).replace(/^.*: (?=runtime )/, "");
+  assert.deepEqual(runtimes([]), ["gantry-runtime"]);
+  assert.deepEqual(runtimes(["--add-runtime=Real = /usr/sbin/runc", "--default-runtime=real"]), ["real", ["real", { path: "/usr/sbin/runc", args: [] }, { path: "/usr/sbin/runc" }]]);
+  assert.deepEqual(runtimes([], { runtimes: { a: { path: "crun", runtimeArgs: ["--debug"] } }, "default-runtime": "runc" }), ["runc", ["a", { path: "crun", args: ["--debug"] }, { path: "crun", runtimeArgs: ["--debug"] }]]);
+  const shim = { runtimeType: "io.containerd.runc.v2", options: { BinaryName: "/b/crun", Root: "/run/x", SystemdCgroup: false } };
+  assert.deepEqual(runtimes([], { runtimes: { s: shim, t: { runtimeType: "io.containerd.runc.v2" } } }).slice(1), [["s", { path: "/b/crun", args: [], root: "/run/x" }, shim], ["t", { path: "runc", args: [] }, { runtimeType: "io.containerd.runc.v2" }]]);
+  for (const text of ["x", "=/x", "x=", " = "]) assert.equal(refusal([`--add-runtime=${text}`]), `invalid argument ${JSON.stringify(text)} for "--add-runtime" flag: invalid runtime argument: ${text}`);
+  assert.match(refusal(["--add-runtime=runc=/x"]), /runtime name 'runc' is reserved$/);
+  assert.equal(inFile({ path: "/x" }, "gantry-runtime"), "runtime name 'gantry-runtime' is reserved");
+  assert.match(refusal(["--add-runtime=a=/x", "--add-runtime=A=/y"]), /runtime 'a' was already defined$/);
+  assert.equal(refusal(["--default-runtime=none"]), "specified default runtime 'none' does not exist");
+  assert.equal(inFile({}), "runtime x: either a runtimeType or a path must be configured");
+  assert.equal(inFile({ path: "/x", runtimeType: "io.containerd.runc.v2" }), "runtime x: cannot configure both path and runtimeType for the same runtime");
+  assert.equal(inFile({ path: "/x", options: { Root: "/y" } }), "runtime x: options cannot be used with a path runtime");
+  assert.equal(inFile({ runtimeType: "io.containerd.runc.v2", runtimeArgs: ["-d"] }), "runtime x: args cannot be used with a runtimeType runtime");
+  assert.match(inFile({ runtimeType: "io.containerd.kata.v2" }), /^runtime x: runtimeType io\.containerd\.kata\.v2 is not supported/);
+  assert.match(inFile({ runtimeType: "io.containerd.runc.v2", options: { SystemdCgroup: true } }), /SystemdCgroup is not supported/);
+  assert.match(inFile({ runtimeType: "io.containerd.runc.v2", options: { CriuPath: "/c" } }), /^runtime x: option CriuPath is not supported/);
+  assert.match(inFile({ path: "/x", runtimeArgs: ["--systemd-cgroup"] }), /^runtime x: --systemd-cgroup is not supported/);
+  assert.equal(inFile({ path: "/x", nosuch: 1 }), 'runtime x: unknown field "nosuch"');
+  assert.equal(inFile({ path: 1 }), "runtime x: path must be a string");
 });

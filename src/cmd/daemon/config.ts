@@ -17,7 +17,8 @@ import type { HostSettings } from "../../registry/hosts/hosts.ts";
 import { parseInsecure } from "../../registry/hosts/insecure.ts";
 import { parseMirror } from "../../registry/hosts/mirror.ts";
 import { checkProxy, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
-import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_RUNTIME, type DaemonOption } from "./options.ts";
+import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, type DaemonOption } from "./options.ts";
+import { checkDefaultRuntime, configuredRuntimes, type ConfiguredRuntime } from "./runtimes.ts";
 
 export interface DaemonConfig {
   configFile: string;
@@ -65,7 +66,10 @@ export interface RegistryConfig {
 }
 
 export interface ContainerDefaults {
+  /** The name of the default one. */
   runtime: string;
+  /** Others than our own. */
+  runtimes: ReadonlyMap<string, ConfiguredRuntime>;
   init: boolean;
   shmSize: number;
   ulimits: Ulimit[];
@@ -258,14 +262,15 @@ function registriesOf(values: FlagValues, { configFile, environment }: { configF
 
 function containersOf(values: FlagValues): ContainerDefaults {
   checkExecOptions(values.list("exec-opt"));
-  const runtime = values.string("default-runtime");
-  if (runtime !== DEFAULT_RUNTIME) throw invalidParameter(`specified default runtime '${runtime}' does not exist`);
+  const runtimes = configuredRuntimes(values.list("add-runtime"));
+  const runtime = checkDefaultRuntime(values.string("default-runtime"), runtimes);
   const ipcMode = values.string("default-ipc-mode");
   if (ipcMode !== "private" && ipcMode !== "shareable") throw invalidParameter(`default IPC mode setting (${ipcMode}) is invalid; use "shareable" or "private"`);
   const cgroupnsMode = values.string("default-cgroupns-mode");
   if (cgroupnsMode !== "" && cgroupnsMode !== "private" && cgroupnsMode !== "host") throw invalidParameter(`invalid default cgroup namespace (${cgroupnsMode}): use "host" or "private"`);
   return {
     runtime,
+    runtimes,
     init: values.bool("init"),
     shmSize: parseRamSize(values.string("default-shm-size")) ?? 0,
     ulimits: values.list("default-ulimit").map(parseUlimit),

@@ -32,6 +32,7 @@ import { actionOf, type MetricsServer, serveMetrics } from "./metrics.ts";
 import { notify } from "./notify.ts";
 import { writePidfile } from "./pidfile.ts";
 import { lockRoot } from "./root-lock.ts";
+import { runtimesFor, shownRuntimes } from "./runtimes.ts";
 import { systemSettings } from "./system-settings.ts";
 
 /** How long an end waits for work that followed the start. */
@@ -112,9 +113,11 @@ export class Daemon {
       const { hosts } = next.registries;
       this.#engine?.registries.configure(hosts);
       const network = this.#switchFirewall(next.network.firewall);
-      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, network, registries: { ...this.#config.registries, hosts } };
+      const { runtime, runtimes } = next.containers;
+      this.#engine?.setRuntimes(runtimesFor(next.containers));
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, network, containers: { ...this.#config.containers, runtime, runtimes }, registries: { ...this.#config.registries, hosts } };
       this.#log.configure(log);
-      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds, "live-restore": liveRestore, firewall: network.firewall })}`);
+      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds, "live-restore": liveRestore, firewall: network.firewall, "default-runtime": runtime, runtimes: shownRuntimes(next.containers) })}`);
       this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
     } catch (error) {
       this.#log.error(`Error reconfiguring the daemon: ${messageOf(error)}`);
@@ -267,6 +270,7 @@ export class Daemon {
       labels: JSON.stringify(labels),
       "live-restore": String(liveRestore),
       "registry-mirrors": JSON.stringify(hosts.mirrors),
+      runtimes: JSON.stringify(shownRuntimes(containers)),
       "shutdown-timeout": String(shutdownTimeoutSeconds),
     };
   }

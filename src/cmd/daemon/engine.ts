@@ -1,6 +1,7 @@
 /** The engine as the daemon runs it: services behind the API, and what the daemon asks of them. */
 import type { OpenRegistries } from "../../registry/registries.ts";
 import type { Route } from "../../api/route.ts";
+import type { Runtimes } from "../../engine/containers/runtimes.ts";
 import type { EventBus } from "../../engine/events/bus.ts";
 import type { Conditions, DiscoveredDevices, SystemSettings } from "../../engine/system/types.ts";
 
@@ -10,6 +11,8 @@ export interface Engine {
   registries: OpenRegistries;
   /** Other ways with other programs' firewalls, from now on. */
   setFirewall(mode: "docker" | "own-table" | "honour-host"): Promise<void>;
+  /** What containers may name from now on, and get without naming any. */
+  setRuntimes(runtimes: Runtimes): void;
   /** Throws Docker's not-found. */
   requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;

@@ -8,6 +8,7 @@
  *
  * Help, the grammar of the command line and the checks of the file all follow from this table.
  */
+import { checkRuntime, DEFAULT_RUNTIME } from "./runtimes.ts";
 import { bool, duration, int, int64, list, map, string, type FlagType } from "../../lib/flags.ts";
 import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkMark, checkMetricsAddress, checkNetworkOption, checkPool, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
 
@@ -47,9 +48,9 @@ export const DEFAULT_DATA_ROOT = "/var/lib/gantry";
 export const DEFAULT_EXEC_ROOT = "/run/gantry";
 export const DEFAULT_CONFIG_FILE = "/etc/gantry/daemon.json";
 export const DEFAULT_HOST = "unix:///run/gantry/gantry.sock";
-export const DEFAULT_RUNTIME = "gantry-runtime";
 
 export const DAEMON_OPTIONS: readonly DaemonOption[] = [
+  done("add-runtime", checked("runtime", checkRuntime), "Further OCI runtime that containers can ask for, as NAME=PATH", { key: "runtimes" }),
   done("allow-direct-routing", bool, "Let other machines reach containers by their own addresses, at published ports"),
   done("allowed-host", checked("list", () => undefined), "Host name that requests over TCP without TLS may use (all: *)", plural("allowed-host")),
   done("bip", string, "IPv4 address and prefix of the default bridge"),
@@ -139,7 +140,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   moot("ip-forward-no-drop", bool, "Leave the policy of forwarded packets alone: it always is"),
   moot("userland-proxy-path", string, "The proxy of published ports"),
 
-  refused("add-runtime", list, "Register a further runtime", { key: "runtimes" }),
   refused("authorization-plugin", list, "Load authorization plugins", plural("authorization-plugin")),
   refused("cpu-rt-period", int64, "Period of real-time scheduling of all containers"),
   refused("cpu-rt-runtime", int64, "Real-time runtime of all containers"),

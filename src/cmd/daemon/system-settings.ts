@@ -4,6 +4,7 @@ import { DOCKER_POOLS } from "../../drivers/ipam-default/ipam.ts";
 import { formatPrefix } from "../../lib/ip.ts";
 import type { DaemonConfig } from "./config.ts";
 import { machine } from "./machine.ts";
+import { shownRuntimes } from "./runtimes.ts";
 
 /** The drivers that this build has, beside those of networks. */
 const LOG_DRIVERS = ["json-file", "local"];
@@ -23,7 +24,7 @@ export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: 
     cdiSpecDirs: containers.cdiSpecDirs,
     liveRestore: config.liveRestore,
     defaultRuntime: containers.runtime,
-    runtimes: { [containers.runtime]: { path: containers.runtime } },
+    runtimes: shownRuntimes(containers),
     loggingDriver: containers.log.driver,
     seccompProfile: containers.seccompProfile,
     noNewPrivileges: containers.noNewPrivileges,

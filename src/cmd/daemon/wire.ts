@@ -43,6 +43,7 @@ import { layersOf } from "../../engine/containers/mounts/images.ts";
 import { restoreVolumes, volumesOf } from "../../engine/containers/mounts/volumes.ts";
 import { discard, removeLeftovers } from "../../engine/containers/remove.ts";
 import { releaseSpec, specForPlan, specForStart } from "../../engine/containers/spec/for-start.ts";
+import { runtimeNamed } from "../../engine/containers/runtimes.ts";
 import { execProcessOf } from "../../engine/containers/spec/process.ts";
 import { containerMigrations, ContainerStore } from "../../engine/containers/store.ts";
 import { EventBus } from "../../engine/events/bus.ts";
@@ -160,6 +161,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     planSpec: (record, sandbox) => specForPlan(containers, record, sandbox),
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
     remove: (record) => discard(containers, record, { volumes: record.hostConfig.AutoRemove || (record.state.status === "removing" && record.state.volumes === true) }),
+    runtimeOf: (record) => runtimeNamed(settings.runtimes, record.hostConfig.Runtime),
     readFile: (record, path, maxBytes) => (record.state.status === "running" || record.state.status === "paused" ? readInRoot(`/proc/${record.state.pid}/root`, path, maxBytes) : Promise.resolve(undefined)),
     probed,
     defaultStopTimeout: config.containers.stopTimeoutSeconds,
@@ -205,6 +207,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     events,
     registries,
     setFirewall: networks.setFirewall,
+    setRuntimes: (runtimes) => void (settings.runtimes = runtimes),
     requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
     drivers: () => ({ network: networks.drivers(), volume: volumes.drivers }),

@@ -17,6 +17,7 @@ import type { CommitRequest } from "../images/commit.ts";
 import type { LivePorts, PublishedChange } from "../networks/publishing.ts";
 import type { VolumeService } from "../volumes/service.ts";
 import type { SpecHost, SpecSettings } from "./spec/host.ts";
+import type { Runtimes } from "./runtimes.ts";
 import type { ContainerStore } from "./store.ts";
 
 export interface ContainersContext {
@@ -56,8 +57,7 @@ export interface ContainerFiles {
 }
 
 export interface ContainerSettings extends SpecSettings {
-  /** Names that HostConfig.Runtime may have; the first is the default. */
-  runtimes: readonly string[];
+  runtimes: Runtimes;
   ipcMode: string;
   cgroupnsMode: string;
   shmSize: number;

@@ -72,7 +72,8 @@ export interface SystemSettings {
   cdiSpecDirs: string[];
   liveRestore: boolean;
   defaultRuntime: string;
-  runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;
+  /** By name, as they were configured. */
+  runtimes: Record<string, object>;
   loggingDriver: string;
   seccompProfile: string;
   noNewPrivileges: boolean;

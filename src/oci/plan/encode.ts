@@ -13,7 +13,7 @@ export const namespaceTypes: readonly NamespaceType[] = ["pid", "network", "moun
 export const opCodes: readonly Op["op"][] = [
   "cgroupMkdir", "writeFile", "cgroupDeviceProgram", "idMaps", "oomScoreAdj", "joinCgroups", "rootPropagation", "rootOverlay", "rootBind", "mount", "bind",
   "setAttributes", "cgroupMount", "mkdir", "mknod", "symlink", "console", "pivotRoot", "readonlyRoot", "rootfsPropagation", "maskPath", "readonlyPath",
-  "hostname", "domainname", "sysctl", "timeOffsets", "hook", "cgroupRemove",
+  "hostname", "domainname", "sysctl", "timeOffsets", "hook", "cgroupRemove", "adopt",
 ];
 const codeOf = new Map(opCodes.map((name, index) => [name, index + 1]));
 
@@ -112,6 +112,14 @@ function writeOp(w: ByteWriter, op: Op): void {
       break;
     case "oomScoreAdj":
       w.u32(op.value);
+      break;
+    case "adopt":
+      w.string(op.pidFile);
+      w.string(op.console);
+      w.string(op.mountpoint);
+      w.u32(op.width);
+      w.u32(op.height);
+      w.strings(op.cgroups);
       break;
     case "joinCgroups":
       w.strings(op.paths);

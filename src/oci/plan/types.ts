@@ -41,7 +41,10 @@ export type HostOp =
 
 export type ParentOp =
   | { op: "idMaps"; uid: string; gid: string; setgroups: "allow" | "deny" }
-  | { op: "oomScoreAdj"; value: number };
+  | { op: "oomScoreAdj"; value: number }
+  /** The process is another runtime's command "create": what counts is the one that it leaves, with its pid in `pidFile`, and its terminal sent
+   *  to the socket `console` ("": it has none). The root is attached at `mountpoint`; `cgroups` are what the runtime makes. */
+  | { op: "adopt"; pidFile: string; console: string; mountpoint: string; width: number; height: number; cgroups: string[] };
 
 export type Create = "none" | "file" | "dir" | "like-source";
 /** recursive attributes are MOUNT_ATTR_*: set and cleared by mount_setattr. */
@@ -85,7 +88,7 @@ export type ChildOp =
   /** Through a detached, type-checked proc mount, never by a path in the container. `name` with slashes. */
   | { op: "sysctl"; name: string; value: string }
   | { op: "timeOffsets"; text: string }
-  /** By its stage: prestart and createRuntime in the shim, createContainer here, startContainer before the exec, poststart in the shim after it. */
+  /** By its stage: prestart and createRuntime in the shim, createContainer here, startContainer before the exec, poststart in the shim after it. With "adopt" also start: what starts the container. */
   | HookOp;
 
 export type HookOp = {

@@ -4,13 +4,13 @@
  *   shim.sock   where its shim listens
  *   task        "cgroup PATH", "join PATH", "pid N STARTTIME" lines: what is to be cleaned up when the shim was killed
  *   exit        "CODE NANOSECONDS OOM": how the task ended
- *   spec.json   what execs after a restart of the daemon need of the configuration
+ *   spec.json   what execs after a restart of the daemon need of the configuration, and of which other runtime the task is
  */
 import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ExitStatus } from "../../core/runtime.ts";
+import type { ExitStatus, RuntimeProgram } from "../../core/runtime.ts";
 import { invalidParameter, systemError } from "../../lib/errors.ts";
 import type { OciSeccomp, OciSpec } from "../../lib/oci-spec.ts";
 
@@ -38,10 +38,10 @@ function readText(path: string): string | undefined {
   }
 }
 
-export function writeSpec(folder: TaskFolder, spec: OciSpec): void {
+export function writeSpec(folder: TaskFolder, spec: OciSpec, runtime?: RuntimeProgram): void {
   mkdirSync(folder.path, { recursive: true, mode: 0o700 });
   const { namespaces, cgroupsPath, personality, seccomp } = spec.linux ?? {};
-  const text = JSON.stringify({ ociVersion: spec.ociVersion, linux: { namespaces, cgroupsPath, personality, seccomp: seccomp && seccompJson(seccomp) } });
+  const text = JSON.stringify({ ociVersion: spec.ociVersion, runtime, linux: { namespaces, cgroupsPath, personality, seccomp: seccomp && seccompJson(seccomp) } });
   writeFileSync(join(folder.path, "spec.json"), text, { mode: 0o600 });
 }
 
@@ -52,6 +52,12 @@ function seccompJson(seccomp: OciSeccomp): string {
   let text = seccompTexts.get(seccomp);
   if (text === undefined) seccompTexts.set(seccomp, (text = JSON.stringify(seccomp, (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value))));
   return text;
+}
+
+/** Of which runtime the task is; undefined: of our own. */
+export function readRuntime(folder: TaskFolder): RuntimeProgram | undefined {
+  const text = readText(join(folder.path, "spec.json"));
+  return text === undefined ? undefined : (JSON.parse(text) as { runtime?: RuntimeProgram }).runtime;
 }
 
 export function readSpec(folder: TaskFolder): OciSpec | undefined {
@@ -145,11 +151,12 @@ async function removeCgroup(path: string): Promise<void> {
   }
 }
 
-/** Ends and removes everything that the task file names, then the folder. Goes on after errors and reports them all. */
-export async function purgeFolder(folder: TaskFolder): Promise<void> {
+/** Ends and removes everything that the task file names, then the folder. Goes on after errors and reports them all. `ended`: everything has ended. */
+export async function purgeFolder(folder: TaskFolder, ended?: () => Promise<void> | undefined): Promise<void> {
   const task = readTaskFile(folder);
   const errors: unknown[] = [];
   await killAll(task).catch((error: unknown) => errors.push(error));
+  await ended?.();
   for (const cgroup of task.cgroups) await removeCgroup(cgroup).catch((error: unknown) => errors.push(error));
   rmSync(folder.path, { recursive: true, force: true });
   if (errors.length === 1) throw errors[0];

@@ -13,7 +13,7 @@ export const launcherVersion = 1;
 /** A shim that was started by another version of this program may speak another one. */
 export const shimVersion = 1;
 
-const request = { create: 1, start: 2, signal: 3, attach: 4, resize: 5, exec: 6, status: 7, release: 8 } as const;
+const request = { create: 1, start: 2, signal: 3, attach: 4, resize: 5, exec: 6, status: 7, release: 8, adoptExec: 9 } as const;
 const reply = { ok: 1, failed: 2, created: 3, started: 4, exited: 5, execStarted: 6, execExited: 7, status: 8 } as const;
 
 /** Plans beyond this size travel in a memory file instead of in the message. */
@@ -47,6 +47,8 @@ export interface ExecMessage {
   height: number;
   attach: { stdin: boolean; stdout: boolean; stderr: boolean } | undefined;
   plan: Uint8Array | undefined;
+  /** The plan's process is another runtime's command: where that leaves the pid of its own, and sends its terminal to ("": none). */
+  adopt?: { pidFile: string; console: string };
 }
 
 function message(type: number, serial: number, size = 128): ByteWriter {
@@ -80,7 +82,7 @@ export function encodeCreate(serial: number, create: CreateMessage): Buffer {
 }
 
 export function encodeExec(serial: number, exec: ExecMessage): Buffer {
-  const w = message(request.exec, serial, 1024 + (exec.plan?.length ?? 0));
+  const w = message(exec.adopt ? request.adoptExec : request.exec, serial, 1024 + (exec.plan?.length ?? 0));
   w.string(exec.id);
   w.bool(exec.terminal);
   w.bool(exec.stdin);
@@ -92,6 +94,10 @@ export function encodeExec(serial: number, exec: ExecMessage): Buffer {
   w.bool(exec.attach?.stdout);
   w.bool(exec.attach?.stderr);
   writePlan(w, exec.plan);
+  if (exec.adopt) {
+    w.string(exec.adopt.pidFile);
+    w.string(exec.adopt.console);
+  }
   return w.bytes();
 }
 

@@ -2,7 +2,7 @@
 import type { ContainerRecord, SandboxState } from "../../../core/container.ts";
 import type { EventSink } from "../../../core/events.ts";
 import type { LogReader } from "../../../core/log.ts";
-import type { Runtime } from "../../../core/runtime.ts";
+import type { Runtime, RuntimeProgram } from "../../../core/runtime.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
 import type { OpenLayer } from "../context.ts";
 import type { ExecConfig } from "../exec/instance.ts";
@@ -20,6 +20,8 @@ export interface LifecycleContext {
   buildSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;
   /** The same for a container that is not started; nothing is made for it. */
   planSpec(record: ContainerRecord, sandbox: Sandbox): OciSpec | Promise<OciSpec>;
+  /** The runtime that a record names; undefined: the engine's own. Throws for one that is not configured any more. */
+  runtimeOf(record: ContainerRecord): RuntimeProgram | undefined;
   /** The process of an exec, from the container's own settings and the exec's. */
   buildExecProcess(record: ContainerRecord, exec: ExecConfig): OciSpec["process"] & {};
   /** Removes a container that has ended: for auto-remove. */

@@ -8,9 +8,11 @@ import { logRequest } from "./log-request.ts";
 /** The network's part is named, not planned: what it will be depends on what is free at the start. */
 export async function explainStart(context: LifecycleContext, record: ContainerRecord, rootfs: RootfsMount[]): Promise<string> {
   const { NetworkMode: mode } = record.hostConfig;
+  const runtime = context.runtimeOf(record);
   const plan = context.runtime.explain({
     id: record.id,
     spec: await context.planSpec(record, {}),
+    ...(runtime && { runtime }),
     rootfs,
     stdio: stdioOf(record),
     log: logRequest(record, context.logPath(record)),

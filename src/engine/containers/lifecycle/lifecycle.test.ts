@@ -107,6 +107,7 @@ function world() {
       started: () => {},
     },
     buildSpec: () => ({ ociVersion: "1.3.0" }),
+    runtimeOf: () => undefined,
     planSpec: () => ({ ociVersion: "1.3.0" }),
     buildExecProcess: (_record, exec) => ({ user: { uid: 0, gid: 0 }, args: exec.cmd, cwd: "/" }),
     remove: async (record) => {

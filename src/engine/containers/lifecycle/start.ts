@@ -61,6 +61,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
   let task: Task | undefined;
   try {
     await live.released;
+    const runtime = context.runtimeOf(record);
     await using rootfs = await measured("rootfs", () => context.rootfs(record));
     const sandbox: Sandbox = await measured("network", () => context.networks.connect(record));
     faultPoint("start-networked");
@@ -70,6 +71,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
       context.runtime.create({
         id: record.id,
         spec,
+        ...(runtime && { runtime }),
         rootfs: rootfs.mounts,
         ...(sandbox.netnsFd === undefined ? {} : { netnsFd: sandbox.netnsFd }),
         stdio: stdioOf(record),

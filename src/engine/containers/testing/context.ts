@@ -122,7 +122,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     host: fakeHost,
     settings: {
       dataRoot: "/var/lib/fake",
-      runtimes: ["gantry", "runc"],
+      runtimes: { defaultName: "gantry", programs: new Map([["gantry", undefined], ["runc", undefined]]) },
       ipcMode: "private",
       cgroupnsMode: "private",
       shmSize: 64 << 20,

@@ -5,6 +5,7 @@ import { parseAddress } from "../../../lib/address.ts";
 import { parseEgress } from "../../../lib/egress.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
+import { runtimeNamed, type Runtimes } from "../runtimes.ts";
 import { isValidIpcMode, isValidPidMode } from "../modes.ts";
 import { validateMount, validateTmpfsDestination } from "../mounts/spec.ts";
 import { normalizeCapabilities } from "./capabilities.ts";
@@ -68,8 +69,7 @@ export function validateRestartPolicy({ Name: name, MaximumRetryCount: count }: 
 
 export interface PlatformSettings {
   kernel: KernelSupport;
-  /** The first is the default. */
-  runtimes: readonly string[];
+  runtimes: Runtimes;
 }
 
 /** Changes limits that the kernel does not have and the default runtime in place; returns the warnings. */
@@ -82,8 +82,8 @@ export function verifyPlatform(hostConfig: HostConfig, { kernel, runtimes }: Pla
   if (Math.abs(hostConfig.OomScoreAdj) > 1000) throw invalidParameter(`Invalid value ${hostConfig.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   if (!kernel.ipv4Forwarding && !["host", "none"].includes(hostConfig.NetworkMode)) warnings.push("IPv4 forwarding is disabled. Networking will not work.");
   if (hostConfig.NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0) warnings.push("Published ports are discarded when using host network mode");
-  if (hostConfig.Runtime === "") hostConfig.Runtime = runtimes[0] ?? "";
-  if (!runtimes.includes(hostConfig.Runtime)) throw invalidParameter(`unknown or invalid runtime name: ${hostConfig.Runtime}`);
+  if (hostConfig.Runtime === "") hostConfig.Runtime = runtimes.defaultName;
+  runtimeNamed(runtimes, hostConfig.Runtime);
   for (const destination of Object.keys(hostConfig.Tmpfs ?? {})) validateTmpfsDestination(destination);
   if (!["", "private", "host"].includes(hostConfig.CgroupnsMode)) throw invalidParameter(`invalid cgroup namespace mode: ${hostConfig.CgroupnsMode}`);
   if (hostConfig.CgroupnsMode === "private" && !kernel.cgroupNamespaces) warnings.push("Your kernel does not support cgroup namespaces.  Cgroup namespace setting discarded.");
