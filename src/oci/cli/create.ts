@@ -22,7 +22,7 @@ import { runCreate } from "./oneshot.ts";
 import { path } from "./paths.ts";
 import type { Plan } from "../plan/types.ts";
 import { send } from "./kill.ts";
-import { planUnit, startUnit, stopUnit } from "./scope.ts";
+import { inNewUnit, planUnit, stopUnit } from "./scope.ts";
 import { startTimeOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
 
@@ -83,10 +83,8 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
   debug(`plan of ${plan.host.length + plan.parent.length + plan.child.length} steps, cgroups ${cgroups.join(" ")}`);
   if (plan.exec.seccomp) debug(`seccomp filter flags: ${plan.exec.seccomp.flags | (plan.exec.seccomp.listenerPath === undefined ? 0 : newListenerFlag)}`);
   try {
-    const started = planned && (await startUnit(planned, id));
-    const made = await runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait }).finally(async () => {
-      await started?.release();
-    });
+    const make = (): Promise<Made> => runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait });
+    const made = await (planned ? inNewUnit(planned, id, make) : make());
     debug(`container ${id} is made, its init is process ${made.pid}`);
     let record: ContainerRecord = { id, bundle, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec, cgroups, noNewKeyring, ...(unit && { unit }) };
     store.save(record);

@@ -2,7 +2,7 @@
 import type { OciResources, OciSpec } from "../../lib/oci-spec.ts";
 import { detectLayout } from "../cgroups/layout.ts";
 import type { ManagerBus } from "../cgroups/systemd/bus.ts";
-import type { StartedUnit, SystemdManager } from "../cgroups/systemd/manager.ts";
+import type { SystemdManager } from "../cgroups/systemd/manager.ts";
 import type { Property } from "../cgroups/systemd/properties.ts";
 import type { SystemdUnit } from "../cgroups/systemd/unit.ts";
 import type { Caller } from "./caller.ts";
@@ -34,9 +34,15 @@ export async function planUnit(given: OciSpec, id: string, caller: Caller): Prom
   return { unit, bus, annotated: annotatedProperties(given.annotations), spec: { ...given, linux }, later: tight ? { pids: { limit: 1 } } : undefined };
 }
 
-export async function startUnit({ unit, bus, annotated, spec }: PlannedUnit, id: string): Promise<StartedUnit> {
+/** Starts the unit and has `make` put processes into it. */
+export async function inNewUnit<Made>({ unit, bus, annotated, spec }: PlannedUnit, id: string, make: () => Promise<Made>): Promise<Made> {
   using manager = await open(bus);
-  return await manager.start({ unit, id, resources: spec.linux?.resources ?? {}, more: annotated });
+  const { release } = await manager.start({ unit, id, resources: spec.linux?.resources ?? {}, more: annotated });
+  try {
+    return await make();
+  } finally {
+    await release();
+  }
 }
 
 export async function updateUnit({ name, bus }: RecordedUnit, resources: OciResources): Promise<void> {
