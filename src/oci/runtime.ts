@@ -10,7 +10,8 @@ import { writeBundle } from "./foreign/bundle.ts";
 import { createPlan } from "./foreign/plan.ts";
 import { RuntimeCommands } from "./foreign/program.ts";
 import { createError, ForeignTask, purgeTask } from "./foreign/task.ts";
-import type { OciSeccomp } from "../lib/oci-spec.ts";
+import type { OciResources, OciSeccomp } from "../lib/oci-spec.ts";
+import { SIGKILL } from "../lib/signals.ts";
 import { connectSeqpacket, sealedMemory, socketPair } from "../sys/seqpacket.ts";
 import { compile } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
@@ -26,6 +27,7 @@ import { compileSeccomp } from "./seccomp/compile.ts";
 import type { ShimFailure, ShimReply, Timing } from "./shim/protocol.ts";
 import { encodeCreate, inlinePlanBytes } from "./shim/protocol.ts";
 import { attributesJson } from "./shim/attributes.ts";
+import type { TaskUnits } from "./task.ts";
 import { ShimTask } from "./task.ts";
 
 export interface RuntimeOptions {
@@ -36,6 +38,8 @@ export interface RuntimeOptions {
   warn?: (message: string) => void;
   /** Makes plans from requests; by default compile(). */
   compile?: (request: TaskRequest) => Plan;
+  /** Who makes the groups of tasks, if not the shims. */
+  units?: TaskUnits;
   /** Change the root without pivot_root (DOCKER_RAMDISK). */
   noPivot?: boolean;
 }
@@ -63,7 +67,25 @@ export class ShimRuntime implements Runtime {
 
   async create(request: TaskRequest): Promise<Task> {
     if (request.runtime) return this.#createForeign(request, request.runtime);
-    return this.#create(request);
+    const { units } = this.#options;
+    if (units === undefined) return this.#create(request);
+    const planned = units.plan(request.spec, request.id);
+    const { later } = planned;
+    const task = await units.make(planned, request.id, () => this.#create({ ...request, spec: planned.spec, autostart: request.autostart && later === undefined }));
+    if (later !== undefined) await this.#settle(task, later, request.autostart);
+    return task;
+  }
+
+  /** Before the container's program runs. */
+  async #settle(task: ShimTask, later: OciResources, autostart: boolean): Promise<void> {
+    try {
+      await task.update(later);
+      if (autostart) await task.start();
+    } catch (error) {
+      await task.signal(SIGKILL).catch(() => undefined);
+      await task.release();
+      throw error;
+    }
   }
 
   async #create(request: TaskRequest): Promise<ShimTask> {
@@ -80,22 +102,27 @@ export class ShimRuntime implements Runtime {
     return task;
   }
 
-  async #createForeign(request: TaskRequest, program: RuntimeProgram): Promise<Task> {
+  /** Where systemd makes the groups, the program asks it, too: its configuration has the unit, our plan has the group's path. */
+  async #createForeign(request: TaskRequest, given: RuntimeProgram): Promise<Task> {
     const folder = taskFolder(this.#options.execRoot, request.id);
+    const { units } = this.#options;
+    const program = units ? { ...given, args: [...given.args, "--systemd-cgroup"] } : given;
+    const spec = units ? units.plan(request.spec, request.id).spec : request.spec;
     const commands = new RuntimeCommands(program, { id: request.id, folder: folder.path });
     try {
       await writeBundle(folder.path, request);
       // Before anything runs: whoever has to clean up must know how.
-      writeSpec(folder, request.spec, program);
+      writeSpec(folder, spec, program);
     } catch (error) {
       await this.#undo(folder, error);
       throw startError(error, "create");
     }
-    return new ForeignTask(await this.#create(request), commands, folder);
+    return new ForeignTask(await this.#create({ ...request, spec, runtime: program }), commands, folder);
   }
 
   explain(request: TaskRequest): string {
-    return planText(this.#compile(request));
+    const { units } = this.#options;
+    return planText(this.#compile(units ? { ...request, spec: units.plan(request.spec, request.id).spec } : request));
   }
 
   async recover(id: string): Promise<RecoveredTask> {
@@ -113,7 +140,11 @@ export class ShimRuntime implements Runtime {
   }
 
   async purge(id: string): Promise<void> {
-    await purgeTask(taskFolder(this.#options.execRoot, id), id);
+    const folder = taskFolder(this.#options.execRoot, id);
+    const { units } = this.#options;
+    const spec = units && readSpec(folder);
+    await purgeTask(folder, id);
+    if (spec) await units.stop(spec);
   }
 
   close(): Promise<void> {
@@ -219,8 +250,8 @@ export class ShimRuntime implements Runtime {
     await purgeTask(folder, basename(folder.path)).catch((cause: unknown) => this.#warn(`removing ${folder.path}: ${messageOf(cause)}`));
   }
 
-  #taskOptions(id: string, folder: TaskFolder, spec: TaskRequest["spec"]): { id: string; folder: TaskFolder; purge: () => Promise<void>; spec: TaskRequest["spec"]; host: HostFacts } {
-    return { id, folder, purge: () => purgeTask(folder, id), spec, host: this.#options.host };
+  #taskOptions(id: string, folder: TaskFolder, spec: TaskRequest["spec"]): { id: string; folder: TaskFolder; purge: () => Promise<void>; spec: TaskRequest["spec"]; host: HostFacts; units: TaskUnits | undefined } {
+    return { id, folder, purge: () => purgeTask(folder, id), spec, host: this.#options.host, units: this.#options.units };
   }
 
   async #reconnect(id: string, folder: TaskFolder): Promise<ShimTask | undefined> {

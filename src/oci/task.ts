@@ -10,6 +10,7 @@ import { SIGKILL } from "../lib/signals.ts";
 import { connectSeqpacket, sealedMemory } from "../sys/seqpacket.ts";
 import { applyWrite } from "./cgroups/apply.ts";
 import type { CgroupGroup } from "./cgroups/groups.ts";
+import type { PlannedScope } from "./cgroups/systemd/scope.ts";
 import { containerGroups, freezerFile, processesPath } from "./cgroups/groups.ts";
 import { updateWrites } from "./cgroups/resources.ts";
 import { readStats } from "./cgroups/stats.ts";
@@ -54,10 +55,20 @@ export interface TaskOptions {
   purge: () => Promise<void>;
   spec: OciSpec;
   host: HostFacts;
+  units: TaskUnits | undefined;
   /** Position of a network namespace's fd among the plan's, if one was given. */
   netnsFd: number | undefined;
   pid: number;
   startedAt: bigint | undefined;
+}
+
+/** Who makes, changes and ends the groups of tasks beside their shims. */
+export interface TaskUnits {
+  plan(spec: OciSpec, id: string): PlannedScope;
+  /** Makes the unit and has `make` put processes into it. After a failure it is no more. */
+  make<Made>(planned: PlannedScope, id: string, make: () => Promise<Made>): Promise<Made>;
+  update(spec: OciSpec, resources: OciResources, groups: CgroupGroup[], read: (path: string) => string | undefined): Promise<void>;
+  stop(spec: OciSpec): Promise<void>;
 }
 
 interface Exec {
@@ -234,7 +245,7 @@ export class ShimTask implements Task {
     throw systemError(`task ${this.id} did not ${frozen ? "freeze" : "thaw"} within five seconds`);
   }
 
-  update(resources: OciResources): Promise<void> {
+  async update(resources: OciResources): Promise<void> {
     const read = (path: string): string | undefined => {
       try {
         return readFileSync(path, "utf8");
@@ -242,12 +253,9 @@ export class ShimTask implements Task {
         return undefined;
       }
     };
-    try {
-      for (const write of updateWrites(this.#groups, resources, { files: this.#options.host.cgroups.files, read })) applyWrite(write);
-      return Promise.resolve();
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    const writes = updateWrites(this.#groups, resources, { files: this.#options.host.cgroups.files, read });
+    await this.#options.units?.update(this.#options.spec, resources, this.#groups, read);
+    for (const write of writes) applyWrite(write);
   }
 
   release(): Promise<void> {
@@ -262,6 +270,7 @@ export class ShimTask implements Task {
     this.#connection.close();
     // Without an answer nobody has cleaned up.
     if (told?.type !== "ok") await this.#options.purge();
+    await this.#options.units?.stop(this.#options.spec);
   }
 
   /** Disconnects; the task goes on. */

@@ -99,7 +99,8 @@ test("what contradicts itself or is unknown is refused in dockerd's words", () =
   assert.equal(refusal(["--log-opt=nosuch=1"]), "unknown log opt 'nosuch' for json-file log driver");
   assert.match(refusal(["--bip=10.0.0.1"]), /--bip/);
   assert.equal(refusal(["--bridge=br0", "--bip=10.0.0.1/24"]), "You specified -b & --bip, mutually exclusive options. Please specify only one");
-  assert.equal(refusal(["--exec-opt=native.cgroupdriver=systemd"]), "invalid exec-opt (native.cgroupdriver=systemd): the systemd cgroup driver is not supported yet, only cgroupfs");
+  assert.equal(refusal(["--exec-opt=native.cgroupdriver=other"]), "invalid exec-opt (native.cgroupdriver=other): native.cgroupdriver option other not supported");
+  assert.equal(refusal(["--exec-opt=native.cgroupdriver=systemd", "--cgroup-parent=/gantry"]), 'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
 });
 
 test("the lowest API version may be raised, within what is served", () => {

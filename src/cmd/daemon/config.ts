@@ -77,6 +77,8 @@ export interface ContainerDefaults {
   cgroupnsMode: "host" | "private" | undefined;
   ipcMode: "shareable" | "private";
   cgroupParent: string;
+  /** Who makes containers' cgroups. */
+  cgroupDriver: "cgroupfs" | "systemd";
   noNewPrivileges: boolean;
   seccompProfile: string;
   stopTimeoutSeconds: number;
@@ -261,7 +263,9 @@ function registriesOf(values: FlagValues, { configFile, environment }: { configF
 }
 
 function containersOf(values: FlagValues): ContainerDefaults {
-  checkExecOptions(values.list("exec-opt"));
+  const cgroupDriver = cgroupDriverOf(values.list("exec-opt"));
+  const cgroupParent = values.string("cgroup-parent");
+  if (cgroupDriver === "systemd" && cgroupParent !== "" && !/.\.slice$/.test(cgroupParent)) throw invalidParameter('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
   const runtimes = configuredRuntimes(values.list("add-runtime"));
   const runtime = checkDefaultRuntime(values.string("default-runtime"), runtimes);
   const ipcMode = values.string("default-ipc-mode");
@@ -276,7 +280,8 @@ function containersOf(values: FlagValues): ContainerDefaults {
     ulimits: values.list("default-ulimit").map(parseUlimit),
     cgroupnsMode: cgroupnsMode === "" ? undefined : cgroupnsMode,
     ipcMode,
-    cgroupParent: values.string("cgroup-parent"),
+    cgroupParent,
+    cgroupDriver,
     noNewPrivileges: values.bool("no-new-privileges"),
     seccompProfile: values.string("seccomp-profile") || "builtin",
     stopTimeoutSeconds: stopTimeout(values),
@@ -305,13 +310,15 @@ function stopTimeout(values: FlagValues): number {
   return seconds;
 }
 
-function checkExecOptions(options: string[]): void {
+function cgroupDriverOf(options: string[]): ContainerDefaults["cgroupDriver"] {
+  let driver: ContainerDefaults["cgroupDriver"] = "cgroupfs";
   for (const option of options) {
     const [name = "", value = ""] = splitOnce(option).map((part) => part.trim());
     if (name.toLowerCase() !== "native.cgroupdriver") throw invalidParameter(`invalid exec-opt (${option}): unknown option: '${name}'`);
-    if (value === "systemd") throw invalidParameter(`invalid exec-opt (${option}): the systemd cgroup driver is not supported yet, only cgroupfs`);
-    if (value !== "cgroupfs") throw invalidParameter(`invalid exec-opt (${option}): native.cgroupdriver option ${value} not supported`);
+    if (value !== "cgroupfs" && value !== "systemd") throw invalidParameter(`invalid exec-opt (${option}): native.cgroupdriver option ${value} not supported`);
+    driver = value;
   }
+  return driver;
 }
 
 function nonNegative(values: FlagValues, name: string): number {

@@ -5,7 +5,7 @@ import type { DaemonConfig } from "./config.ts";
 import { runtimesFor } from "./runtimes.ts";
 
 /** Containers' cgroups are below this when neither the container nor the daemon says otherwise. */
-const CGROUP_PARENT = "/gantry";
+const CGROUP_PARENT = { cgroupfs: "/gantry", systemd: "system.slice" };
 
 export function containerSettings({ dataRoot, containers }: DaemonConfig, { hostname, cgroupVersion }: { hostname: string; cgroupVersion: 1 | 2 }): ContainerSettings {
   return {
@@ -16,7 +16,8 @@ export function containerSettings({ dataRoot, containers }: DaemonConfig, { host
     logConfig: { Type: containers.log.driver, Config: containers.log.options },
     hostname,
     hostPlatform: hostPlatform(),
-    cgroupParent: containers.cgroupParent === "" ? CGROUP_PARENT : containers.cgroupParent,
+    cgroupParent: containers.cgroupParent === "" ? CGROUP_PARENT[containers.cgroupDriver] : containers.cgroupParent,
+    cgroupDriver: containers.cgroupDriver,
     dataRoot,
     init: containers.init,
     ulimits: Object.fromEntries(containers.ulimits.map(({ name, soft, hard }) => [name, { soft, hard }])),

@@ -77,7 +77,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("dns-search", checked("list", checkSearchDomain), "DNS search domain for containers"),
   done("events-max-age", duration, "How long events are kept (0: no longer than the daemon runs)", { default: "720h" }),
   done("events-max-size", bytes, "About how many bytes of events are kept on the disk", { default: "16777216" }),
-  done("exec-opt", checked("list", checkKeyValue), "Option of the runtime (native.cgroupdriver=cgroupfs)", plural("exec-opt")),
+  done("exec-opt", checked("list", checkKeyValue), "Option of the runtime (native.cgroupdriver=cgroupfs or systemd)", plural("exec-opt")),
   done("exec-root", string, "Folder of what lasts until the next boot (default " + DEFAULT_EXEC_ROOT + ", or one for the data root)"),
   done("experimental", bool, "Say that experimental features are on"),
   done("feature", { ...map, check: checkFeature }, "Switch a feature on or off: cdi", plural("feature")),

@@ -29,6 +29,7 @@ export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: 
     seccompProfile: containers.seccompProfile,
     noNewPrivileges: containers.noNewPrivileges,
     cgroupnsMode: containers.cgroupnsMode ?? (machine().cgroups.version === "2" ? "private" : "host"),
+    cgroupDriver: containers.cgroupDriver,
     initPath: "gantry-init",
     addressPools: network.defaultAddressPools.length > 0 ? network.defaultAddressPools : DOCKER_POOLS.map(({ base, size }) => ({ base: formatPrefix(base), size })),
     proxies: { http: httpProxy, https: httpsProxy, no: noProxy },

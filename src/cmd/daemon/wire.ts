@@ -72,6 +72,7 @@ import { relayProgram } from "./relay.ts";
 import { HOST_RESOLV_CONF, openNetworks } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
+import { cgroupUnits } from "./cgroup-units.ts";
 import { checkService } from "./check.ts";
 import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
@@ -112,7 +113,8 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   });
   const host = detectHost();
   await nextTurn();
-  const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn });
+  const units = await cgroupUnits(config, host.cgroups);
+  const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn, ...(units && { units }) });
   const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), firewall: config.network.firewall !== "none", denied: (denial) => events.emit(denialEvent(denial)), warn });
   const plugins = createSocketPlugins();
   const networks = await openNetworks({

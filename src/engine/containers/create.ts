@@ -91,7 +91,7 @@ function validate(context: ContainersContext, { config, hostConfig }: CreateOpti
   validateConfig(config);
   validateHostConfig(hostConfig);
   validateHostname(config);
-  return verifyPlatform(hostConfig, { kernel: context.kernel, runtimes: context.settings.runtimes });
+  return verifyPlatform(hostConfig, { kernel: context.kernel, runtimes: context.settings.runtimes, cgroupDriver: context.settings.cgroupDriver });
 }
 
 async function findImage(context: ContainersContext, { config, platform }: CreateOptions, warnings: string[]): Promise<ImageForRun | undefined> {

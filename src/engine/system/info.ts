@@ -38,7 +38,7 @@ export function info(sources: InfoSources): Info {
     NGoroutines: conditions.activeResources,
     SystemTime: sources.time,
     LoggingDriver: settings.loggingDriver,
-    CgroupDriver: "cgroupfs",
+    CgroupDriver: settings.cgroupDriver,
     CgroupVersion: machine.cgroups.version,
     NEventsListener: conditions.eventListeners,
     KernelVersion: machine.kernelVersion,

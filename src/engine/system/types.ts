@@ -78,6 +78,7 @@ export interface SystemSettings {
   seccompProfile: string;
   noNewPrivileges: boolean;
   cgroupnsMode: "host" | "private";
+  cgroupDriver: "cgroupfs" | "systemd";
   initPath: string;
   addressPools: { base: string; size: number }[];
   registries: RegistrySettings;

@@ -71,7 +71,7 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
   const listening = listenFds(caller);
   const preserveFds = listening + countPreserved(flags, caller, listening);
   const planned = systemdCgroup ? await planUnit(given, id, caller) : undefined;
-  const unit = planned && { name: planned.unit.name, bus: planned.bus };
+  const unit = planned?.recorded;
   const spec = withNotifySocket(withListenFds(planned?.spec ?? given, listening), notifySocketOf(caller), store.folder(id));
   const noNewKeyring = flags.bool("no-new-keyring");
   const plan = compile(spec, { id, host: usableHost(caller.proc, spec, id), ...rootlessOf(), bundle, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, ...joinedNamespaces(spec), warn });

@@ -88,7 +88,7 @@ export async function applyLimits(record: ContainerRecord, asked: OciResources):
   const standing = record.spec.linux?.resources ?? {};
   const resources = merged(standing, { ...rest, memory });
   const writes = updateWrites(groupsOf(record.cgroups, layout), wanted, { files: layout.files, read });
-  if (record.unit) await updateUnit(record.unit, { ...wanted, ...(rest.cpu && { cpu: withPeriod(wanted.cpu!, resources.cpu) }) });
+  if (record.unit) await updateUnit(record.unit, wanted, record.cgroups);
   for (const write of writes) applyWrite(write);
   return { ...record, spec: { ...record.spec, linux: { ...record.spec.linux, resources } } };
 }
@@ -97,9 +97,6 @@ export async function applyLimits(record: ContainerRecord, asked: OciResources):
 function withQuota(cpu: NonNullable<OciResources["cpu"]>, standing: OciResources["cpu"]): NonNullable<OciResources["cpu"]> {
   return cpu.period && !cpu.quota && standing?.quota ? { ...cpu, quota: standing.quota } : cpu;
 }
-
-/** systemd has both as one. */
-const withPeriod = (cpu: NonNullable<OciResources["cpu"]>, standing: OciResources["cpu"]): NonNullable<OciResources["cpu"]> => (cpu.quota && standing?.period ? { ...cpu, period: standing.period } : cpu);
 
 function merged(standing: OciResources, asked: OciResources): OciResources {
   const { blockIO, ...limits } = asked;

@@ -4,7 +4,7 @@ import { ociVersion } from "../../../core/oci-defaults.ts";
 import type { OciSeccomp, OciSpec } from "../../../lib/oci-spec.ts";
 import { parseSecurityOptions } from "../validate/security-options.ts";
 import { devicesOf } from "./devices.ts";
-import type { SpecInput } from "./host.ts";
+import type { CgroupDriver, SpecInput } from "./host.ts";
 import { mountsOf } from "./mounts.ts";
 import { namespacesOf } from "./namespaces.ts";
 import { processOf } from "./process.ts";
@@ -30,7 +30,7 @@ export function buildSpec(input: SpecInput): OciSpec {
     linux: {
       namespaces: namespacesOf(input),
       devices,
-      cgroupsPath: join("/", hostConfig.CgroupParent || settings.cgroupParent, record.id),
+      cgroupsPath: cgroupsPathOf(hostConfig.CgroupParent || settings.cgroupParent, record.id, settings.cgroupDriver),
       resources: { devices: rules, ...resourcesOf(hostConfig, host) },
       ...(rootfsPropagation !== undefined && { rootfsPropagation }),
       ...(seccomp && { seccomp }),
@@ -40,6 +40,9 @@ export function buildSpec(input: SpecInput): OciSpec {
     },
   };
 }
+
+/** For systemd "slice:prefix:name", as of a scope. */
+const cgroupsPathOf = (parent: string, id: string, driver: CgroupDriver): string => (driver === "systemd" ? `${parent}:gantry:${id}` : join("/", parent, id));
 
 function seccompOf({ record, host }: SpecInput, capabilities: readonly string[]): OciSeccomp | undefined {
   const { seccomp } = parseSecurityOptions(record.hostConfig.SecurityOpt);

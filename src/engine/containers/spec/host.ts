@@ -19,9 +19,13 @@ export interface SpecHost {
   initPath: string;
 }
 
+/** Who makes containers' cgroups. */
+export type CgroupDriver = "cgroupfs" | "systemd";
+
 export interface SpecSettings {
-  /** Where containers' cgroups are when they ask for no other parent: "/gantry". */
+  /** Where containers' cgroups are when they ask for no other parent: "/gantry", of systemd "system.slice". */
   cgroupParent: string;
+  cgroupDriver: CgroupDriver;
   dataRoot: string;
   /** Run an init in containers that do not say. */
   init: boolean;

@@ -130,6 +130,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       hostname: "machine",
       hostPlatform: { os: "linux", architecture: "amd64" },
       cgroupParent: "/gantry",
+      cgroupDriver: "cgroupfs",
       init: false,
       ulimits: {},
       noNewPrivileges: false,

@@ -6,6 +6,7 @@ import { parseEgress } from "../../../lib/egress.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
 import { runtimeNamed, type Runtimes } from "../runtimes.ts";
+import type { CgroupDriver } from "../spec/host.ts";
 import { isValidIpcMode, isValidPidMode } from "../modes.ts";
 import { validateMount, validateTmpfsDestination } from "../mounts/spec.ts";
 import { normalizeCapabilities } from "./capabilities.ts";
@@ -67,13 +68,16 @@ export function validateRestartPolicy({ Name: name, MaximumRetryCount: count }: 
   }
 }
 
+const isSlice = (name: string): boolean => name.length > ".slice".length && name.endsWith(".slice");
+
 export interface PlatformSettings {
   kernel: KernelSupport;
   runtimes: Runtimes;
+  cgroupDriver: CgroupDriver;
 }
 
 /** Changes limits that the kernel does not have and the default runtime in place; returns the warnings. */
-export function verifyPlatform(hostConfig: HostConfig, { kernel, runtimes }: PlatformSettings): string[] {
+export function verifyPlatform(hostConfig: HostConfig, { kernel, runtimes, cgroupDriver }: PlatformSettings): string[] {
   const warnings = verifyResources(hostConfig, kernel, false);
   if (!isValidIpcMode(hostConfig.IpcMode)) throw invalidParameter(`invalid IPC mode: ${hostConfig.IpcMode}`);
   if (!isValidPidMode(hostConfig.PidMode)) throw invalidParameter(`invalid PID mode: ${hostConfig.PidMode}`);
@@ -82,6 +86,7 @@ export function verifyPlatform(hostConfig: HostConfig, { kernel, runtimes }: Pla
   if (Math.abs(hostConfig.OomScoreAdj) > 1000) throw invalidParameter(`Invalid value ${hostConfig.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   if (!kernel.ipv4Forwarding && !["host", "none"].includes(hostConfig.NetworkMode)) warnings.push("IPv4 forwarding is disabled. Networking will not work.");
   if (hostConfig.NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0) warnings.push("Published ports are discarded when using host network mode");
+  if (cgroupDriver === "systemd" && hostConfig.CgroupParent !== "" && !isSlice(hostConfig.CgroupParent)) throw invalidParameter('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
   if (hostConfig.Runtime === "") hostConfig.Runtime = runtimes.defaultName;
   runtimeNamed(runtimes, hostConfig.Runtime);
   for (const destination of Object.keys(hostConfig.Tmpfs ?? {})) validateTmpfsDestination(destination);

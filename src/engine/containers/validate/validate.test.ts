@@ -47,7 +47,7 @@ test("HostConfig", () => {
 });
 
 test("limits of this machine", () => {
-  const verify = (fields: Partial<HostConfig>) => () => verifyPlatform(hostConfig(fields), { kernel: fullKernel, runtimes: { defaultName: "own", programs: new Map([["own", undefined]]) } });
+  const verify = (fields: Partial<HostConfig>) => () => verifyPlatform(hostConfig(fields), { kernel: fullKernel, runtimes: { defaultName: "own", programs: new Map([["own", undefined]]) }, cgroupDriver: "cgroupfs" });
   refuses(verify({ NanoCpus: 5e9 }), "range of CPUs is from 0.01 to 4.00, as there are only 4 CPUs available");
   refuses(verify({ Runtime: "runsc" }), "unknown or invalid runtime name: runsc");
   refuses(verify({ Tmpfs: { "/a/..": "" } }), "invalid specification: destination can't be '/'");

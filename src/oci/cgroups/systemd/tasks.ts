@@ -1,0 +1,58 @@
+/** The daemon's tasks, when systemd makes their groups; each request has a connection of its own. */
+import { basename } from "node:path/posix";
+import type { OciResources, OciSpec } from "../../../lib/oci-spec.ts";
+import type { TaskUnits } from "../../task.ts";
+import type { CgroupGroup } from "../groups.ts";
+import type { CgroupLayout } from "../layout.ts";
+import type { ManagerBus } from "./bus.ts";
+import { SystemdManager } from "./manager.ts";
+import type { PlannedScope } from "./scope.ts";
+import { inNewScope, planScope, withStandingQuota } from "./scope.ts";
+
+export class SystemdTasks implements TaskUnits {
+  readonly #bus: ManagerBus;
+  readonly #layout: CgroupLayout;
+
+  constructor(bus: ManagerBus, layout: CgroupLayout) {
+    this.#bus = bus;
+    this.#layout = layout;
+  }
+
+  plan(spec: OciSpec, id: string): PlannedScope {
+    return planScope(spec, id);
+  }
+
+  async make<Made>(planned: PlannedScope, id: string, make: () => Promise<Made>): Promise<Made> {
+    using manager = await this.#open();
+    try {
+      return await inNewScope(manager, planned, id, make);
+    } catch (error) {
+      await manager.stop(planned.unit.name).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async update(spec: OciSpec, resources: OciResources, groups: CgroupGroup[], read: (path: string) => string | undefined): Promise<void> {
+    const unit = unitIn(spec);
+    if (unit === undefined) return;
+    using manager = await this.#open();
+    await manager.update(unit, withStandingQuota(resources, groups, read));
+  }
+
+  async stop(spec: OciSpec): Promise<void> {
+    const unit = unitIn(spec);
+    if (unit === undefined) return;
+    using manager = await this.#open();
+    await manager.stop(unit);
+  }
+
+  #open(): Promise<SystemdManager> {
+    return SystemdManager.open(this.#bus, this.#layout);
+  }
+}
+
+/** Of a task whose group systemd made; undefined for one from before. */
+function unitIn({ linux }: OciSpec): string | undefined {
+  const name = basename(linux?.cgroupsPath ?? "");
+  return name.endsWith(".scope") ? name : undefined;
+}
