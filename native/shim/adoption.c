@@ -14,6 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The latest of them are remembered. */
+#define ORPHANS_MAX 256
+
 static struct adoption *adoption_of(struct source *console) { return (struct adoption *)((char *)console - offsetof(struct adoption, console)); }
 
 /* ---- the terminal ---- */
@@ -106,6 +109,27 @@ static pid_t read_pid(const struct adoption *a) {
   return length > 0 ? atoi(text) : 0;
 }
 
+static struct {
+  pid_t pid;
+  int status;
+} orphans[ORPHANS_MAX];
+static unsigned orphan_count;
+
+void remember_orphan(pid_t pid, int status) {
+  orphans[orphan_count % ORPHANS_MAX].pid = pid;
+  orphans[orphan_count++ % ORPHANS_MAX].status = status;
+}
+
+static bool find_orphan(pid_t pid, int *status) {
+  for (unsigned i = 0; i < ORPHANS_MAX && i < orphan_count; i++) {
+    unsigned at = (orphan_count - 1 - i) % ORPHANS_MAX;
+    if (orphans[at].pid != pid) continue;
+    *status = orphans[at].status;
+    return true;
+  }
+  return false;
+}
+
 /* Of another's child the end would never be told. */
 static bool is_our_child(pid_t pid) {
   siginfo_t info;
@@ -116,7 +140,7 @@ int adopt(struct process *process, struct failure *failure) {
   struct adoption *a = process->adoption;
   pid_t pid = read_pid(a);
   if (pid <= 0) return fail(failure, ENOENT, "pidFile", a->pid_file);
-  if (!a->ended && !is_our_child(pid)) return fail(failure, ECHILD, "adopt", a->pid_file);
+  if (!is_our_child(pid) && !(a->ended = find_orphan(pid, &a->status))) return fail(failure, ECHILD, "adopt", a->pid_file);
   take_terminal(a);
   if (process->terminal && process->out.source.fd < 0) return fail(failure, ENOTTY, "console", a->console_path);
   remove_files(a);
@@ -128,10 +152,3 @@ int adopt(struct process *process, struct failure *failure) {
   return 0;
 }
 
-bool ended_before_adoption(struct process *process, pid_t pid, int status) {
-  struct adoption *a = process->adoption;
-  if (!is_command(process) || a->ended || read_pid(a) != pid) return false;
-  a->ended = true;
-  a->status = status;
-  return true;
-}

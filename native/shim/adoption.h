@@ -37,7 +37,7 @@ void end_adoption(struct process *process);
 bool is_command(const struct process *process);
 /* The command has ended well: takes its process over. 0, or -1 with the failure set. */
 int adopt(struct process *process, struct failure *failure);
-/* A child that we do not know has ended: true when it is what `process` is about to become. */
-bool ended_before_adoption(struct process *process, pid_t pid, int status);
+/* A child that we do not know has ended: it may be what a command is about to name. */
+void remember_orphan(pid_t pid, int status);
 
 #endif

@@ -335,13 +335,6 @@ static void command_ended(struct process *process, int status) {
   if (adoption->ended) process_ended(process, adoption->status);
 }
 
-static bool ended_early(pid_t pid, int status) {
-  if (ended_before_adoption(&shim.init, pid, status)) return true;
-  for (struct process *process = shim.execs; process; process = process->next)
-    if (ended_before_adoption(process, pid, status)) return true;
-  return false;
-}
-
 static void process_ended(struct process *process, int status) {
   if (is_command(process)) {
     command_ended(process, status);
@@ -392,6 +385,7 @@ void reap(void) {
     if (waitpid(info.si_pid, &status, 0) != info.si_pid) continue;
     struct process *process = process_of(info.si_pid);
     if (process && !process->reaped) process_ended(process, status);
-    else if (!process && !ended_early(info.si_pid, status)) forget_stage(info.si_pid);
+    else if (!process) forget_stage(info.si_pid);
+    if (!process && shim.init.adoption) remember_orphan(info.si_pid, status);
   }
 }

@@ -1,25 +1,30 @@
-/** Tasks of other runtimes, real runc where it is installed: what our shim and commands make of them. */
+/** Tasks of other runtimes, real runc and crun where they run: what our shim and their commands make of them. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RuntimeProgram, Task, TaskRequest } from "../core/runtime.ts";
-import { cannotRun, demultiplex, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
+import { cannotRun, demultiplex, host, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
 
-const path = ["/usr/sbin/runc", "/usr/bin/runc"].find(existsSync);
-const runc: RuntimeProgram = { path: path ?? "", args: [] };
-const skip = cannotRun || (path === undefined && "needs runc");
+/** Debian's crun: "cgroups in hybrid mode not supported". */
+const isHybrid = host.cgroups.hierarchies.some(({ version }) => version === 2) && host.cgroups.hierarchies.some(({ version }) => version === 1);
 
-const foreign = (request: TaskRequest): TaskRequest => ({ ...request, runtime: runc });
+for (const name of ["runc", "crun"]) {
+  const path = ["/usr/sbin", "/usr/bin"].map((folder) => `${folder}/${name}`).find(existsSync);
+  const program: RuntimeProgram = { path: path ?? "", args: [] };
+  const skip = cannotRun || (path === undefined && `needs ${name}`) || (name === "crun" && isHybrid && "crun refuses hybrid cgroups");
+  describe(`containers of ${name}`, { skip }, () => containersOf(program));
+}
 
-describe("another runtime's containers", { skip }, () => {
+function containersOf(program: RuntimeProgram): void {
+  const foreign = (request: TaskRequest): TaskRequest => ({ ...request, runtime: program });
   let bench: TestBench;
   before(() => (bench = new TestBench()));
   after(async () => {
-    assert.deepEqual(bench.leftFolders(), []);
-    assert.deepEqual(bench.leftCgroups(), []);
+    const left = [...bench.leftFolders(), ...bench.leftCgroups()];
     await bench[Symbol.asyncDispose]();
+    assert.deepEqual(left, []);
   });
   const run = (args: string[], change?: Parameters<TestBench["request"]>[1]): Promise<Task> => bench.runtime.create(foreign(bench.request(args, change)));
   const ended = async (task: Task): Promise<number> => {
@@ -56,7 +61,7 @@ describe("another runtime's containers", { skip }, () => {
     assert.deepEqual(demultiplex(await readAll(web.stream!)), { stdout: "web\n", stderr: "e\n" });
     const terminal = await task.exec({ id: "tty", process: specOf("x", ["sh", "-c", "tty; stty size"]).process!, stdio: stdio({ terminal: true, consoleSize: { width: 33, height: 11 } }), attach });
     assert.match((await readAll(terminal.stream!)).toString(), /\/dev\/pts\/\d\r\n11 33\r\n/);
-    await assert.rejects(task.exec({ id: "none", ...process("nosuch") }), /OCI runtime exec failed: exec failed: .*"nosuch": executable file not found in \$PATH/);
+    await assert.rejects(task.exec({ id: "none", ...process("nosuch") }), /OCI runtime exec failed: .*(exec: "nosuch": executable file not found|executable file `nosuch` not found) in \$PATH/);
     await assert.rejects(task.exec({ id: "nobody", process: { ...specOf("x", ["true"]).process!, user: { uid: 0, gid: 0, username: "nobody-here" } }, stdio: stdio() }), /unable to find user nobody-here/);
     const slow = await task.exec({ id: "slow", ...process("sleep", "1000") });
     await slow.signal(9);
@@ -82,7 +87,7 @@ describe("another runtime's containers", { skip }, () => {
   });
 
   test("what fails leaves nothing, and says why in the runtime's words", async () => {
-    await assert.rejects(run(["nosuch"]), (error: Error) => /^OCI runtime create failed: runc create failed: .*"nosuch": executable file not found in \$PATH/.test(error.message) && (error.cause as { kind: string }).kind === "program-not-found");
+    await assert.rejects(run(["nosuch"]), (error: Error) => /^OCI runtime create failed: .*(exec: "nosuch": executable file not found|executable file `nosuch` not found) in \$PATH/.test(error.message) && (error.cause as { kind: string }).kind === "program-not-found");
     const missing = bench.runtime.create({ ...bench.request(["true"]), runtime: { path: "/nonexistent/runtime", args: [] } });
     await assert.rejects(missing, /OCI runtime create failed: .*\/nonexistent\/runtime.*no such file or directory/);
     await assert.rejects(bench.runtime.create({ ...bench.request(["true"]), runtime: { path: "/bin/false", args: [] } }), /OCI runtime create failed/);
@@ -114,4 +119,4 @@ describe("another runtime's containers", { skip }, () => {
     assert.ok(!existsSync(`/proc/${task.pid}`));
     assert.doesNotMatch(execFileSync("mount").toString(), new RegExp(bench.execRoot));
   });
-});
+}

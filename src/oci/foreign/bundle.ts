@@ -8,13 +8,15 @@
  */
 import { closeSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RootfsMount, TaskRequest } from "../../core/runtime.ts";
+import type { RootfsMount, StdioRequest, TaskRequest } from "../../core/runtime.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import type { OciProcess, OciSpec } from "../../lib/oci-spec.ts";
 import { readInRoot } from "../../sys/inroot.ts";
 import { openRoot } from "../rootfs-view.ts";
 import { numericUser, type ReadRoot } from "./users.ts";
 
+/** Runtimes of Debian 12 refuse later ones (crun 1.8.1); none that takes fields of later ones asks for their number. */
+const OCI_VERSION = "1.0.2";
 const USER_DATABASE_BYTES = 16 << 20;
 
 export const bundleOf = (folder: string): string => join(folder, "bundle");
@@ -40,14 +42,15 @@ async function numericSpec({ spec, rootfs, netnsFd, stdio }: TaskRequest): Promi
   const namespaces = spec.linux?.namespaces?.map((namespace) => (namespace.type === "network" && netnsFd !== undefined ? { type: namespace.type, path: `/proc/${process.pid}/fd/${netnsFd}` } : namespace));
   return {
     ...spec,
+    ociVersion: OCI_VERSION,
     root: { path: "rootfs", readonly: (spec.root?.readonly ?? false) || rootfs.some((mount) => mount.type === "bind" && mount.readonly) },
     ...(spec.process && { process: await numericProcess(spec.process, readerOf(rootfs), stdio) }),
     ...(spec.linux && { linux: { ...spec.linux, ...(namespaces && { namespaces }) } }),
   };
 }
 
-export async function numericProcess(process: OciProcess, read: ReadRoot, { terminal }: { terminal: boolean }): Promise<OciProcess> {
-  return { ...process, terminal, user: await numericUser(process.user, read) };
+export async function numericProcess(process: OciProcess, read: ReadRoot, { terminal, consoleSize }: StdioRequest): Promise<OciProcess> {
+  return { ...process, terminal, ...(terminal && consoleSize && { consoleSize }), user: await numericUser(process.user, read) };
 }
 
 /** Of a container that is not there yet. */
