@@ -20,7 +20,7 @@ const portSet = map(nothing, parsePort);
 
 /** Durations are in nanoseconds. */
 export const healthcheckSchema = struct("v1.HealthcheckConfig", {
-  Test: done(list(string), "", omitEmpty),
+  Test: done(list(string), "a CMD-SHELL that is an http:// or tcp:// URL is probed without a program, see docs/containers.md", omitEmpty),
   Interval: done(named("time.Duration", int64), "", omitEmpty),
   Timeout: done(named("time.Duration", int64), "", omitEmpty),
   StartPeriod: done(named("time.Duration", int64), "", omitEmpty),
@@ -175,7 +175,7 @@ export const hostConfigSchema = struct("HostConfig", {
   VolumeDriver: partly(string, "local, and plugins of the legacy protocol; no managed ones"),
   VolumesFrom: done(list(string)),
   ConsoleSize: done(tuple(goUint, 2)),
-  Annotations: done(map(string), "", omitEmpty),
+  Annotations: done(map(string), "gantry.restart-unhealthy=true restarts the container when it is unhealthy", omitEmpty),
   CapAdd: done(list(string)),
   CapDrop: done(list(string)),
   CgroupnsMode: done(named("container.CgroupnsMode", string)),

@@ -79,4 +79,14 @@ export interface PublishesPorts {
   restorePorts(endpoints: readonly PublishedEndpoint[]): Promise<void>;
 }
 
+/** The innermost `cause` of the error for a host's port or address that cannot be had now, and perhaps later. */
+export class PortBusy {
+  readonly port: number;
+  constructor(port: number) {
+    this.port = port;
+  }
+}
+
+export const isPortBusy = (error: unknown): boolean => error instanceof PortBusy || (error instanceof Error && error.cause !== undefined && isPortBusy(error.cause));
+
 export const publishesPorts = (driver: NetworkDriver): driver is NetworkDriver & PublishesPorts => "reservePorts" in driver;

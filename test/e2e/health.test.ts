@@ -1,5 +1,6 @@
 /** Health checks of running containers, over the API. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Json } from "../harness/api.ts";
@@ -48,4 +49,56 @@ test("a probe that takes too long is killed, and keeps what it printed", async (
   const { Processes } = await api("GET", "/containers/slow/top");
   assert.ok(Processes.length <= 3, "probes do not pile up");
   await api("DELETE", "/containers/slow?force=1");
+});
+
+test("URLs are probed in the container's network, without a program in it; whoever waits for health is told", async () => {
+  const index = "mkdir -p /w; echo up > /w/index.html; echo none > /w/down.html";
+  await api("POST", "/containers/create?name=urls", { Image: "busybox", Cmd: ["sh", "-c", `${index}; exec httpd -f -p 8080 -h /w`], Healthcheck: { Test: ["CMD-SHELL", "http://:8080/index.html"], Interval: 50 * MILLISECONDS, Retries: 1000 } });
+  await api("POST", "/containers/urls/start");
+  assert.deepEqual(await api("POST", "/containers/urls/wait?condition=healthy"), { StatusCode: 0 });
+  assert.equal((await untilHealth("urls", ({ Status }) => Status === "healthy")).Log.at(-1).Output, "HTTP 200 OK\nup\n");
+  await started("closed", { Test: ["CMD-SHELL", "tcp://127.0.0.1:9"], Interval: 50 * MILLISECONDS, Retries: 2 });
+  const waiting = engine.api.send("POST", "/containers/closed/wait?condition=healthy");
+  const { Log } = await untilHealth("closed", ({ Status }) => Status === "unhealthy");
+  assert.deepEqual([Log.at(-1).ExitCode, /ECONNREFUSED/.test(Log.at(-1).Output)], [1, true]);
+  await api("DELETE", "/containers/closed?force=1");
+  assert.match((await waiting).body.toString(), /ended before it was healthy/);
+  assert.equal((await engine.api.send("POST", "/containers/create", { json: { Image: "busybox", Healthcheck: { Test: ["CMD-SHELL", "http://example.org/"] } } })).status, 400);
+  await api("DELETE", "/containers/urls?force=1");
+});
+
+test("a container that is to be restarted when unhealthy is, until it is healthy", async () => {
+  const Annotations = { "gantry.restart-unhealthy": "true" };
+  // Each run is ill until its third.
+  const Cmd = ["sh", "-c", "echo run >> /runs; exec sleep 1000"];
+  await api("POST", "/containers/create?name=ill", { Image: "busybox", Cmd, StopTimeout: 0, Healthcheck: { Test: ["CMD-SHELL", "[ $(wc -l < /runs) -ge 3 ]"], Interval: 50 * MILLISECONDS, Retries: 1 }, HostConfig: { Annotations } });
+  await api("POST", "/containers/ill/start");
+  assert.deepEqual(await api("POST", "/containers/ill/wait?condition=healthy"), { StatusCode: 0 });
+  const { RestartCount, State } = await api("GET", "/containers/ill/json");
+  assert.deepEqual([RestartCount, State.Status, State.Health.Status], [2, "running", "healthy"]);
+  await api("DELETE", "/containers/ill?force=1");
+  const refused = (Healthcheck: object | undefined, value: string) => engine.api.send("POST", "/containers/create", { json: { Image: "busybox", Healthcheck, HostConfig: { Annotations: { "gantry.restart-unhealthy": value } } } });
+  assert.match((await refused(undefined, "true")).body.toString(), /needs a health check/);
+  assert.match((await refused({ Test: ["CMD", "true"] }, "often")).body.toString(), /neither true nor false/);
+});
+
+test("a container whose port is taken when the daemon starts is started when it is free", async () => {
+  await api("POST", "/containers/create?name=late", { Image: "busybox", Cmd: ["sleep", "1000"], HostConfig: { RestartPolicy: { Name: "always" }, PortBindings: { "80/tcp": [{ HostPort: "18080" }] } } });
+  await api("POST", "/containers/late/start");
+  await api("POST", "/containers/late/stop?t=0");
+  await engine.stop();
+  const listener = engine.machine.spawn([process.execPath, "-e", "require('net').createServer().listen(18080, '0.0.0.0', () => console.log('listens')); process.stdin.resume().on('end', () => process.exit())"]);
+  await once(listener.stdout!, "data");
+  await engine.start();
+  const status = async () => (await api("GET", "/containers/late/json")).State.Status as string;
+  for (let tries = 0; (await status()) !== "restarting"; tries++) {
+    assert.ok(tries < 1000, "it is tried again");
+    await delay(20);
+  }
+  listener.stdin!.end();
+  for (let tries = 0; (await status()) !== "running"; tries++) {
+    assert.ok(tries < 1000, "it runs when the port is free");
+    await delay(50);
+  }
+  await api("DELETE", "/containers/late?force=1");
 });

@@ -51,6 +51,7 @@ export function createBody(flags: FlagValues, args: string[], addProxies: (given
   const standard = streams(flags);
   if (flags.bool("rm") && restart.Name !== "no" && restart.Name !== "") throw new Error("conflicting options: cannot specify both --restart and --rm");
   const network = networkConfig(flags);
+  const annotations = { ...keyValues(flags.list("annotation")), ...optional("gantry.restart-unhealthy", "true", flags.bool("restart-unhealthy")) };
   const tmpfs = tmpfsMap(flags.list("tmpfs"));
   return {
     Hostname: flags.string("hostname"),
@@ -79,7 +80,7 @@ export function createBody(flags: FlagValues, args: string[], addProxies: (given
       VolumeDriver: flags.string("volume-driver"),
       VolumesFrom: orNull(flags.list("volumes-from")),
       ConsoleSize: [0, 0],
-      ...optional("Annotations", keyValues(flags.list("annotation")), flags.changed("annotation")),
+      ...optional("Annotations", annotations, Object.keys(annotations).length > 0 || flags.changed("annotation")),
       CapAdd: orNull(flags.list("cap-add")),
       CapDrop: orNull(flags.list("cap-drop")),
       CgroupnsMode: flags.string("cgroupns"),

@@ -64,6 +64,7 @@ export async function createContainer(session: Session, body: CreateBody): Promi
     created = await create();
   }
   if (flags.changed("egress")) await requireEgress(session, created.Id);
+  if (flags.bool("restart-unhealthy")) await requireGantry(session, created.Id);
   for (const warning of created.Warnings ?? []) session.err.line(`WARNING: ${warning}`);
   idFile.write(created.Id);
   return created.Id;
@@ -75,6 +76,14 @@ async function requireEgress(session: Session, id: string): Promise<void> {
   if (HostConfig.Egress?.length) return;
   await session.client.text("DELETE", path`/containers/${id}`);
   throw new Error("--egress is only supported by gantryd: the daemon created a container without limits, and it was removed again");
+}
+
+/** Other daemons keep the annotation and do nothing. */
+async function requireGantry(session: Session, id: string): Promise<void> {
+  const { Components } = await session.client.json<{ Components?: { Name: string }[] }>("GET", "/version");
+  if (Components?.some(({ Name }) => Name === "gantry")) return;
+  await session.client.text("DELETE", path`/containers/${id}`);
+  throw new Error("--restart-unhealthy is only supported by gantryd: the container was removed again");
 }
 
 /** Loads an image that comes with the package; false when there is none. */

@@ -12,7 +12,7 @@ const CREATE_FLAGS = `add-host:list annotation:map@1.43 attach/a:list blkio-weig
   label-file:list link:list link-local-ip:list log-driver:string log-opt:list mac-address:string memory/m:bytes
   memory-reservation:bytes memory-swap:bytes memory-swappiness:int64=-1 mount:mount name:string net:network! net-alias:list!
   network:network network-alias:list no-healthcheck oom-kill-disable oom-score-adj:int pid:string pids-limit:int64
-  platform:string@1.32 privileged publish/p:list publish-all/P read-only restart:string=no rm runtime:string security-opt:list
+  platform:string@1.32 privileged publish/p:list publish-all/P read-only restart:string=no restart-unhealthy rm runtime:string security-opt:list
   shm-size:bytes stop-signal:string stop-timeout:int@1.25 storage-opt:list sysctl:map tmpfs:list tty/t ulimit:ulimit user/u:string
   userns:string uts:string volume/v:list volume-driver:string volumes-from:list workdir/w:string`;
 
@@ -140,7 +140,8 @@ export const COMMANDS: CommandTable = {
       memory-swap:bytes pids-limit:int64@1.40 publish-add:list publish-rm:list restart:string`,
   },
   "container wait": {
-    usage: "CONTAINER [CONTAINER...]",
+    usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     arguments: [1, Infinity],
+    flags: "condition:string",
   },
 };

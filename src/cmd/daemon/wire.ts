@@ -78,6 +78,7 @@ import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
 import { imageUsers } from "./image-users.ts";
 import type { Engine } from "./engine.ts";
+import { connectInside } from "./connect-inside.ts";
 import { startNameServerProcess } from "./name-server.ts";
 import { lockMachine } from "./root-lock.ts";
 import { specHost } from "./spec-host.ts";
@@ -165,6 +166,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     remove: (record) => discard(containers, record, { volumes: record.hostConfig.AutoRemove || (record.state.status === "removing" && record.state.volumes === true) }),
     runtimeOf: (record) => runtimeNamed(settings.runtimes, record.hostConfig.Runtime),
     readFile: (record, path, maxBytes) => (record.state.status === "running" || record.state.status === "paused" ? readInRoot(`/proc/${record.state.pid}/root`, path, maxBytes) : Promise.resolve(undefined)),
+    connectInside: (record, to) => connectInside(record.state, to),
     probed,
     defaultStopTimeout: config.containers.stopTimeoutSeconds,
     warn,

@@ -1,5 +1,6 @@
 /** Host ports of the driver's endpoints: which are taken, the sockets that reserve them, and who keeps these while the daemon is away. */
 import type { EndpointReference } from "../../core/network.ts";
+import { PortBusy } from "../../core/network-ports.ts";
 import type { PortChange, PortFamilies, PortProtocol, PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
 import { messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import type { GantryError } from "../../lib/errors.ts";
@@ -279,9 +280,9 @@ const REASONS: Record<string, string> = { EADDRINUSE: "address already in use", 
 
 /** Docker's words. */
 function refusalOf(wanted: Wanted, code: string): GantryError {
-  if (!isExact(wanted) && code === "EADDRINUSE") return systemError("all ports are allocated");
+  if (!isExact(wanted) && code === "EADDRINUSE") return systemError("all ports are allocated", new PortBusy(publishedAs(wanted)[0]!.hostPort));
   const { protocol, hostAddress, hostPort } = publishedAs(wanted)[0]!;
-  return systemError(`failed to bind host port ${withPort({ hostAddress, hostPort })}/${protocol}: ${REASONS[code] ?? code}`);
+  return systemError(`failed to bind host port ${withPort({ hostAddress, hostPort })}/${protocol}: ${REASONS[code] ?? code}`, code === "EADDRINUSE" || code === "EADDRNOTAVAIL" ? new PortBusy(hostPort) : undefined);
 }
 
 /** The host ports of all endpoints of this daemon, to tell them from those of other programs. */
@@ -294,7 +295,7 @@ class TakenPorts {
     ports.forEach((port, index) => {
       if (!this.#conflicts(port)) return this.add(port);
       ports.slice(0, index).forEach((added) => this.delete(added));
-      throw systemError(`Bind for ${withPort(port)} failed: port is already allocated`);
+      throw systemError(`Bind for ${withPort(port)} failed: port is already allocated`, new PortBusy(port.hostPort));
     });
   }
 

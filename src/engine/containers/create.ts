@@ -6,12 +6,15 @@ import type { ContainerConfig, HostConfig, NetworkingConfig } from "../../core/c
 import type { ContainerRecord, ImageManifest } from "../../core/container.ts";
 import type { ImageForRun } from "../../core/image.ts";
 import { nowNanoseconds } from "../../lib/clock.ts";
+import { invalidParameter } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatPlatform, platformDistance } from "../../lib/platform.ts";
 import type { Platform } from "../../lib/platform.ts";
 import { randomId } from "../../lib/random-id.ts";
 import { adaptHostConfig } from "./adapt.ts";
 import type { ContainersContext } from "./context.ts";
+import { healthCheckOf } from "./health/health-state.ts";
+import { RESTART_UNHEALTHY, restartsUnhealthy } from "./health/restart-unhealthy.ts";
 import { checkLinks } from "./links.ts";
 import { emit } from "./lifecycle/state.ts";
 import { mergeImage, requireCommand } from "./merge-image.ts";
@@ -71,6 +74,7 @@ async function prepare(context: ContainersContext, options: CreateOptions): Prom
   }
   if (image) mergeImage(config, image.config);
   requireCommand(config);
+  if (restartsUnhealthy(hostConfig) && !healthCheckOf(config.Healthcheck, config.Shell)) throw invalidParameter(`the annotation ${RESTART_UNHEALTHY} needs a health check, and the container has none`);
   validateLogConfig(hostConfig.LogConfig, context.settings.logConfig);
   const record = newRecord(context, options, image);
   parseSecurityOptions(hostConfig.SecurityOpt);

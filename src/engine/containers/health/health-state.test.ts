@@ -9,8 +9,8 @@ test("what runs, and Docker's defaults", () => {
   assert.equal(healthCheckOf(null, null), undefined);
   assert.equal(healthCheckOf({ ...zero, Test: ["NONE"] }, null), undefined);
   assert.equal(healthCheckOf({ ...zero, Test: [] }, null), undefined);
-  assert.deepEqual(healthCheckOf({ ...zero, Test: ["CMD", "a", "b"] }, null), { command: ["a", "b"], interval: 30_000, timeout: 30_000, startPeriod: 0, startInterval: 5_000, retries: 3 });
-  assert.deepEqual(healthCheckOf({ ...zero, Test: ["CMD-SHELL", "a b"], Interval: 5e8, Retries: 1 }, ["/bin/bash", "-xc"])?.command, ["/bin/bash", "-xc", "a b"]);
+  assert.deepEqual(healthCheckOf({ ...zero, Test: ["CMD", "a", "b"] }, null), { probe: { command: ["a", "b"] }, interval: 30_000, timeout: 30_000, startPeriod: 0, startInterval: 5_000, retries: 3 });
+  assert.deepEqual(healthCheckOf({ ...zero, Test: ["CMD-SHELL", "a b"], Interval: 5e8, Retries: 1 }, ["/bin/bash", "-xc"])?.probe, { command: ["/bin/bash", "-xc", "a b"] });
 });
 
 test("unhealthy after so many failures in a row, healthy after one success", () => {

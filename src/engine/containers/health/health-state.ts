@@ -1,11 +1,13 @@
 /** How probes change a container's health. Pure. */
 import type { HealthcheckConfig } from "../../../core/container-config.ts";
 import type { HealthState, ProbeResult } from "../../../core/container.ts";
+import { messageOf } from "../../../lib/errors.ts";
+import { probeTarget, type ProbeTarget } from "./url-probe.ts";
 
 /** A health check with Docker's defaults filled in; times in milliseconds. */
 export interface HealthCheck {
-  /** The program to run: of CMD as it is, of CMD-SHELL by the image's shell. */
-  command: string[];
+  /** A program to run, of CMD as it is, of CMD-SHELL by the image's shell; or a place to connect to, or why that cannot be. */
+  probe: { command: string[] } | { target: ProbeTarget } | { problem: string };
   interval: number;
   timeout: number;
   startPeriod: number;
@@ -23,13 +25,23 @@ export function healthCheckOf(config: HealthcheckConfig | null | undefined, shel
   if (!config || (kind !== "CMD" && kind !== "CMD-SHELL")) return undefined;
   const milliseconds = (value: number, fallback: number): number => (value === 0 ? fallback : value / NANOSECONDS);
   return {
-    command: kind === "CMD" ? rest : [...(shell && shell.length > 0 ? shell : defaultShell), ...rest],
+    probe: urlProbe(config) ?? { command: kind === "CMD" ? rest : [...(shell && shell.length > 0 ? shell : defaultShell), ...rest] },
     interval: milliseconds(config.Interval, 30_000),
     timeout: milliseconds(config.Timeout, 30_000),
     startPeriod: milliseconds(config.StartPeriod, 0),
     startInterval: milliseconds(config.StartInterval, 5_000),
     retries: config.Retries === 0 ? 3 : config.Retries,
   };
+}
+
+/** A bad URL can only be an image's: it is a probe that fails. */
+function urlProbe({ Test }: HealthcheckConfig): HealthCheck["probe"] | undefined {
+  try {
+    const target = probeTarget(Test);
+    return target && { target };
+  } catch (error) {
+    return { problem: messageOf(error) };
+  }
 }
 
 export const initialHealth = (): HealthState => ({ status: "starting", failingStreak: 0, log: [] });

@@ -11,6 +11,8 @@ import type { LifecycleContext } from "../lifecycle/context.ts";
 import { persist } from "../lifecycle/persist.ts";
 import { emit } from "../lifecycle/state.ts";
 import { afterProbe, healthCheckOf, initialHealth, probeDelay, type HealthCheck } from "./health-state.ts";
+import { restartsUnhealthy, restartUnhealthy } from "./restart-unhealthy.ts";
+import { probeUrl, type ProbeTarget } from "./url-probe.ts";
 
 /** What of a probe's output is kept. */
 const OUTPUT_BYTES = 4096;
@@ -42,6 +44,7 @@ export function monitorHealth(context: LifecycleContext, record: ContainerRecord
       context.probed(result.exitCode === 0);
       if (over || !record.health) return;
       apply(context, record, afterProbe(record.health, result, check, begun));
+      if (record.health.status === "unhealthy" && restartsUnhealthy(record.hostConfig)) restartUnhealthy(context, record);
     }
     schedule();
   };
@@ -56,14 +59,37 @@ function apply(context: LifecycleContext, record: ContainerRecord, health: NonNu
   const changed = record.health?.status !== health.status;
   record.health = health;
   persist(context, record);
-  if (changed) emit(context, record, `health_status: ${health.status}`);
+  if (!changed) return;
+  emit(context, record, `health_status: ${health.status}`);
+  if (health.status === "healthy") context.live(record.id).tellHealthy();
 }
+
+type Done = (exitCode: number, output: string) => ProbeResult;
 
 async function probe(context: LifecycleContext, record: ContainerRecord, task: Task, check: HealthCheck): Promise<ProbeResult> {
   const start = new Date().toISOString();
-  const done = (exitCode: number, output: string): ProbeResult => ({ start, end: new Date().toISOString(), exitCode, output });
+  const done: Done = (exitCode, output) => ({ start, end: new Date().toISOString(), exitCode, output });
+  if ("problem" in check.probe) return done(-1, check.probe.problem);
+  if ("target" in check.probe) return probeTarget(context, record, { target: check.probe.target, check, done });
+  return probeByProgram(context, record, task, { command: check.probe.command, check, done });
+}
+
+async function probeTarget(context: LifecycleContext, record: ContainerRecord, { target, check, done }: { target: ProbeTarget; check: HealthCheck; done: Done }): Promise<ProbeResult> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error("too late")), check.timeout);
   try {
-    const process = context.buildExecProcess(record, { ...probeExec, cmd: check.command, tty: false });
+    const { exitCode, output } = await probeUrl(target, context.connectInside(record, target), late.signal);
+    return late.signal.aborted ? done(-1, `Health check exceeded timeout (${seconds(check.timeout)})`) : done(exitCode, output);
+  } catch (error) {
+    return done(1, `${target.kind}://${target.host}${target.path}: ${messageOf(error)}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function probeByProgram(context: LifecycleContext, record: ContainerRecord, task: Task, { command, check, done }: { command: string[]; check: HealthCheck; done: Done }): Promise<ProbeResult> {
+  try {
+    const process = context.buildExecProcess(record, { ...probeExec, cmd: command, tty: false });
     const exec = await task.exec({
       id: randomId(),
       process,

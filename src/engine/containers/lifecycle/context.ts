@@ -1,8 +1,10 @@
 /** What the lifecycle of containers needs from the rest of the engine. */
+import type { Socket } from "node:net";
 import type { ContainerRecord, SandboxState } from "../../../core/container.ts";
 import type { EventSink } from "../../../core/events.ts";
 import type { LogReader } from "../../../core/log.ts";
 import type { Runtime, RuntimeProgram } from "../../../core/runtime.ts";
+import type { IpAddress } from "../../../lib/ip.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
 import type { OpenLayer } from "../context.ts";
 import type { ExecConfig } from "../exec/instance.ts";
@@ -33,6 +35,8 @@ export interface LifecycleContext {
   logPath(record: ContainerRecord): string;
   /** A file of a running container, found inside its root; undefined when there is none. */
   readFile(record: ContainerRecord, path: string, maxBytes: number): Promise<Buffer | undefined>;
+  /** A TCP connection that is made in a running container's network namespace. Throws the errno's error. */
+  connectInside(record: ContainerRecord, to: { address: IpAddress; port: number }): Socket;
   /** A health check's probe ended. */
   probed(succeeded: boolean): void;
   /** Seconds. */

@@ -54,5 +54,7 @@ export function recordExit(context: LifecycleContext, record: ContainerRecord, s
   emit(context, record, "die", { execDuration: String(seconds < 0n ? 0n : seconds), exitCode: String(status.code) });
   const result = { exitCode: status.code, error: "" };
   live.tellExit(result);
-  if (!restart) live.tellStop(result);
+  if (restart) return;
+  live.tellStop(result);
+  if (!live.restarting) live.tellNeverHealthy(result);
 }

@@ -122,6 +122,9 @@ function world() {
     relaunch: (record) => launch(context, record),
     logPath: () => "/nowhere",
     readFile: async () => Buffer.from("alice:x:1:1::/:/bin/sh\n"),
+    connectInside: () => {
+      throw new Error("a container that is made up has no network");
+    },
     probed: () => undefined,
     defaultStopTimeout: 10,
     warn: (message) => warnings.push(message),

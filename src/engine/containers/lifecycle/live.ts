@@ -37,6 +37,7 @@ export class LiveContainer {
   readonly #exitWaiters = new Set<(result: WaitResult) => void>();
   readonly #stopWaiters = new Set<(result: WaitResult) => void>();
   readonly #removalWaiters = new Set<(result: WaitResult) => void>();
+  readonly #healthWaiters = new Set<(result: WaitResult) => void>();
 
   /** Resolves at the next exit of a task. */
   nextExit(signal: AbortSignal): Promise<WaitResult> {
@@ -52,6 +53,15 @@ export class LiveContainer {
     return waiter(this.#removalWaiters, signal);
   }
 
+  /** Resolves when the health check first says so; with an error when the container's end comes before. */
+  nextHealthy(signal: AbortSignal): Promise<WaitResult> {
+    return waiter(this.#healthWaiters, signal);
+  }
+
+  tellHealthy(): void {
+    settle(this.#healthWaiters, { exitCode: 0, error: "" });
+  }
+
   tellExit(result: WaitResult): void {
     settle(this.#exitWaiters, result);
   }
@@ -60,9 +70,15 @@ export class LiveContainer {
     settle(this.#stopWaiters, result);
   }
 
+  /** It ended, and nobody is about to start it again. */
+  tellNeverHealthy(result: WaitResult): void {
+    settle(this.#healthWaiters, { ...result, error: result.error || "the container ended before it was healthy" });
+  }
+
   tellRemoval(result: WaitResult): void {
+    this.tellStop(result);
+    this.tellNeverHealthy(result);
     settle(this.#exitWaiters, result);
-    settle(this.#stopWaiters, result);
     settle(this.#removalWaiters, result);
   }
 }

@@ -8,7 +8,8 @@ import { SIGKILL } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
 import { recordExit, watchTask } from "./exit.ts";
 import { shouldStartWithDaemon } from "./restart-policy.ts";
-import { launch } from "./start.ts";
+import { launchByPolicy } from "./restart-timer.ts";
+import { inStartOrder } from "./start-order.ts";
 import { hasTask, lastRun } from "./state.ts";
 
 export interface RecoverOptions {
@@ -26,16 +27,24 @@ export async function recoverAll(context: LifecycleContext, options: RecoverOpti
 
 /** Starts what its restart policy wanted running at recovery, unless users changed it since. Called when the API answers already: a start may take long. */
 export async function startByPolicy(context: LifecycleContext): Promise<void> {
-  for (const record of [...context.store.list()]) {
+  for (const record of inStartOrder([...context.store.list()], (ref) => find(context, ref))) {
     const live = context.live(record.id);
     const { due } = live;
     live.due = undefined;
     if (due === undefined) continue;
     await context.store
       .withContainer(record.id, async () => {
-        if (record.state === due) await launch(context, record);
+        if (record.state === due) await launchByPolicy(context, record);
       })
       .catch((error: unknown) => context.warn(`starting container ${record.id}: ${messageOf(error)}`));
+  }
+}
+
+function find(context: LifecycleContext, ref: string): ContainerRecord | undefined {
+  try {
+    return context.store.find(ref);
+  } catch {
+    return undefined;
   }
 }
 

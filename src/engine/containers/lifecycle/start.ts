@@ -148,7 +148,10 @@ function recordFailure(context: LifecycleContext, record: ContainerRecord, error
   record.state = status === "created" ? { status, ...ended } : { status: "exited", ...ended };
   delete record.network;
   persist(context, record);
-  context.live(record.id).tellStop({ exitCode, error: messageOf(error) });
-  context.live(record.id).tellExit({ exitCode, error: messageOf(error) });
+  const live = context.live(record.id);
+  const result = { exitCode, error: messageOf(error) };
+  live.tellStop(result);
+  live.tellNeverHealthy(result);
+  live.tellExit(result);
   return error instanceof GantryError ? error : new GantryError("system", messageOf(error), { cause: error });
 }

@@ -1,8 +1,9 @@
 /** Checks of Config. */
 import { posix } from "node:path";
 import type { ContainerConfig, HealthcheckConfig } from "../../../core/container-config.ts";
-import { invalidParameter } from "../../../lib/errors.ts";
+import { invalidParameter, messageOf } from "../../../lib/errors.ts";
 import { parseSignal } from "../../../lib/signals.ts";
+import { probeTarget } from "../health/url-probe.ts";
 
 const MILLISECOND = 1_000_000;
 
@@ -32,6 +33,11 @@ export function validateHealthcheck(check: HealthcheckConfig): void {
   for (const key of ["Interval", "Timeout"] as const) atLeastMillisecond(key, check[key]);
   if (check.Retries < 0) throw invalidParameter("Retries in Healthcheck cannot be negative");
   for (const key of ["StartPeriod", "StartInterval"] as const) atLeastMillisecond(key, check[key]);
+  try {
+    probeTarget(check.Test);
+  } catch (error) {
+    throw invalidParameter(messageOf(error));
+  }
 }
 
 function atLeastMillisecond(key: string, value: number): void {

@@ -5,6 +5,7 @@ import { parseAddress } from "../../../lib/address.ts";
 import { parseEgress } from "../../../lib/egress.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
+import { restartsUnhealthy } from "../health/restart-unhealthy.ts";
 import { runtimeNamed, type Runtimes } from "../runtimes.ts";
 import type { CgroupDriver } from "../spec/host.ts";
 import { isValidIpcMode, isValidPidMode } from "../modes.ts";
@@ -23,6 +24,7 @@ export function validateHostConfig(hostConfig: HostConfig): void {
   normalizeCapabilities(hostConfig.CapAdd, "CapAdd");
   normalizeCapabilities(hostConfig.CapDrop, "CapDrop");
   if (Object.hasOwn(hostConfig.Annotations ?? {}, "")) throw invalidParameter("invalid Annotations: the empty string is not permitted as an annotation key");
+  restartsUnhealthy(hostConfig);
 }
 
 function validateExtraHost(entry: string): void {
