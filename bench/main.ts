@@ -22,7 +22,7 @@ const programs: Program[] = [
   { rows: [1], load: () => import("./rows/cycle.ts") },
   { rows: [2, 3, 16], load: () => import("./rows/run.ts") },
   { rows: [4, 6, 17], load: () => import("./rows/fleet.ts") },
-  { rows: [5], load: () => import("./rows/many.ts") },
+  { rows: [5, 25], load: () => import("./rows/many.ts") },
   { rows: [7], load: () => import("./rows/exec.ts") },
   { rows: [8], load: () => import("./rows/runtime.ts") },
   { rows: [9], load: () => import("./rows/pull.ts") },
@@ -33,6 +33,7 @@ const programs: Program[] = [
   { rows: [13], load: () => import("./rows/ports.ts") },
   { rows: [14], load: () => import("./rows/throughput.ts") },
   { rows: [22], load: () => import("./rows/names.ts") },
+  { rows: [26, 27, 28, 29], load: () => import("./rows/life.ts") },
   { rows: [15, 18], load: () => import("./rows/daemon.ts") },
 ];
 

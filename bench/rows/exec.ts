@@ -16,7 +16,7 @@ export async function run(engines: Engines): Promise<Line[]> {
   return lines;
 }
 
-async function execTrue(engine: Engine, id: string): Promise<void> {
+export async function execTrue(engine: Engine, id: string): Promise<void> {
   const { Id } = await engine.api.json("POST", `/containers/${id}/exec`, { json: { Cmd: ["true"], AttachStdout: true, AttachStderr: true } });
   await buffer(await engine.api.hijack(`/exec/${Id}/start`, { Detach: false, Tty: false }));
   const { ExitCode } = await engine.api.json("GET", `/exec/${Id}/json`);

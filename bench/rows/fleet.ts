@@ -40,19 +40,30 @@ async function measure(engine: Engine, fleet: Fleet): Promise<void> {
   await rest(1000);
 }
 
-/** PSS of the machine's processes that are not in a container: daemon, launcher, shims, containerd. */
+/** PSS of the engine's own processes. */
 export function memoryMB(engine: Engine): number {
-  let kilobytes = 0;
+  return sum(engine, (pid) => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0)) / 1024;
+}
+
+/** Processor time that the engine's own processes have had so far, in ms. */
+export function processorMs(engine: Engine): number {
+  const hertz = 100;
+  return (sum(engine, (pid) => readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ").slice(11, 13).reduce((ticks, text) => ticks + Number(text), 0)) * 1000) / hertz;
+}
+
+/** Over the machine's processes that are not in a container: daemon, launcher, shims, containerd. */
+function sum(engine: Engine, figure: (pid: string) => number): number {
+  let all = 0;
   const inside = namespaceDepth(engine.machine.pid);
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     try {
       if (Number(pid) === engine.machine.pid || !inMachine(pid, engine.machine.pid) || namespaceDepth(pid) !== inside) continue;
-      kilobytes += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0);
+      all += figure(pid);
     } catch (thrown) {
       if (!["ENOENT", "ESRCH"].includes((thrown as NodeJS.ErrnoException).code ?? "")) throw thrown;
     }
   }
-  return kilobytes / 1024;
+  return all;
 }
 
 function namespaceDepth(pid: number | string): number {
