@@ -33,7 +33,7 @@ async function measure(engines: Engines, store: RegistryStore, blobs: readonly s
   const memory: number[] = [];
   for (let round = 0; round <= rounds; round++) {
     for (const [at, engine] of both.entries()) {
-      const sample = await pull(engine);
+      const sample = await pull(engine, "bench");
       if (round > 0) {
         times[at]?.push(sample.milliseconds);
         if (at === 0) memory.push(sample.grown);
@@ -56,14 +56,15 @@ async function measure(engines: Engines, store: RegistryStore, blobs: readonly s
   ];
 }
 
-interface Sample {
+export interface Sample {
   milliseconds: number;
   /** Megabytes. */
   grown: number;
   pings: number[];
 }
 
-async function pull(engine: Engine): Promise<Sample> {
+/** Beside it, the daemon's memory and its pings. */
+export async function pull(engine: Engine, name: string): Promise<Sample> {
   const pid = hostPid(engine);
   const before = residentMB(pid);
   let most = before;
@@ -76,7 +77,7 @@ async function pull(engine: Engine): Promise<Sample> {
   })();
   let took = 0;
   const pull = async (): Promise<void> => {
-    const { status, body } = await engine.api.send("POST", "/images/create", { query: { fromImage: `${registryName}/bench`, tag: "1" }, timeoutMs: 120_000 });
+    const { status, body } = await engine.api.send("POST", "/images/create", { query: { fromImage: `${registryName}/${name}`, tag: "1" }, timeoutMs: 120_000 });
     if (status !== 200 || body.includes('"errorDetail"')) throw new Error(`pull: ${status} ${body.toString().slice(-500)}`);
   };
   const pings = await new LeanClient(engine).pings(5, async () => (took = await milliseconds(pull)));

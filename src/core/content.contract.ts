@@ -51,14 +51,16 @@ export function contentContract(name: string, create: (dir: string) => ContentSt
       await using receiver = store.receive();
       await receiver.push(bytes.subarray(0, 100));
       await receiver.push(bytes.subarray(100));
-      const received = await receiver.finish(blob.digest);
+      const named: boolean[] = [];
+      const received = await receiver.finish({ expected: blob.digest, naming: (digest) => named.push(store.has(digest)) });
+      assert.deepEqual(named, [false], "told before it can be found");
       assert.deepEqual([received.digest, received.size, received.compression], [blob.digest, blob.size, "plain"]);
     }
     assert.deepEqual(await collected(store, blob.digest, 1000), bytes.subarray(1000));
     {
       await using receiver = store.receive();
       await receiver.push(Buffer.from("other"));
-      await assert.rejects(receiver.finish(blob.digest), /failed to verify/);
+      await assert.rejects(receiver.finish({ expected: blob.digest }), /failed to verify/);
     }
     {
       await using left = store.receive();

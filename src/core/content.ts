@@ -83,11 +83,18 @@ export interface UnpackedBlob {
   rootEntry: boolean;
 }
 
+export interface NamingOptions {
+  /** What the digest must be. */
+  expected?: Digest;
+  /** Called before the blob can be found: who does not hold it from then on may lose it to a collection. */
+  naming?: (digest: Digest) => void;
+}
+
 export interface BlobReceiver extends AsyncDisposable {
   /** The bytes must not change until the promise settles. */
   push(bytes: Uint8Array): Promise<void>;
   /** Verifies, and gives the blob its name. */
-  finish(expected?: Digest): Promise<UnpackedBlob>;
+  finish(options?: NamingOptions): Promise<UnpackedBlob>;
 }
 
 /** Leaving it keeps what has arrived. */
@@ -120,7 +127,7 @@ export interface ArchiveReceiver extends AsyncDisposable {
   read(path: string, mostBytes: number): Buffer | undefined;
   has(path: string): boolean;
   /** Makes a blob of a file of the archive; "invalid-parameter" when its digest is not the expected one, "not-found" when it is missing. */
-  adopt(path: string, expected?: Digest): Promise<{ digest: Digest; size: number; compression: "plain" | "gzip" | "zstd" }>;
+  adopt(path: string, options?: NamingOptions): Promise<{ digest: Digest; size: number; compression: "plain" | "gzip" | "zstd" }>;
 }
 
 /** What an unpack fails with when the layer relies on its parent. */

@@ -1,5 +1,6 @@
 /** Debian's docker-registry with images that are written into its storage before it starts. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
@@ -18,8 +19,8 @@ export class RegistryStore {
   }
 
   /** The files of the layers' blobs. */
-  add(name: string, layers: readonly Buffer[], config: object = {}): string[] {
-    const blobs = layers.map((tar) => ({ diffId: digestOf(tar), bytes: gzipSync(tar, { level: 6 }) }));
+  add(name: string, layers: readonly (Buffer | PackedLayer)[], config: object = {}): string[] {
+    const blobs = layers.map((layer) => describe(Buffer.isBuffer(layer) ? packed([layer]) : layer));
     const document = Buffer.from(JSON.stringify({ architecture: process.arch === "arm64" ? "arm64" : "amd64", os: "linux", config, rootfs: { type: "layers", diff_ids: blobs.map(({ diffId }) => diffId) }, history: blobs.map(() => ({ created_by: "bench" })) }));
     const prefix = "application/vnd.docker";
     const manifest = Buffer.from(
@@ -27,14 +28,15 @@ export class RegistryStore {
         schemaVersion: 2,
         mediaType: `${prefix}.distribution.manifest.v2+json`,
         config: { mediaType: `${prefix}.container.image.v1+json`, digest: digestOf(document), size: document.length },
-        layers: blobs.map(({ bytes }) => ({ mediaType: `${prefix}.image.rootfs.diff.tar.gzip`, digest: digestOf(bytes), size: bytes.length })),
+        layers: blobs.map(({ digest, size }) => ({ mediaType: `${prefix}.image.rootfs.diff.tar.gzip`, digest, size })),
       }),
     );
-    for (const bytes of [document, manifest, ...blobs.map((blob) => blob.bytes)]) this.#write(this.#blob(digestOf(bytes)), bytes);
+    for (const bytes of [document, manifest]) this.#write(this.#blob(digestOf(bytes)), [bytes]);
+    for (const { digest, parts } of blobs) this.#write(this.#blob(digest), parts);
     const revision = digestOf(manifest);
-    for (const bytes of [document, ...blobs.map((blob) => blob.bytes)]) this.#link(name, `_layers/sha256/${hexOf(digestOf(bytes))}`, digestOf(bytes));
+    for (const digest of [digestOf(document), ...blobs.map((blob) => blob.digest)]) this.#link(name, `_layers/sha256/${hexOf(digest)}`, digest);
     for (const place of [`_manifests/revisions/sha256/${hexOf(revision)}`, "_manifests/tags/1/current", `_manifests/tags/1/index/sha256/${hexOf(revision)}`]) this.#link(name, place, revision);
-    return blobs.map(({ bytes }) => this.#blob(digestOf(bytes)));
+    return blobs.map(({ digest }) => this.#blob(digest));
   }
 
   /** Serves it inside a machine; resolves when it answers there. Gives what ends it. */
@@ -61,13 +63,35 @@ export class RegistryStore {
   }
 
   #link(name: string, place: string, digest: Digest): void {
-    this.#write(join(this.folder, "docker/registry/v2/repositories", name, place, "link"), digest);
+    this.#write(join(this.folder, "docker/registry/v2/repositories", name, place, "link"), [Buffer.from(digest)]);
   }
 
-  #write(path: string, bytes: Buffer | string): void {
+  #write(path: string, parts: readonly Uint8Array[]): void {
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, bytes);
+    writeFileSync(path, "");
+    for (const part of parts) appendFileSync(path, part);
   }
+}
+
+/** A layer as its blob is stored: gzip members one after the other. The same part may be there many times. */
+export interface PackedLayer {
+  diffId: Digest;
+  parts: readonly Buffer[];
+}
+
+/** Each different part is compressed once. */
+export function packed(plain: readonly Buffer[]): PackedLayer {
+  const members = new Map<Buffer, Buffer>();
+  for (const part of plain) if (!members.has(part)) members.set(part, gzipSync(part, { level: 6 }));
+  return { diffId: digestOfParts(plain), parts: plain.map((part) => members.get(part) ?? part) };
+}
+
+const describe = ({ diffId, parts }: PackedLayer): PackedLayer & { digest: Digest; size: number } => ({ diffId, parts, digest: digestOfParts(parts), size: parts.reduce((sum, { length }) => sum + length, 0) });
+
+function digestOfParts(parts: readonly Uint8Array[]): Digest {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return `sha256:${hash.digest("hex")}`;
 }
 
 /** A layer of so many files, of some hundred bytes to four times the mean; a third of it compresses away. */

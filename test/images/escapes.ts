@@ -17,8 +17,8 @@ export interface Ground extends Disposable {
   state: () => string;
 }
 
-/** In memory where there is some: thousands of archives are untarred here. */
-function place(): string {
+/** A folder for tests that write much: in memory where there is some. */
+export function fastFolder(): string {
   const memory = "/dev/shm";
   try {
     const { bavail, bsize } = statfsSync(memory);
@@ -29,7 +29,7 @@ function place(): string {
 }
 
 export function ground(): Ground {
-  const dir = mkdtempSync(join(place(), "gantry-hostile-"));
+  const dir = mkdtempSync(join(fastFolder(), "gantry-hostile-"));
   const canary = join(dir, "canary");
   mkdirSync(join(canary, "sub"), { recursive: true });
   for (const name of ["file", "sub/file"]) writeFileSync(join(canary, name), "untouched");

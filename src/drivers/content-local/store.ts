@@ -7,7 +7,7 @@ import { closeSync, constants, createReadStream, existsSync, fchmodSync, fstatSy
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { ParentNeeded } from "../../core/content.ts";
-import type { ArchiveReceiver, BlobIngest, BlobReceiver, ContentStore, IngestStatus, ReceiveOptions, UnpackOptions, UnpackedBlob } from "../../core/content.ts";
+import type { ArchiveReceiver, BlobIngest, BlobReceiver, ContentStore, IngestStatus, NamingOptions, ReceiveOptions, UnpackOptions, UnpackedBlob } from "../../core/content.ts";
 import type { UnpackTarget } from "../../core/snapshotter.ts";
 import { type Digest, digestOf, hexOf, isDigest } from "../../lib/digest.ts";
 import { GantryError, conflict, invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
@@ -110,9 +110,10 @@ export class LocalContent implements ContentStore {
     }
     return {
       push: (bytes) => stream.push(bytes).catch((error: unknown) => Promise.reject(explained("cannot receive content", error))),
-      finish: async (expected) => {
+      finish: async ({ expected, naming } = {}) => {
         const result = unpacked(await stream.finish().catch((error: unknown) => Promise.reject(explained("cannot receive content", error))));
         if (expected !== undefined && result.digest !== expected) throw systemError(`failed to verify content: expected ${expected}, got ${result.digest}`);
+        naming?.(result.digest);
         await this.#placeAnew(path, result.digest);
         return result;
       },
@@ -144,7 +145,7 @@ export class LocalContent implements ContentStore {
           if (size > mostBytes) throw invalidParameter(`invalid archive: ${name} has ${size} bytes, more than ${mostBytes}`);
           return readFileSync(fd);
         }),
-      adopt: (name, expected) => this.#adopt(root, name, expected),
+      adopt: (name, options) => this.#adopt(root, name, options),
       [Symbol.asyncDispose]: async () => {
         stream[Symbol.dispose]();
         closeSync(root);
@@ -157,7 +158,7 @@ export class LocalContent implements ContentStore {
     return decompressed(archive);
   }
 
-  async #adopt(root: number, name: string, expected: Digest | undefined): Promise<{ digest: Digest; size: number; compression: UnpackedBlob["compression"] }> {
+  async #adopt(root: number, name: string, { expected, naming }: NamingOptions = {}): Promise<{ digest: Digest; size: number; compression: UnpackedBlob["compression"] }> {
     const fd = openFile(root, name);
     if (fd === undefined) throw notFound(`invalid archive: ${name} is missing`);
     try {
@@ -165,6 +166,7 @@ export class LocalContent implements ContentStore {
       const { blobHex, blobBytes } = await hash.run(fd);
       const digest: Digest = `sha256:${blobHex}`;
       if (expected !== undefined && digest !== expected) throw invalidParameter(`invalid archive: ${name} has the digest ${digest}, not ${expected}`);
+      naming?.(digest);
       if (!this.has(digest)) {
         fchmodSync(fd, 0o444);
         const path = this.#fresh();

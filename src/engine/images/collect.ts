@@ -5,7 +5,7 @@ import { messageOf } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { ImageContext } from "./context.ts";
-import { type StoredId, blobId, snapshotId } from "./leases.ts";
+import { type StoredId, blobId, snapshotId } from "../../core/leases.ts";
 
 export interface CollectOptions {
   /** Containers that exist: other writable layers go. Absent while containers may be in the making: then all stay. */

@@ -13,7 +13,7 @@ import type { PlatformImage } from "./documents.ts";
 import { emitImage } from "./events.ts";
 import { parentAnnotation, withoutEmpty } from "./inspect.ts";
 import { temporaryKey } from "./layers.ts";
-import type { Lease } from "./leases.ts";
+import type { Lease } from "../../core/leases.ts";
 import { giveName, giveNoName } from "./tag.ts";
 
 export interface CommitRequest {
@@ -78,8 +78,7 @@ async function changesAsLayer({ content, snapshotter }: ImageContext, { base, co
     await using target = await snapshotter.unpackTarget(key);
     await using receiver = content.receive({ target });
     for await (const chunk of snapshotter.layer(containerId)) await receiver.push(chunk);
-    const layer = await receiver.finish();
-    lease.blob(layer.digest);
+    const layer = await receiver.finish({ naming: (digest) => lease.blob(digest) });
     if (layer.entries === 0) {
       await snapshotter.remove(key);
       return undefined;

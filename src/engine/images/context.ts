@@ -11,7 +11,7 @@ import type { Platform } from "../../lib/platform.ts";
 import type { Documents } from "./documents.ts";
 import type { Durability } from "./durability.ts";
 import type { Layers } from "./layers.ts";
-import type { Leases } from "./leases.ts";
+import type { Leases } from "../../core/leases.ts";
 import type { Downloads } from "./pull/downloads.ts";
 import type { UnfinishedPulls } from "./pull/unfinished.ts";
 import type { ImageStore } from "./store.ts";

@@ -12,7 +12,7 @@ import type { ImageContext } from "./context.ts";
 import { emitImage } from "./events.ts";
 import { withoutEmpty } from "./inspect.ts";
 import { temporaryKey } from "./layers.ts";
-import type { Lease } from "./leases.ts";
+import type { Lease } from "../../core/leases.ts";
 import { giveName, giveNoName } from "./tag.ts";
 
 export interface ImportRequest {
@@ -66,8 +66,7 @@ async function receiveLayer({ content, snapshotter }: ImageContext, bytes: Async
     await using target = await snapshotter.unpackTarget(key);
     await using receiver = content.receive({ target });
     for await (const chunk of content.inflated(bytes)) await receiver.push(chunk);
-    const layer = await receiver.finish();
-    lease.blob(layer.digest);
+    const layer = await receiver.finish({ naming: (digest) => lease.blob(digest) });
     lease.snapshot(layer.diffId);
     faultPoint("image-import-received");
     await snapshotter.commit(key, layer.diffId, { inheritRoot: false });

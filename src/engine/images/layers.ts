@@ -8,7 +8,7 @@ import { faultPoint } from "../../lib/fault.ts";
 import { Limiter } from "../../lib/limiter.ts";
 import type { Descriptor } from "../../lib/oci-image.ts";
 import type { PlatformImage } from "./documents.ts";
-import type { Leases } from "./leases.ts";
+import type { Leases } from "../../core/leases.ts";
 
 /** Of blobs that are here; the work is the CPU's. */
 const mostAtOnce = 2;

@@ -8,7 +8,7 @@ import { isIndexType, isNonDistributable, mediaTypes, mostConfigBytes, mostManif
 import type { Descriptor } from "../../lib/oci-image.ts";
 import { canonicalName, parseReference, withDefaultTag } from "../../lib/reference.ts";
 import { parseStrictJson } from "../../lib/strict-json.ts";
-import type { Lease } from "./leases.ts";
+import type { Lease } from "../../core/leases.ts";
 
 /** An image that an archive brings: its blobs are in the content store. */
 export interface BroughtImage {
@@ -75,7 +75,7 @@ async function adopt(reader: Reader, descriptor: Descriptor): Promise<boolean> {
   if (reader.adopted.has(descriptor.digest)) return true;
   const path = `blobs/sha256/${hexOf(descriptor.digest)}`;
   if (!reader.archive.has(path)) return reader.content.has(descriptor.digest);
-  const { size } = await reader.hashing.run(() => reader.archive.adopt(path, descriptor.digest));
+  const { size } = await reader.hashing.run(() => reader.archive.adopt(path, { expected: descriptor.digest }));
   if (size !== descriptor.size) throw invalidParameter(`invalid archive: ${descriptor.digest} has ${size} bytes, its descriptor says ${descriptor.size}`);
   reader.adopted.add(descriptor.digest);
   faultPoint("image-load-adopted");
@@ -156,8 +156,7 @@ async function adoptDockerImage(reader: Reader, entry: DockerEntry): Promise<Des
 const layerType = (compression: "plain" | "gzip" | "zstd"): string => (compression === "plain" ? mediaTypes.dockerLayer : `${mediaTypes.dockerLayer}.${compression}`);
 
 async function adoptPath(reader: Reader, path: string): Promise<{ digest: Digest; size: number; compression: "plain" | "gzip" | "zstd" }> {
-  const adopted = await reader.hashing.run(() => reader.archive.adopt(path));
-  reader.lease.blob(adopted.digest);
+  const adopted = await reader.hashing.run(() => reader.archive.adopt(path, { naming: (digest) => reader.lease.blob(digest) }));
   reader.adopted.add(adopted.digest);
   faultPoint("image-load-adopted");
   return adopted;

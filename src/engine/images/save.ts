@@ -10,7 +10,7 @@ import { bestFor } from "./documents.ts";
 import { emitImage } from "./events.ts";
 import { findImage, missing } from "./find.ts";
 import { platformMissing } from "./inspect.ts";
-import type { Lease } from "./leases.ts";
+import type { Lease } from "../../core/leases.ts";
 import { type ImageName, isDangling } from "./store.ts";
 import { printable } from "./summary.ts";
 

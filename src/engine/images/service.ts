@@ -30,7 +30,7 @@ import { findImage } from "./find.ts";
 import { type ImportRequest, importImage } from "./import.ts";
 import { type InspectOptions, imageHistory, inspectImage } from "./inspect.ts";
 import { Layers } from "./layers.ts";
-import { Leases } from "./leases.ts";
+import { Leases } from "../../core/leases.ts";
 import { type ListOptions, listImages } from "./list.ts";
 import { type LoadOptions, loadArchive } from "./load-images.ts";
 import { type PruneRequest, planPrune, pruneImages } from "./prune.ts";

@@ -9,7 +9,7 @@ import { type Reference, canonicalName } from "../../../lib/reference.ts";
 import { attestationOf, isCompanion } from "../companions.ts";
 import type { ImageContext } from "../context.ts";
 import type { PlatformImage } from "../documents.ts";
-import type { Lease } from "../leases.ts";
+import type { Lease } from "../../../core/leases.ts";
 
 export interface DocumentsRequest {
   repository: Repository;

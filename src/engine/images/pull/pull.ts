@@ -12,7 +12,7 @@ import type { ImageContext } from "../context.ts";
 import type { PlatformImage } from "../documents.ts";
 import { emitPull } from "../events.ts";
 import type { UnpackWatch } from "../layers.ts";
-import type { Lease } from "../leases.ts";
+import type { Lease } from "../../../core/leases.ts";
 import { giveName } from "../tag.ts";
 import { type DocumentsRequest, fetchAttestation, fetchDocuments } from "./documents.ts";
 import { loadEmbedded } from "./embedded.ts";

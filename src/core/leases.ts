@@ -1,5 +1,8 @@
-/** What operations under way use or have just made: garbage collection leaves it alone until they end. */
-import type { Digest } from "../../lib/digest.ts";
+/**
+ * What operations under way use or have just made: garbage collection leaves it alone until they end. As containerd's leases, in memory: what must
+ * outlive the daemon is a row of its own (src/engine/images/pull/unfinished.ts). What every holder of leases must do is in leases.contract.ts.
+ */
+import type { Digest } from "../lib/digest.ts";
 
 /** A blob or a snapshot. A layer's digest can name both: its uncompressed bytes, and what they were unpacked to. */
 export type StoredId = `blob:${Digest}` | `snapshot:${string}`;
@@ -7,7 +10,13 @@ export type StoredId = `blob:${Digest}` | `snapshot:${string}`;
 export const blobId = (digest: Digest): StoredId => `blob:${digest}`;
 export const snapshotId = (key: string): StoredId => `snapshot:${key}`;
 
-export class Leases {
+export interface LeaseHolder {
+  begin(): Lease;
+  /** What all open leases hold; the same may come several times. */
+  held(): Iterable<StoredId>;
+}
+
+export class Leases implements LeaseHolder {
   readonly #open = new Set<Set<StoredId>>();
 
   begin(): Lease {
@@ -25,6 +34,7 @@ export class Leases {
   }
 }
 
+/** Disposing it, also twice, lets go of all that it holds. What is added afterwards is not held. */
 export interface Lease extends Disposable {
   blob(digest: Digest): void;
   snapshot(key: string): void;

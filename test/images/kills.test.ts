@@ -1,0 +1,88 @@
+/**
+ * Pulls, loads, imports, commits, removals, prunes and collections at once, killed with -9 at random moments. After each: no half image, nothing that was complete is lost,
+ * nothing left over. GANTRY_KILLS says how often, GANTRY_KILLS_SEED repeats the choices.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { Random } from "../faults/soak/random.ts";
+import { fastFolder } from "./escapes.ts";
+
+const kills = Number(process.env["GANTRY_KILLS"] ?? 6);
+const seed = Number(process.env["GANTRY_KILLS_SEED"] ?? 1);
+const longestMilliseconds = 250;
+
+/** What each name may mean: an id or "-"; "any" while a step that gives it a new one is under way. */
+class Names {
+  readonly #certain = new Map<string, string>();
+  readonly #underWay = new Set<string>();
+
+  begin(name: string): void {
+    this.#underWay.add(name);
+  }
+
+  end(name: string, id: string): void {
+    this.#certain.set(name, id);
+    this.#underWay.delete(name);
+  }
+
+  /** What a start found, compared with what must be. */
+  found(now: Record<string, string>): string[] {
+    const wrong: string[] = [];
+    for (const [name, id] of this.#certain) {
+      const here = now[name] ?? "-";
+      if (here !== id && !this.#underWay.has(name)) wrong.push(`${name} is ${here}, and was ${id}`);
+    }
+    this.#certain.clear();
+    this.#underWay.clear();
+    for (const [name, id] of Object.entries(now)) this.#certain.set(name, id);
+    return wrong;
+  }
+}
+
+/** One life of the program: what it said was wrong, and how many steps it ended. */
+async function life(dir: string, { seed: own, after, names }: { seed: number; after: number; names: Names }): Promise<{ wrong: string[]; steps: number }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "kills.ts")], { env: { ...process.env, DIR: dir, SEED: String(own) }, stdio: ["ignore", "pipe", "inherit"] });
+  const exited = once(child, "exit");
+  const wrong: string[] = [];
+  let steps = 0;
+  let timer: NodeJS.Timeout | undefined;
+  for await (const line of createInterface(child.stdout)) {
+    const [what, name = "", id = ""] = line.split(" ");
+    if (what === "found") {
+      wrong.push(...names.found(JSON.parse(line.slice(6)) as Record<string, string>));
+      timer = setTimeout(() => child.kill("SIGKILL"), after);
+    } else if (what === "begin") names.begin(name);
+    else if (what === "end") {
+      names.end(name, id);
+      steps++;
+    } else wrong.push(line);
+  }
+  clearTimeout(timer);
+  await exited;
+  if (child.signalCode !== "SIGKILL") wrong.push(`ended by itself: ${child.exitCode}`);
+  return { wrong, steps };
+}
+
+test(`killed ${kills} times in the middle of work on images, seed ${seed}`, { timeout: 60_000 + kills * 20_000 }, async (context) => {
+  const dir = mkdtempSync(join(fastFolder(), "gantry-kills-"));
+  const random = new Random(seed);
+  const names = new Names();
+  let steps = 0;
+  try {
+    for (let at = 1; at <= kills; at++) {
+      const one = await life(dir, { seed: seed * 100_000 + at, after: random.below(longestMilliseconds), names });
+      assert.deepEqual(one.wrong, [], `life ${at}`);
+      steps += one.steps;
+    }
+    const last = await life(dir, { seed, after: 0, names });
+    assert.deepEqual(last.wrong, []);
+    context.diagnostic(`kills ${kills}, steps that ended ${steps}`);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
