@@ -2,11 +2,9 @@
 #define _GNU_SOURCE
 #include "addon.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -56,30 +54,20 @@ static void watch_closed(uv_handle_t *handle) {
   free(watch);
 }
 
-/* Only messages of the type are received; the kernel sends each in a datagram of its own. */
-static int receive_only(int fd, uint16_t type) {
-  struct sock_filter code[] = {
-      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(type), 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-      BPF_STMT(BPF_RET | BPF_K, 0),
-  };
-  struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
-  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-}
-
-/* netlinkWatch(fd, groups[], callback, type): handle. Takes the fd over. type 0: all messages. */
+/* netlinkWatch(fd, groups[], callback, filter): handle. Takes the fd over. filter: a packet filter, as struct sock_filter's; empty: all messages. */
 static napi_value netlink_watch(napi_env env, napi_callback_info info) {
   size_t count = 4;
   napi_value args[4], external, name;
   int fd;
-  uint32_t type = 0;
+  void *filter;
+  size_t filter_bytes;
   uint32_t groups;
   uv_loop_t *loop;
   napi_get_cb_info(env, info, &count, args, NULL, NULL);
-  if (count < 4 || napi_get_value_int32(env, args[0], &fd) != napi_ok || napi_get_array_length(env, args[1], &groups) != napi_ok || napi_get_value_uint32(env, args[3], &type) != napi_ok)
+  if (count < 4 || napi_get_value_int32(env, args[0], &fd) != napi_ok || napi_get_array_length(env, args[1], &groups) != napi_ok || napi_get_buffer_info(env, args[3], &filter, &filter_bytes) != napi_ok)
     return addon_throw_errno(env, EINVAL, "netlinkWatch");
-  if (type && receive_only(fd, (uint16_t)type)) return addon_throw_errno(env, errno, "SO_ATTACH_FILTER");
+  struct sock_fprog program = {.len = (unsigned short)(filter_bytes / sizeof(struct sock_filter)), .filter = filter};
+  if (program.len && setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)) return addon_throw_errno(env, errno, "SO_ATTACH_FILTER");
   for (uint32_t i = 0; i < groups; i++) {
     napi_value element;
     int group;

@@ -114,6 +114,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
   const tag = daemonTag(wiring.dataRoot);
   using _choosing = wiring.lock?.();
   const settings = await bridgeSettings(kernel, wiring, tag);
+  const repaired = (what: string): void => wiring.events.emit({ type: "daemon", action: "repair", actor: { id: tag, attributes: { name: what } } });
   const bridge = createBridgeDriver({
     kernel,
     tag,
@@ -121,7 +122,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     ipForward: flags.ipForward,
     firewall: flags.firewall,
     rules: { ipv6: flags.firewall6, directRouting: flags.directRouting, ...(flags.acceptMark ? { acceptMark: flags.acceptMark } : {}) },
-    repaired: (what) => wiring.events.emit({ type: "daemon", action: "repair", actor: { id: tag, attributes: { name: what } } }),
+    repaired,
     poolSize: wiring.poolSize ?? POOL_SIZE,
     ...(wiring.keeper ? { keeper: wiring.keeper } : {}),
     ...(wiring.relay && flags.relay && existsSync("/proc/sys/net/ipv6") ? { relay: wiring.relay } : {}),
@@ -148,6 +149,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     dns: flags.dns,
     hostGateways: flags.hostGatewayIps,
     ...(wiring.names ? { names: wiring.names } : {}),
+    repaired,
     warn,
   });
   return {

@@ -148,6 +148,17 @@ export interface RenumbersNetworks {
   renumberNetwork(network: NetworkSpec, endpoints: readonly RenumberedEndpoint[]): Promise<JoinResult[]>;
 }
 
+/** Optional: has the interfaces of endpoints made again when another program takes them away. */
+export interface RestoresEndpoints {
+  /** Those whose interfaces are gone though they did not leave. */
+  onLoss(lost: (endpoints: readonly EndpointReference[]) => void): void;
+  /** Looks at all of them, as after a time when nobody watched. */
+  checkEndpoints(): Promise<void>;
+  /** As it was when it joined, with that hardware address; nothing for one that has left. Says whether there was anything to do. */
+  rejoin(request: JoinRequest & { mac: Uint8Array }): Promise<boolean>;
+}
+
+export const restoresEndpoints = (driver: NetworkDriver): driver is NetworkDriver & RestoresEndpoints => "rejoin" in driver;
 export const renumbersNetworks = (driver: NetworkDriver): driver is NetworkDriver & RenumbersNetworks => "renumberNetwork" in driver;
 export const providesSandboxes = (driver: NetworkDriver): driver is NetworkDriver & ProvidesSandboxes => "provideSandbox" in driver;
 export const recoversEndpoints = (driver: NetworkDriver): driver is NetworkDriver & RecoversEndpoints => "recover" in driver;

@@ -52,7 +52,7 @@ export async function findBridges(kernel: NetworkKernel): Promise<BridgesFound> 
 /** Whether the bridge is there with its gateways, as ensureBridge left it. */
 export function isIntact({ links, addresses }: BridgesFound, network: NetworkSpec, { options, index }: { options: BridgeOptions; index: number }): boolean {
   const link = links.get(options.bridge);
-  return link?.index === index && !addressChanges(link, addresses, { network, options, ours: false }).some(({ op }) => op === "addAddress");
+  return link?.index === index && link.up && !addressChanges(link, addresses, { network, options, ours: false }).some(({ op }) => op === "addAddress");
 }
 
 const hasIpv6 = ({ subnets }: NetworkSpec): boolean => subnets.some(({ subnet }) => subnet.address.family === 6);

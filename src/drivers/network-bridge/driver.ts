@@ -1,7 +1,7 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
 import { randomBytes } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
-import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks } from "../../core/network.ts";
+import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
@@ -10,7 +10,6 @@ import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
-import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { ensureBridge, findBridges, isIntact, ownerAlias, type BridgesFound } from "./bridge-link.ts";
 import { createDepartures } from "./departures.ts";
 import { addressesOf, hairpinChange, loopbackRoute, macOf, portChanges } from "./endpoint.ts";
@@ -18,6 +17,7 @@ import { createDetour } from "./detour.ts";
 import { keepFirewall, withoutFirewall, type OthersMode } from "./firewall-keeper.ts";
 import type { FirewallRules } from "./firewall.ts";
 import { firewallNetwork, portRules, publicationOf } from "./network-rules.ts";
+import { createJoined } from "./joined.ts";
 import { PREPARED_INTERFACE, createInterfaces, type BridgePort } from "./interfaces.ts";
 import { inDockersWords } from "./refusals.ts";
 import { failOnRequest, failWithoutIpv6 } from "./requested-faults.ts";
@@ -28,7 +28,8 @@ import { createPorts, type DescriptorKeeper } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
 import { createRelay, type RelayProgram } from "./relay.ts";
 import { renumberInterface } from "./renumber.ts";
-import { createRepairs } from "./repairs.ts";
+import { keepSysctls } from "../../sys/netlink/sysctl-keeper.ts";
+import { createWatchman } from "./watchman.ts";
 
 /** "none": no rules are made, and no ports published. */
 export type FirewallMode = OthersMode | "none";
@@ -68,7 +69,7 @@ interface Network {
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & {
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & RestoresEndpoints & {
   /** Other ways with other programs' firewalls; nothing for a daemon that makes no rules. */
   setFirewall(mode: OthersMode): Promise<void>;
 };
@@ -80,15 +81,13 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const changing = new KeyedQueue();
   /** The bridges of networks that there were or are. */
   const expected = new Set<string>();
-  /** The networks of endpoints that have joined. */
-  const joined = new Map<string, string>();
-  let watching: Promise<NetlinkWatch> | undefined;
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
   const owner = options.tableOwner ?? true;
   const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, rules, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
   const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner });
   const forwarding = keepForwarding({ kernel, warn, repaired });
+  const sysctls = keepSysctls({ kernel, warn, repaired });
   const ports = createPorts({ kernel, keeper: options.keeper, relay: options.relay && createRelay(options.relay, warn), warn });
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
@@ -108,9 +107,19 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
   const portOf = (network: Network): BridgePort => ({ bridgeIndex: network.bridgeIndex, isolated: isIsolated(network), mtu: network.options.mtu || DEFAULT_MTU });
 
+  const joined = createJoined({
+    kernel,
+    hostName,
+    portOf: (networkId) => {
+      const network = networks.get(networkId);
+      return network && portOf(network);
+    },
+    isPublishing: (endpointId) => publishing.has(endpointId),
+  });
+
   /** The host's loopback reaches published ports; the firewall keeps containers from it. */
   const openLoopback = async ({ spec, options: { bridge }, bridgeIndex }: Network): Promise<void> => {
-    await kernel.writeSysctls([{ name: `net/ipv4/conf/${bridge}/route_localnet`, value: "1" }]);
+    await sysctls.keep(loopbackSysctl(bridge), "1");
     if (!spec.subnets.some(({ subnet }) => subnet.address.family === 6)) return;
     await kernel.apply([loopbackRoute(bridgeIndex)]);
   };
@@ -128,7 +137,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   };
 
   const stopAnswering = async (endpointId: string): Promise<void> => {
+    const networkId = publishing.get(endpointId) ?? "";
     publishing.delete(endpointId);
+    const network = networks.get(networkId);
+    if (network && ![...publishing.values()].includes(networkId)) sysctls.forget(loopbackSysctl(network.options.bridge));
     await firewall.unpublish(endpointId);
   };
 
@@ -162,21 +174,21 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       // At once: a container that joins meanwhile needs it.
       const again = { ...network, bridgeIndex: link.index };
       networks.set(spec.id, again);
-      const own = new Set([...joined].flatMap(([endpointId, networkId]) => (networkId === spec.id ? [hostName(endpointId)] : [])));
+      const own = joined.hostNames(spec.id);
       const lost = (await kernel.links()).filter(({ name, master }) => own.has(name) && master === 0);
       await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, isIsolated(network))));
       await republish(again, lost.map(({ name }) => name));
-    }
+    } else await republish(network, []);
     warn(`the bridge ${bridge.bridge} was removed or changed by another program and has been restored`);
     repaired(`bridge ${bridge.bridge}`);
   };
 
-  const repairs = createRepairs(async () => {
+  const watchman = createWatchman({ kernel, warn, repaired, joined, bridges: () => [...networks.values()].map(({ options: { bridge } }) => bridge), networkIds: () => [...networks.keys()], repairBridges: async () => {
     const found = await findBridges(kernel);
     const broken = [...networks.values()].filter(({ spec, options: bridge, bridgeIndex }) => !isIntact(found, spec, { options: bridge, index: bridgeIndex }));
     // What is being made or removed meanwhile is looked at again behind that.
     for (const network of broken) await changing.run(network.spec.id, async () => repair(network, await findBridges(kernel)));
-  }, warn);
+  } });
 
   const createNetwork = async (spec: NetworkSpec): Promise<void> => {
     const bridge = bridgeOptions(spec);
@@ -190,8 +202,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     const steps = await Promise.allSettled([
       makeBridge(),
       firewall.setNetwork(spec.id, firewallNetwork(spec, bridge)),
-      options.ipForward ? forwarding.enable(spec.subnets.map(({ subnet }) => subnet.address.family)) : undefined,
-      (watching ??= kernel.watchAddresses(() => repairs.request())),
+      options.ipForward ? forwarding.enable(bridge.bridge, spec.subnets.map(({ subnet }) => subnet.address.family)) : undefined,
+      watchman.watch(),
     ]);
     const [link] = steps;
     try {
@@ -235,6 +247,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     const network = networks.get(networkId);
     if (!network) return;
     networks.delete(networkId);
+    sysctls.forget(loopbackSysctl(network.options.bridge));
+    forwarding.forget(network.options.bridge);
     const steps = [firewall.removeNetwork(networkId), networks.size === 0 ? guard.removeTable() : Promise.resolve(), removeBridge(network.options)];
     const failures = (await Promise.allSettled(steps)).flatMap((result) => (result.status === "rejected" ? [messageOf(result.reason)] : []));
     if (failures.length > 0) throw new GantryError("system", `removing network ${network.spec.name}: ${failures.join("; ")}`);
@@ -253,14 +267,14 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     join: async (request): Promise<JoinResult> => {
       const network = find(request.networkId);
       const mac = request.mac ?? macOf(request.addresses, () => localMac(randomBytes(6)));
-      joined.set(request.endpointId, request.networkId);
+      joined.add(request);
       try {
         failWithoutIpv6(request);
         const steps = [interfaces.join(portOf(network), request, mac), publish(network, request), watchOver(network, request, mac)];
         const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
         if (failed?.status === "rejected") throw inDockersWords(failed.reason, request);
       } catch (error) {
-        joined.delete(request.endpointId);
+        joined.remove(request.endpointId);
         await guard.remove(hostName(request.endpointId));
         await interfaces.remove(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
@@ -270,7 +284,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     leave: async ({ endpointId }: EndpointReference, from) => {
       interfaces.forget(endpointId);
-      joined.delete(endpointId);
+      joined.remove(endpointId);
       await guard.remove(hostName(endpointId));
       await (from ? interfaces.remove(endpointId) : departures.wait(hostName(endpointId)));
     },
@@ -334,7 +348,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     },
 
     recover: async (endpoints) => {
-      for (const { endpointId, networkId } of endpoints) joined.set(endpointId, networkId);
+      endpoints.forEach(joined.add);
       const known = new Set([...interfaces.prepared(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
       await Promise.all([guard.recover(known), ports.recover(endpoints.map(({ endpointId }) => endpointId))]);
       for (const { options: { bridge } } of networks.values()) expected.add(bridge);
@@ -342,6 +356,17 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const stale = (await kernel.links()).filter(isStale);
       const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
+    },
+
+    onLoss: watchman.onLoss,
+    checkEndpoints: watchman.checkEndpoints,
+
+    rejoin: async (request) => {
+      if (!joined.has(request.endpointId) || (await kernel.link(hostName(request.endpointId)))) return false;
+      await interfaces.join(portOf(find(request.networkId)), request, request.mac);
+      if (joined.has(request.endpointId)) return true;
+      await interfaces.remove(request.endpointId);
+      return false;
     },
 
     setFirewall: firewall.setMode,
@@ -354,11 +379,13 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       firewall.close();
       guard.close();
       forwarding.close();
+      sysctls.close();
       ports.close();
-      repairs.close();
-      (await watching)?.close();
+      await watchman.close();
       await drain();
       await departures.close(CLOSE_MS);
     },
   };
 }
+
+const loopbackSysctl = (bridge: string): string => `net/ipv4/conf/${bridge}/route_localnet`;

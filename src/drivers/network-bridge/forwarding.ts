@@ -6,7 +6,10 @@ import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { createRepairs } from "./repairs.ts";
 
 export interface Forwarding {
-  enable(families: readonly IpFamily[]): Promise<void>;
+  /** For a bridge and networks of these families. */
+  enable(bridge: string, families: readonly IpFamily[]): Promise<void>;
+  /** The bridge is gone. */
+  forget(bridge: string): void;
   close(): void;
 }
 
@@ -14,21 +17,36 @@ const SYSCTL = { 4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding" } a
 
 export function keepForwarding({ kernel, warn, repaired }: { kernel: NetworkKernel; warn: (message: string) => void; repaired: (what: string) => void }): Forwarding {
   const wanted = new Set<IpFamily>();
+  const bridges = new Set<string>();
   let watching: Promise<NetlinkWatch> | undefined;
 
+  const tell = (sysctl: string): void => {
+    const name = sysctl.replaceAll("/", ".");
+    warn(`the sysctl ${name} was switched off by another program and is on again`);
+    repaired(`sysctl ${name}`);
+  };
+
   const repairs = createRepairs(async () => {
+    const own = [...bridges].map((bridge) => `net/ipv4/conf/${bridge}/forwarding`);
+    const off = (await kernel.readSysctls([SYSCTL[4], ...own])).map((value) => value?.trim() === "0");
+    // The switch for all of them is told of alone.
+    for (const [index, name] of off[0] ? [] : own.entries()) {
+      if (!off[index + 1]) continue;
+      await kernel.writeSysctls([{ name, value: "1", optional: true }]);
+      tell(name);
+    }
     for (const family of wanted) {
       const [value] = await kernel.readSysctls([SYSCTL[family]]);
       if (value?.trim() !== "0") continue;
       await enable(kernel, family);
-      const name = SYSCTL[family].replaceAll("/", ".");
-      warn(`the sysctl ${name} was switched off by another program and is on again`);
-      repaired(`sysctl ${name}`);
+      tell(SYSCTL[family]);
     }
   }, warn);
 
   return {
-    enable: async (families) => {
+    forget: (bridge) => void bridges.delete(bridge),
+    enable: async (bridge, families) => {
+      bridges.add(bridge);
       for (const family of new Set<IpFamily>([4, ...families])) {
         await enable(kernel, family);
         wanted.add(family);

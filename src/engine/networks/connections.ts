@@ -3,20 +3,21 @@ import type { EndpointSettings } from "../../core/container-config.ts";
 import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
 import type { PoolUsage } from "../../core/ipam.ts";
-import { providesSandboxes, recoversEndpoints } from "../../core/network.ts";
+import { providesSandboxes, recoversEndpoints, restoresEndpoints } from "../../core/network.ts";
 import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
-import { formatMac, parseMac } from "../../lib/mac.ts";
+import { formatMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
 import { containerOf } from "../containers/modes.ts";
 import { createAddresses } from "./addresses.ts";
-import { familiesOf, interfaceNameFor, linkLocalAddresses, settingsFor, sysctlsFor } from "./endpoint-options.ts";
+import { familiesOf, interfaceNameFor, linkLocalAddresses, settingsFor } from "./endpoint-options.ts";
 import { createLinkKeeper } from "./link-keeper.ts";
 import type { NetworksOptions } from "./networks.ts";
 import { publishedPorts } from "./port-requests.ts";
+import { mendEndpoints } from "./mend.ts";
 import type { Network } from "./predefined.ts";
 import { createMover } from "./move.ts";
 import type { Member, NetworkMove } from "./move.ts";
@@ -26,7 +27,7 @@ import type { NetworkRegistry } from "./registry.ts";
 import { hasLinks, linkVariables } from "./links.ts";
 import { createSandboxNames } from "./sandbox-names.ts";
 import { sandboxPaths } from "./sandbox-files.ts";
-import { endpointRow, gatewayEndpoints, routesThrough, stateOf } from "./sandbox.ts";
+import { endpointRow, gatewayEndpoints, joinRequest, routesThrough, stateOf } from "./sandbox.ts";
 import type { ContainerSandbox, Endpoint } from "./sandbox.ts";
 import type { NetworkStore } from "./store.ts";
 
@@ -62,6 +63,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   const names = createSandboxNames(options);
   const publishing = createPublishing(options);
   const links = createLinkKeeper({ sandboxes, names, findContainer: options.findContainer, warn });
+  mendEndpoints({ ...options, drivers: Object.values(options.drivers), sandboxes, recordOf });
   const mover = createMover({ ...options, names, membersOf });
 
   async function connect(record: ContainerRecord): Promise<Sandbox> {
@@ -136,10 +138,8 @@ export function createConnections(options: ConnectionsOptions): Connections {
   }
 
   async function join(endpoint: Endpoint, sandbox: SandboxNamespace, { chosen, trusted, firstRoutes }: { chosen: ReturnType<typeof gatewayEndpoints>; trusted: boolean; firstRoutes?: readonly IpFamily[] }): Promise<void> {
-    const { network, endpointId, interfaceName, slot, settings, ports } = endpoint;
-    const mac = parseMac(settings.MacAddress);
-    const request = { networkId: network.row.id, endpointId, sandbox, interfaceName, slot, addresses: endpoint.addresses, extraAddresses: endpoint.extraAddresses, gateways: routesThrough(endpoint, chosen), trusted, sysctls: sysctlsFor(settings, interfaceName) };
-    const joined = await network.driver.join({ ...request, ...(mac ? { mac } : {}), ...(ports ? { ports } : {}), ...(firstRoutes ? { firstRoutes } : {}) });
+    const request = joinRequest(endpoint, sandbox, { gateways: routesThrough(endpoint, chosen), trusted });
+    const joined = await endpoint.network.driver.join({ ...request, ...(firstRoutes ? { firstRoutes } : {}) });
     endpoint.mac = formatMac(joined.mac);
   }
 
@@ -345,6 +345,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       });
       for (const { record, sandbox } of running) await reconcile(record, sandbox).catch((error: unknown) => warn(`the networks of container ${record.id}: ${messageOf(error)}`));
       await names.restore(running);
+      for (const driver of Object.values(options.drivers)) if (driver && restoresEndpoints(driver)) await driver.checkEndpoints().catch((error: unknown) => warn(messageOf(error)));
       await links.refresh();
       for (const network of registry.list()) if (network.definition?.moving) await mover.finish(network).catch((error: unknown) => warn(messageOf(error)));
     },

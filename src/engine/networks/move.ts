@@ -9,7 +9,7 @@ import { codeOf, conflict, forbidden, invalidParameter, messageOf, notImplemente
 import { faultPoint } from "../../lib/fault.ts";
 import { contains, firstAddress, parsePrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
-import { formatMac, parseMac } from "../../lib/mac.ts";
+import { formatMac } from "../../lib/mac.ts";
 import { checkIpam } from "./definition.ts";
 import type { IpamEntry, NetworkDefinition } from "./definition.ts";
 import type { NetworksOptions } from "./networks.ts";
@@ -18,7 +18,7 @@ import type { NetworkPool } from "./pools.ts";
 import type { Network } from "./predefined.ts";
 import { gatewaysOf } from "./registry.ts";
 import type { SandboxNames } from "./sandbox-names.ts";
-import { endpointRow, gatewayEndpoints, routesThrough, stateOf } from "./sandbox.ts";
+import { endpointRow, gatewayEndpoints, joinRequest, routesThrough, stateOf } from "./sandbox.ts";
 import type { ContainerSandbox, Endpoint } from "./sandbox.ts";
 import type { NetworkStore } from "./store.ts";
 
@@ -186,10 +186,7 @@ export function createMover(options: MoverOptions): Mover {
 }
 
 function renumbered({ record, sandbox, endpoint, namespace }: Member & { namespace: SandboxNamespace }): RenumberedEndpoint {
-  const { network, endpointId, interfaceName, addresses, extraAddresses, ports, settings } = endpoint;
-  const mac = parseMac(settings.MacAddress);
-  const gateways = routesThrough(endpoint, gatewayEndpoints(sandbox.endpoints));
-  return { networkId: network.row.id, endpointId, sandbox: namespace, interfaceName, addresses, extraAddresses, gateways, trusted: record.hostConfig.Privileged, ...(mac ? { mac } : {}), ...(ports ? { ports } : {}) };
+  return joinRequest(endpoint, namespace, { gateways: routesThrough(endpoint, gatewayEndpoints(sandbox.endpoints)), trusted: record.hostConfig.Privileged });
 }
 
 const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);

@@ -70,6 +70,8 @@ export interface NetworksOptions {
   hostGateways: readonly string[];
   /** Answers names on user-defined networks; absent: their containers ask the host's servers. */
   names?: NameService;
+  /** Something of ours was made again after another program took it away. */
+  repaired?: (what: string) => void;
   warn: (message: string) => void;
 }
 

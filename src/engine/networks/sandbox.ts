@@ -2,9 +2,11 @@
 import type { EndpointSettings } from "../../core/container-config.ts";
 import type { EndpointState, SandboxState } from "../../core/container.ts";
 import type { PublishedPort } from "../../core/network-ports.ts";
-import type { SandboxNamespace } from "../../core/network.ts";
+import type { JoinRequest, SandboxNamespace } from "../../core/network.ts";
 import { formatIp, formatPrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
+import { parseMac } from "../../lib/mac.ts";
+import { sysctlsFor } from "./endpoint-options.ts";
 import { storedPorts } from "./port-requests.ts";
 import type { NetworkPool } from "./pools.ts";
 import type { Network } from "./predefined.ts";
@@ -68,6 +70,12 @@ export const familiesThrough = (endpoint: Endpoint, chosen: Record<IpFamily, End
 /** Those of the endpoint's gateways that default routes shall go through. */
 export function routesThrough(endpoint: Endpoint, chosen: Record<IpFamily, Endpoint | undefined>): IpAddress[] {
   return ([4, 6] as const).flatMap((family) => (chosen[family] === endpoint ? (gatewayOf(endpoint, family) ?? []) : []));
+}
+
+/** What the endpoint's driver is asked to make of it in the sandbox. */
+export function joinRequest({ network, endpointId, interfaceName, slot, settings, addresses, extraAddresses, ports }: Endpoint, sandbox: SandboxNamespace, { gateways, trusted }: { gateways: IpAddress[]; trusted: boolean }): JoinRequest {
+  const mac = parseMac(settings.MacAddress);
+  return { networkId: network.row.id, endpointId, sandbox, interfaceName, slot, addresses, extraAddresses, gateways, trusted, sysctls: sysctlsFor(settings, interfaceName), ...(mac ? { mac } : {}), ...(ports ? { ports } : {}) };
 }
 
 export function stateOf({ id, endpoints }: ContainerSandbox): SandboxState {

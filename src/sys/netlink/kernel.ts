@@ -1,6 +1,8 @@
 /** The network of one namespace as drivers see it. `openNetworkKernel` speaks to Linux; fake.ts keeps it in memory. */
+import { parseAttributes } from "./message.ts";
 import type { NetlinkMessage } from "./message.ts";
 import type { NetlinkWatch } from "./socket.ts";
+import { LOST_LINKS } from "./link-filter.ts";
 import { NETLINK, errnoCode, exchange, roundTrip, watch } from "./socket.ts";
 import type { RouteChange, RouteQuery } from "./rtnetlink.ts";
 import { RTM, RTNLGRP, dumpRequest, encodeRouteChange, linkRequest, routeRequest } from "./rtnetlink.ts";
@@ -74,11 +76,11 @@ export interface NetworkKernel {
   watchTable(table: string, changes: TableChanges): Promise<NetlinkWatch>;
   /** Called when addresses of this namespace came or went; a bridge that is deleted takes its own along. Containers' are in other namespaces. */
   watchAddresses(changed: () => void): Promise<NetlinkWatch>;
-  /** Called with the names of interfaces that are gone; undefined: it cannot be ruled out. */
-  watchLinks(gone: (names: readonly string[] | undefined) => void): Promise<NetlinkWatch>;
+  /** Called with the names of interfaces that are gone, left their bridge or were switched off; undefined: of any. */
+  watchLinks(lost: (names: readonly string[] | undefined) => void): Promise<NetlinkWatch>;
   /** Called with routes that came and went; undefined: some changes were missed. What goes with its interface is not told of. */
   watchRoutes(changed: (changes: { added: Route[]; removed: Route[] } | undefined) => void): Promise<NetlinkWatch>;
-  /** Called when forwarding was switched on or off, of all interfaces or one. */
+  /** Called when forwarding was switched off, of all interfaces or one. */
   watchSettings(changed: () => void): Promise<NetlinkWatch>;
   close(): void;
 }
@@ -136,9 +138,11 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
       }
     },
     watchTable: (table, changes) => session.watch(table, changes),
-    watchSettings: (changed) => watch(route, [RTNLGRP.IPV4_NETCONF, RTNLGRP.IPV6_NETCONF], changed),
-    // Those of a family of their own say that a bridge has a port less.
-    watchLinks: (gone) => watch(route, [RTNLGRP.LINK], (messages) => gone(messages && present(messages.filter(({ payload }) => payload[0] === 0).map(decodeLink)).map(({ name }) => name)), RTM.DELLINK),
+    watchSettings: (changed) =>
+      watch(route, [RTNLGRP.IPV4_NETCONF, RTNLGRP.IPV6_NETCONF], (messages) => {
+        if (!messages || messages.some(isForwardingOff)) changed();
+      }),
+    watchLinks: (lost) => watch(route, [RTNLGRP.LINK], (messages) => lost(messages && present(messages.map(decodeLink)).map(({ name }) => name)), LOST_LINKS),
     watchRoutes: (changed) => {
       const of = (messages: NetlinkMessage[], type: number): Route[] => present(messages.filter((message) => message.type === type).map(decodeRoute));
       return watch(route, [RTNLGRP.IPV4_ROUTE, RTNLGRP.IPV6_ROUTE], (messages) => changed(messages && { added: of(messages, RTM.NEWROUTE), removed: of(messages, RTM.DELROUTE) }));
@@ -150,6 +154,10 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
     },
   };
 }
+
+/** The attributes of a struct netconfmsg. */
+const [NETCONF_ATTRIBUTES, NETCONFA_FORWARDING] = [4, 2];
+const isForwardingOff = ({ payload }: NetlinkMessage): boolean => parseAttributes(payload, NETCONF_ATTRIBUTES).get(NETCONFA_FORWARDING)?.readInt32LE(0) === 0;
 
 const LOOPBACK_UP: RouteChange = { op: "setLink", link: { index: 1 }, up: true };
 

@@ -9,7 +9,7 @@ import type { NetlinkMessage } from "./message.ts";
 const native = addon as {
   netlinkSocket(protocol: number, netns: number): Promise<number>;
   netlinkExchange(socket: number, protocol: number, netns: number, request: Uint8Array): Promise<Buffer>;
-  netlinkWatch(socket: number, groups: number[], deliver: (data: Buffer | Error) => void, type: number): object;
+  netlinkWatch(socket: number, groups: number[], deliver: (data: Buffer | Error) => void, filter: Buffer): object;
   netlinkUnwatch(handle: object): void;
 };
 
@@ -111,16 +111,18 @@ export interface NetlinkWatch {
 }
 
 /** `deliver` gets the messages (of one type, where it is given), or undefined when some were lost (the receiver must look for itself). */
-export async function watch(channel: Channel, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, type = 0): Promise<NetlinkWatch> {
-  return watchSocket(await openNetlinkSocket(channel.protocol, channel.netns), groups, deliver, { type });
+export async function watch(channel: Channel, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, filter?: Buffer): Promise<NetlinkWatch> {
+  return watchSocket(await openNetlinkSocket(channel.protocol, channel.netns), groups, deliver, filter ? { filter } : {});
 }
 
+const NO_FILTER = Buffer.alloc(0);
+
 /** Takes the socket over. `prepare` is done first. */
-export async function watchSocket(socket: number, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, { prepare, type = 0 }: { prepare?: () => Promise<void>; type?: number } = {}): Promise<NetlinkWatch> {
+export async function watchSocket(socket: number, groups: number[], deliver: (messages: NetlinkMessage[] | undefined) => void, { prepare, filter = NO_FILTER }: { prepare?: () => Promise<void>; filter?: Buffer } = {}): Promise<NetlinkWatch> {
   let handle: object;
   try {
     await prepare?.();
-    handle = native.netlinkWatch(socket, groups, (data) => deliver(data instanceof Error ? undefined : parseMessages(data)), type);
+    handle = native.netlinkWatch(socket, groups, (data) => deliver(data instanceof Error ? undefined : parseMessages(data)), filter);
   } catch (cause) {
     closeSync(socket);
     throw new GantryError("system", `cannot watch the network: ${(cause as Error).message}`, { cause });
