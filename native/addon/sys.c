@@ -257,12 +257,14 @@ static napi_value seqpacket_close(napi_env env, napi_callback_info info) {
 
 /* ---- sockets and memory files ---- */
 
-/* seqpacketConnect(path): an fd. A unix socket answers at once: its queue is full or not. */
+/* seqpacketConnect(path, stream): an fd. A unix socket answers at once: its queue is full or not. */
 static napi_value seqpacket_connect(napi_env env, napi_callback_info info) {
-  napi_value argument;
+  napi_value arguments[2];
+  bool stream = false;
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (!get_arguments(env, info, 1, &argument) || !get_text(env, argument, address.sun_path, sizeof address.sun_path)) return NULL;
-  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (!get_arguments(env, info, 2, arguments) || !get_text(env, arguments[0], address.sun_path, sizeof address.sun_path)) return NULL;
+  napi_get_value_bool(env, arguments[1], &stream);
+  int fd = socket(AF_UNIX, (stream ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return addon_throw_errno(env, errno, "socket");
   if (!connect(fd, (struct sockaddr *)&address, sizeof address)) return make_int(env, fd);
   int error = errno;

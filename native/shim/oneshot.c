@@ -5,6 +5,7 @@
 #include "idmap.h"
 #include "listener.h"
 #include "message.h"
+#include "restore.h"
 #include "shim.h"
 #include "spawn.h"
 #include "terminal.h"
@@ -30,6 +31,8 @@
 /* One process to make. */
 struct oneshot {
   bool create;
+  /* A container all the same, but its processes are criu's to make. */
+  bool restore;
   bool wait;
   bool trace;
   const char *folder;
@@ -282,6 +285,7 @@ static int options(struct oneshot *o, int argc, char **argv) {
     else if (!strcmp(argv[i], "--pidfd-socket") && i + 1 < argc) o->pidfd_socket = argv[++i];
     else if (!strcmp(argv[i], "--mountpoint") && i + 1 < argc) o->mountpoint = argv[++i];
     else if (!strcmp(argv[i], "--preserve-fds") && i + 1 < argc && sscanf(argv[++i], "%u", &o->spawn.preserved_count) == 1 && o->spawn.preserved_count <= PRESERVED_MAX) continue;
+    else if (!strcmp(argv[i], "--env") && i + 1 < argc && !putenv(argv[++i])) continue;
     else if (!strcmp(argv[i], "--size") && i + 1 < argc && sscanf(argv[++i], "%ux%u", &o->spawn.width, &o->spawn.height) == 2) continue;
     else return -1;
   }
@@ -299,18 +303,31 @@ static void lift_preserved(struct oneshot *o) {
   }
 }
 
+/* The first of the further fds is ours, the others are criu's. */
+static int restore(struct oneshot *o) {
+  struct failure failure = {0};
+  if (o->wait) hold_signals();
+  if (run_host_ops(&o->plan.host, &failure, &o->timings)) give_up_on(o, &failure);
+  o->pid = start_criu(&o->plan, o->preserved + 1, o->spawn.preserved_count - 1, &failure);
+  if (o->pid < 0) give_up_on(o, &failure);
+  for (uint32_t i = 1; i < o->spawn.preserved_count; i++) close(o->preserved[i]);
+  tell_made(o);
+  return finish_restore(o->preserved[0], o->pid, o->wait);
+}
+
 static int usage(void) {
-  dprintf(2, "usage: gantry-shim exec-plan create FOLDER | exec PID [OPTIONS]\n");
+  dprintf(2, "usage: gantry-shim exec-plan create FOLDER | restore FOLDER | exec PID [OPTIONS]\n");
   return 2;
 }
 
 int oneshot_main(int argc, char **argv) {
   static struct oneshot o = {.spawn = {.init_pidfd = -1, .start_fifo = -1, .stdio = {0, 1, 2}}, .master = -1};
   if (argc < 2) return usage();
-  o.create = !strcmp(argv[0], "create");
+  o.restore = !strcmp(argv[0], "restore");
+  o.create = o.restore || !strcmp(argv[0], "create");
   o.folder = argv[1];
   pid_t init = o.create ? 0 : atoi(argv[1]);
-  if ((!o.create && (strcmp(argv[0], "exec") || init <= 0)) || options(&o, argc - 2, argv + 2)) return usage();
+  if ((!o.create && (strcmp(argv[0], "exec") || init <= 0)) || options(&o, argc - 2, argv + 2) || (o.restore && o.spawn.preserved_count < 2)) return usage();
   fcntl(REPLY_FD, F_SETFD, FD_CLOEXEC);
   lift_preserved(&o);
   signal(SIGPIPE, SIG_IGN);
@@ -323,6 +340,7 @@ int oneshot_main(int argc, char **argv) {
     fail(&failure, -error, "plan", "");
     give_up_on(&o, &failure);
   }
+  if (o.restore) return restore(&o);
   const struct exec_step *step = o.create ? &o.plan.exec : &o.exec_plan.exec;
   if (step->terminal) for (int i = 0; i < 3; i++) o.spawn.stdio[i] = -1;
   /* Until its terminal is as it shall be. */

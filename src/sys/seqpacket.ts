@@ -8,7 +8,7 @@ interface Native {
   seqpacketOpen(fd: number, onMessage: (bytes: Buffer, fds?: number[]) => void, onWritable: () => void, onEnd: (errno: number) => void): unknown;
   seqpacketSend(connection: unknown, bytes: Buffer, fds: readonly number[]): boolean;
   seqpacketClose(connection: unknown): void;
-  seqpacketConnect(path: string): number;
+  seqpacketConnect(path: string, stream: boolean): number;
   socketPair(seqpacket: boolean): [number, number];
   sealedMemory(name: string, bytes: Buffer): number;
   peerCredentials(fd: number): [pid: number, uid: number];
@@ -89,7 +89,12 @@ export class Seqpacket {
 
 /** An fd connected to the listening socket at `path`. Throws with code ENOENT or ECONNREFUSED when nobody listens. */
 export function connectSeqpacket(path: string): number {
-  return native.seqpacketConnect(path);
+  return native.seqpacketConnect(path, false);
+}
+
+/** The same to a socket of streams; Seqpacket sends files over it as well. */
+export function connectStream(path: string): number {
+  return native.seqpacketConnect(path, true);
 }
 
 /** Two connected fds, closed on exec. */

@@ -132,7 +132,7 @@ test("a create that fails leaves neither groups nor a record, and says which ste
 test("what is not done is refused by name", { skip }, () => {
   using bundle = new Bundle();
   const refused: [string[], RegExp][] = [
-    [["checkpoint", "x"], /gantry-runtime checkpoint is not supported yet/],
+    [["checkpoint", "x"], /container does not exist/],
     [["--rootless", "true", "list"], /--rootless true as root is not supported/],
     [["frobnicate"], /No help topic for 'frobnicate'/],
     [["create", "--preserve-fds", "200", bundle.id], /unable to stat preserved-fd/],

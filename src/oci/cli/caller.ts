@@ -44,6 +44,8 @@ export interface SpawnRequest {
   input: Buffer;
   /** plan: how many of the caller's fds from 3 on it gets as 5 and so on. */
   preserveFds?: number;
+  /** plan: fds of this process that it gets after those; only where `handsOnFds`. */
+  fds?: readonly number[];
   /** It is sent what the caller is sent. */
   forwardSignals: boolean;
 }
@@ -81,8 +83,8 @@ export const ownProcess: Caller = {
 
 const streams: Record<SpawnRequest["kind"], ("inherit" | "pipe" | "ignore")[]> = { plan: ["inherit", "inherit", "inherit", "pipe", "pipe"], hook: ["pipe", "ignore", "inherit"] };
 
-function spawnOwn({ path, args: [argv0, ...args], env, kind, input, preserveFds = 0, forwardSignals: forward }: SpawnRequest): Child {
-  const child = spawn(path, args, { argv0, stdio: [...streams[kind], ...Array.from({ length: preserveFds }, (_, index) => 3 + index)], env: Object.fromEntries(env.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)])) });
+function spawnOwn({ path, args: [argv0, ...args], env, kind, input, preserveFds = 0, fds = [], forwardSignals: forward }: SpawnRequest): Child {
+  const child = spawn(path, args, { argv0, stdio: [...streams[kind], ...Array.from({ length: preserveFds }, (_, index) => 3 + index), ...fds], env: Object.fromEntries(env.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)])) });
   const exited = exitOf(child);
   // Reported where it is awaited, which after a failure may be nowhere.
   exited.catch(() => {});

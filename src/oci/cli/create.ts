@@ -6,6 +6,7 @@ import { bool, int, string } from "../../lib/flags.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
 import { SIGKILL } from "../../lib/signals.ts";
 import { compile } from "../compile/compile.ts";
+import { streamsOf } from "../criu/images.ts";
 import type { Bundle } from "./bundle.ts";
 import { loadBundle } from "./bundle.ts";
 import { NotServed } from "./caller.ts";
@@ -86,7 +87,7 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
     const make = (): Promise<Made> => runCreate(plan, store.folder(id), { caller, consoleSocket: flags.string("console-socket"), pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait });
     const made = await (planned ? inNewUnit(planned, id, make) : make());
     debug(`container ${id} is made, its init is process ${made.pid}`);
-    let record: ContainerRecord = { id, bundle, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec, cgroups, noNewKeyring, ...(unit && { unit }) };
+    let record: ContainerRecord = { id, bundle, pid: made.pid, startTime: startTimeOf(made.pid), created: new Date().toISOString(), owner: userInfo().username, spec, cgroups, noNewKeyring, descriptors: streamsOf(`/proc/${made.pid}`), ...(unit && { unit }) };
     store.save(record);
     await keepOrKill(record, cgroups, async () => {
       if (planned?.later) store.save((record = await (await import("./update.ts")).applyLimits(record, planned.later)));
@@ -102,7 +103,7 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
   }
 }
 
-function checkRoot({ child }: Plan): void {
+export function checkRoot({ child }: Plan): void {
   const root = child.find((op) => op.op === "rootBind");
   if (root === undefined) return;
   let info;
@@ -125,7 +126,7 @@ async function keepOrKill(record: ContainerRecord, cgroups: string[], finish: ()
 }
 
 /** A group that is in use by others would share its limits with them, and lose them all with its container. */
-function checkGroups(cgroups: readonly string[], undo: () => void): void {
+export function checkGroups(cgroups: readonly string[], undo: () => void): void {
   const found = processesIn(cgroups);
   if (found.length === 0 && !isFrozen(cgroups)) return;
   undo();

@@ -1,4 +1,4 @@
-/** Hooks outside of the container's making: poststart and poststop. */
+/** Hooks outside of the container's making: poststart and poststop, and for a restored container those before its start. */
 import { systemError } from "../../lib/errors.ts";
 import type { OciHook } from "../../lib/oci-spec.ts";
 import type { Caller } from "./caller.ts";
@@ -11,16 +11,15 @@ interface HookRun {
   warn: (message: string) => void;
 }
 
-/** A poststart hook that fails is an error, a poststop hook a warning. */
-
-export async function runHooks(name: "poststart" | "poststop", { spec, id, bundle }: Pick<ContainerRecord, "spec" | "id" | "bundle">, { caller, pid, status, warn }: HookRun): Promise<void> {
+/** A poststop hook that fails is a warning, any other an error. */
+export async function runHooks(name: "prestart" | "createRuntime" | "poststart" | "poststop", { spec, id, bundle }: Pick<ContainerRecord, "spec" | "id" | "bundle">, { caller, pid, status, warn }: HookRun): Promise<void> {
   const state = JSON.stringify({ ociVersion: spec.ociVersion, id, status, ...(pid > 0 && { pid }), bundle, annotations: spec.annotations ?? {} });
   for (const [index, hook] of (spec.hooks?.[name] ?? []).entries()) {
     try {
       await runHook(hook, state, caller);
     } catch (error) {
       const message = `error running ${name} hook #${index}: ${hook.path}: ${(error as Error).message}`;
-      if (name === "poststart") throw systemError(message, error);
+      if (name !== "poststop") throw systemError(message, error);
       warn(message);
     }
   }

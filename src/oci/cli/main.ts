@@ -29,11 +29,10 @@ const commands: Record<string, () => Promise<Command>> = {
   update: async () => (await import("./update.ts")).update,
   events: async () => (await import("./events.ts")).events,
   features: async () => (await import("./features.ts")).features,
+  checkpoint: async () => (await import("./checkpoint.ts")).checkpoint,
+  restore: async () => (await import("./restore.ts")).restore,
   plan: async () => (await import("./plan.ts")).plan,
 };
-
-/** Subcommands of runc that are not done. */
-const unfinished = new Set(["checkpoint", "restore"]);
 
 const globals: FlagSpec[] = [
   { name: "root", type: path, default: defaultRoot() },
@@ -67,7 +66,7 @@ export async function main(line: readonly string[], version: string, caller: Cal
 
 async function runCommand(name: string, line: readonly string[], { flags: global, log, caller }: { flags: FlagValues; log: Log; caller: Caller }): Promise<number> {
   const command = await lookup(commands, name)?.();
-  if (command === undefined) throw unfinished.has(name) ? notImplemented(`${caller.program} ${name} is not supported yet`) : invalidParameter(`No help topic for '${name}': unknown command of ${caller.program}`);
+  if (command === undefined) throw invalidParameter(`No help topic for '${name}': unknown command of ${caller.program}`);
   const print = printTo(caller);
   const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], line, { interspersed: command.argumentsEndFlags !== true });
   if (flags.bool("help")) return print(commandHelp(command, caller));

@@ -47,12 +47,24 @@ export async function runExec(plan: ExecPlan, init: number, options: OneshotOpti
   return run(["exec", String(init)], encodeExecPlan(plan), { ...options, phase: "exec", describe: () => undefined });
 }
 
+export interface Restoration {
+  criu: number;
+  exited: Promise<number>;
+}
+
+/** The container's groups, and criu in them. `fds`: the control socket, then criu's own from 3 on; see native/shim/restore.h. */
+export async function runRestore(plan: Plan, folder: string, { caller, fds, wait }: { caller: Caller; fds: number[]; wait: boolean }): Promise<Restoration> {
+  const { pid, exited } = await run(["restore", folder, "--preserve-fds", String(fds.length), "--env", `PATH=${process.env["PATH"] ?? ""}`], encodePlan(plan), { caller, consoleSocket: "", pidfdSocket: "", preserveFds: 0, fds, wait, phase: "create", describe: (failure) => describe(plan, failure) });
+  return { criu: pid, exited };
+}
+
 interface RunOptions extends OneshotOptions {
   phase: "create" | "exec";
+  fds?: readonly number[];
   describe: (failure: ShimFailure) => { op: PlanOp; message: string | undefined } | undefined;
 }
 
-async function run(args: string[], plan: Buffer, { caller, consoleSocket, pidfdSocket, preserveFds, wait, size, phase, describe: describeOp }: RunOptions): Promise<Made> {
+async function run(args: string[], plan: Buffer, { caller, consoleSocket, pidfdSocket, preserveFds, fds, wait, size, phase, describe: describeOp }: RunOptions): Promise<Made> {
   const line = [
     "gantry-shim",
     "exec-plan",
@@ -63,7 +75,7 @@ async function run(args: string[], plan: Buffer, { caller, consoleSocket, pidfdS
     ...(wait ? ["--wait"] : []),
     ...(size ? ["--size", `${size.width}x${size.height}`] : []),
   ];
-  const child = caller.spawn({ path: join(nativeDir, "gantry-shim"), args: line, env: [], kind: "plan", input: plan, preserveFds, forwardSignals: wait });
+  const child = caller.spawn({ path: join(nativeDir, "gantry-shim"), args: line, env: [], kind: "plan", input: plan, preserveFds, ...(fds && { fds }), forwardSignals: wait });
   const exited = child.exited.then(codeOf);
   // Reported where it is awaited; a create that fails never awaits it.
   exited.catch(() => {});

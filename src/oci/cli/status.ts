@@ -37,7 +37,7 @@ export function stateOf(record: ContainerRecord, store: ContainerStore): Record<
   };
 }
 
-function rootOf({ spec, bundle }: ContainerRecord): string {
+export function rootOf({ spec, bundle }: Pick<ContainerRecord, "spec" | "bundle">): string {
   const path = spec.root?.path ?? "";
   return path.startsWith("/") ? path : `${bundle}/${path}`;
 }

@@ -31,6 +31,8 @@ export interface ContainerRecord {
   noNewKeyring: boolean;
   /** Present: systemd made the groups. */
   unit?: RecordedUnit;
+  /** What its first three fds were at the beginning: "/path", "pipe:[INODE]". */
+  descriptors?: string[];
 }
 
 export class ContainerStore {
@@ -135,12 +137,13 @@ function revive(_key: string, value: unknown): unknown {
 }
 
 /** Members of runc's state.json that other programs read. */
-function visibleState({ id, pid, startTime, cgroups, bundle, spec }: ContainerRecord): Record<string, unknown> {
+function visibleState({ id, pid, startTime, cgroups, bundle, spec, descriptors }: ContainerRecord): Record<string, unknown> {
   const namespaces = { NEWNS: "mnt", NEWNET: "net", NEWPID: "pid", NEWUTS: "uts", NEWIPC: "ipc", NEWUSER: "user", NEWCGROUP: "cgroup", NEWTIME: "time" };
   const rootfs = spec.root?.path ?? "";
   return {
     init_process_pid: pid,
     init_process_start: Number(startTime),
+    external_descriptors: descriptors,
     cgroup_paths: Object.fromEntries(cgroups.map((path) => [controllerOf(path), path])),
     namespace_paths: Object.fromEntries(Object.entries(namespaces).map(([name, file]) => [name, `/proc/${pid}/ns/${file}`])),
     config: { rootfs: rootfs.startsWith("/") ? rootfs : `${bundle}/${rootfs}`, hostname: spec.hostname ?? "", labels: [`bundle=${bundle}`, ...Object.entries(spec.annotations ?? {}).map(([key, value]) => `${key}=${value}`)], cgroups: { path: spec.linux?.cgroupsPath ?? id } },
