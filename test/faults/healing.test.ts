@@ -29,7 +29,7 @@ const sysctl = (name: string, value: string): string => host(`echo ${value} >/pr
 
 async function repairs(): Promise<string[]> {
   const { body } = await engine.api.send("GET", "/events", { query: { since: 0, until: Date.now() / 1000, filters: JSON.stringify({ type: ["daemon"], event: ["repair"] }) } });
-  return body.toString().split("\n").filter((line) => line !== "").map((line) => (JSON.parse(line) as Json).Actor.Attributes.name);
+  return body.toString().split("\n").filter((line) => line !== "").map((line): string => JSON.parse(line).Actor.Attributes.name);
 }
 
 const GET = `Promise.all(process.argv.slice(1).map((address) => fetch("http://" + address + "/hostname", { signal: AbortSignal.timeout(2000) }).then((answer) => answer.text()))).catch((error) => process.exit(console.error(error) ?? 1))`;
