@@ -1,4 +1,4 @@
-/** Row 26: the list of many images, by one client after the other and by eight at once. */
+/** Row 44: the list of many images, by one client after the other and by eight at once. */
 import { tarEnd, tarHeader } from "../../src/lib/tar-header.ts";
 import type { Engine } from "../../test/harness/engine.ts";
 import { LeanClient } from "../client.ts";
@@ -6,7 +6,7 @@ import type { Engines } from "../engines.ts";
 import { compare, type Line, percentile, stat, together } from "../measure.ts";
 
 const images = process.env["GANTRY_BENCH_SMALL"] === undefined ? 1000 : 20;
-const requests = 100;
+const requests = 500;
 
 export async function run(engines: Engines): Promise<Line[]> {
   const both = await engines.both();
@@ -18,7 +18,7 @@ export async function run(engines: Engines): Promise<Line[]> {
     for (let round = 0; round < 5; round++) for (const [index, client] of lean.entries()) samples[index]?.push(...(await client.requests("/images/json", { clients, count: requests / 5 })));
     const [ours, theirs] = samples.map((times) => ({ ...stat(times), median: percentile(times, 0.99) }));
     const what = `list of ${images} images, ${clients === 1 ? "one client" : `${clients} clients at once`} (99th percentile)`;
-    lines.push(compare({ id: `26${letter}`, what: `${what}${letter === "a" ? ", 5 ms at most" : ""}`, unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }) }));
+    lines.push(compare({ id: `44${letter}`, what: `${what}${letter === "a" ? ", 5 ms at most" : ""}`, unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }) }));
   }
   return lines;
 }
