@@ -59,7 +59,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
     database,
     warnings,
     [Symbol.asyncDispose]: async () => {
-      await snapshotter.settled();
+      await Promise.all([snapshotter.settled(), content.settled()]);
       if (database.isOpen) database.close();
       if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });
     },
