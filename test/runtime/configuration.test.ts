@@ -70,6 +70,31 @@ test("memory policies", { skip: skip || (existsSync("/proc/self/numa_maps") ? fa
   assert.match(bundle.run("head -n 1 /proc/self/numa_maps", {}, { memoryPolicy: { mode: "MPOL_BIND", nodes: "0", flags: ["MPOL_F_STATIC_NODES"] } }), /^\S+ bind.*static.*:0/);
 });
 
+test("scheduling, I/O priority, personality and ambient capabilities are the process's own", { skip }, () => {
+  using bundle = new Bundle();
+  const process = processOf([], {
+    user: { uid: 1000, gid: 1000 },
+    capabilities: { bounding: ["CAP_NET_RAW"], permitted: ["CAP_NET_RAW"], inheritable: ["CAP_NET_RAW"], ambient: ["CAP_NET_RAW"], effective: ["CAP_NET_RAW"] },
+    scheduler: { policy: "SCHED_BATCH", nice: 7, flags: ["SCHED_FLAG_RESET_ON_FORK"] },
+    ioPriority: { class: "IOPRIO_CLASS_BE", priority: 3 },
+  });
+  const output = bundle.run("cat /proc/$$/stat; ionice -p $$; grep CapAmb /proc/$$/status; cat /proc/self/personality; uname -m", { process }, { personality: { domain: "LINUX32" } });
+  const [stat = "", io, ambient, personality, machine] = output.trim().split("\n");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  // proc_pid_stat(5): nice is field 19, policy 41.
+  assert.deepEqual([fields[16], fields[38], io, ambient], ["7", "3", "best-effort: prio 3", "CapAmb:\t0000000000002000"]);
+  assert.deepEqual([personality, machine], ["00000008", globalThis.process.arch === "x64" ? "i686" : "armv8l"]);
+});
+
+test("the root's own propagation", { skip }, () => {
+  using bundle = new Bundle();
+  const tags = (rootfsPropagation: string): string => bundle.run("grep ' / / ' /proc/self/mountinfo || grep ' /rootfs / \\| / ' /proc/self/mountinfo", {}, { rootfsPropagation }).split("\n")[0]!.split(" - ")[0]!;
+  assert.match(tags("shared"), /shared:/);
+  assert.match(tags("rslave"), /^(?!.*shared:)/);
+  assert.match(tags("private"), /^(?!.*(shared|master):)/);
+  assert.match(tags("unbindable"), /unbindable/);
+});
+
 test("every namespace of another container is joined by its path, the user namespace with its ids", { skip }, () => {
   using first = new Bundle();
   using second = new Bundle();

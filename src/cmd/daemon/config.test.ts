@@ -213,9 +213,9 @@ test("runtimes: by flag and in the file, what contradicts itself, and the defaul
   assert.equal(inFile({ path: "/x", options: { Root: "/y" } }), "runtime x: options cannot be used with a path runtime");
   assert.equal(inFile({ runtimeType: "io.containerd.runc.v2", runtimeArgs: ["-d"] }), "runtime x: args cannot be used with a runtimeType runtime");
   assert.match(inFile({ runtimeType: "io.containerd.kata.v2" }), /^runtime x: runtimeType io\.containerd\.kata\.v2 is not supported/);
-  assert.match(inFile({ runtimeType: "io.containerd.runc.v2", options: { SystemdCgroup: true } }), /SystemdCgroup is not supported/);
+  assert.match(inFile({ runtimeType: "io.containerd.runc.v2", options: { SystemdCgroup: true } }), /option SystemdCgroup is said by --exec-opt/);
   assert.match(inFile({ runtimeType: "io.containerd.runc.v2", options: { CriuPath: "/c" } }), /^runtime x: option CriuPath is not supported/);
-  assert.match(inFile({ path: "/x", runtimeArgs: ["--systemd-cgroup"] }), /^runtime x: --systemd-cgroup is not supported/);
+  assert.match(inFile({ path: "/x", runtimeArgs: ["--systemd-cgroup"] }), /^runtime x: --systemd-cgroup is said by --exec-opt/);
   assert.equal(inFile({ path: "/x", nosuch: 1 }), 'runtime x: unknown field "nosuch"');
   assert.equal(inFile({ path: 1 }), "runtime x: path must be a string");
 });

@@ -62,7 +62,7 @@ type Given = { path: string; args: string[]; type: string; options: Record<strin
 function byPath(name: string, { path, args, options }: Given): ConfiguredRuntime {
   if (Object.keys(options).length > 0) throw invalidParameter(`runtime ${name}: options cannot be used with a path runtime`);
   const flag = args.find((arg) => /^--?systemd-cgroup/.test(arg));
-  if (flag !== undefined) throw invalidParameter(`runtime ${name}: ${flag} is not supported: cgroups are made directly`);
+  if (flag !== undefined) throw invalidParameter(`runtime ${name}: ${flag} is said by --exec-opt native.cgroupdriver=systemd, for all runtimes`);
   return { program: { path, args }, shown: { path, ...(args.length > 0 && { runtimeArgs: args }) } };
 }
 
@@ -72,7 +72,7 @@ function byShim(name: string, { path, args, type, options }: Given): ConfiguredR
   if (type !== RUNC_SHIM) throw invalidParameter(`runtime ${name}: runtimeType ${type} is not supported: there is no containerd, only ${RUNC_SHIM} can be had, or a path`);
   const { BinaryName = "runc", Root = "", SystemdCgroup = false, ...unknown } = options;
   for (const key of Object.keys(unknown)) throw invalidParameter(`runtime ${name}: option ${key} is not supported, only BinaryName and Root`);
-  if (SystemdCgroup !== false) throw invalidParameter(`runtime ${name}: option SystemdCgroup is not supported: cgroups are made directly`);
+  if (SystemdCgroup !== false) throw invalidParameter(`runtime ${name}: option SystemdCgroup is said by --exec-opt native.cgroupdriver=systemd, for all runtimes`);
   const root = stringOf(name, "Root", Root);
   return { program: { path: stringOf(name, "BinaryName", BinaryName) || "runc", args: [], ...(root !== "" && { root }) }, shown: { runtimeType: type, ...(Object.keys(options).length > 0 && { options }) } };
 }

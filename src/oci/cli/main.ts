@@ -55,7 +55,8 @@ export async function main(line: readonly string[], version: string, caller: Cal
     log = openLog(caller, flags);
     if (flags.bool("version")) return print(`${caller.program} version ${version}\nspec: ${ociVersion}\n`);
     const [name, ...rest] = args;
-    if (name === undefined || name === "help" || flags.bool("help")) return print(await help(caller));
+    if (name === undefined || flags.bool("help")) return print(await help(caller));
+    if (name === "help" || name === "h") return print(rest[0] === undefined ? await help(caller) : commandHelp(await commandNamed(rest[0], caller), caller));
     refuseGlobals(flags);
     return await runCommand(name, rest, { flags, log, caller });
   } catch (error) {
@@ -65,8 +66,7 @@ export async function main(line: readonly string[], version: string, caller: Cal
 }
 
 async function runCommand(name: string, line: readonly string[], { flags: global, log, caller }: { flags: FlagValues; log: Log; caller: Caller }): Promise<number> {
-  const command = await lookup(commands, name)?.();
-  if (command === undefined) throw invalidParameter(`No help topic for '${name}': unknown command of ${caller.program}`);
+  const command = await commandNamed(name, caller);
   const print = printTo(caller);
   const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], line, { interspersed: command.argumentsEndFlags !== true });
   if (flags.bool("help")) return print(commandHelp(command, caller));
@@ -79,6 +79,12 @@ async function runCommand(name: string, line: readonly string[], { flags: global
     if (error instanceof NotServed) throw error;
     return report(error, { log, code: command.failureCode ?? 1, prefix: prefixOf(command, caller) });
   }
+}
+
+async function commandNamed(name: string, { program }: Caller): Promise<Command> {
+  const command = await lookup(commands, name)?.();
+  if (command) return command;
+  throw invalidParameter(`No help topic for '${name}': unknown command of ${program}`);
 }
 
 function report(error: unknown, { log, code, prefix = "" }: { log: Log; code: number; prefix?: string }): number {

@@ -256,6 +256,7 @@ test("what is unknown or unfinished is refused with its field, before anything i
     ] as const).map(([uidMappings, message]): [OciSpec, RegExp] => [spec({}, { namespaces: [{ type: "mount" }, { type: "user" }], uidMappings: [...uidMappings], gidMappings: [{ containerID: 0, hostID: 0, size: 1 }] }), message]),
     [spec({}, { rootfsPropagation: "x" }), /linux\.rootfsPropagation "x"/],
     [spec({}, { personality: { domain: "BSD" } }), /linux\.personality\.domain "BSD"/],
+    [spec({}, { personality: { domain: "LINUX", flags: ["ADDR_NO_RANDOMIZE"] } }), /linux\.personality\.flags \["ADDR_NO_RANDOMIZE"\] are not supported/],
     [spec({}, { devices: [{ path: "/dev/x", type: "q" }] }), /linux\.devices\[0\]\.type "q"/],
     [spec({}, { devices: [{ path: "/dev/x", type: "c" }] }), /linux\.devices\[0\]: major and minor/],
     [spec({}, { maskedPaths: ["proc"] }), /linux\.maskedPaths\[0\] "proc"/],

@@ -9,7 +9,7 @@ import type { OciIdMapping, OciLinux, OciNamespaceType, OciProcess, OciSpec } fr
 import type { CgroupGroup } from "../cgroups/groups.ts";
 import { containerGroups } from "../cgroups/groups.ts";
 import type { HostFacts } from "../host.ts";
-import type { ChildOp, ExecPlan, ExecStep, NamespaceType, ParentOp, Plan, PlanNamespace, TeardownOp } from "../plan/types.ts";
+import type { ChildOp, ExecPlan, ExecStep, NamespaceType, ParentOp, Plan, PlanNamespace, Propagation, TeardownOp } from "../plan/types.ts";
 import { checkSpec } from "../validate/spec.ts";
 import { checkSysctl } from "../validate/sysctl.ts";
 import { cgroupOps } from "./cgroups.ts";
@@ -147,7 +147,7 @@ function childOps(input: ChildInput): ChildOp[] {
   return [
     { op: "joinCgroups", paths: groups.map(({ path }) => path) },
     ...timeOps(linux),
-    ...(newMounts ? [{ op: "rootPropagation" as const, propagation: propagation?.type ?? "slave", recursive: propagation?.recursive ?? true }] : []),
+    ...(newMounts ? [{ op: "rootPropagation" as const, propagation: beforeRoot(propagation?.type), recursive: propagation?.recursive ?? true }] : []),
     ...root.ops,
     ...filled.ops,
     ...deviceOps(linux.devices ?? [], mounts, options.host),
@@ -186,6 +186,9 @@ function timeOps({ timeOffsets }: OciLinux): ChildOp[] {
   const lines = Object.entries(timeOffsets ?? {}).map(([clock, { secs = 0, nanosecs = 0 }]) => `${clock} ${secs} ${nanosecs}\n`);
   return lines.length === 0 ? [] : [{ op: "timeOffsets", text: lines.join("") }];
 }
+
+/** What is unbindable cannot be the root's source: it becomes so when the root stands. */
+const beforeRoot = (type: Propagation = "slave"): Propagation => (type === "unbindable" ? "private" : type);
 
 function rootPropagation(name: string | undefined): ReturnType<typeof parsePropagation> {
   if (name === undefined || name === "") return undefined;

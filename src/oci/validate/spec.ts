@@ -63,7 +63,9 @@ const checks: Record<string, Check> = {
     if (spec.process?.scheduler && linux.resources?.cpu?.cpus) throw invalidParameter("process.scheduler: a process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus)");
   },
   labels: ({ linux, host }) => {
-    if (linux.mountLabel && !host.selinux) throw invalidParameter("linux.mountLabel is given, but SELinux is not enabled on this machine");
+    if (!linux.mountLabel) return;
+    if (host.selinux) throw notImplemented("linux.mountLabel is not supported: mounts keep the labels that SELinux gives them");
+    throw invalidParameter("linux.mountLabel is given, but SELinux is not enabled on this machine");
   },
   hooks: ({ spec }) => {
     for (const [name, hooks] of Object.entries(spec.hooks ?? {})) {
