@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -323,11 +324,22 @@ static napi_value sealed_memory(napi_env env, napi_callback_info info) {
   return addon_throw_errno(env, -error, "memfd_create");
 }
 
+/* lockNow(fd): whether the file is this description's alone now, until it is closed. */
+static napi_value lock_now(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value arg, value;
+  int32_t fd;
+  if (napi_get_cb_info(env, info, &count, &arg, NULL, NULL) != napi_ok || count < 1 || napi_get_value_int32(env, arg, &fd) != napi_ok) return addon_throw_errno(env, EINVAL, "lockNow");
+  int failed = flock(fd, LOCK_EX | LOCK_NB);
+  if (failed && errno != EWOULDBLOCK) return addon_throw_errno(env, errno, "flock");
+  return napi_get_boolean(env, !failed, &value) == napi_ok ? value : NULL;
+}
+
 int register_sys(napi_env env, napi_value exports) {
   return addon_function(env, exports, "seqpacketOpen", seqpacket_open) || addon_function(env, exports, "seqpacketSend", seqpacket_send) ||
                  addon_function(env, exports, "seqpacketClose", seqpacket_close) || addon_function(env, exports, "seqpacketConnect", seqpacket_connect) ||
                  addon_function(env, exports, "socketPair", socket_pair) || addon_function(env, exports, "sealedMemory", sealed_memory) ||
-                 addon_function(env, exports, "peerCredentials", peer_credentials)
+                 addon_function(env, exports, "lockNow", lock_now) || addon_function(env, exports, "peerCredentials", peer_credentials)
              ? -1
              : 0;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -68,18 +69,46 @@ static void write_out(struct logfile *log, size_t length) {
   log->used -= length;
 }
 
-static void rotated_name(const struct logfile *log, char *name, uint32_t number) { snprintf(name, PATH_MAX, "%s.%u", log->path, number); }
+static void rotated_name(const struct logfile *log, char *name, uint32_t number, const char *end) { snprintf(name, PATH_MAX, "%s.%u%s", log->path, number, end); }
 
-static void rotate(struct logfile *log) {
+/* Old files are as they were, or compressed by others: those hold this lock while they put one in the place of the other. */
+static int lock_folder(const struct logfile *log) {
+  char folder[PATH_MAX];
+  const char *slash = strrchr(log->path, '/');
+  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - log->path) : 1, slash ? log->path : ".");
+  int fd = open(folder[0] ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+static void move_old(const struct logfile *log, const char *end) {
   char from[PATH_MAX], to[PATH_MAX];
-  for (uint32_t i = log->max_files - 1; log->max_files > 1 && i > 1; i--) {
-    rotated_name(log, from, i - 1);
-    rotated_name(log, to, i);
+  rotated_name(log, to, log->max_files - 1, end);
+  unlink(to);
+  for (uint32_t i = log->max_files - 1; i > 1; i--) {
+    rotated_name(log, from, i - 1, end);
+    rotated_name(log, to, i, end);
     rename(from, to);
   }
-  rotated_name(log, to, 1);
-  /* Readers have the old file open: it is moved or unlinked, never cut. */
-  if (log->max_files > 1 ? rename(log->path, to) : unlink(log->path)) return;
+}
+
+/* Whoever has the lock has it for a moment only: the file grows until the next line. */
+static void rotate(struct logfile *log) {
+  char to[PATH_MAX];
+  if (log->max_files > 1) {
+    int lock = lock_folder(log);
+    if (lock < 0) return;
+    move_old(log, "");
+    move_old(log, ".gz");
+    rotated_name(log, to, 1, "");
+    /* Readers have the old file open: it is moved or unlinked, never cut. */
+    int failed = rename(log->path, to);
+    close(lock);
+    if (failed) return;
+  } else if (unlink(log->path)) return;
   int fd = open_file(log->path, O_TRUNC);
   if (fd < 0) return;
   close(log->fd);

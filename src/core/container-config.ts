@@ -164,7 +164,7 @@ export const hostConfigSchema = struct("HostConfig", {
   LogConfig: partly(
     struct("container.LogConfig", {
       Type: partly(string, "json-file, local (kept in the format of json-file) and none; containers with another driver are refused at their start"),
-      Config: partly(map(string), "max-size, max-file, labels, labels-regex, env, env-regex, tag without templates; mode and max-buffer-size have no meaning (a container never waits for a reader of its log); compress and templates are refused at the start"),
+      Config: partly(map(string), "of json-file and local all; mode and max-buffer-size have no meaning (a container never waits for a reader of its log); without max-size the daemon's --log-limit holds"),
     }),
     "the drivers json-file, local and none",
   ),

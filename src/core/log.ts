@@ -7,8 +7,13 @@ export interface LogReader {
   read(source: LogSource, options: LogOptions): AsyncIterable<Buffer>;
 }
 
+/** Compresses the files of a log that are rotated away, for as long as it is written. */
+export interface LogCompressor {
+  watch(source: LogSource): void;
+}
+
 export interface LogSource {
-  /** The file being written; older ones are path.1 (youngest) to path.N. */
+  /** The file being written; older ones are path.1 (youngest) to path.N, each as it is or compressed (path.N.gz). */
   path: string;
   /** Settles when nothing more will be written: the container has ended. Only used with `follow`. */
   ended: Promise<unknown>;

@@ -1,6 +1,6 @@
 /** The rows of `system df -v` about the build cache. */
 import { humanSize } from "../../lib/units.ts";
-import type { TemplateObject } from "../template/values.ts";
+import type { TemplateObject } from "../../lib/template/values.ts";
 import { row } from "./rows.ts";
 import type { RowKind } from "./rows.ts";
 import { ago, shortId } from "./text.ts";

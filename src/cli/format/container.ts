@@ -2,7 +2,7 @@
 import { quote } from "../../lib/strconv.ts";
 import { humanSize } from "../../lib/units.ts";
 import { familiarImage } from "../parse/reference.ts";
-import { TemplateObject } from "../template/values.ts";
+import { TemplateObject } from "../../lib/template/values.ts";
 import { row } from "./rows.ts";
 import type { RowKind } from "./rows.ts";
 import { ago, ellipsis, goTime, labelText, shortId } from "./text.ts";

@@ -1,7 +1,7 @@
 /** The rows of `images --format` and friends. */
 import { humanSize } from "../../lib/units.ts";
 import { familiarRepository, parseReference } from "../../lib/reference.ts";
-import type { TemplateObject } from "../template/values.ts";
+import type { TemplateObject } from "../../lib/template/values.ts";
 import { row } from "./rows.ts";
 import type { RowKind } from "./rows.ts";
 import { ago, goTime, shortId } from "./text.ts";

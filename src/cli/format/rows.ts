@@ -1,8 +1,8 @@
 /** Lists: rows printed by a Go template, alone or as a table with headers. */
 import { messageOf } from "../../lib/errors.ts";
-import { compile, execute } from "../template/execute.ts";
-import type { Template } from "../template/parse.ts";
-import { TemplateObject } from "../template/values.ts";
+import { compile, execute } from "../../lib/template/execute.ts";
+import type { Template } from "../../lib/template/parse.ts";
+import { TemplateObject } from "../../lib/template/values.ts";
 import { alignTabs } from "./tabwriter.ts";
 
 export interface RowKind {

@@ -2,7 +2,7 @@
 import { bytesSize, humanSize } from "../../lib/units.ts";
 import { row } from "./rows.ts";
 import type { RowKind } from "./rows.ts";
-import type { TemplateObject } from "../template/values.ts";
+import type { TemplateObject } from "../../lib/template/values.ts";
 import { shortId } from "./text.ts";
 
 export interface StatsSample {

@@ -1,6 +1,6 @@
 /** The rows of `volume ls`. */
 import { humanSize } from "../../lib/units.ts";
-import type { TemplateObject } from "../template/values.ts";
+import type { TemplateObject } from "../../lib/template/values.ts";
 import { row } from "./rows.ts";
 import type { RowKind } from "./rows.ts";
 import { labelText } from "./text.ts";

@@ -3,8 +3,8 @@ import { messageOf } from "../../lib/errors.ts";
 import { parseKeepingBigIntegers } from "../../lib/json-integers.ts";
 import { StatusError } from "../status-error.ts";
 import type { OutputStream } from "../streams.ts";
-import { compile, execute } from "../template/execute.ts";
-import type { Template } from "../template/parse.ts";
+import { compile, execute } from "../../lib/template/execute.ts";
+import type { Template } from "../../lib/template/parse.ts";
 import { compactJson, indentJson } from "./json.ts";
 import { typedValue } from "./typed.ts";
 

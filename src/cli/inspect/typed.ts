@@ -3,7 +3,7 @@
  * tell nil lists, maps and pointers apart, know fields that the JSON leaves out when they are empty, and call some fields
  * by Go's spelling (ID, DNS, CPUShares).
  */
-import { Nil, TemplateObject } from "../template/values.ts";
+import { Nil, TemplateObject } from "../../lib/template/values.ts";
 
 const words = (text: string): Set<string> => new Set(text.split(" "));
 

@@ -82,6 +82,8 @@ export interface ContainerDefaults {
   noNewPrivileges: boolean;
   seccompProfile: string;
   stopTimeoutSeconds: number;
+  /** Of a log without a limit of its own; 0: any. */
+  logBytes: number;
   log: { driver: string; options: Record<string, string> };
   /** Folders of the Container Device Interface; none: it is switched off. */
   cdiSpecDirs: string[];
@@ -285,6 +287,7 @@ function containersOf(values: FlagValues): ContainerDefaults {
     noNewPrivileges: values.bool("no-new-privileges"),
     seccompProfile: values.string("seccomp-profile") || "builtin",
     stopTimeoutSeconds: stopTimeout(values),
+    logBytes: parseRamSize(values.string("log-limit")),
     log: logDriverOf(values),
     cdiSpecDirs: cdiSpecDirsOf(values),
   };

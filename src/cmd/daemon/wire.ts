@@ -28,7 +28,7 @@ import { createCdiDriver } from "../../drivers/devices-cdi/index.ts";
 import * as contentLocal from "../../drivers/content-local/index.ts";
 import { createEmbeddedDns } from "../../drivers/dns-embedded/client.ts";
 import { createPathFinder } from "../../drivers/network-path/finder.ts";
-import { jsonFileReader } from "../../drivers/log-json-file/index.ts";
+import { jsonFileCompressor, jsonFileReader } from "../../drivers/log-json-file/index.ts";
 import { createSocketPlugins } from "../../drivers/plugins-socket/index.ts";
 import * as volumeLocal from "../../drivers/volume-local/index.ts";
 import type { ContainersContext } from "../../engine/containers/context.ts";
@@ -151,6 +151,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     runtime,
     events,
     logs: jsonFileReader,
+    compressor: jsonFileCompressor(warn),
     containersRoot,
     discard: (path) => discarded.discard(path),
     networks: {
@@ -168,6 +169,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     readFile: (record, path, maxBytes) => (record.state.status === "running" || record.state.status === "paused" ? readInRoot(`/proc/${record.state.pid}/root`, path, maxBytes) : Promise.resolve(undefined)),
     connectInside: (record, to) => connectInside(record.state, to),
     probed,
+    logBytes: config.containers.logBytes,
     defaultStopTimeout: config.containers.stopTimeoutSeconds,
     warn,
   });

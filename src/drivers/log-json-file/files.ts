@@ -1,11 +1,21 @@
 /** The files of one json-file log, oldest first, and positions in them. */
-import { open, stat, type FileHandle } from "node:fs/promises";
+import { open, stat, unlink, type FileHandle } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { randomId } from "../../lib/random-id.ts";
 import { jsonLogLineTime } from "../../sys/json-log.ts";
 
 export interface LogFile {
+  folder: string;
   handle: FileHandle;
   ino: number;
   size: number;
+  /** Milliseconds since 1970: of the last write, also of the file that was compressed. */
+  mtime: number;
+  /** `handle` and `size` are of the compressed file. */
+  compressed: boolean;
 }
 
 const STEP = 64 * 1024;
@@ -15,7 +25,7 @@ export async function openLogFiles(path: string): Promise<LogFile[]> {
   for (let attempt = 0; ; attempt++) {
     const files: LogFile[] = [];
     for (let number = 0; ; number++) {
-      const file = await openLogFile(number === 0 ? path : `${path}.${number}`);
+      const file = await (number === 0 ? openLogFile(path) : openOld(`${path}.${number}`));
       if (file) files.unshift(file);
       else if (number > 0) break;
     }
@@ -28,11 +38,57 @@ export async function openLogFiles(path: string): Promise<LogFile[]> {
 export async function openLogFile(path: string): Promise<LogFile | undefined> {
   try {
     const handle = await open(path, "r");
-    const { ino, size } = await handle.stat();
-    return { handle, ino, size };
+    const { ino, size, mtimeMs } = await handle.stat();
+    return { folder: dirname(path), handle, ino, size, mtime: mtimeMs, compressed: false };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
+  }
+}
+
+async function openOld(path: string): Promise<LogFile | undefined> {
+  const plain = await openLogFile(path);
+  if (plain) return plain;
+  const file = await openLogFile(`${path}.gz`);
+  return file && { ...file, compressed: true };
+}
+
+/** Before its content is read: what is compressed is inflated into a file without a name. */
+export async function inflate(file: LogFile): Promise<void> {
+  if (!file.compressed) return;
+  const path = join(file.folder, `.inflated-${randomId()}`);
+  const handle = await open(path, "wx+", 0o600);
+  try {
+    await unlink(path);
+    await transform(file.handle, createGunzip(), handle);
+    const packed = file.handle;
+    file.size = (await handle.stat()).size;
+    file.handle = handle;
+    file.compressed = false;
+    await packed.close();
+  } catch (error) {
+    if (file.handle !== handle) await handle.close();
+    throw error;
+  }
+}
+
+/** From the beginning of one file into another; both stay open. */
+export function transform(from: FileHandle, through: Transform, into: FileHandle): Promise<void> {
+  return pipeline(
+    contents(from),
+    through,
+    async (source: AsyncIterable<Buffer>) => {
+      for await (const chunk of source) await into.writeFile(chunk);
+    },
+  );
+}
+
+async function* contents(file: FileHandle): AsyncGenerator<Buffer> {
+  for (let position = 0; ; ) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(STEP), 0, STEP, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
   }
 }
 

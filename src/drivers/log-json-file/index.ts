@@ -1,1 +1,2 @@
+export { jsonFileCompressor } from "./compress.ts";
 export { jsonFileReader } from "./reader.ts";

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { LogOptions } from "../../core/log.ts";
+import { gzipSync } from "node:zlib";
+import { compressOld } from "./compress.ts";
 import { jsonFileReader } from "./reader.ts";
 
 const all: LogOptions = { stdout: true, stderr: true, follow: false, timestamps: false, details: false, frames: false, signal: new AbortController().signal };
@@ -50,6 +52,54 @@ test("tail counts records over rotated files", async (t) => {
   assert.equal(await read(path, { tail: 2 }), "l4\nl5\n");
   assert.equal(await read(path, { tail: 4 }), "l2\nl3\nl4\nl5\n");
   assert.equal(await read(path, { tail: 99 }), "l1\nl2\nl3\nl4\nl5\n");
+});
+
+test("rotated files that are compressed read as the others, and only where they are asked for", async (t) => {
+  const path = folder(t);
+  writeFileSync(`${path}.3.gz`, gzipSync(line(1)));
+  writeFileSync(`${path}.2.gz`, gzipSync(line(2) + line(3)));
+  writeFileSync(`${path}.1`, line(4));
+  writeFileSync(path, line(5));
+  assert.equal(await read(path), "l1\nl2\nl3\nl4\nl5\n");
+  assert.equal(await read(path, { tail: 3 }), "l3\nl4\nl5\n");
+  assert.equal(await read(path, { since: at(3) }), "l3\nl4\nl5\n");
+  assert.deepEqual(readdirSync(join(path, "..")).length, 4, "what was inflated is gone");
+  writeFileSync(`${path}.3.gz`, "no gzip");
+  utimesSync(`${path}.3.gz`, 1, 1);
+  assert.equal(await read(path, { tail: 2 }), "l4\nl5\n");
+  assert.equal(await read(path, { since: at(2) }), "l2\nl3\nl4\nl5\n");
+});
+
+test("compressing keeps lines and times, and leaves what is written alone", async (t) => {
+  const path = folder(t);
+  writeFileSync(`${path}.3.gz`, gzipSync(line(1)));
+  writeFileSync(`${path}.2`, line(2));
+  writeFileSync(`${path}.1`, line(3));
+  writeFileSync(path, line(4));
+  utimesSync(`${path}.1`, 1_767_323_043, 1_767_323_043);
+  await compressOld(path);
+  assert.deepEqual(readdirSync(join(path, "..")).sort(), ["x-json.log", "x-json.log.1.gz", "x-json.log.2.gz", "x-json.log.3.gz"]);
+  assert.equal(await read(path), "l1\nl2\nl3\nl4\n");
+  assert.equal(readFileSync(path, "utf8"), line(4));
+  await compressOld(path);
+  await compressOld(join(path, "nowhere", "log"));
+  assert.ok(!existsSync(join(path, "nowhere")));
+});
+
+test("a follower goes on after the file that it reads was rotated away and compressed", async (t) => {
+  const path = folder(t);
+  writeFileSync(path, line(1));
+  const end = Promise.withResolvers<void>();
+  const reading = read(path, { follow: true }, end.promise);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  // All at once, before anybody is woken.
+  const { mtimeMs } = statSync(path);
+  writeFileSync(`${path}.1.gz`, gzipSync(line(1)));
+  utimesSync(`${path}.1.gz`, mtimeMs / 1000, mtimeMs / 1000);
+  renameSync(path, `${path}.gone`);
+  writeFileSync(path, line(2));
+  end.resolve();
+  assert.equal(await reading, "l1\nl2\n");
 });
 
 test("since and until, over rotated files and by bisection in a large one", async (t) => {

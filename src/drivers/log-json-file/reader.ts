@@ -3,7 +3,7 @@ import { watch } from "node:fs";
 import { dirname } from "node:path";
 import type { LogOptions, LogReader, LogSource } from "../../core/log.ts";
 import { decodeJsonLog, type DecodeOptions } from "../../sys/json-log.ts";
-import { closeLogFiles, inodeOf, openLogFile, openLogFiles, sinceOffset, tailOffset, type LogFile } from "./files.ts";
+import { closeLogFiles, inflate, inodeOf, openLogFile, openLogFiles, sinceOffset, tailOffset, type LogFile } from "./files.ts";
 
 /** One step of decoding: large enough for speed, small enough to keep the event loop below 2 ms. */
 const CHUNK = 1024 * 1024;
@@ -18,6 +18,7 @@ async function* read(source: LogSource, options: LogOptions): AsyncGenerator<Buf
     const decoder = new Decoder(options);
     for (let index = first.index; index < files.length; index++) {
       const last = index === files.length - 1;
+      await inflate(files[index] as LogFile);
       const offset = index === first.index ? first.offset : 0;
       const position = yield* decodeToEnd(files[index] as LogFile, offset, decoder);
       if (decoder.done || options.signal.aborted) return;
@@ -34,6 +35,7 @@ async function firstPosition(files: LogFile[], options: LogOptions): Promise<{ i
   if (options.tail !== undefined) {
     let wanted = options.tail;
     for (let index = files.length - 1; index >= 0; index--) {
+      await inflate(files[index] as LogFile);
       const { offset, found } = await tailOffset(files[index] as LogFile, wanted);
       wanted -= found;
       if (wanted <= 0 || index === 0) return { index, offset };
@@ -41,7 +43,11 @@ async function firstPosition(files: LogFile[], options: LogOptions): Promise<{ i
     return { index: 0, offset: 0 };
   }
   if (options.since !== undefined) {
+    const oldest = Number(options.since / 1_000_000n);
     for (let index = files.length - 1; index >= 0; index--) {
+      // Its last line is older: what is after it begins with the next file.
+      if ((files[index] as LogFile).compressed && (files[index] as LogFile).mtime < oldest) return { index: Math.min(index + 1, files.length - 1), offset: 0 };
+      await inflate(files[index] as LogFile);
       const offset = await sinceOffset(files[index] as LogFile, options.since);
       if (offset > 0 || index === 0) return { index, offset };
     }
@@ -136,10 +142,13 @@ async function successor(path: string, file: LogFile | undefined): Promise<LogFi
   if (!file) return openLogFile(path);
   if ((await inodeOf(path)) === file.ino) return undefined;
   const files = await openLogFiles(path);
-  const index = files.findIndex((candidate) => candidate.ino === file.ino);
+  const { mtimeMs } = await file.handle.stat();
+  // What was compressed meanwhile is another file, of the same time.
+  const index = files.findLastIndex((candidate) => candidate.ino === file.ino || (candidate.compressed && Math.abs(candidate.mtime - mtimeMs) < 1));
   // Rotated out altogether while we read: the oldest that is left is the best that can be had.
   const next = index === -1 ? files[0] : files[index + 1];
   await closeLogFiles(files.filter((candidate) => candidate !== next));
+  if (next) await inflate(next);
   return next;
 }
 

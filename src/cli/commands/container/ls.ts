@@ -4,7 +4,7 @@ import { CONTAINER_KIND, containerFormat, containerRow } from "../../format/cont
 import type { ContainerSummary } from "../../format/container.ts";
 import { formatRows, templateSource } from "../../format/rows.ts";
 import type { Session } from "../../session.ts";
-import { compile, execute } from "../../template/execute.ts";
+import { compile, execute } from "../../../lib/template/execute.ts";
 
 const SAMPLE: ContainerSummary = { Id: "", Names: [], Image: "", ImageID: "", Command: "", Created: 0, Ports: [], Labels: {}, State: "", Status: "" };
 

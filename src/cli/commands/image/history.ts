@@ -4,7 +4,7 @@ import { formatRows, row } from "../../format/rows.ts";
 import type { RowKind } from "../../format/rows.ts";
 import { ago, ellipsis, shortId } from "../../format/text.ts";
 import type { Session } from "../../session.ts";
-import type { TemplateObject } from "../../template/values.ts";
+import type { TemplateObject } from "../../../lib/template/values.ts";
 import { encodePlatform } from "./load.ts";
 
 interface Layer {

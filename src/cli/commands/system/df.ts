@@ -11,8 +11,8 @@ import { VOLUME_KIND, volumeRow } from "../../format/volume.ts";
 import type { VolumeSummary } from "../../format/volume.ts";
 import { familiarRepository, parseReference } from "../../../lib/reference.ts";
 import type { Session } from "../../session.ts";
-import { execute } from "../../template/execute.ts";
-import { TemplateObject } from "../../template/values.ts";
+import { execute } from "../../../lib/template/execute.ts";
+import { TemplateObject } from "../../../lib/template/values.ts";
 
 /** What is 0 is left out of the answer. */
 interface Usage<T> {

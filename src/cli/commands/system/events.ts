@@ -3,9 +3,9 @@ import { encodeFilters, filterQuery } from "../../flag-types.ts";
 import { parseTime } from "../../parse/time.ts";
 import type { Session } from "../../session.ts";
 import { StatusError } from "../../status-error.ts";
-import { compile, execute } from "../../template/execute.ts";
-import type { Template } from "../../template/parse.ts";
-import { TemplateObject } from "../../template/values.ts";
+import { compile, execute } from "../../../lib/template/execute.ts";
+import type { Template } from "../../../lib/template/parse.ts";
+import { TemplateObject } from "../../../lib/template/values.ts";
 
 interface EventMessage {
   status?: string;

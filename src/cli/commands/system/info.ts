@@ -4,9 +4,9 @@ import { typedValue } from "../../inspect/typed.ts";
 import { INDEX_SERVER, credentialsFor } from "../../registry/auth.ts";
 import type { Session } from "../../session.ts";
 import { StatusError } from "../../status-error.ts";
-import { compile, execute } from "../../template/execute.ts";
-import type { Template } from "../../template/parse.ts";
-import { TemplateObject } from "../../template/values.ts";
+import { compile, execute } from "../../../lib/template/execute.ts";
+import type { Template } from "../../../lib/template/parse.ts";
+import { TemplateObject } from "../../../lib/template/values.ts";
 import { serverInfoText } from "../../format/info.ts";
 import type { ServerInfo } from "../../format/info.ts";
 

@@ -4,8 +4,8 @@ import { MAX_API_VERSION } from "../../api/client.ts";
 import { alignTabs } from "../../format/tabwriter.ts";
 import type { Session } from "../../session.ts";
 import { StatusError } from "../../status-error.ts";
-import { compile, execute } from "../../template/execute.ts";
-import { Nil, TemplateObject } from "../../template/values.ts";
+import { compile, execute } from "../../../lib/template/execute.ts";
+import { Nil, TemplateObject } from "../../../lib/template/values.ts";
 
 const TEMPLATE = `{{with .Client -}}
 Client:{{if ne .Platform nil}}{{if ne .Platform.Name ""}} {{.Platform.Name}}{{end}}{{end}}

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { ContainerRecord, SandboxState } from "../../../core/container.ts";
 import type { EventSink } from "../../../core/events.ts";
-import type { LogReader } from "../../../core/log.ts";
+import type { LogCompressor, LogReader } from "../../../core/log.ts";
 import type { Runtime, RuntimeProgram } from "../../../core/runtime.ts";
 import type { IpAddress } from "../../../lib/ip.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
@@ -15,6 +15,7 @@ export interface LifecycleContext {
   runtime: Runtime;
   events: EventSink;
   logs: LogReader;
+  compressor: LogCompressor;
   /** What makes a container's root file system; disposed once the task has it. */
   rootfs(record: ContainerRecord): Promise<OpenLayer>;
   networks: SandboxPort;
@@ -31,6 +32,8 @@ export interface LifecycleContext {
   live(id: string): LiveContainer;
   /** Starts a container whose restart is due; its lock is held. */
   relaunch(record: ContainerRecord): Promise<void>;
+  /** Bytes of a log that has no limit of its own; 0: any. */
+  logBytes: number;
   /** The log file of a container. */
   logPath(record: ContainerRecord): string;
   /** A file of a running container, found inside its root; undefined when there is none. */

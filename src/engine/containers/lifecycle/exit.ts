@@ -5,6 +5,7 @@ import type { ExitStatus, Task } from "../../../core/runtime.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { LifecycleContext } from "./context.ts";
+import { compressesLog } from "./log-request.ts";
 import { persist } from "./persist.ts";
 import { shouldRestart } from "./restart-policy.ts";
 import { scheduleRestart } from "./restart-timer.ts";
@@ -12,6 +13,7 @@ import { emit, hasTask } from "./state.ts";
 
 /** Has the exit handled whenever it comes. */
 export function watchTask(context: LifecycleContext, record: ContainerRecord, task: Task): void {
+  if (compressesLog(record)) context.compressor.watch({ path: context.logPath(record), ended: task.exited });
   byEngine(() => {
     void task.exited.then((status) => context.store.withContainer(record.id, () => handleExit(context, record.id, task, status))).catch((error: unknown) => context.warn(`the exit of container ${record.id}: ${messageOf(error)}`));
   });

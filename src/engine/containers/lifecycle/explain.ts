@@ -15,7 +15,7 @@ export async function explainStart(context: LifecycleContext, record: ContainerR
     ...(runtime && { runtime }),
     rootfs,
     stdio: stdioOf(record),
-    log: logRequest(record, context.logPath(record)),
+    log: logRequest(record, { path: context.logPath(record), most: context.logBytes }),
     autostart: true,
   });
   return `container ${record.name}, network ${mode}\n${plan}`;

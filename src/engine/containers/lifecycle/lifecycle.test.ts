@@ -100,6 +100,7 @@ function world() {
     runtime,
     events: { emit: (event) => events.push(event) },
     logs: { read: async function* () {} },
+    compressor: { watch: () => {} },
     rootfs: async () => ({ mounts: [], [Symbol.asyncDispose]: async () => undefined }),
     networks: {
       connect: async (record) => (connected.add(record.id), {}),
@@ -121,6 +122,7 @@ function world() {
     },
     relaunch: (record) => launch(context, record),
     logPath: () => "/nowhere",
+    logBytes: 0,
     readFile: async () => Buffer.from("alice:x:1:1::/:/bin/sh\n"),
     connectInside: () => {
       throw new Error("a container that is made up has no network");

@@ -1,25 +1,52 @@
 /** How a container's LogConfig becomes the shim's log. Pure. */
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { LogRequest } from "../../../core/runtime.ts";
-import { invalidParameter } from "../../../lib/errors.ts";
+import { messageOf, systemError } from "../../../lib/errors.ts";
+import { atoi, parseBool } from "../../../lib/strconv.ts";
+import { compile, execute } from "../../../lib/template/execute.ts";
+import { TemplateObject } from "../../../lib/template/values.ts";
+import { parseHumanSize, parseRamSize } from "../../../lib/units.ts";
 
 /** The driver "local" is the same journal with Docker's limits for it; its files are nobody's interface. */
-const localDefaults = { "max-size": "20m", "max-file": "5" };
+const localDefaults = { "max-size": "20m", "max-file": "5", compress: "true" };
 
-/** `path` is where a json-file log lies. Options were validated at create. */
-export function logRequest(record: ContainerRecord, path: string): LogRequest {
+/** `path` is where a json-file log lies; `most`: bytes of a log without a limit of its own, 0 for any. Throws Docker's refusals. */
+export function logRequest(record: ContainerRecord, { path, most }: { path: string; most: number }): LogRequest {
   const { Type, Config } = record.hostConfig.LogConfig;
   if (Type === "none") return { kind: "none" };
-  const options = Type === "local" ? { ...localDefaults, ...Config } : (Config ?? {});
-  const attributes = logAttributes(record, options);
-  const maxBytes = options["max-size"] === undefined ? undefined : parseSize(options["max-size"]);
-  return {
-    kind: "json-file",
-    path,
-    ...(maxBytes === undefined ? {} : { maxBytes }),
-    maxFiles: options["max-file"] === undefined ? 1 : Number(options["max-file"]),
-    ...(Object.keys(attributes).length === 0 ? {} : { attributes }),
-  };
+  try {
+    const options = Type === "local" ? { ...localDefaults, ...Config } : (Config ?? {});
+    const { defaultFiles, ...limits } = logLimits(options, Type === "local" ? parseRamSize : parseHumanSize);
+    const attributes = logAttributes(record, options);
+    return {
+      kind: "json-file",
+      path,
+      ...(limits.maxBytes !== undefined || most === 0 ? limits : { ...limits, maxBytes: Math.ceil(most / defaultFiles), maxFiles: defaultFiles }),
+      ...(Object.keys(attributes).length === 0 ? {} : { attributes }),
+    };
+  } catch (error) {
+    throw systemError(`failed to create task for container: failed to initialize logging driver: ${messageOf(error)}`, error);
+  }
+}
+
+/** Whether rotated files of the container's log are to be compressed. */
+export function compressesLog({ hostConfig: { LogConfig: log } }: Pick<ContainerRecord, "hostConfig">): boolean {
+  if (log.Type !== "json-file" && log.Type !== "local") return false;
+  try {
+    return parseBool(log.Config?.["compress"] ?? (log.Type === "local" ? "true" : "false"));
+  } catch {
+    return false;
+  }
+}
+
+/** `defaultFiles`: into how many a limit of the daemon's is divided, so that the youngest part stays when it is reached. */
+function logLimits(options: Record<string, string>, parseSize: (text: string) => number): { maxBytes?: number; maxFiles: number; defaultFiles: number } {
+  const size = options["max-size"] === undefined ? undefined : parseSize(options["max-size"]);
+  if (size !== undefined && size <= 0) throw new Error("max-size must be a positive number");
+  const maxFiles = options["max-file"] === undefined ? 1 : atoi(options["max-file"]);
+  if (maxFiles < 1) throw new Error("max-file cannot be less than 1");
+  if (options["compress"] !== undefined && parseBool(options["compress"]) && (maxFiles === 1 || size === undefined)) throw new Error("compress cannot be true when max-file is less than 2 or max-size is not set");
+  return { ...(size === undefined ? {} : { maxBytes: size }), maxFiles, defaultFiles: Math.max(2, maxFiles) };
 }
 
 /** The labels and environment variables that "labels", "labels-regex", "env" and "env-regex" choose, and the tag; keys sorted. */
@@ -34,7 +61,8 @@ export function logAttributes(record: ContainerRecord, options: Record<string, s
   };
   choose(record.config.Labels ?? {}, options["labels"], options["labels-regex"]);
   choose(environment(record.config.Env ?? []), options["env"], options["env-regex"]);
-  if (options["tag"] !== undefined && options["tag"] !== "") chosen.set("tag", options["tag"]);
+  const tag = tagOf(record, options["tag"] ?? "");
+  if (tag !== "") chosen.set("tag", tag);
   return Object.fromEntries([...chosen].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
@@ -47,12 +75,30 @@ function environment(env: readonly string[]): Record<string, string> {
   return values;
 }
 
-const units: Record<string, number> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4, p: 1024 ** 5 };
-
-/** go-units' RAMInBytes: "10m", "1.5g", "512kb", in powers of 1024. */
-function parseSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?$/i.exec(text.trim());
-  const unit = units[(match?.[2] ?? "").toLowerCase()];
-  if (!match || unit === undefined) throw invalidParameter(`invalid size: '${text}'`);
-  return Math.floor(Number(match[1]) * unit);
+/** A Go template over what Docker's log drivers know of a container. */
+function tagOf(record: ContainerRecord, template: string): string {
+  if (!template.includes("{{")) return template;
+  const { id, name, imageId, imageRef, config, createdAt } = record;
+  const [program = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const members = {
+    ID: id.slice(0, 12),
+    FullID: id,
+    Name: name,
+    ImageID: imageId.slice(0, 12),
+    ImageFullID: imageId,
+    ImageName: imageRef,
+    Command: [program, ...args].join(" "),
+    DaemonName: "docker",
+    Config: record.hostConfig.LogConfig.Config ?? {},
+    ContainerID: id,
+    ContainerName: `/${name}`,
+    ContainerEntrypoint: program,
+    ContainerArgs: args,
+    ContainerImageID: imageId,
+    ContainerImageName: imageRef,
+    ContainerCreated: new Date(Number(createdAt / 1_000_000n)).toISOString(),
+    ContainerEnv: config.Env ?? [],
+    ContainerLabels: config.Labels ?? {},
+  };
+  return execute(compile(template, "log-tag"), new TemplateObject("*logger.Info", members));
 }

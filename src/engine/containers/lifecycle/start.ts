@@ -119,7 +119,7 @@ export function stdioOf(record: ContainerRecord): StdioRequest {
 function logOf(context: LifecycleContext, record: ContainerRecord): LogRequest {
   const path = context.logPath(record);
   mkdirSync(dirname(path), { recursive: true, mode: 0o710 });
-  return logRequest(record, path);
+  return logRequest(record, { path, most: context.logBytes });
 }
 
 /** Connects those who attached before the start, so that they miss nothing. */
