@@ -32,6 +32,8 @@ static void archive_close(struct archive *a) {
     extract_free(&a->extractor);
   }
   a->untar = false;
+  free(a->extractor.ids.ranges);
+  a->extractor.ids = (struct id_maps){0};
   if (a->root >= 0) close(a->root);
   if (a->blob >= 0) close(a->blob);
   a->root = a->blob = -1;
@@ -69,7 +71,7 @@ static int64_t number_of(napi_env env, napi_value object, const char *name, int6
 
 static int duplicate(int64_t fd) { return fd < 0 ? -1 : fcntl((int)fd, F_DUPFD_CLOEXEC, 3); }
 
-/* archiveOpen({ root, blob, raw, unhashed, flags, depth, bytes, entries, metadata, plain }): a handle. */
+/* archiveOpen({ root, blob, raw, unhashed, flags, depth, bytes, entries, metadata, plain, ids }): a handle. */
 static napi_value open_archive(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value options, handle;
@@ -96,6 +98,8 @@ static napi_value open_archive(napi_env env, napi_callback_info info) {
     a->extractor.depth = (uint64_t)number_of(env, options, "depth", 1024);
     a->extractor.uid = (uid_t)number_of(env, options, "uid", 0);
     a->extractor.gid = (gid_t)number_of(env, options, "gid", 0);
+    napi_value ids;
+    if (napi_get_named_property(env, options, "ids", &ids) == napi_ok) a->extractor.ids = archive_ids_of(env, ids);
     tar_init(&a->parser, extract_sink(&a->extractor),
              (struct tar_limits){(uint64_t)number_of(env, options, "bytes", INT64_MAX), (uint64_t)number_of(env, options, "entries", INT64_MAX), (uint64_t)number_of(env, options, "metadata", 1 << 20)});
   }
@@ -211,7 +215,7 @@ static struct archive_call *begin(napi_env env, napi_value handle, int (*run)(st
     addon_throw_errno(env, ENOMEM, "archive");
     return NULL;
   }
-  call->job = (struct archive_job){.run = run, .release = release};
+  call->job = (struct archive_job){.run = run, .release = release, .ids = &a->extractor.ids};
   call->archive = a;
   call->fd = -1;
   a->busy = true;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 /* Why an archive was refused. number is an errno: EBADMSG for malformed bytes, E2BIG for a budget, ELOOP and EXDEV for escapes. */
 struct archive_error {
@@ -115,6 +116,32 @@ void tar_free(struct tar_parser *parser);
 int tar_apply_pax(struct tar_parser *parser, uint64_t *stored_size, bool *map_in_data);
 int tar_add_segment(struct tar_parser *parser, uint64_t offset, uint64_t size);
 
+/* ---- archive_ids.c ---- */
+
+enum id_kind { ID_USER, ID_GROUP };
+
+struct id_range {
+  uint32_t kind, inside, outside, size;
+};
+
+/* Of a user namespace. None: ids are what they are. */
+struct id_maps {
+  size_t count;
+  struct id_range *ranges;
+};
+
+/* The overflow id for one that is not mapped. */
+uint32_t ids_inside(const struct id_maps *maps, enum id_kind kind, uint32_t outside);
+/* 0, or -1 with errno EOVERFLOW. */
+int ids_outside(const struct id_maps *maps, enum id_kind kind, uint32_t inside, uint32_t *outside);
+/* security.capability: those of the namespace's root are root's inside. Changes the value, and gives its size. */
+size_t ids_caps_inside(const struct id_maps *maps, uint8_t *value, size_t size);
+/* This thread makes files as the namespace's root, with root's capabilities, until it leaves. 0, or -1 with errno. */
+int ids_enter(const struct id_maps *maps);
+void ids_leave(const struct id_maps *maps);
+/* The other way round: the size of what is in room, or 0 when the value is to be taken as it is. */
+size_t ids_caps_outside(const struct id_maps *maps, const uint8_t *value, size_t size, uint8_t room[24]);
+
 /* ---- extractor: archive_extract.c ---- */
 
 enum extract_flags {
@@ -146,6 +173,7 @@ struct extractor {
   unsigned flags;
   uid_t uid; /* only with EXTRACT_CHOWN */
   gid_t gid;
+  struct id_maps ids; /* the ranges are the caller's */
   unsigned links_followed;
   uint64_t depth;         /* most components in a path */
   uint64_t retained_most; /* bytes kept until the end: folder names and times, names seen */
@@ -247,15 +275,23 @@ int tree_diff(int dir, const int *lowers, size_t count, enum tree_kind kind, tre
 
 /* The tree below `dir` as a tar archive, in sorted order: the same tree gives the same bytes. overlay: `dir` is an upper folder,
  * written as a layer. Errors of output (-1 with errno) stop it. */
-int tree_write(int dir, bool overlay, stream_output output, void *context);
+int tree_write(int dir, bool overlay, const struct id_maps *ids, stream_output output, void *context);
 /* What the tree at `dir` has changed in the older one at lowers[0], as a layer with whiteouts; what it shares with the others is no change. */
 int tree_write_changes(int dir, const int *lowers, size_t count, enum tree_kind kind, stream_output output, void *context);
 /* One thing alone, under another name: `name` in `dir`, or `dir` itself and what is below it when `name` is "". */
-int tree_write_as(int dir, const char *name, const char *renamed, stream_output output, void *context);
+int tree_write_as(int dir, const char *name, const char *renamed, const struct id_maps *ids, stream_output output, void *context);
 
 /* ---- archive_overlay.c ---- */
 
-/* An O_PATH-like fd of the root of a mount that is attached nowhere. */
-int overlay_open(const char *const *lowers, size_t count, const char *upper, const char *work, const char *const *options, size_t option_count);
+/* Layers, all of them below the folder, are shown with the ids of the user namespace; the user and group are its root, as the host counts. */
+struct overlay_maps {
+  int userns;
+  const char *folder;
+  uid_t uid;
+  gid_t gid;
+};
+
+/* An O_PATH-like fd of the root of a mount that is attached nowhere. maps: NULL for ids as they are. */
+int overlay_open(const char *const *lowers, size_t count, const char *upper, const char *work, const char *const *options, size_t option_count, const struct overlay_maps *maps);
 
 #endif

@@ -47,12 +47,18 @@ static int failed(struct extractor *x, const char *path, const char *what) {
 /* Names that only overlay itself may set: they would redirect or hide what is outside this layer. */
 static bool is_overlay_name(const char *name) { return !strncmp(name, "trusted.overlay.", 16) || !strncmp(name, "user.overlay.", 13); }
 
+static int set_xattr(const struct extractor *x, const char *self, const struct tar_xattr *xattr) {
+  uint8_t room[24];
+  size_t mapped = strcmp(xattr->name, "security.capability") ? 0 : ids_caps_outside(&x->ids, xattr->value, xattr->size, room);
+  return mapped ? setxattr(self, xattr->name, room, mapped, 0) : setxattr(self, xattr->name, xattr->value, xattr->size, 0);
+}
+
 static int set_xattrs(struct extractor *x, const char *self, const struct tar_entry *e) {
   if (!(x->flags & EXTRACT_XATTRS)) return 0;
   for (size_t i = 0; i < e->xattr_count; i++) {
     if (is_overlay_name(e->xattrs[i].name)) {
       x->counters.dropped_xattrs++;
-    } else if (setxattr(self, e->xattrs[i].name, e->xattrs[i].value, e->xattrs[i].size, 0)) {
+    } else if (set_xattr(x, self, &e->xattrs[i])) {
       /* As Docker: what this file system cannot hold is left out. */
       if (errno != ENOTSUP && errno != EPERM) return -1;
       x->counters.dropped_xattrs++;
@@ -61,12 +67,17 @@ static int set_xattrs(struct extractor *x, const char *self, const struct tar_en
   return 0;
 }
 
-static uid_t uid_of(const struct extractor *x, const struct tar_entry *e) { return x->flags & EXTRACT_CHOWN ? x->uid : (uid_t)e->uid; }
-static gid_t gid_of(const struct extractor *x, const struct tar_entry *e) { return x->flags & EXTRACT_CHOWN ? x->gid : (gid_t)e->gid; }
+static int set_owner(const struct extractor *x, int fd, const struct tar_entry *e) {
+  uint32_t uid, gid;
+  if (!(x->flags & EXTRACT_OWNER)) return 0;
+  if (ids_outside(&x->ids, ID_USER, x->flags & EXTRACT_CHOWN ? x->uid : (uint32_t)e->uid, &uid)) return -1;
+  if (ids_outside(&x->ids, ID_GROUP, x->flags & EXTRACT_CHOWN ? x->gid : (uint32_t)e->gid, &gid)) return -1;
+  return fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+}
 
 /* Of an open file: without a look-up. */
 static int set_file_attributes(struct extractor *x, int fd, const struct tar_entry *e) {
-  if (x->flags & EXTRACT_OWNER && fchown(fd, uid_of(x, e), gid_of(x, e))) return -1;
+  if (set_owner(x, fd, e)) return -1;
   if (fchmod(fd, e->mode)) return -1;
   if (!e->xattr_count) return 0;
   char self[32];
@@ -78,7 +89,7 @@ static int set_file_attributes(struct extractor *x, int fd, const struct tar_ent
 static int set_attributes(struct extractor *x, int fd, const struct tar_entry *e) {
   char self[32];
   snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-  if (x->flags & EXTRACT_OWNER && fchownat(fd, "", uid_of(x, e), gid_of(x, e), AT_EMPTY_PATH)) return -1;
+  if (set_owner(x, fd, e)) return -1;
   if (e->type != TAR_SYMLINK && chmod(self, e->mode)) return -1;
   return set_xattrs(x, self, e);
 }

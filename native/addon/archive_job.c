@@ -47,11 +47,32 @@ static void on_done(napi_env env, napi_value callback, void *context, void *data
   napi_release_threadsafe_function(done, napi_tsfn_release);
 }
 
+struct id_maps archive_ids_of(napi_env env, napi_value value) {
+  napi_typedarray_type type;
+  size_t length = 0;
+  void *data;
+  bool is_array = false;
+  struct id_maps none = {0};
+  if (napi_is_typedarray(env, value, &is_array) != napi_ok || !is_array || napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok) return none;
+  if (type != napi_uint32_array || !(length /= 4)) return none;
+  struct id_maps maps = {length, malloc(length * sizeof *maps.ranges)};
+  if (!maps.ranges) return none;
+  memcpy(maps.ranges, data, length * sizeof *maps.ranges);
+  return maps;
+}
+
+static int run_as(struct archive_job *job) {
+  if (ids_enter(job->ids)) return archive_fail(&job->error, errno, "", "cannot act as the root of the container");
+  int result = job->run(job);
+  ids_leave(job->ids);
+  return result;
+}
+
 static void *thread(void *context) {
   struct archive_job *job = context;
   /* Three of them weigh as one ordinary thread: requests come first, and a busy machine does not starve a pull. */
   setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);
-  if (job->run(job) && !job->error.number) archive_fail(&job->error, EIO, "", "failed");
+  if (run_as(job) && !job->error.number) archive_fail(&job->error, EIO, "", "failed");
   napi_call_threadsafe_function(job->done, job, napi_tsfn_blocking);
   return NULL;
 }
@@ -93,7 +114,7 @@ struct queued {
 static void execute(napi_env env, void *context) {
   (void)env;
   struct queued *queued = context;
-  queued->failed = queued->job->run(queued->job) != 0;
+  queued->failed = run_as(queued->job) != 0;
   if (queued->failed && !queued->job->error.number) archive_fail(&queued->job->error, EIO, "", "failed");
 }
 

@@ -14,6 +14,8 @@ struct archive_job {
   /* Frees what the caller put in; then the job itself is freed. */
   void (*release)(napi_env env, struct archive_job *job);
   void *context;
+  /* Files are made as the root of this user namespace. NULL: as ourselves. The caller frees it in release. */
+  const struct id_maps *ids;
   struct archive_error error;
   napi_deferred deferred;
   napi_threadsafe_function done;
@@ -23,6 +25,8 @@ struct archive_job {
 napi_value archive_job_start(napi_env env, struct archive_job *job);
 /* The same on the libuv pool: for short work. */
 napi_value archive_job_queue(napi_env env, struct archive_job *job);
+/* Uint32Array of kind, inside, outside, size, repeated, as maps whose ranges the caller frees; anything else is none. */
+struct id_maps archive_ids_of(napi_env env, napi_value value);
 napi_value archive_error_value(napi_env env, const struct archive_error *error);
 
 #endif

@@ -1,16 +1,20 @@
 /* An overlay mounted nowhere: a file descriptor of its root, gone when that is closed. */
 #define _GNU_SOURCE
 #include "archive.h"
+#include "userns.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/securebits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +24,7 @@ struct overlay {
   const char *upper, *work;
   const char *const *options;
   size_t option_count;
+  const struct overlay_maps *maps; /* or NULL */
   int fd, error;
 };
 
@@ -98,14 +103,40 @@ static int mount_by_links(const struct overlay *o) {
   return fd;
 }
 
+static int mount_layers(struct overlay *o) {
+  int context = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC), fd = -1;
+  if (context < 0) return -1;
+  int result = set_layers(context, o);
+  if (result == 1) errno = EOPNOTSUPP;
+  for (size_t i = 0; !result && i < o->option_count; i++) result = set_option(context, o->options[i]);
+  if (!result) fd = make_mount(context);
+  close_keeping_errno(context);
+  return fd;
+}
+
+/* In a mount namespace that only this thread is in, the folder that has all layers is covered by a mount of it with mapped ids.
+ * Overlay does its work as who made it: that must be one whom the maps know, with root's capabilities. */
+static int mount_mapped(struct overlay *o) {
+  const struct overlay_maps *maps = o->maps;
+  int folder = userns_mapped(maps->userns, maps->folder);
+  if (folder < 0) return -1;
+  int failed = unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+               syscall(SYS_move_mount, folder, "", AT_FDCWD, maps->folder, MOVE_MOUNT_F_EMPTY_PATH) || prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
+  close_keeping_errno(folder);
+  if (failed) return -1;
+  setfsgid(maps->gid);
+  setfsuid(maps->uid);
+  return mount_layers(o);
+}
+
 static void *mount_in_thread(void *data) {
   struct overlay *o = data;
-  o->fd = mount_by_links(o);
+  o->fd = o->maps ? mount_mapped(o) : mount_by_links(o);
   o->error = errno;
   return NULL;
 }
 
-static int open_by_links(struct overlay *o) {
+static int open_in_thread(struct overlay *o) {
   pthread_t thread;
   errno = pthread_create(&thread, NULL, mount_in_thread, o);
   if (errno) return -1;
@@ -114,8 +145,9 @@ static int open_by_links(struct overlay *o) {
   return o->fd;
 }
 
-int overlay_open(const char *const *lowers, size_t count, const char *upper, const char *work, const char *const *options, size_t option_count) {
-  struct overlay o = {lowers, count, upper, work, options, option_count, -1, 0};
+int overlay_open(const char *const *lowers, size_t count, const char *upper, const char *work, const char *const *options, size_t option_count, const struct overlay_maps *maps) {
+  struct overlay o = {lowers, count, upper, work, options, option_count, maps, -1, 0};
+  if (maps) return open_in_thread(&o);
   int context = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
   if (context < 0) return -1;
   int result = set_layers(context, &o), fd = -1;
@@ -124,5 +156,5 @@ int overlay_open(const char *const *lowers, size_t count, const char *upper, con
     if (!result) fd = make_mount(context);
   }
   close_keeping_errno(context);
-  return result == 1 ? open_by_links(&o) : fd;
+  return result == 1 ? open_in_thread(&o) : fd;
 }

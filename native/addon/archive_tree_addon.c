@@ -19,6 +19,7 @@ struct tree_call {
   int *lowers;
   size_t lower_count;
   bool overlay;
+  struct id_maps ids;
   int32_t kind;
   char *changes; /* kind, path, NUL; repeated */
   size_t changes_size, changes_room;
@@ -31,6 +32,7 @@ static void release(napi_env env, struct archive_job *job) {
   if (call->to >= 0) close(call->to);
   for (size_t i = 0; i < call->lower_count; i++) close(call->lowers[i]);
   free(call->lowers);
+  free(call->ids.ranges);
   free(call->changes);
 }
 
@@ -130,30 +132,32 @@ static int write_all(void *context, const uint8_t *bytes, size_t size) {
 
 static int run_write(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  int result = call->renames ? tree_write_as(call->from, call->name, call->renamed, write_all, &call->to) : tree_write(call->from, call->overlay, write_all, &call->to);
+  int result = call->renames ? tree_write_as(call->from, call->name, call->renamed, &call->ids, write_all, &call->to) : tree_write(call->from, call->overlay, &call->ids, write_all, &call->to);
   return result ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
 }
 
-/* treeWrite(dirFd, outFd, overlay): a promise. outFd must block. */
+/* treeWrite(dirFd, outFd, overlay, ids): a promise. outFd must block. */
 static napi_value write_tree(napi_env env, napi_callback_info info) {
-  size_t count = 3;
-  napi_value arguments[3];
+  size_t count = 4;
+  napi_value arguments[4];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   struct tree_call *call = begin(env, arguments[0], run_write);
   if (!call) return NULL;
+  call->ids = archive_ids_of(env, arguments[3]);
   call->to = fcntl(int_of(env, arguments[1]), F_DUPFD_CLOEXEC, 3);
   napi_get_value_bool(env, arguments[2], &call->overlay);
   return archive_job_start(env, &call->job);
 }
 
-/* treeWriteAs(dirFd, name or "", renamed, outFd): a promise. outFd must block. */
+/* treeWriteAs(dirFd, name or "", renamed, outFd, ids): a promise. outFd must block. */
 static napi_value write_tree_as(napi_env env, napi_callback_info info) {
-  size_t count = 4, size;
-  napi_value arguments[4];
+  size_t count = 5, size;
+  napi_value arguments[5];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   struct tree_call *call = begin(env, arguments[0], run_write);
   if (!call) return NULL;
   call->renames = true;
+  call->ids = archive_ids_of(env, arguments[4]);
   napi_get_value_string_utf8(env, arguments[1], call->name, sizeof call->name, &size);
   napi_get_value_string_utf8(env, arguments[2], call->renamed, sizeof call->renamed, &size);
   call->to = fcntl(int_of(env, arguments[3]), F_DUPFD_CLOEXEC, 3);
@@ -264,16 +268,24 @@ static char **strings_of(napi_env env, napi_value array, size_t *count) {
   return list;
 }
 
-/* overlayOpen(lowers, [upper, work] or [], options): an fd of the root of an overlay that is mounted nowhere. */
+/* overlayOpen(lowers, [upper, work] or [], options, folder, [userns, uid, gid] or []): an fd of the root of an overlay that is mounted nowhere. */
 static napi_value open_overlay(napi_env env, napi_callback_info info) {
-  size_t count = 3, lower_count, own_count, option_count;
-  napi_value arguments[3], value = NULL;
+  size_t count = 5, lower_count, own_count, option_count, size;
+  char folder[4096];
+  int64_t numbers[3] = {0};
+  napi_value arguments[5], value = NULL;
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   char **lowers = strings_of(env, arguments[0], &lower_count), **own = lowers ? strings_of(env, arguments[1], &own_count) : NULL;
   char **options = own ? strings_of(env, arguments[2], &option_count) : NULL;
   if (options) {
-    bool writable = own_count == 2;
-    int fd = overlay_open((const char *const *)lowers, lower_count, writable ? own[0] : "", writable ? own[1] : "", (const char *const *)options, option_count);
+    bool writable = own_count == 2, mapped = true;
+    for (uint32_t i = 0; i < 3; i++) {
+      napi_value item;
+      if (napi_get_element(env, arguments[4], i, &item) != napi_ok || napi_get_value_int64(env, item, &numbers[i]) != napi_ok) mapped = false;
+    }
+    if (napi_get_value_string_utf8(env, arguments[3], folder, sizeof folder, &size) != napi_ok) mapped = false;
+    struct overlay_maps maps = {.userns = (int)numbers[0], .folder = folder, .uid = (uid_t)numbers[1], .gid = (gid_t)numbers[2]};
+    int fd = overlay_open((const char *const *)lowers, lower_count, writable ? own[0] : "", writable ? own[1] : "", (const char *const *)options, option_count, mapped ? &maps : NULL);
     if (fd < 0) addon_throw_errno(env, errno, "fsmount");
     else napi_create_int32(env, fd, &value);
   }

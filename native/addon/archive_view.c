@@ -30,6 +30,7 @@ struct view_call {
   bool folder; /* root is a folder of this machine */
   struct view_mount *mounts;
   size_t count;
+  struct id_maps ids;
   int opened[2]; /* the root, and the namespace that holds what is mounted on it */
 };
 
@@ -44,6 +45,7 @@ static void release(napi_env env, struct archive_job *job) {
     if (call->mounts[i].tree >= 0) close(call->mounts[i].tree);
   }
   free(call->mounts);
+  free(call->ids.ranges);
   for (int i = 0; i < 2; i++)
     if (call->opened[i] >= 0) close(call->opened[i]);
 }
@@ -168,10 +170,10 @@ static int number(napi_env env, napi_value value) {
 
 static int duplicate(int fd) { return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3); }
 
-/* viewOpen(rootFd, isFolder, processFd, sources, destinations, flags): a promise of [rootFd, namespaceFd or -1]. */
+/* viewOpen(rootFd, isFolder, processFd, sources, destinations, flags, ids): a promise of [rootFd, namespaceFd or -1]. */
 static napi_value open_view(napi_env env, napi_callback_info info) {
-  size_t count = 6;
-  napi_value arguments[6];
+  size_t count = 7;
+  napi_value arguments[7];
   uint32_t length = 0;
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   napi_get_array_length(env, arguments[3], &length);
@@ -183,6 +185,8 @@ static napi_value open_view(napi_env env, napi_callback_info info) {
     return addon_throw_errno(env, ENOMEM, "viewOpen");
   }
   *call = (struct view_call){.job = {.run = run_view, .value = view_value, .release = release}, .mounts = mounts, .count = length, .opened = {-1, -1}};
+  call->ids = archive_ids_of(env, arguments[6]);
+  call->job.ids = &call->ids;
   napi_get_value_bool(env, arguments[1], &call->folder);
   call->root = duplicate(number(env, arguments[0]));
   call->process = duplicate(number(env, arguments[2]));

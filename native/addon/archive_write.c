@@ -78,7 +78,7 @@ static int emit_block(struct writer *w, const char *path, char type, const char 
   return emit(w, block, sizeof block);
 }
 
-static int pax_xattrs(struct pax *pax, int fd) {
+static int pax_xattrs(const struct writer *w, struct pax *pax, int fd) {
   char self[32], names[65536], key[XATTR_NAME_MAX + 16], value[XATTR_SIZE_MAX];
   snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
   ssize_t size = listxattr(self, names, sizeof names);
@@ -89,6 +89,7 @@ static int pax_xattrs(struct pax *pax, int fd) {
     if (!strncmp(name, "user.overlay.", 13)) continue;
     ssize_t length = getxattr(self, name, value, sizeof value);
     if (length < 0) continue;
+    if (*name == 's') length = (ssize_t)ids_caps_inside(&w->ids, (uint8_t *)value, (size_t)length);
     memcpy(key, "SCHILY.xattr.", 13);
     memcpy(key + 13, name, strlen(name) + 1);
     if (pax_add(pax, key, value, (size_t)length)) return -1;
@@ -96,8 +97,11 @@ static int pax_xattrs(struct pax *pax, int fd) {
   return 0;
 }
 
-int writer_header(struct writer *w, const char *path, char type, const char *link, const struct stat *st, int fd) {
+int writer_header(struct writer *w, const char *path, char type, const char *link, const struct stat *found, int fd) {
   struct pax pax = {0};
+  struct stat seen = *found, *st = &seen;
+  st->st_uid = ids_inside(&w->ids, ID_USER, st->st_uid);
+  st->st_gid = ids_inside(&w->ids, ID_GROUP, st->st_gid);
   uint64_t size = type == TAR_FILE ? (uint64_t)st->st_size : 0;
   int result = 0;
   if (strlen(path) > 100) result |= pax_add(&pax, "path", path, strlen(path));
@@ -109,7 +113,7 @@ int writer_header(struct writer *w, const char *path, char type, const char *lin
     char text[24];
     result |= pax_add(&pax, "mtime", text, (size_t)snprintf(text, sizeof text, "%lld", (long long)st->st_mtim.tv_sec));
   }
-  if (fd >= 0 && type != TAR_HARD_LINK) result |= pax_xattrs(&pax, fd);
+  if (fd >= 0 && type != TAR_HARD_LINK) result |= pax_xattrs(w, &pax, fd);
   if (!result && pax.size) {
     struct stat plain = {.st_mode = 0644};
     result = emit_block(w, "PaxHeaders.0/header", 'x', "", &plain, pax.size) || emit(w, pax.bytes, pax.size) || emit_padding(w, pax.size);
@@ -278,13 +282,13 @@ int writer_finish(struct writer *w, int result) {
   return result;
 }
 
-int tree_write(int dir, bool overlay, stream_output output, void *context) {
-  struct writer w = {.overlay = overlay, .output = output, .context = context, .room = malloc(WRITER_ROOM)};
+int tree_write(int dir, bool overlay, const struct id_maps *ids, stream_output output, void *context) {
+  struct writer w = {.ids = *ids, .overlay = overlay, .output = output, .context = context, .room = malloc(WRITER_ROOM)};
   return writer_finish(&w, w.room ? write_dir(&w, dir, "", 0) : -1);
 }
 
-int tree_write_as(int dir, const char *name, const char *renamed, stream_output output, void *context) {
-  struct writer w = {.output = output, .context = context, .room = malloc(WRITER_ROOM)};
+int tree_write_as(int dir, const char *name, const char *renamed, const struct id_maps *ids, stream_output output, void *context) {
+  struct writer w = {.ids = *ids, .output = output, .context = context, .room = malloc(WRITER_ROOM)};
   struct stat st;
   int result = w.room ? 0 : -1;
   if (!result && !*name) result = write_folder(&w, dir, ".", renamed, 0);

@@ -14,6 +14,7 @@ struct known_file {
 
 struct writer {
   bool overlay;
+  struct id_maps ids;
   stream_output output;
   void *context;
   struct known_file *known; /* files with several names, in the order of the hash table below */

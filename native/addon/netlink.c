@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "addon.h"
+#include "userns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,7 +177,14 @@ static void run_sysctls(struct job *job, const struct bytes *pairs) {
   }
 }
 
-static void run_unshare(struct job *job) {
+/* maps: nothing, or the uid map, NUL, the gid map, NUL, of the user namespace that shall own it. */
+static void run_unshare(struct job *job, const struct bytes *maps) {
+  if (maps->length) {
+    const char *uid_map = (const char *)maps->data, *gid_map = memchr(uid_map, 0, maps->length);
+    if (!gid_map || uid_map[maps->length - 1]) return fail(job, EINVAL, "id maps");
+    job->made = userns_make(uid_map, gid_map + 1, 1);
+    return job->made < 0 ? fail(job, errno, "clone") : (void)0;
+  }
   if (unshare(CLONE_NEWNET) != 0) return fail(job, errno, "unshare");
   job->made = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   if (job->made < 0) fail(job, errno, "open /proc/thread-self/ns/net");
@@ -211,7 +219,7 @@ static int run_step(struct job *job, struct step *step) {
   int netns = step->netns == IN_NEW ? job->made : step->netns;
   if (step->kind != STEP_NAMESPACE && setns(netns < 0 ? own_netns : netns, CLONE_NEWNET) != 0) return fail(job, errno, "setns"), 0;
   int fd = -1;
-  if (step->kind == STEP_NAMESPACE) run_unshare(job);
+  if (step->kind == STEP_NAMESPACE) run_unshare(job, &step->data);
   else if (step->kind == STEP_SYSCTLS) run_sysctls(job, &step->data);
   else if ((fd = open_socket(job)) >= 0) converse(job, fd, &step->data);
   if (fd >= 0) close(fd);

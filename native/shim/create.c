@@ -150,6 +150,11 @@ static struct owner plan_owner(const struct plan *plan) {
     const struct op *op = &plan->parent.items[i];
     if (op->code == OP_ID_MAPS) return (struct owner){mapped_root(op->uid_map), mapped_root(op->gid_map)};
   }
+  /* Of a namespace that is joined, the root file system tells. */
+  for (uint32_t i = 0; i < plan->child.count; i++) {
+    const struct op *op = &plan->child.items[i];
+    if ((op->code == OP_ROOT_OVERLAY || op->code == OP_ROOT_BIND) && op->uid_map[0]) return (struct owner){mapped_root(op->uid_map), mapped_root(op->gid_map)};
+  }
   return (struct owner){0, 0};
 }
 

@@ -86,6 +86,7 @@ int open_source(struct context *c, struct op *op) {
     break;
   case OP_ROOT_BIND:
     op->source_fd = open_bind(c, op->source, true);
+    if (op->source_fd >= 0 && op->uid_map[0] && idmap_mount(&c->failure, op->source_fd, op)) return -1;
     break;
   case OP_BIND:
     op->source_fd = open_bind(c, op->source, op->recursive);

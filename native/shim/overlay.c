@@ -1,11 +1,17 @@
 #define _GNU_SOURCE
+#include "idmap.h"
 #include "mounting.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/securebits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* 1 when this kernel or the lengths of the paths want the old call. */
@@ -83,7 +89,39 @@ static int overlay_by_mount(struct context *c, const struct op *op) {
  * one by one are not known. */
 static bool takes_one_string(int fs) { return !fsconfig(fs, FSCONFIG_SET_FLAG, "gantry-probe", NULL, 0); }
 
+/* ---- layers whose ids are mapped: the folder that has them all gets an id-mapped mount over it, in a mount namespace that only a
+ * child is in. Overlay does its work as who made it: that must be one whom the maps know, with root's capabilities. */
+
+static int configure_mapped(struct context *c, int fs, int folder, const struct op *op) {
+  if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || move_mount(folder, "", AT_FDCWD, op->source, MOVE_MOUNT_F_EMPTY_PATH)) return errno;
+  if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)) return errno;
+  setfsgid(op->gid);
+  setfsuid(op->uid);
+  if (takes_one_string(fs) || config_layers(fs, op)) return EOPNOTSUPP;
+  if (config_options(c, fs, op) || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) return errno;
+  return 0;
+}
+
+static int create_mapped(struct context *c, int fs, const struct op *op) {
+  int folder = open_bind(c, op->source, false), status = 0;
+  if (folder < 0) return -1;
+  if (idmap_mount(&c->failure, folder, op)) {
+    close(folder);
+    return -1;
+  }
+  pid_t child = fork();
+  if (child == 0) _exit(configure_mapped(c, fs, folder, op));
+  int error = child < 0 ? errno : 0;
+  close(folder);
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR);
+  if (!error && status) error = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+  if (error) return fail(&c->failure, error, "overlay", op->upper[0] ? op->upper : op->source);
+  int mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+  return mount < 0 ? fail_errno(&c->failure, "fsmount", "overlay") : mount;
+}
+
 static int create_overlay(struct context *c, int fs, const struct op *op) {
+  if (op->uid_map[0]) return create_mapped(c, fs, op);
   if (takes_one_string(fs) || config_layers(fs, op)) return overlay_by_mount(c, op);
   if (config_options(c, fs, op)) return -1;
   if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) return fail_errno(&c->failure, "overlay", op->upper[0] ? op->upper : op->list.count ? op->list.items[0] : "");

@@ -174,9 +174,16 @@ static void decode_op(struct decoder *d, struct op *op) {
     op->upper = read_string(r);
     op->work = read_string(r);
     decode_options(d, op);
+    op->source = read_string(r);
+    op->uid_map = read_string(r);
+    op->gid_map = read_string(r);
+    op->uid = read_u32(r);
+    op->gid = read_u32(r);
     break;
   case OP_ROOT_BIND:
     op->source = read_string(r);
+    op->uid_map = read_string(r);
+    op->gid_map = read_string(r);
     break;
   case OP_MOUNT:
     decode_mount(d, op);

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/nsfs.h>
 #include <linux/limits.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -222,7 +224,9 @@ static int open_namespaces(struct making *m, struct failure *failure) {
       if (fd < 0) return fail_errno(failure, "namespace", namespace->path);
     } else if (namespace->kind == NS_JOIN_FD) {
       if (namespace->index >= m->spawn->plan_fd_count) return fail(failure, EBADF, "namespace", "");
-      fd = fcntl(m->spawn->plan_fds[namespace->index], F_DUPFD_CLOEXEC, 3);
+      int given = m->spawn->plan_fds[namespace->index];
+      /* A user namespace is told by what it owns. */
+      fd = namespace->type == NS_USER ? ioctl(given, NS_GET_USERNS) : fcntl(given, F_DUPFD_CLOEXEC, 3);
       if (fd < 0) return fail_errno(failure, "namespace", "");
     }
     m->context.namespaces[namespace->type] = fd;
@@ -268,16 +272,18 @@ static int open_channels(struct making *m, struct failure *failure) {
 }
 
 /* Id maps of mounts are written through the host's proc, by the host's pids. */
-static bool has_mapped_binds(const struct plan *plan) {
-  for (uint32_t i = 0; i < plan->child.count; i++)
-    if (plan->child.items[i].code == OP_BIND && plan->child.items[i].uid_map[0]) return true;
+static bool has_mapped_mounts(const struct plan *plan) {
+  for (uint32_t i = 0; i < plan->child.count; i++) {
+    const struct op *op = &plan->child.items[i];
+    if ((op->code == OP_BIND || op->code == OP_ROOT_OVERLAY || op->code == OP_ROOT_BIND) && op->uid_map[0]) return true;
+  }
   return false;
 }
 
 /* `sources`: what is mounted must be opened before the clone. */
 static void choose_namespaces(struct making *m, bool *new_time, bool *sources) {
   const struct plan *plan = m->spawn->plan;
-  *sources = has_mapped_binds(plan);
+  *sources = has_mapped_mounts(plan);
   for (uint32_t i = 0; i < plan->namespace_count; i++) {
     const struct plan_namespace *namespace = &plan->namespaces[i];
     bool new = namespace->kind == NS_NEW;

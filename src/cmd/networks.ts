@@ -31,6 +31,7 @@ import { byName } from "../lib/by-name.ts";
 import { systemError } from "../lib/errors.ts";
 import { contains, parseIp, parsePrefix, requirePrefix } from "../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
+import type { UserMaps } from "../lib/user-maps.ts";
 import { Netns } from "../sys/netlink/netns.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
 import type { NetworkKernel } from "../sys/netlink/kernel.ts";
@@ -82,6 +83,8 @@ export interface NetworkWiring {
   findContainer: (ref: string) => ContainerRecord;
   saveContainer: (record: ContainerRecord) => void;
   containerFolder: (id: string) => string;
+  /** Of the user namespace that a container has for itself; undefined with the host's. */
+  mapsOf?: (record: ContainerRecord) => UserMaps | undefined;
   warn: (message: string) => void;
   /** Keeps the sockets that reserve ports over a restart; absent: nobody does. */
   keeper?: DescriptorKeeper;
@@ -134,7 +137,8 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     drivers: { bridge, host: createHostDriver(), ipvlan: slaves("ipvlan"), macvlan: slaves("macvlan"), null: createNullDriver() },
     ipam: createDefaultIpam(pools(wiring)),
     plugins: networkPlugins(kernel, wiring),
-    createSandbox: () => kernel.createSandbox(),
+    createSandbox: (maps) => kernel.createSandbox(undefined, maps),
+    ...(wiring.mapsOf ? { mapsOf: wiring.mapsOf } : {}),
     openSandbox: (path) => Netns.open(path),
     setDefaultRoutes: (sandbox, name, gateways) => setDefaultRoutes(sandbox.fd, name, gateways),
     hostPrefixes: async () => [...(await hostPrefixes(kernel)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],

@@ -198,7 +198,7 @@ export const hostConfigSchema = struct("HostConfig", {
   StorageOpt: partly(map(string), "size, where the file system of the data root has project quotas (XFS with pquota, ext4 with prjquota) or is btrfs with its own driver; elsewhere refused at the start", omitEmpty),
   Tmpfs: done(map(string), "", omitEmpty),
   UTSMode: done(named("container.UTSMode", string)),
-  UsernsMode: partly(named("container.UsernsMode", string), "host and the default; there is no remapping yet"),
+  UsernsMode: done(named("container.UsernsMode", string)),
   ShmSize: done(int64),
   Sysctls: done(map(string), "", omitEmpty),
   Runtime: done(string, "the engine's own (also under the name runc), and those of --add-runtime and runtimes", omitEmpty),

@@ -15,6 +15,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { OciSpec } from "../lib/oci-spec.ts";
+import type { UserMaps } from "../lib/user-maps.ts";
 import type { TaskStats } from "./stats.ts";
 
 export interface Runtime {
@@ -68,8 +69,8 @@ export interface RuntimeProgram {
 }
 
 export type RootfsMount =
-  | { type: "overlay"; lower: string[]; upper: string; work: string; options: string[] }
-  | { type: "bind"; source: string; readonly: boolean };
+  | { type: "overlay"; lower: string[]; upper: string; work: string; options: string[]; /** Its files have the ids of containers with these maps; on the disk they are what they are inside. */ maps?: UserMaps }
+  | { type: "bind"; source: string; readonly: boolean; maps?: UserMaps };
 
 export interface StdioRequest {
   terminal: boolean;

@@ -18,6 +18,7 @@
  *
  * The contract suite is in snapshotter.contract.ts; every driver passes it.
  */
+import type { UserMaps } from "../lib/user-maps.ts";
 import type { RootfsMount } from "./runtime.ts";
 
 export interface Snapshotter {
@@ -79,6 +80,8 @@ export interface SnapshotterOptions {
   initLayer?: boolean;
   /** The daemon's --storage-opt, "key=value" each. The driver refuses unknown ones with Docker's words. */
   options?: readonly string[];
+  /** What mounts() says will be shown with ids that are mapped by these. Throws "unavailable" where that cannot be. */
+  maps?: UserMaps;
 }
 
 export interface PrepareOptions {

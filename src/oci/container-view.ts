@@ -2,6 +2,9 @@
 import { closeSync, constants, fstatSync, readFileSync, readSync } from "node:fs";
 import { posix } from "node:path";
 import { type ContainerView, type ExtractOptions, type FileStat, type FilesRoot, KindConflict, type OpenFiles } from "../core/container-files.ts";
+import type { OciIdMapping } from "../lib/oci-spec.ts";
+import { mapsUnlessSame, parseMapText, type UserMaps } from "../lib/user-maps.ts";
+import { openMapped } from "../sys/user-namespace.ts";
 import { ArchiveStream, extract, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, tarFrom, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
 import { decompressed } from "../sys/decompress.ts";
 
@@ -13,19 +16,32 @@ const MOST_LINKS = 255;
 export const openFiles: OpenFiles = async (root, mounts) => {
   const opened = openRoot(root);
   try {
-    return new View(await openView(opened, mounts));
+    return new View(await openView(opened, mounts), opened.maps);
   } finally {
     closeSync(opened.fd);
   }
 };
 
 function openRoot(root: FilesRoot): ViewRoot {
-  if ("pid" in root) return { kind: "process", fd: openProcess(root) };
+  if ("pid" in root) return runningRoot(root);
   const mount = root.rootfs.at(-1);
   if (!mount) throw new Error("a root file system has no mounts");
-  if (mount.type === "bind") return { kind: "folder", fd: openDirectory(mount.source) };
+  const { maps } = mount;
+  if (mount.type === "bind") return maps ? { kind: "tree", fd: openMapped(mount.source, maps), maps } : { kind: "folder", fd: openDirectory(mount.source) };
   const { lower, upper, work, options } = mount;
-  return { kind: "tree", fd: openOverlay({ lower, own: { upper, work }, options }) };
+  return { kind: "tree", fd: openOverlay({ lower, own: { upper, work }, options, maps }), maps };
+}
+
+/** With the maps that it runs with, which may not be the daemon's any more. */
+function runningRoot(root: { id: string; pid: number }): ViewRoot {
+  const fd = openProcess(root);
+  try {
+    const read = (name: string): OciIdMapping[] => parseMapText(readFileSync(`/proc/self/fd/${fd}/${name}`, "utf8"));
+    return { kind: "process", fd, maps: mapsUnlessSame({ uids: read("uid_map"), gids: read("gid_map") }) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
 }
 
 /** The fd stays with this process: what gets its number later is another one. Its cgroup says whose it is. */
@@ -42,9 +58,11 @@ function openProcess({ id, pid }: { id: string; pid: number }): number {
 
 class View implements ContainerView {
   readonly #view: OpenedView;
+  readonly #maps: UserMaps | undefined;
 
-  constructor(view: OpenedView) {
+  constructor(view: OpenedView, maps: UserMaps | undefined) {
     this.#view = view;
+    this.#maps = maps;
   }
 
   stat(path: string): FileStat {
@@ -87,24 +105,24 @@ class View implements ContainerView {
   archive(path: string, name: string): AsyncIterable<Uint8Array> {
     if (this.stat(path).kind !== "folder") return this.#archiveOne(path, name);
     const dir = openInRoot(this.#view.root, path, constants.O_RDONLY | constants.O_DIRECTORY | O_NOFOLLOW);
-    return tarFrom(dir, (out) => writeTreeAs({ dir, name: "" }, name, out));
+    return tarFrom(dir, (out) => writeTreeAs({ dir, name: "", maps: this.#maps }, name, out));
   }
 
   #archiveOne(path: string, name: string): AsyncIterable<Uint8Array> {
     const dir = openInRoot(this.#view.root, posix.dirname(path), O_PATH | constants.O_DIRECTORY);
-    return tarFrom(dir, (out) => writeTreeAs({ dir, name: posix.basename(path) }, name, out));
+    return tarFrom(dir, (out) => writeTreeAs({ dir, name: posix.basename(path), maps: this.#maps }, name, out));
   }
 
   archiveAll(): AsyncIterable<Uint8Array> {
     const dir = openInRoot(this.#view.root, "/", constants.O_RDONLY | constants.O_DIRECTORY);
-    return tarFrom(dir, (out) => writeOpenTree(dir, out));
+    return tarFrom(dir, (out) => writeOpenTree(dir, out, this.#maps));
   }
 
   async extract(path: string, bytes: AsyncIterable<Uint8Array>, { keepKind, owner }: ExtractOptions): Promise<void> {
     const root = openInRoot(this.#view.root, path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       const flags = extract.owner | extract.xattrs | extract.devices | extract.copy | (keepKind ? extract.keepKind : 0) | (owner ? extract.chown : 0);
-      using archive = new ArchiveStream({ root, flags, ...(owner ? { owner } : {}) });
+      using archive = new ArchiveStream({ root, flags, ...(owner ? { owner } : {}), ...(this.#maps ? { maps: this.#maps } : {}) });
       let isEmpty = true;
       for await (const chunk of decompressed(bytes)) {
         isEmpty = false;

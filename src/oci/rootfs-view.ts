@@ -4,6 +4,7 @@ import type { CopyTarget, OpenRootfs, RootfsView } from "../core/rootfs.ts";
 import type { RootfsMount } from "../core/runtime.ts";
 import { systemError } from "../lib/errors.ts";
 import { attachMount, bindOpen, errnoMessage } from "../sys/mounts.ts";
+import { openMapped } from "../sys/user-namespace.ts";
 import { copyOpenTree, openDirectory, openInRoot, openOverlay } from "../sys/archive.ts";
 
 /** Not in the standard library's constants. */
@@ -15,9 +16,11 @@ export const openRootfs: OpenRootfs = (mounts) => new OpenedRootfs(...openRoot(m
 export function openRoot(mounts: readonly RootfsMount[]): [root: number, kind: "folder" | "mount"] {
   const mount = mounts.at(-1);
   if (!mount) throw new Error("a root file system has no mounts");
-  if (mount.type === "bind") return [openDirectory(mount.source), "folder"];
+  const { maps } = mount;
+  if (mount.type === "bind") return maps ? [openMapped(mount.source, maps), "mount"] : [openDirectory(mount.source), "folder"];
   const lower = [mount.upper, ...mount.lower];
-  return lower.length === 1 ? [openDirectory(mount.upper), "folder"] : [openOverlay({ lower, options: mount.options }), "mount"];
+  if (lower.length > 1) return [openOverlay({ lower, options: mount.options, maps }), "mount"];
+  return maps ? [openMapped(mount.upper, maps), "mount"] : [openDirectory(mount.upper), "folder"];
 }
 
 class OpenedRootfs implements RootfsView {

@@ -1,6 +1,8 @@
 /** Layers as byte streams, and trees: typed views of native/addon/archive*.c. Everything inside a root is resolved by fd (openat2 RESOLVE_IN_ROOT). */
 import { closeSync, constants, openSync } from "node:fs";
+import type { UserMaps } from "../lib/user-maps.ts";
 import { addon } from "./addon.ts";
+import { idRanges, layerMaps } from "./user-namespace.ts";
 
 /** What the extractor does; values are those of enum extract_flags. */
 export const extract = {
@@ -44,6 +46,8 @@ export interface ArchiveOptions {
   budget?: Partial<ArchiveBudget>;
   /** Who gets everything, with extract.chown. */
   owner?: { uid: number; gid: number };
+  /** Files are made for containers with these maps; the archive has their ids. */
+  maps?: UserMaps;
 }
 
 export interface ArchiveResult {
@@ -63,7 +67,7 @@ export interface ArchiveResult {
 
 type Handle = { readonly handle: unique symbol };
 const native = addon as unknown as {
-  archiveOpen(options: Record<string, number>): Handle;
+  archiveOpen(options: Record<string, number | Uint32Array | undefined>): Handle;
   archivePush(handle: Handle, bytes: Uint8Array): Promise<void>;
   archivePushSync(handle: Handle, bytes: Uint8Array): void;
   archiveFinish(handle: Handle): Promise<ArchiveResult>;
@@ -80,13 +84,13 @@ const native = addon as unknown as {
   tellsKinds(dir: number): boolean;
   treeCopy(from: number, to: number): Promise<void>;
   treeDiff(dir: number, lowers: number[], kind: number): Promise<Buffer>;
-  treeWrite(dir: number, out: number, overlay: boolean): Promise<void>;
+  treeWrite(dir: number, out: number, overlay: boolean, ids?: Uint32Array): Promise<void>;
   treeWriteChanges(dir: number, lowers: number[], out: number, kind: number): Promise<void>;
-  treeWriteAs(dir: number, name: string, renamed: string, out: number): Promise<void>;
-  viewOpen(root: number, isFolder: boolean, process: number, sources: readonly string[], destinations: readonly string[], flags: readonly number[]): Promise<[number, number]>;
+  treeWriteAs(dir: number, name: string, renamed: string, out: number, ids?: Uint32Array): Promise<void>;
+  viewOpen(root: number, isFolder: boolean, process: number, sources: readonly string[], destinations: readonly string[], flags: readonly number[], ids?: Uint32Array): Promise<[number, number]>;
   readLinkAt(fd: number): string;
   pipe(): [number, number];
-  overlayOpen(lowers: readonly string[], own: readonly string[], options: readonly string[]): number;
+  overlayOpen(lowers: readonly string[], own: readonly string[], options: readonly string[], folder: string, maps: readonly number[]): number;
 };
 
 export interface TreeUsage {
@@ -117,6 +121,7 @@ export class ArchiveStream implements Disposable {
       uid: options.owner?.uid ?? 0,
       gid: options.owner?.gid ?? 0,
       metadata: budget.metadata,
+      ids: idRanges(options.maps),
     });
   }
 
@@ -199,11 +204,11 @@ export const copyOpenTree = (from: number, to: number): Promise<void> => native.
 /** Writes what is below a folder to `out` (a file or a blocking pipe) as a tar archive; the same tree gives the same bytes. With `overlay` the folder is an overlay's upper one and becomes a layer with whiteouts. */
 export const writeTree = (dir: string, out: number, overlay: boolean): Promise<void> => withDirectory(dir, (fd) => native.treeWrite(fd, out, overlay));
 
-/** The same of an open folder. */
-export const writeOpenTree = (dir: number, out: number): Promise<void> => native.treeWrite(dir, out, false);
+/** The same of an open folder; with the ids of containers with these maps. */
+export const writeOpenTree = (dir: number, out: number, maps?: UserMaps): Promise<void> => native.treeWrite(dir, out, false, idRanges(maps));
 
 /** Writes one thing of an open folder under another name, or with `name` "" the folder itself and what is below it. Links are not followed. */
-export const writeTreeAs = (from: { dir: number; name: string }, renamed: string, out: number): Promise<void> => native.treeWriteAs(from.dir, from.name, renamed, out);
+export const writeTreeAs = (from: { dir: number; name: string; maps?: UserMaps | undefined }, renamed: string, out: number): Promise<void> => native.treeWriteAs(from.dir, from.name, renamed, out, idRanges(from.maps));
 
 /** What the symbolic link says that an O_PATH fd is of. */
 export const readLinkAt = (fd: number): string => native.readLinkAt(fd);
@@ -259,7 +264,7 @@ export interface ViewMount {
 }
 
 /** `tree`: an fd of a mount that is attached nowhere. `folder`: an fd of a folder. `process`: an fd of /proc/PID, whose root is taken without what is mounted on it. */
-export type ViewRoot = { kind: "tree" | "folder" | "process"; fd: number };
+export type ViewRoot = { kind: "tree" | "folder" | "process"; fd: number; /** Of the container: what is made is its root's. */ maps?: UserMaps | undefined };
 
 export interface OpenedView extends Disposable {
   readonly root: number;
@@ -269,12 +274,12 @@ const VIEW_RECURSIVE = 1;
 const VIEW_READ_ONLY = 2;
 
 /** A root with mounts on it, in a mount namespace that no process is in. Missing destinations are made. Throws the errno. */
-export async function openView({ kind, fd }: ViewRoot, mounts: readonly ViewMount[]): Promise<OpenedView> {
+export async function openView({ kind, fd, maps }: ViewRoot, mounts: readonly ViewMount[]): Promise<OpenedView> {
   const flags = mounts.map(({ recursive, readOnly }) => (recursive ? VIEW_RECURSIVE : 0) | (readOnly ? VIEW_READ_ONLY : 0));
   const sources = mounts.map(({ source }) => source);
   const destinations = mounts.map(({ destination }) => destination);
   const isProcess = kind === "process";
-  const fds = await native.viewOpen(isProcess ? -1 : fd, kind === "folder", isProcess ? fd : -1, sources, destinations, flags);
+  const fds = await native.viewOpen(isProcess ? -1 : fd, kind === "folder", isProcess ? fd : -1, sources, destinations, flags, idRanges(maps));
   return {
     root: fds[0],
     [Symbol.dispose]: () => {
@@ -315,7 +320,13 @@ export interface OverlayFolders {
   /** Absent: read-only. */
   own?: { upper: string; work: string };
   options: readonly string[];
+  /** Its files have the ids of containers with these maps. */
+  maps?: UserMaps | undefined;
 }
 
 /** An fd of the root of an overlay that is mounted nowhere; closing it unmounts. Throws the errno. */
-export const openOverlay = ({ lower, own, options }: OverlayFolders): number => native.overlayOpen(lower, own ? [own.upper, own.work] : [], options);
+export function openOverlay({ lower, own, options, maps }: OverlayFolders): number {
+  const folders = own ? [own.upper, own.work] : [];
+  const [folder, mapped] = maps ? layerMaps(maps, [...lower, ...folders]) : ["", []];
+  return native.overlayOpen(lower, folders, options, folder, mapped);
+}

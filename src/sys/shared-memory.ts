@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
+import type { Owner } from "../lib/user-maps.ts";
 import { addon } from "./addon.ts";
 
 const { mount, unmount } = addon as unknown as {
@@ -28,11 +29,11 @@ export class SharedMemory {
   }
 
   /** A new, empty one of so many bytes. */
-  make(id: string, bytes: number): string {
+  make(id: string, bytes: number, owner?: Owner): string {
     this.release(id);
     const path = this.pathOf(id);
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    mount("shm", path, "tmpfs", FLAGS, `mode=1777,size=${bytes}`);
+    mount("shm", path, "tmpfs", FLAGS, `mode=1777,size=${bytes}${owner ? `,uid=${owner.uid},gid=${owner.gid}` : ""}`);
     return path;
   }
 

@@ -87,6 +87,8 @@ export interface ContainerDefaults {
   log: { driver: string; options: Record<string, string> };
   /** Folders of the Container Device Interface; none: it is switched off. */
   cdiSpecDirs: string[];
+  /** --userns-remap; "" for the host's ids. */
+  usersRemap: string;
 }
 
 /** The grammar of gantryd's command line. */
@@ -290,6 +292,7 @@ function containersOf(values: FlagValues): ContainerDefaults {
     logBytes: parseRamSize(values.string("log-limit")),
     log: logDriverOf(values),
     cdiSpecDirs: cdiSpecDirsOf(values),
+    usersRemap: values.string("userns-remap"),
   };
 }
 

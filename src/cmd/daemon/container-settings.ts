@@ -1,13 +1,14 @@
 /** The daemon's settings as the containers' use cases take them. */
 import type { ContainerSettings } from "../../engine/containers/context.ts";
 import { hostPlatform } from "../../lib/platform.ts";
+import type { UserMaps } from "../../lib/user-maps.ts";
 import type { DaemonConfig } from "./config.ts";
 import { runtimesFor } from "./runtimes.ts";
 
 /** Containers' cgroups are below this when neither the container nor the daemon says otherwise. */
 const CGROUP_PARENT = { cgroupfs: "/gantry", systemd: "system.slice" };
 
-export function containerSettings({ dataRoot, containers }: DaemonConfig, { hostname, cgroupVersion }: { hostname: string; cgroupVersion: 1 | 2 }): ContainerSettings {
+export function containerSettings({ dataRoot, containers }: DaemonConfig, { hostname, cgroupVersion, userMaps }: { hostname: string; cgroupVersion: 1 | 2; userMaps: UserMaps | undefined }): ContainerSettings {
   return {
     runtimes: runtimesFor(containers),
     ipcMode: containers.ipcMode,
@@ -22,5 +23,6 @@ export function containerSettings({ dataRoot, containers }: DaemonConfig, { host
     init: containers.init,
     ulimits: Object.fromEntries(containers.ulimits.map(({ name, soft, hard }) => [name, { soft, hard }])),
     noNewPrivileges: containers.noNewPrivileges,
+    ...(userMaps && { userMaps }),
   };
 }

@@ -132,9 +132,9 @@ test("--validate and --version end at once", { skip }, async () => {
   const valid = await bench.start(["--validate"], { until: "never" });
   assert.equal(valid.child.exitCode, 0);
   assert.match(valid.text(), /configuration OK/);
-  const wrong = await bench.start(["--validate", "--userns-remap=default"], { until: "never" });
+  const wrong = await bench.start(["--validate", "--userns-remap=one:two:three"], { until: "never" });
   assert.equal(wrong.child.exitCode, 1);
-  assert.match(wrong.text(), /--userns-remap is not supported yet/);
+  assert.match(wrong.text(), /Invalid user\/group specification in --userns-remap: "one:two:three"/);
   assert.match((await bench.start(["--version"], { until: "never" })).text(), /^Gantry version \d/);
 });
 

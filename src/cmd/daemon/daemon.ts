@@ -245,7 +245,7 @@ export class Daemon {
       apiVersion: MAX_API_VERSION,
       machine,
       hostName: hostname,
-      settings: () => ({ ...systemSettings(this.#config, dataRoot, engine.drivers()), registries: engine.registries.settings() }),
+      settings: () => ({ ...systemSettings(this.#config, dataRoot, engine.drivers()), registries: engine.registries.settings(), remapsUsers: engine.remapsUsers }),
       versionSettings: () => this.#config,
       discoverDevices: () => engine.discoverDevices(),
       conditions: () => ({ ...engine.conditions(), openFiles: openFiles(), activeResources: process.getActiveResourcesInfo().length, eventListeners: engine.events.listeners, ipv4Forwarding: ipv4Forwarding() }),

@@ -9,6 +9,8 @@ export interface Engine {
   routes: Route[];
   events: EventBus;
   registries: OpenRegistries;
+  /** --userns-remap is in effect. */
+  remapsUsers: boolean;
   /** Other ways with other programs' firewalls, from now on. */
   setFirewall(mode: "docker" | "own-table" | "honour-host"): Promise<void>;
   /** What containers may name from now on, and get without naming any. */

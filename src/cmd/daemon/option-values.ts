@@ -217,3 +217,8 @@ export function parseUlimit(text: string): Ulimit {
   if (hard !== -1 && (soft === -1 || soft > hard)) throw new Error(`ulimit soft limit must be less than or equal to hard limit: ${soft === -1 ? "unlimited" : soft} > ${hard}`);
   return { name, soft, hard };
 }
+
+/** USER[:GROUP] of --userns-remap. Throws. */
+export function checkRemap(text: string): void {
+  if (text.split(":").length > 2) throw new Error(`Invalid user/group specification in --userns-remap: ${JSON.stringify(text)}`);
+}

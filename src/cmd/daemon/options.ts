@@ -10,7 +10,7 @@
  */
 import { checkRuntime, DEFAULT_RUNTIME } from "./runtimes.ts";
 import { bool, duration, int, int64, list, map, string, type FlagType } from "../../lib/flags.ts";
-import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkMark, checkMetricsAddress, checkNetworkOption, checkPool, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
+import { checkAddress, checkBytes, checkFeature, checkHost, checkKeyValue, checkLabel, checkMark, checkMetricsAddress, checkNetworkOption, checkPool, checkRemap, checkScopedSocket, checkSearchDomain, checkUlimit } from "./option-values.ts";
 
 export interface DaemonOption {
   /** Without dashes; "" when only the file has it. */
@@ -128,6 +128,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("tlskey", string, "The key of the server's certificate"),
   done("tlsverify", bool, "Serve TCP with TLS to clients with a certificate"),
   done("userland-proxy", bool, "Serve published ports also at addresses of the family that the container has not", ON),
+  done("userns-remap", { ...string, check: checkRemap }, "User whose subordinate ids containers have: USER[:GROUP], UID[:GID] or default"),
   done("validate", bool, "Check the configuration and end", COMMAND_LINE),
   done("version", bool, "Show the version", { ...COMMAND_LINE, shorthand: "v" }),
   done("", string, "Lowest API version to serve", { key: "min-api-version" }),
@@ -153,7 +154,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   refused("rootless", bool, "Run without root's rights"),
   refused("selinux-enabled", bool, "SELinux labels"),
   refused("swarm-default-advertise-addr", string, "Address that a swarm is told"),
-  refused("userns-remap", string, "User of the user namespaces of containers"),
   refused("", map, "Options of the builder", { key: "builder" }),
   refused("", duration, "Key of old versions", { key: "deprecated-key-path" }),
   refused("", list, "Registries for foreign layers", { key: "allow-nondistributable-artifacts" }),

@@ -1,5 +1,5 @@
 /** This machine, as the making of containers' configurations sees it. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { SeccompProfiles } from "../../core/seccomp.ts";
 import type { SpecHost } from "../../engine/containers/spec/host.ts";
@@ -17,8 +17,10 @@ export function specHost(host: HostFacts, profile: string): SpecHost {
     devicesAt,
     allDevices,
     mountOf: (path) => mountOf(path),
+    isMountpoint: (path) => existsSync(path) && mountOf(path).mountpoint === path,
     hasSysctl: (name) => existsSync(join("/proc/sys", name.replaceAll(".", "/"))),
     seccomp: defaultProfile(seccompProfiles(host), profile),
+    userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
     initPath: join(nativeDir, "gantry-init"),
   };
 }

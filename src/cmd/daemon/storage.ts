@@ -8,6 +8,7 @@ import * as fuseOverlayfs from "../../drivers/storage-fuse-overlayfs/index.ts";
 import * as overlay2 from "../../drivers/storage-overlay2/index.ts";
 import * as vfs from "../../drivers/storage-vfs/index.ts";
 import { codeOf, invalidParameter, messageOf, unavailable } from "../../lib/errors.ts";
+import type { UserMaps } from "../../lib/user-maps.ts";
 import { LayerFolders } from "../../sys/layer-folders.ts";
 import type { DaemonConfig } from "./config.ts";
 
@@ -17,9 +18,10 @@ type Driver = (typeof drivers)[number];
 
 const migration = "to keep images, save them with the engine that has them (docker save) and load them here";
 
-export function openSnapshotter({ dataRoot, storage }: Pick<DaemonConfig, "dataRoot" | "storage">, log: Logger): Snapshotter {
+/** `maps`: containers' ids will be mapped by these, which the driver must be able to. */
+export function openSnapshotter({ dataRoot, storage }: Pick<DaemonConfig, "dataRoot" | "storage">, log: Logger, maps?: UserMaps): Snapshotter {
   const folder = (driver: Driver): string => join(dataRoot, "layers", driver.id);
-  const open = (driver: Driver): Snapshotter => driver.create(folder(driver), { initLayer: true, options: storage.options });
+  const open = (driver: Driver): Snapshotter => driver.create(folder(driver), { initLayer: true, options: storage.options, ...(maps && { maps }) });
   if (storage.driver !== "") return open(driverNamed(storage.driver));
   const prior = priorOf(drivers.filter((driver) => LayerFolders.hasAny(folder(driver))), dataRoot);
   if (prior) {

@@ -9,7 +9,7 @@ import { shownRuntimes } from "./runtimes.ts";
 /** The drivers that this build has, beside those of networks. */
 const LOG_DRIVERS = ["json-file", "local"];
 
-export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: Pick<SystemSettings["plugins"], "network" | "volume">): Omit<SystemSettings, "registries"> {
+export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: Pick<SystemSettings["plugins"], "network" | "volume">): Omit<SystemSettings, "registries" | "remapsUsers"> {
   const { containers, network, tls } = config;
   const { httpProxy, httpsProxy, noProxy } = config.registries.proxies;
   const openAddresses = config.hosts

@@ -46,6 +46,7 @@ import { releaseSpec, specForPlan, specForStart } from "../../engine/containers/
 import { runtimeNamed } from "../../engine/containers/runtimes.ts";
 import { execProcessOf } from "../../engine/containers/spec/process.ts";
 import { containerMigrations, ContainerStore } from "../../engine/containers/store.ts";
+import { mapsOf } from "../../engine/containers/user-namespace.ts";
 import { EventBus } from "../../engine/events/bus.ts";
 import { EventJournal } from "../../engine/events/journal.ts";
 import { createImageService, imageMigrations, type ImageService } from "../../engine/images/service.ts";
@@ -57,6 +58,7 @@ import { VolumeService } from "../../engine/volumes/service.ts";
 import { volumeMigrations } from "../../engine/volumes/store.ts";
 import { codeOf, messageOf } from "../../lib/errors.ts";
 import { hostPlatform } from "../../lib/platform.ts";
+import { rootOf } from "../../lib/user-maps.ts";
 import { detectHost } from "../../oci/host.ts";
 import { detectKernelSupport } from "../../oci/kernel-support.ts";
 import { openFiles } from "../../oci/container-view.ts";
@@ -83,6 +85,7 @@ import { startNameServerProcess } from "./name-server.ts";
 import { lockMachine } from "./root-lock.ts";
 import { specHost } from "./spec-host.ts";
 import { openSnapshotter } from "./storage.ts";
+import { userMapsFor } from "./user-remap.ts";
 import { volumePlugins } from "./volume-plugins.ts";
 
 /** Whoever started the daemon waits for its first answer: what only makes starts faster comes after it. */
@@ -91,12 +94,14 @@ const FIRST_REQUEST_MILLISECONDS = 30;
 /** Opens the state, finds what runs, and gives the API its routes. */
 export async function openEngine(config: DaemonConfig, log: Logger, probed: (succeeded: boolean) => void): Promise<Engine> {
   const warn = (message: string): void => log.warn(message);
+  const userMaps = userMapsFor(config.containers.usersRemap, { log });
+  const users = userMaps ? { userMaps } : {};
   const events = new EventBus(warn, openJournal(config, warn));
   const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations, ...volumeMigrations]);
   await nextTurn();
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
-  const snapshotter = openSnapshotter(config, log);
+  const snapshotter = openSnapshotter(config, log, userMaps);
   await nextTurn();
   const registries = openRegistries(config.registries);
   const images = createImageService({
@@ -129,6 +134,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     findContainer: (ref) => store.find(ref),
     saveContainer: (record) => store.save(record),
     containerFolder: (id) => join(containersRoot, id),
+    mapsOf: (record) => mapsOf(users, record),
     relay: relayProgram(join(config.execRoot, "relay.sock")),
     keeper: {
       put: (name, fd) => runtime.launcher.put(name, [fd]),
@@ -137,14 +143,14 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     },
     warn,
   });
-  const volumes = new VolumeService({ database, drivers: [volumeLocal.create(join(config.dataRoot, "volumes"))], plugins: volumePlugins(plugins), events, warn });
+  const volumes = new VolumeService({ database, drivers: [volumeLocal.create(join(config.dataRoot, "volumes"), userMaps && rootOf(userMaps))], plugins: volumePlugins(plugins), events, warn });
   for (const record of store.list()) for (const { name } of volumesOf(record)) volumes.hold(name, record.id);
   const subpaths = new SubpathBinds(join(config.dataRoot, "volume-parts"));
   const kernel = detectKernelSupport(host);
   const { cdiSpecDirs } = config.containers;
   const devices = cdiSpecDirs.length > 0 ? createCdiDriver(cdiSpecDirs) : undefined;
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
-  const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion });
+  const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion, userMaps });
   const discarded = new Trash(join(containersRoot, "trash"));
   const lifecycle: Lifecycle = createLifecycle({
     store,
@@ -160,7 +166,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
         await Promise.all([releaseSpec(containers, record), networks.disconnect(record)]);
       },
     },
-    rootfs: (record) => layerForStart(images.layers, record),
+    rootfs: (record) => layerForStart(images.layers, record, users),
     buildSpec: (record, sandbox) => specForStart(containers, record, sandbox),
     planSpec: (record, sandbox) => specForPlan(containers, record, sandbox),
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
@@ -212,6 +218,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     routes: routesOf({ containers, lifecycle, images, networks, store, check: checkService({ dataRoot: config.dataRoot, images, store, volumes, discard: (path) => discarded.discard(path) }) }),
     events,
     registries,
+    remapsUsers: userMaps !== undefined,
     setFirewall: networks.setFirewall,
     setRuntimes: (runtimes) => void (settings.runtimes = runtimes),
     requireContainer: (ref) => void store.find(ref),

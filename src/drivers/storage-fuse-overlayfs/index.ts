@@ -11,9 +11,10 @@ import { MergedMounts } from "./merged-mounts.ts";
 export const id = "fuse-overlayfs";
 
 /** `dir`: <root>/layers/fuse-overlayfs, made when missing. Throws "unavailable" without the program or the kernel's fuse. */
-export function create(dir: string, { initLayer = false, options = [] }: SnapshotterOptions = {}): Snapshotter {
+export function create(dir: string, { initLayer = false, options = [], maps }: SnapshotterOptions = {}): Snapshotter {
   const [option] = parseStorageOptions(options);
   if (option) throw invalidParameter(`fuse-overlayfs: unknown option ${option[0]}`);
+  if (maps) throw unavailable("--userns-remap does not work with the storage driver fuse-overlayfs: its mounts cannot have mapped ids; use overlay2 or vfs");
   const program = findProgram();
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   return new FuseOverlayfs(dir, { mounts: new MergedMounts(dir, program), lowest: initLayer ? [makeInitLayer(join(dir, "init"))] : [] });

@@ -12,9 +12,9 @@ import { probe } from "./probe.ts";
 export const id = "overlay2";
 
 /** `dir`: <root>/layers/overlay2, made when missing. Throws "unavailable" where overlay cannot work. */
-export function create(dir: string, { initLayer = false, options = [] }: SnapshotterOptions = {}): Snapshotter {
+export function create(dir: string, { initLayer = false, options = [], maps }: SnapshotterOptions = {}): Snapshotter {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  probe(dir);
+  probe(dir, maps);
   const status: [string, string][] = [
     ["Backing Filesystem", fileSystemOf(dir)],
     ["Supports d_type", "true"],

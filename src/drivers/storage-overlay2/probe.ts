@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { GantryError, messageOf, unavailable } from "../../lib/errors.ts";
 import { openOverlay, type OverlayFolders, tellsKinds } from "../../sys/archive.ts";
+import type { UserMaps } from "../../lib/user-maps.ts";
 import { fileSystemOf } from "../../sys/file-system.ts";
 
 /**
@@ -13,19 +14,30 @@ import { fileSystemOf } from "../../sys/file-system.ts";
 export const mountOptions: readonly string[] = ["index=off", "metacopy=off", "redirect_dir=nofollow"];
 
 /** Throws "unavailable" with what to do. */
-export function probe(dir: string): void {
+export function probe(dir: string, maps?: UserMaps): void {
   const trial = mkdtempSync(join(dir, "probe-"));
   try {
-    for (const name of ["lower1", "lower2", "upper", "work"]) mkdirSync(join(trial, name));
+    for (const name of ["lower1", "lower2", "upper", "work", "upper-mapped", "work-mapped"]) mkdirSync(join(trial, name));
     // With whiteouts that overlay takes for files, what was deleted would come back.
     if (!tellsKinds(trial)) throw unavailable(withoutKinds(fileSystemOf(dir)));
     const lower = [join(trial, "lower1"), join(trial, "lower2")];
-    closeSync(openUnsynced({ lower, own: { upper: join(trial, "upper"), work: join(trial, "work") }, options: mountOptions }));
+    const folders = (own: string): OverlayFolders => ({ lower, own: { upper: join(trial, `upper${own}`), work: join(trial, `work${own}`) }, options: mountOptions });
+    closeSync(openUnsynced(folders("")));
+    // A volatile one cannot be mounted twice.
+    if (maps) probeMapped(dir, { ...folders("-mapped"), maps });
   } catch (error) {
     if (error instanceof GantryError) throw error;
     throw unavailable(`the overlay2 storage driver does not work on ${fileSystemOf(dir)} at ${dir}: ${messageOf(error)}; put the data root on ext4, xfs or btrfs, or use the storage driver vfs`, error);
   } finally {
     rmSync(trial, { recursive: true, force: true });
+  }
+}
+
+function probeMapped(dir: string, folders: OverlayFolders): void {
+  try {
+    closeSync(openUnsynced(folders));
+  } catch (error) {
+    throw unavailable(`--userns-remap needs layers with mapped ids: overlay of Linux 6.7 or later on a file system that can have id-mapped mounts, which ${fileSystemOf(dir)} at ${dir} on this kernel cannot: ${messageOf(error)}`, error);
   }
 }
 

@@ -7,13 +7,15 @@ import { parseStorageOptions } from "../../lib/storage-options.ts";
 import { parseRamSize } from "../../lib/units.ts";
 import { FolderLimits } from "../../sys/folder-limits.ts";
 import { makeInitLayer } from "../../sys/init-layer.ts";
+import { checkMapped } from "../../sys/user-namespace.ts";
 import { Vfs } from "./vfs.ts";
 
 export const id = "vfs";
 
 /** `dir`: <root>/layers/vfs, made when missing. */
-export function create(dir: string, { initLayer = false, options = [] }: SnapshotterOptions = {}): Snapshotter {
+export function create(dir: string, { initLayer = false, options = [], maps }: SnapshotterOptions = {}): Snapshotter {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
+  if (maps) checkMapped(dir, maps);
   const limits = new FolderLimits(dir, {
     standard: standardSize(options),
     standardRefused: "failed to set option size for vfs: Filesystem does not support, or has not enabled quotas",

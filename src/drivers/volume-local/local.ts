@@ -4,12 +4,13 @@
  *   <dir>/<name>/_data/     the data, or the point where the options' device is mounted; of a project of its own with a size
  *   <dir>/.trash/           what was removed and is being deleted
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
 import { GantryError, messageOf, systemError } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { faultPoint } from "../../lib/fault.ts";
+import type { Owner } from "../../lib/user-maps.ts";
 import { contentSize } from "../../sys/archive.ts";
 import { parseMountInfo } from "../../sys/mount-table.ts";
 import { detach } from "../../sys/mounts.ts";
@@ -49,14 +50,17 @@ export class LocalVolumes implements VolumeDriver {
   readonly #trash: Trash;
   /** Undefined on a file system without quotas. */
   readonly #quota: ProjectQuota | undefined;
+  readonly #owner: Owner | undefined;
   #counter = 0;
   /** Volumes that someone uses, or that are mounted. */
   readonly #active = new Map<string, Active>();
   /** The last piece of work on each volume: mounts of one happen one after the other. */
   readonly #queue = new KeyedQueue();
 
-  constructor(dir: string) {
+  /** `owner`: of new volumes, otherwise this process. */
+  constructor(dir: string, owner?: Owner) {
     this.#dir = dir;
+    this.#owner = owner;
     mkdirSync(dir, { recursive: true, mode: 0o701 });
     this.#real = realpathSync(dir);
     this.#trash = new Trash(join(dir, TRASH));
@@ -77,6 +81,7 @@ export class LocalVolumes implements VolumeDriver {
     try {
       mkdirSync(made, { mode: 0o701 });
       mkdirSync(join(made, DATA), { mode: 0o755 });
+      if (this.#owner) chownSync(join(made, DATA), this.#owner.uid, this.#owner.gid);
       if (isLimited(options)) this.#quota?.limit(join(made, DATA), sizeOf(options));
       faultPoint("volume-folder");
       renameSync(made, this.#folder(name));

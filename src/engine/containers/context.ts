@@ -13,6 +13,7 @@ import type { Digest } from "../../lib/digest.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
 import type { OciResources } from "../../lib/oci-spec.ts";
 import type { Platform } from "../../lib/platform.ts";
+import type { Owner } from "../../lib/user-maps.ts";
 import type { CommitRequest } from "../images/commit.ts";
 import type { LivePorts, PublishedChange } from "../networks/publishing.ts";
 import type { VolumeService } from "../volumes/service.ts";
@@ -110,7 +111,7 @@ export interface ContainerLayers {
 export interface SharedMemoryPort {
   pathOf(id: string): string;
   /** A new, empty one. */
-  make(id: string, bytes: number): string;
+  make(id: string, bytes: number, owner?: Owner): string;
   /** Idempotent. Containers that use it keep it. */
   release(id: string): void;
 }

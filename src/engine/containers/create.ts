@@ -27,6 +27,7 @@ import { validateConfig, validateHostname } from "./validate/config.ts";
 import { useNetworkNames, validateNetworkingConfig } from "./validate/endpoints.ts";
 import { validateHostConfig, verifyPlatform } from "./validate/host-config.ts";
 import { validateLogConfig } from "./validate/log-config.ts";
+import { mappedMounts, mapsOf } from "./user-namespace.ts";
 import { parseSecurityOptions } from "./validate/security-options.ts";
 import { checkWorkingDir } from "./working-dir.ts";
 
@@ -57,7 +58,7 @@ export async function createContainer(context: ContainersContext, options: Creat
 /** What making and starting such a container would do, for people to read. Nothing is done. */
 export async function planContainer(context: ContainersContext, options: CreateOptions): Promise<string> {
   const { record, image } = await prepare(context, options);
-  return context.tasks.explain(record, await context.layers.planned(record.id, image));
+  return context.tasks.explain(record, mappedMounts(await context.layers.planned(record.id, image), mapsOf(context.settings, record)));
 }
 
 /** Everything that is decided before anything is made. */
@@ -95,7 +96,7 @@ function validate(context: ContainersContext, { config, hostConfig }: CreateOpti
   validateConfig(config);
   validateHostConfig(hostConfig);
   validateHostname(config);
-  return verifyPlatform(hostConfig, { kernel: context.kernel, runtimes: context.settings.runtimes, cgroupDriver: context.settings.cgroupDriver });
+  return verifyPlatform(hostConfig, { ...context.settings, kernel: context.kernel });
 }
 
 async function findImage(context: ContainersContext, { config, platform }: CreateOptions, warnings: string[]): Promise<ImageForRun | undefined> {

@@ -2,6 +2,7 @@
 import type { ContainerRecord } from "../../core/container.ts";
 import { conflict } from "../../lib/errors.ts";
 import type { ContainerLayers, OpenLayer } from "./context.ts";
+import { mappedMounts, mapsOf, type UserSettings } from "./user-namespace.ts";
 
 type Layered = Pick<ContainerRecord, "id" | "storageDriver" | "hostConfig">;
 
@@ -12,11 +13,17 @@ export function requireLayer(layers: Pick<ContainerLayers, "driver">, { id, stor
 }
 
 /** Throws also for storage options that this driver cannot do, with Docker's words: as in Docker they are taken at create. */
-export async function layerForStart(layers: ContainerLayers, record: Layered): Promise<OpenLayer> {
+export async function layerForStart(layers: ContainerLayers, record: Layered, settings: UserSettings): Promise<OpenLayer> {
   requireLayer(layers, record);
   const options = record.hostConfig.StorageOpt ?? {};
   if (Object.keys(options).length > 0 && layers.limitFor(options) !== undefined && layers.limitOf(record.id) === undefined) {
     throw conflict(`container ${record.id} has no limit of its size: it was made when its file system had no quotas; make it anew`);
   }
-  return await layers.open(record.id);
+  return openLayer(layers, record, settings);
+}
+
+/** As the container sees it. */
+export async function openLayer(layers: Pick<ContainerLayers, "open">, record: Layered, settings: UserSettings): Promise<OpenLayer> {
+  const layer = await layers.open(record.id);
+  return { mounts: mappedMounts(layer.mounts, mapsOf(settings, record)), [Symbol.asyncDispose]: () => layer[Symbol.asyncDispose]() };
 }

@@ -33,7 +33,7 @@ const securityLabels: Refusal = ({ hostConfig }, kernel) => {
   return kernel.appArmor ? undefined : `security option "apparmor=${appArmor}": this kernel has no AppArmor`;
 };
 
-const userNamespace: Refusal = ({ hostConfig: { UsernsMode: mode } }) => (mode === "" || mode === "host" ? undefined : `user namespace mode ${quote(mode)} is not implemented yet: use "host" or none`);
+const userNamespace: Refusal = ({ hostConfig: { UsernsMode: mode } }) => (["", "host", "private"].includes(mode) ? undefined : `user namespace mode ${quote(mode)} is not implemented: use "host", "private" or none`);
 
 const cgroupOfContainer: Refusal = ({ hostConfig }) => (hostConfig.Cgroup === "" ? undefined : `HostConfig.Cgroup ${quote(hostConfig.Cgroup)} is not implemented`);
 

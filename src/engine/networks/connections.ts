@@ -10,6 +10,7 @@ import { parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { formatMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
+import type { UserMaps } from "../../lib/user-maps.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
 import { containerOf } from "../containers/modes.ts";
 import { createAddresses } from "./addresses.ts";
@@ -77,7 +78,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const networks = networksFor(record);
       await mover.settled(networks);
       for (const network of networks) newEndpoint(sandbox, network, settingsFor(record.networkingConfig, network, record.hostConfig.NetworkMode));
-      taking = takeSandbox(sandbox, sandbox.endpoints[0]);
+      taking = takeSandbox(sandbox, sandbox.endpoints[0], options.mapsOf?.(record));
       await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings, familiesOf(record, endpoint.settings))))]);
       await publishing.reserve(record, sandbox);
       const files = await joinAll(record, sandbox);
@@ -110,10 +111,11 @@ export function createConnections(options: ConnectionsOptions): Connections {
     return endpoint;
   }
 
-  async function takeSandbox(sandbox: ContainerSandbox, endpoint: Endpoint | undefined): Promise<void> {
+  /** Those that are prepared ahead belong to the host's user namespace: there the root of another has no rights. */
+  async function takeSandbox(sandbox: ContainerSandbox, endpoint: Endpoint | undefined, maps: UserMaps | undefined): Promise<void> {
     const driver = endpoint?.network.driver;
     if (!endpoint || driver?.capabilities.sandbox !== "own") return;
-    if (!providesSandboxes(driver)) return void (sandbox.namespace = await options.createSandbox());
+    if (maps || !providesSandboxes(driver)) return void (sandbox.namespace = await options.createSandbox(maps));
     const provided = await driver.provideSandbox(endpoint.network.row.id, endpoint.interfaceName);
     endpoint.endpointId = provided.endpointId;
     sandbox.namespace = provided.sandbox;

@@ -19,6 +19,7 @@ import { providesSandboxes } from "../../core/network.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
 import { formatPrefix, parsePrefix } from "../../lib/ip.ts";
+import type { UserMaps } from "../../lib/user-maps.ts";
 import type { SandboxPort } from "../containers/lifecycle/context.ts";
 import { createConnections } from "./connections.ts";
 import type { IpamEntry, NetworkCreation, NetworkDefinition } from "./definition.ts";
@@ -42,8 +43,10 @@ export interface NetworksOptions {
   ipam: Ipam;
   /** Drivers and IPAMs of others. */
   plugins?: NetworkPlugins;
-  /** A new namespace with loopback up. */
-  createSandbox: () => Promise<SandboxNamespace>;
+  /** A new namespace with loopback up; with maps, one that belongs to a user namespace of its own. */
+  createSandbox: (maps?: UserMaps) => Promise<SandboxNamespace>;
+  /** Of the user namespace that a container has for itself; undefined with the host's. */
+  mapsOf?: (record: ContainerRecord) => UserMaps | undefined;
   /** That of a process, as /proc/PID/ns/net. */
   openSandbox: (path: string) => SandboxNamespace;
   /** In a sandbox: default routes through these, at the interface of that name. */

@@ -10,9 +10,10 @@
  * mounted, and never through a symbolic link.
  */
 import { hash } from "node:crypto";
-import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, lchownSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { systemError } from "../../lib/errors.ts";
+import type { Owner } from "../../lib/user-maps.ts";
 
 export interface SandboxFiles {
   hosts: string;
@@ -24,13 +25,14 @@ export function sandboxPaths(folder: string): SandboxFiles {
   return { hosts: join(folder, "hosts"), hostname: join(folder, "hostname"), resolvConf: join(folder, "resolv.conf") };
 }
 
-/** Writes the contents and gives the paths. */
-export function writeSandboxFiles(folder: string, contents: SandboxFiles): SandboxFiles {
+/** Writes the contents and gives the paths. `owner`: the container's root. */
+export function writeSandboxFiles(folder: string, contents: SandboxFiles, owner?: Owner): SandboxFiles {
   const paths = sandboxPaths(folder);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeInPlace(paths.hosts, contents.hosts);
   writeInPlace(paths.hostname, contents.hostname);
   writeResolvConf(folder, contents.resolvConf);
+  if (owner) for (const path of Object.values(paths)) lchownSync(path, owner.uid, owner.gid);
   return paths;
 }
 

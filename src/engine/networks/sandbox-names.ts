@@ -5,6 +5,7 @@ import type { SandboxNamespace } from "../../core/network.ts";
 import { messageOf, notImplemented } from "../../lib/errors.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import type { IpPrefix } from "../../lib/ip.ts";
+import { rootOf } from "../../lib/user-maps.ts";
 import { isWithoutIpv6 } from "./endpoint-options.ts";
 import { egressOf, isLimited } from "./egress.ts";
 import { linkHosts } from "./links.ts";
@@ -87,7 +88,10 @@ export function createSandboxNames(options: NetworksOptions & { registry: Networ
   };
 
   return {
-    write: (record, sandbox) => writeSandboxFiles(options.containerFolder(record.id), contents(record, sandbox, false)),
+    write: (record, sandbox) => {
+      const maps = options.mapsOf?.(record);
+      return writeSandboxFiles(options.containerFolder(record.id), contents(record, sandbox, false), maps ? rootOf(maps) : { uid: 0, gid: 0 });
+    },
     rewrite: (record, sandbox, gone = []) => {
       const folder = options.containerFolder(record.id);
       const { hosts, resolvConf } = contents(record, sandbox, true);

@@ -106,6 +106,7 @@ function securityOptions(machine: Machine, settings: SystemSettings): string[] {
   const options = [];
   if (machine.apparmor) options.push("name=apparmor");
   if (machine.seccomp) options.push(`name=seccomp,profile=${settings.seccompProfile}`);
+  if (settings.remapsUsers) options.push("name=userns");
   if (settings.cgroupnsMode === "private") options.push("name=cgroupns");
   if (settings.noNewPrivileges) options.push("name=no-new-privileges");
   return options;

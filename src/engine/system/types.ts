@@ -77,6 +77,8 @@ export interface SystemSettings {
   loggingDriver: string;
   seccompProfile: string;
   noNewPrivileges: boolean;
+  /** Containers have user namespaces of their own. */
+  remapsUsers: boolean;
   cgroupnsMode: "host" | "private";
   cgroupDriver: "cgroupfs" | "systemd";
   initPath: string;

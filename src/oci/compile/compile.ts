@@ -101,7 +101,10 @@ function compileExecStep(process: OciProcess, { spec, options, createCwd }: { sp
 function compileNamespaces(linux: OciLinux, netnsFd: number | undefined): PlanNamespace[] {
   const namespaces = (linux.namespaces ?? []).map(({ type, path }): PlanNamespace => (path ? { type, kind: "join", path } : { type, kind: "new" }));
   if (netnsFd === undefined) return namespaces;
-  return [...namespaces.filter(({ type }) => type !== "network"), { type: "network", kind: "joinFd", index: netnsFd }];
+  const joined = (type: "user" | "network"): PlanNamespace => ({ type, kind: "joinFd", index: netnsFd });
+  // The user namespace in which the network namespace was made: only there the container's root has rights over it.
+  const others = namespaces.filter(({ type }) => type !== "network").map((namespace) => (namespace.type === "user" && namespace.kind === "new" ? joined("user") : namespace));
+  return [...others, joined("network")];
 }
 
 const isNew = (namespaces: PlanNamespace[], type: NamespaceType): boolean => namespaces.some((namespace) => namespace.type === type && namespace.kind === "new");

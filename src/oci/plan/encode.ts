@@ -133,9 +133,16 @@ function writeOp(w: ByteWriter, op: Op): void {
       w.string(op.upper ?? "");
       w.string(op.work ?? "");
       writeOptions(w, op.options);
+      w.string(op.idmap?.folder ?? "");
+      w.string(op.idmap?.uid ?? "");
+      w.string(op.idmap?.gid ?? "");
+      w.u32(op.idmap?.root.uid ?? 0);
+      w.u32(op.idmap?.root.gid ?? 0);
       break;
     case "rootBind":
       w.string(op.source);
+      w.string(op.idmap?.uid ?? "");
+      w.string(op.idmap?.gid ?? "");
       break;
     case "mount":
       w.string(op.fstype);

@@ -28,7 +28,7 @@ export type NamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user"
 export type PlanNamespace =
   | { type: NamespaceType; kind: "new" }
   | { type: NamespaceType; kind: "join"; path: string }
-  /** An fd that travels with the plan, by its position among the message's plan fds. */
+  /** An fd that travels with the plan, by its position among the message's plan fds. Of a user namespace: that of a namespace which it owns. */
   | { type: NamespaceType; kind: "joinFd"; index: number };
 
 export type HostOp =
@@ -62,8 +62,8 @@ export type ChildOp =
   /** Propagation of / in the new mount namespace, before anything is mounted. */
   | { op: "rootPropagation"; propagation: Propagation; recursive: boolean }
   /** The new root, not attached yet: an overlay, or a recursive bind. */
-  | { op: "rootOverlay"; lower: string[]; upper?: string; work?: string; options: [key: string, value: string | null][] }
-  | { op: "rootBind"; source: string }
+  | { op: "rootOverlay"; lower: string[]; upper?: string; work?: string; options: [key: string, value: string | null][]; /** Layers, all below `folder`, have their ids mapped; `uid` and `gid` are the maps' root on the host, who makes files in them. */ idmap?: { uid: string; gid: string; folder: string; root: { uid: number; gid: number } } }
+  | { op: "rootBind"; source: string; idmap?: { uid: string; gid: string } }
   /** fsopen, fsconfig (null value: a flag), fsmount, move_mount. */
   | { op: "mount"; fstype: string; source: string; target: string; options: [key: string, value: string | null][]; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }; create: Create; mode?: number; copyUp?: boolean; /** Give the new root the mode of the directory that it covers, when that existed (tmpfs without a mode option). */ inheritMode?: boolean; /** The target must be a real directory that no link leads to: a false /proc would take what is written to it. */ noLinks?: boolean }
   | { op: "bind"; source: string; target: string; recursive: boolean; attributes: MountAttributes; propagation?: { type: Propagation; recursive: boolean }[]; create: Create; idmap?: { uid: string; gid: string; recursive: boolean }; /** EPERM instead of clearing what a user namespace could not clear on the host's mount. */ keepLocked?: boolean; /** The source is opened in its turn, as an earlier mount makes it; else it may be opened before all mounts. */ afterMounts?: boolean }

@@ -9,7 +9,7 @@ import { ByteReader, ByteWriter } from "../plan/bytes.ts";
 
 export const launcherRequest = { hello: 1, fork: 2, put: 3, get: 4, drop: 5, end: 6 } as const;
 export const launcherReply = { ok: 1, failed: 2 } as const;
-export const launcherVersion = 1;
+export const launcherVersion = 2;
 /** A shim that was started by another version of this program may speak another one. */
 export const shimVersion = 1;
 

@@ -6,6 +6,7 @@ import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { systemError } from "../../lib/errors.ts";
+import { mapText, type UserMaps } from "../../lib/user-maps.ts";
 import { addon } from "../addon.ts";
 import { parseMessages } from "./message.ts";
 import { encodeRouteChange } from "./rtnetlink.ts";
@@ -28,8 +29,8 @@ export interface Sysctl {
 }
 
 export type NetworkStep =
-  /** At most one. */
-  | { op: "namespace" }
+  /** At most one. With maps, a user namespace of its own that has them owns it. */
+  | { op: "namespace"; maps?: UserMaps | undefined }
   | { op: "sysctls"; in: number; sysctls: readonly Sysctl[] }
   | { op: "route"; in: number; changes: readonly RouteChange[] };
 
@@ -62,7 +63,7 @@ const KIND = { namespace: 0, sysctls: 1, route: 2 } as const;
 function encodeStep(step: NetworkStep): [kind: number, netns: number, data: Uint8Array] {
   switch (step.op) {
     case "namespace":
-      return [KIND.namespace, OWN_NAMESPACE, Buffer.alloc(0)];
+      return [KIND.namespace, OWN_NAMESPACE, Buffer.from(step.maps ? `${mapText(step.maps.uids)}\0${mapText(step.maps.gids)}\0` : "")];
     case "sysctls":
       return [KIND.sysctls, step.in, Buffer.from(step.sysctls.map(({ name, value }) => `${name}\0${value}\0`).join(""))];
     case "route":

@@ -3,7 +3,7 @@ import type { ContainerView } from "../../../core/container-files.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { GantryError, messageOf, systemError } from "../../../lib/errors.ts";
 import type { ContainersContext } from "../context.ts";
-import { requireLayer } from "../layer.ts";
+import { openLayer, requireLayer } from "../layer.ts";
 import { hasTask } from "../lifecycle/state.ts";
 import { withMounts } from "./mounts.ts";
 
@@ -46,7 +46,7 @@ async function openView(context: ContainersContext, record: ContainerRecord, mou
     await context.tasks.released(record);
   }
   // The view keeps what it opens.
-  await using layer = running ? undefined : await context.layers.open(record.id);
+  await using layer = running ? undefined : await openLayer(context.layers, record, context.settings);
   const root = layer ? { rootfs: layer.mounts } : { id: record.id, pid: running ? state.pid : 0 };
   try {
     return mounts ? await withMounts(context, record, (list) => context.openFiles(root, list)) : await context.openFiles(root, []);

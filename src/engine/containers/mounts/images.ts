@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { ContainerRecord, ImageMount, MountPoint } from "../../../core/container.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import type { ContainersContext } from "../context.ts";
+import { mappedMounts, mapsOf } from "../user-namespace.ts";
 import type { MountPlan } from "./points.ts";
 import { partOf } from "./subpaths.ts";
 
@@ -38,7 +39,7 @@ export async function mountImages(context: ContainersContext, record: ContainerR
   const sources = new Map<string, string>();
   for (const { destination, image } of imagesOf(record)) {
     await using layer = await context.layers.open(image.layer);
-    using view = context.openRootfs(layer.mounts);
+    using view = context.openRootfs(mappedMounts(layer.mounts, mapsOf(context.settings, record)));
     const folder = context.subpaths.place(owner, (place) => view.attach(place));
     sources.set(destination, image.subpath === "" ? folder : partOf(context.subpaths, owner, { folder, subpath: image.subpath }));
   }

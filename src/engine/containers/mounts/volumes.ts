@@ -5,6 +5,7 @@ import type { RootfsView } from "../../../core/rootfs.ts";
 import { codeOf, GantryError, messageOf, systemError } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { ContainersContext } from "../context.ts";
+import { openLayer } from "../layer.ts";
 import type { MountPlan, WantedVolume } from "./points.ts";
 import { partOf, usesPlaces } from "./subpaths.ts";
 
@@ -30,7 +31,7 @@ export async function withVolumes(context: ContainersContext, record: ContainerR
 }
 
 async function takeAll(context: ContainersContext, record: ContainerRecord, { wanted, made }: { wanted: MountPlan["volumes"]; made: string[] }): Promise<void> {
-  await using layer = await context.layers.open(record.id);
+  await using layer = await openLayer(context.layers, record, context.settings);
   using rootfs = context.openRootfs(layer.mounts);
   for (const [point, request] of wanted) {
     if (request.implied && rootfs.kindOf(point.destination) === "other") throw systemError(`cannot mount volume over existing file, file exists ${point.destination}`);

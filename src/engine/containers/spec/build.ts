@@ -28,7 +28,7 @@ export function buildSpec(input: SpecInput): OciSpec {
     mounts,
     ...(Object.keys(hostConfig.Annotations ?? {}).length > 0 && { annotations: hostConfig.Annotations as Record<string, string> }),
     linux: {
-      namespaces: namespacesOf(input),
+      ...namespacesOf(input),
       devices,
       cgroupsPath: cgroupsPathOf(hostConfig.CgroupParent || settings.cgroupParent, record.id, settings.cgroupDriver),
       resources: { devices: rules, ...resourcesOf(hostConfig, host) },

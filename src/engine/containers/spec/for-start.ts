@@ -2,12 +2,14 @@
 import type { ContainerRecord } from "../../../core/container.ts";
 import { conflict, GantryError, invalidParameter, messageOf, systemError } from "../../../lib/errors.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
+import { rootOf } from "../../../lib/user-maps.ts";
 import type { ContainersContext } from "../context.ts";
 import { containerOf } from "../modes.ts";
 import { makeBindSources } from "../mounts/sources.ts";
 import { mountImages } from "../mounts/images.ts";
 import { mountVolumes, plannedVolumes, unmountVolumes } from "../mounts/volumes.ts";
 import { refuseAtStart } from "../unsupported.ts";
+import { mapsOf } from "../user-namespace.ts";
 import { countsAsRunning } from "../view/state.ts";
 import { buildSpec } from "./build.ts";
 import { injectDevices } from "./device-requests.ts";
@@ -16,7 +18,8 @@ import type { SpecInput, SpecSandbox } from "./host.ts";
 /** Throws Docker's errors. */
 export async function specForStart(context: ContainersContext, record: ContainerRecord, sandbox: SpecSandbox): Promise<OciSpec> {
   refuseAtStart(record, context.kernel);
-  makeBindSources(record.mounts);
+  const { userMaps } = context.settings;
+  makeBindSources(record.mounts, userMaps && rootOf(userMaps));
   const volumes = new Map([...(await mountVolumes(context, record)), ...(await mountImages(context, record))]);
   const sharedMemory = sharedMemoryFor(context, record);
   return specWith(context, { record, sandbox, volumes, sharedMemory });
@@ -45,10 +48,12 @@ export async function releaseSpec(context: ContainersContext, record: ContainerR
 
 
 /** What to bind over /dev/shm: of the host, of the container whose IPC namespace it joins, or a new one for others to join. That a container to join does not run is told with its namespace. */
-function sharedMemoryFor({ store, sharedMemory }: ContainersContext, { id, hostConfig, mounts }: ContainerRecord): string | undefined {
+function sharedMemoryFor({ store, sharedMemory, settings }: ContainersContext, record: ContainerRecord): string | undefined {
+  const { id, hostConfig, mounts } = record;
   const { IpcMode: mode, ShmSize: size } = hostConfig;
+  const maps = mapsOf(settings, record);
   if (mode === "host") return "/dev/shm";
-  if (mode === "shareable") return mounts.some(({ destination }) => destination === "/dev/shm") ? undefined : sharedMemory.make(id, size);
+  if (mode === "shareable") return mounts.some(({ destination }) => destination === "/dev/shm") ? undefined : sharedMemory.make(id, size, maps && rootOf(maps));
   const ref = containerOf(mode);
   if (!ref) return undefined;
   const donor = findOther(store, ref);

@@ -2,6 +2,7 @@
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { SeccompProfiles } from "../../../core/seccomp.ts";
 import type { OciDevice } from "../../../lib/oci-spec.ts";
+import type { UserSettings } from "../user-namespace.ts";
 
 export type DeviceNode = OciDevice & { major: number; minor: number };
 
@@ -12,9 +13,13 @@ export interface SpecHost {
   allDevices(): DeviceNode[];
   /** The mount that a path lies on. */
   mountOf(path: string): { mountpoint: string; isShared: boolean; isSlave: boolean };
+  /** Whether something is mounted there. */
+  isMountpoint(path: string): boolean;
   /** Whether a sysctl is there, by its name with dots. */
   hasSysctl(name: string): boolean;
   seccomp: SeccompProfiles;
+  /** What tells a process's user namespace from others. */
+  userNamespaceOf(pid: number | "self"): string;
   /** The program that is PID 1 with HostConfig.Init. */
   initPath: string;
 }
@@ -22,7 +27,7 @@ export interface SpecHost {
 /** Who makes containers' cgroups. */
 export type CgroupDriver = "cgroupfs" | "systemd";
 
-export interface SpecSettings {
+export interface SpecSettings extends UserSettings {
   /** Where containers' cgroups are when they ask for no other parent: "/gantry", of systemd "system.slice". */
   cgroupParent: string;
   cgroupDriver: CgroupDriver;

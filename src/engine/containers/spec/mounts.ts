@@ -4,6 +4,7 @@ import { defaultMounts } from "../../../core/oci-defaults.ts";
 import { systemError } from "../../../lib/errors.ts";
 import type { OciMount } from "../../../lib/oci-spec.ts";
 import { isPrivate } from "../modes.ts";
+import { mapsOf } from "../user-namespace.ts";
 import { parseSecurityOptions } from "../validate/security-options.ts";
 import type { SpecInput } from "./host.ts";
 import { tmpfsMountOptions } from "./tmpfs-options.ts";
@@ -19,7 +20,7 @@ export function mountsOf(input: SpecInput): { mounts: OciMount[]; rootfsPropagat
   const mounts = [...ownMounts(input, destinations), ...asked];
   if (hasInit(input)) mounts.push({ destination: INIT_PATH, type: "bind", source: input.host.initPath, options: ["bind", "ro"] });
   if (record.hostConfig.ReadonlyRootfs) makeReadonly(mounts, destinations);
-  makeWritable(mounts, record);
+  makeWritable(mounts, input);
   return { mounts, rootfsPropagation: propagation.value };
 }
 
@@ -32,7 +33,15 @@ export function hasInit({ record, settings }: SpecInput): boolean {
 /** Docker's defaults without what was asked for in their place. */
 function ownMounts(input: SpecInput, destinations: ReadonlySet<string>): OciMount[] {
   const kept = defaultMounts.filter(({ destination }) => !destinations.has(destination) && !(destinations.has("/dev") && destination.startsWith("/dev/")));
-  return kept.flatMap((mount) => (mount.destination === "/dev/shm" ? sharedMemory(input, mount) : [{ ...mount, options: [...(mount.options ?? [])] }]));
+  return kept.flatMap((mount) => (mount.destination === "/dev/shm" ? sharedMemory(input, mount) : mount.type === "mqueue" ? messageQueues(input, mount) : [copyOf(mount)]));
+}
+
+const copyOf = (mount: OciMount): OciMount => ({ ...mount, options: [...(mount.options ?? [])] });
+
+/** A user namespace that does not own the IPC namespace cannot mount its queues. */
+function messageQueues({ record, host, settings }: SpecInput, own: OciMount): OciMount[] {
+  if (record.hostConfig.IpcMode !== "host" || !mapsOf(settings, record)) return [copyOf(own)];
+  return host.isMountpoint(own.destination) ? [{ destination: own.destination, type: "bind", source: own.destination, options: ["rbind", "nosuid", "noexec", "nodev", "rprivate"] }] : [];
 }
 
 function sharedMemory(input: SpecInput, own: OciMount): OciMount[] {
@@ -108,8 +117,10 @@ function makeReadonly(mounts: OciMount[], destinations: ReadonlySet<string>): vo
 }
 
 /** Privileged containers may write to /sys; cgroups as the security option says. */
-function makeWritable(mounts: OciMount[], { hostConfig }: ContainerRecord): void {
-  const writableCgroups = parseSecurityOptions(hostConfig.SecurityOpt).writableCgroups ?? hostConfig.Privileged;
+function makeWritable(mounts: OciMount[], { record: { hostConfig }, settings }: SpecInput): void {
+  const asked = parseSecurityOptions(hostConfig.SecurityOpt).writableCgroups;
+  if (asked !== undefined && settings.userMaps) throw systemError("option WritableCgroups conflicts with user namespaces and rootless mode");
+  const writableCgroups = asked ?? hostConfig.Privileged;
   for (const mount of mounts) {
     const isWritable = (hostConfig.Privileged && mount.destination === "/sys") || (writableCgroups && mount.type === "cgroup");
     if (isWritable && mount.options) mount.options = mount.options.filter((option) => option !== "ro");

@@ -2,11 +2,19 @@
 import { GantryError, codeOf, messageOf } from "../../../lib/errors.ts";
 import type { OciLinux } from "../../../lib/oci-spec.ts";
 import { containerOf } from "../modes.ts";
+import { userNamespaceOf } from "../user-namespace.ts";
 import type { SpecInput } from "./host.ts";
 
 type Namespaces = OciLinux["namespaces"] & {};
 
-export function namespacesOf(input: SpecInput): Namespaces {
+/** With the maps of a user namespace. */
+export function namespacesOf(input: SpecInput): Pick<OciLinux, "namespaces" | "uidMappings" | "gidMappings"> {
+  const others = kernelNamespaces(input);
+  const { namespaces = [], ...maps } = userNamespaceOf(input, others.flatMap(({ path }) => /^\/proc\/(\d+)\//.exec(path ?? "")?.slice(1).map(Number) ?? []));
+  return { namespaces: [...namespaces, ...others], ...maps };
+}
+
+function kernelNamespaces(input: SpecInput): Namespaces {
   const { hostConfig } = input.record;
   const result: Namespaces = [{ type: "mount" }];
   if (input.sandbox.netnsPath !== undefined) result.push({ type: "network", path: input.sandbox.netnsPath });

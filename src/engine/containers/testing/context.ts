@@ -52,7 +52,9 @@ export const fakeHost: SpecHost = {
   },
   allDevices: () => [{ path: "/dev/fuse", type: "c", major: 10, minor: 229 }],
   mountOf: (path) => ({ mountpoint: "/", isShared: path.startsWith("/shared"), isSlave: path.startsWith("/slave") }),
+  isMountpoint: (path) => path === "/dev/mqueue",
   hasSysctl: () => true,
+  userNamespaceOf: (pid) => (pid === "self" ? "user:[1]" : `user:[${pid}]`),
   seccomp: { builtin: () => ({ defaultAction: "builtin" }), parse: (text) => ({ defaultAction: text }) },
   initPath: "/opt/init",
 };

@@ -9,6 +9,7 @@ import { restartsUnhealthy } from "../health/restart-unhealthy.ts";
 import { runtimeNamed, type Runtimes } from "../runtimes.ts";
 import type { CgroupDriver } from "../spec/host.ts";
 import { isValidIpcMode, isValidPidMode } from "../modes.ts";
+import { mapsOf, type UserSettings } from "../user-namespace.ts";
 import { validateMount, validateTmpfsDestination } from "../mounts/spec.ts";
 import { normalizeCapabilities } from "./capabilities.ts";
 import { verifyResources } from "./resources.ts";
@@ -72,14 +73,22 @@ export function validateRestartPolicy({ Name: name, MaximumRetryCount: count }: 
 
 const isSlice = (name: string): boolean => name.length > ".slice".length && name.endsWith(".slice");
 
-export interface PlatformSettings {
+export interface PlatformSettings extends UserSettings {
   kernel: KernelSupport;
   runtimes: Runtimes;
   cgroupDriver: CgroupDriver;
 }
 
+/** What only the host's root may do. */
+function refuseHostsNamespaces({ Privileged, NetworkMode, PidMode }: HostConfig): void {
+  if (Privileged) throw invalidParameter("privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode");
+  if (NetworkMode === "host") throw invalidParameter("cannot share the host's network namespace when user namespaces are enabled");
+  if (PidMode === "host") throw invalidParameter("cannot share the host PID namespace when user namespaces are enabled");
+}
+
 /** Changes limits that the kernel does not have and the default runtime in place; returns the warnings. */
-export function verifyPlatform(hostConfig: HostConfig, { kernel, runtimes, cgroupDriver }: PlatformSettings): string[] {
+export function verifyPlatform(hostConfig: HostConfig, settings: PlatformSettings): string[] {
+  const { kernel, runtimes, cgroupDriver } = settings;
   const warnings = verifyResources(hostConfig, kernel, false);
   if (!isValidIpcMode(hostConfig.IpcMode)) throw invalidParameter(`invalid IPC mode: ${hostConfig.IpcMode}`);
   if (!isValidPidMode(hostConfig.PidMode)) throw invalidParameter(`invalid PID mode: ${hostConfig.PidMode}`);
@@ -88,6 +97,7 @@ export function verifyPlatform(hostConfig: HostConfig, { kernel, runtimes, cgrou
   if (Math.abs(hostConfig.OomScoreAdj) > 1000) throw invalidParameter(`Invalid value ${hostConfig.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   if (!kernel.ipv4Forwarding && !["host", "none"].includes(hostConfig.NetworkMode)) warnings.push("IPv4 forwarding is disabled. Networking will not work.");
   if (hostConfig.NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0) warnings.push("Published ports are discarded when using host network mode");
+  if (mapsOf(settings, { hostConfig })) refuseHostsNamespaces(hostConfig);
   if (cgroupDriver === "systemd" && hostConfig.CgroupParent !== "" && !isSlice(hostConfig.CgroupParent)) throw invalidParameter('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
   if (hostConfig.Runtime === "") hostConfig.Runtime = runtimes.defaultName;
   runtimeNamed(runtimes, hostConfig.Runtime);
