@@ -25,6 +25,7 @@ export const rootOf = (folder: string): string => join(folder, "bundle", "rootfs
 /** Throws when the configuration asks for what only our own runtime can do. */
 export async function writeBundle(folder: string, request: TaskRequest): Promise<void> {
   refuseShared(request.spec);
+  if (request.spec.linux?.namespaces?.some(({ type }) => type === "user") === true) throw invalidParameter("user namespaces are supported by the default runtime only: with --userns-remap use --userns=host, or leave --runtime out");
   const spec = await numericSpec(request);
   rmSync(bundleOf(folder), { recursive: true, force: true });
   mkdirSync(rootOf(folder), { recursive: true, mode: 0o700 });
