@@ -4,7 +4,8 @@
 #   net     lo, and eth0 10.231.0.2/24 with a gateway 10.231.0.1 (a namespace of its own, /run/netns/gateway)
 #   pid     killing the holder (PID 1 inside) kills everything; it dies with the test's process
 #   mount   private: tmpfs on /run, /var/lib/gantry on FOLDER, sysfs of this net namespace
-#   cgroup  of each v1 hierarchy only the group NAME is seen, as its root
+#   cgroup  of each v1 hierarchy only the group NAME is seen, as its root; all of v2, where a namespace would forbid (nsdelegate)
+#           groups beside the one that the tests run in
 #
 # Prints "ready" when everything stands, and lives until it is killed.
 set -eu
@@ -12,7 +13,9 @@ name=$1
 folder=$2
 
 if [ "${3-}" != inside ]; then
+  groups=
   if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
+    groups=own
     for hierarchy in /sys/fs/cgroup/*/; do
       # Neither a link nor a folder that nothing is mounted on.
       { [ ! -h "${hierarchy%/}" ] && [ -e "${hierarchy}cgroup.procs" ]; } || continue
@@ -24,7 +27,7 @@ if [ "${3-}" != inside ]; then
       echo $$ >"$group/cgroup.procs"
     done
   fi
-  exec setpriv --pdeathsig KILL unshare --mount --net --pid --cgroup --fork --kill-child --propagation private "$0" "$name" "$folder" inside
+  exec setpriv --pdeathsig KILL unshare --mount --net --pid ${groups:+--cgroup} --fork --kill-child --propagation private "$0" "$name" "$folder" inside
 fi
 
 # A process 2 for whoever looks for one, as every machine has.

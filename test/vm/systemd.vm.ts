@@ -1,11 +1,17 @@
 /** --systemd-cgroup: containers are scopes of a systemd that runs the machine. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OciResources } from "../../src/lib/oci-spec.ts";
+import { exampleSpec, rootless } from "../../src/oci/cli/spec.ts";
+import { Api } from "../harness/api.ts";
+import { project } from "../harness/engine.ts";
+import { busyboxImage } from "../harness/images.ts";
 import { Bundle, processOf } from "../runtime/bundle.ts";
 
 const show = (unit: string, ...names: string[]): Record<string, string> => {
@@ -81,4 +87,93 @@ test("systemd's own kill ends a container, and --force removes it; the default s
   assert.equal(bundle.runtime("--systemd-cgroup", "run", bundle.id).status, 1);
   await untilGone(unit);
   assert.equal(existsSync(`/sys/fs/cgroup/system.slice/${unit}`), false);
+});
+
+/** Not in a machine of the harness: that has a pid namespace, where systemd's numbers of processes are others. */
+async function withDaemon(use: (api: Api) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "gantryd-"));
+  const socket = join(folder, "sock");
+  const line = ["-H", `unix://${socket}`, "--data-root", join(folder, "root"), "--exec-root", join(folder, "exec"), "--pidfile", join(folder, "pid"), "--bridge", "none", "--exec-opt", "native.cgroupdriver=systemd", "--add-runtime", "other=/usr/sbin/runc"];
+  const daemon = spawn(join(project, "build/node"), [join(project, "dist/gantryd.js"), ...line], { stdio: ["ignore", "inherit", "inherit"] });
+  const api = new Api(socket);
+  const answers = (): Promise<boolean> => api.send("GET", "/version", { timeoutMs: 60_000 }).then(({ status }) => status === 200, () => false);
+  try {
+    for (let tries = 0; !existsSync(socket) || !(await answers()); tries++) {
+      assert.ok(tries < 600 && daemon.exitCode === null, "gantryd does not answer");
+      await sleep(100);
+    }
+    await api.send("POST", "/images/create", { query: { fromSrc: "-", repo: "busybox", tag: "latest", changes: 'CMD ["sh"]' }, body: busyboxImage(), headers: { "content-type": "application/x-tar" } });
+    await use(api);
+  } finally {
+    api.close();
+    daemon.kill("SIGTERM");
+    await once(daemon, "exit");
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("gantryd's containers are scopes, by our own runtime and by runc", async () => {
+  await withDaemon(async (api) => {
+    assert.equal((await api.json("GET", "/info")).CgroupDriver, "systemd");
+    for (const Runtime of ["", "other"]) {
+      const HostConfig = { Runtime, NetworkMode: "none", Memory: 64 << 20, PidsLimit: 30, CgroupParent: "gvm-two.slice", Annotations: { "org.systemd.property.TimeoutStopUSec": "uint64 9000000" } };
+      const { Id } = await api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["sleep", "1000"], HostConfig } });
+      await api.json("POST", `/containers/${Id}/start`);
+      const unit = `gantry-${Id}.scope`;
+      const expected = { ActiveState: "active", Slice: "gvm-two.slice", Delegate: "yes", MemoryMax: String(64 << 20), TasksMax: "30", TimeoutStopUSec: "9s" };
+      assert.deepEqual(show(unit, ...Object.keys(expected)), expected, Runtime);
+      const group = `/sys/fs/cgroup/gvm.slice/gvm-two.slice/${unit}`;
+      assert.equal(readFileSync(join(group, "cgroup.procs"), "utf8"), `${(await api.json("GET", `/containers/${Id}/json`)).State.Pid}\n`);
+      await api.json("POST", `/containers/${Id}/update`, { json: { PidsLimit: 20 } });
+      assert.deepEqual([show(unit, "TasksMax")["TasksMax"], readFileSync(join(group, "pids.max"), "utf8")], ["20", "20\n"]);
+      await api.json("DELETE", `/containers/${Id}`, { query: { force: true } });
+      await untilGone(unit);
+      assert.equal(existsSync(group), false);
+    }
+  });
+});
+
+const user = 65_534;
+
+/** A user's manager, as logind would start it. */
+async function startUserManager(runtimeDir: string): Promise<Disposable> {
+  mkdirSync(runtimeDir, { recursive: true, mode: 0o700 });
+  chownSync(runtimeDir, user, user);
+  const unit = "gantry-user-manager.service";
+  const { status, stderr } = spawnSync("systemd-run", [`--unit=${unit}`, "--property=User=nobody", "--property=Delegate=yes", `--setenv=XDG_RUNTIME_DIR=${runtimeDir}`, "--setenv=HOME=/tmp", "/lib/systemd/systemd", "--user", "--unit=basic.target"], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  for (let tries = 0; !existsSync(join(runtimeDir, "systemd/private")); tries++) {
+    assert.ok(tries < 600, "the user's manager does not start");
+    await sleep(100);
+  }
+  return { [Symbol.dispose]: () => void spawnSync("systemctl", ["stop", unit]) };
+}
+
+test("an ordinary user's containers are scopes of the user's manager, also for callers outside of it", async () => {
+  using bundle = new Bundle();
+  const runtimeDir = `/run/user/${user}`;
+  using _manager = await startUserManager(runtimeDir);
+  chmodSync(bundle.folder, 0o755);
+  const log = join(runtimeDir, "log");
+  const as = (...args: string[]): string => {
+    // A detached container keeps what it got as its output.
+    const { status } = spawnSync("setpriv", ["--reuid", String(user), "--regid", String(user), "--clear-groups", "sh", "-c", 'exec "$@" >"$0" 2>&1 </dev/null', log, bundle.program, ...args], { cwd: bundle.folder, env: { PATH: process.env["PATH"], XDG_RUNTIME_DIR: runtimeDir } });
+    const output = readFileSync(log, "utf8");
+    assert.equal(status, 0, `${args.join(" ")}: ${output}`);
+    return output;
+  };
+  const spec = rootless(exampleSpec("v2"), [user, user]);
+  const linux = { ...spec.linux, cgroupsPath: "user.slice:vm:rootless", resources: { pids: { limit: 30 }, memory: { limit: 64 << 20 }, devices: [{ allow: false, access: "rwm" }] } };
+  writeFileSync(join(bundle.folder, "config.json"), JSON.stringify({ ...spec, root: { path: bundle.rootfs, readonly: true }, process: { ...spec.process!, terminal: false, env: ["PATH=/bin"], args: ["sleep", "1000"] }, linux }));
+  as("--systemd-cgroup", "run", "-d", "rootless");
+  const group = "/sys/fs/cgroup/system.slice/gantry-user-manager.service/user.slice/vm-rootless.scope";
+  const { pid } = JSON.parse(as("state", "rootless")) as { pid: number };
+  assert.deepEqual(["cgroup.procs", "pids.max", "memory.max"].map((file) => readFileSync(join(group, file), "utf8").trim()), [String(pid), "30", String(64 << 20)]);
+  assert.equal(as("exec", "rootless", "cat", "/sys/fs/cgroup/pids.max"), "30\n");
+  as("update", "--pids-limit", "20", "rootless");
+  assert.equal(readFileSync(join(group, "pids.max"), "utf8"), "20\n");
+  as("pause", "rootless");
+  as("resume", "rootless");
+  as("delete", "--force", "rootless");
+  assert.equal(existsSync(group), false);
 });

@@ -1,4 +1,5 @@
 /** --exec-opt native.cgroupdriver=systemd. Nothing of it is loaded without. */
+import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import type { CgroupLayout } from "../../oci/cgroups/layout.ts";
 import type { TaskUnits } from "../../oci/task.ts";
 import type { DaemonConfig } from "./config.ts";
@@ -7,5 +8,9 @@ import type { DaemonConfig } from "./config.ts";
 export async function cgroupUnits({ containers }: DaemonConfig, layout: CgroupLayout): Promise<TaskUnits | undefined> {
   if (containers.cgroupDriver === "cgroupfs") return undefined;
   const [{ managerBus }, { SystemdTasks }] = await Promise.all([import("../../oci/cgroups/systemd/bus.ts"), import("../../oci/cgroups/systemd/tasks.ts")]);
-  return new SystemdTasks(managerBus({ uid: process.geteuid!(), variable: (name) => process.env[name] }), layout);
+  try {
+    return new SystemdTasks(managerBus({ uid: process.geteuid!(), variable: (name) => process.env[name] }), layout);
+  } catch (error) {
+    throw invalidParameter(`native.cgroupdriver=systemd: ${messageOf(error)}`, error);
+  }
 }

@@ -15,6 +15,8 @@ export interface CgroupHierarchy {
   controllers: string[];
   /** Where this process is, below the mount point, starting with a slash. */
   ownPath: string;
+  /** The highest group whose controllers may be handed down, where that is not the root. */
+  delegated?: string;
 }
 
 export interface CgroupLayout {

@@ -23,7 +23,7 @@ import { runCreate } from "./oneshot.ts";
 import { path } from "./paths.ts";
 import type { Plan } from "../plan/types.ts";
 import { send } from "./kill.ts";
-import { inNewUnit, planUnit, stopUnit } from "./scope.ts";
+import { enterManager, inNewUnit, planUnit, stopUnit } from "./scope.ts";
 import { startTimeOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
 
@@ -73,6 +73,7 @@ export async function makeContainer(id: string, { path: bundle, spec: given }: B
   const preserveFds = listening + countPreserved(flags, caller, listening);
   const planned = systemdCgroup ? await planUnit(given, id, caller) : undefined;
   const unit = planned?.recorded;
+  if (unit) await enterManager(unit, caller);
   const spec = withNotifySocket(withListenFds(planned?.spec ?? given, listening), notifySocketOf(caller), store.folder(id));
   const noNewKeyring = flags.bool("no-new-keyring");
   const plan = compile(spec, { id, host: usableHost(caller.proc, spec, id), ...rootlessOf(), bundle, noPivot: flags.bool("no-pivot"), noNewKeyring, outerHooks: true, ...joinedNamespaces(spec), warn });

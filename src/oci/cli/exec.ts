@@ -15,6 +15,7 @@ import type { Command } from "./command.ts";
 import { checkTerminal, countPreserved, writePidFile } from "./create.ts";
 import { runExec } from "./oneshot.ts";
 import { path } from "./paths.ts";
+import { enterManager } from "./scope.ts";
 import { statusOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
 
@@ -60,6 +61,7 @@ export const exec: Command = {
     const plan = compileExec(process, record.spec, { id: record.id, host: detectHost(caller.proc), bundle: record.bundle, initPid: record.pid, noNewKeyring: record.noNewKeyring, warn });
     const cgroups = groupsToJoin(record, flags.list("cgroup"), caller);
     debug(`exec in ${record.id}: cgroups ${cgroups.join(" ")}`);
+    if (record.unit) await enterManager(record.unit, caller);
     const made = await runExec({ ...plan, cgroups }, record.pid, { caller, consoleSocket, pidfdSocket: flags.string("pidfd-socket"), preserveFds, wait: !detach, ...(process.consoleSize && { size: process.consoleSize }) });
     writePidFile(flags.string("pid-file"), made.pid);
     return detach ? 0 : made.exited;

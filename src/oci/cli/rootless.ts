@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { invalidParameter } from "../../lib/errors.ts";
 import type { OciSpec } from "../../lib/oci-spec.ts";
 import { asksFor } from "../cgroups/controller.ts";
+import type { CgroupGroup } from "../cgroups/groups.ts";
 import { containerGroups } from "../cgroups/groups.ts";
 import type { CompileOptions } from "../compile/compile.ts";
 import type { HostFacts } from "../host.ts";
@@ -19,18 +20,31 @@ export const rootlessOf = (): Pick<CompileOptions, "rootless"> => (isRootless() 
 export function usableHost(proc: string, { linux }: OciSpec, id: string): HostFacts {
   const host = detectHost(proc);
   if (!isRootless()) return host;
-  const allowed = new Set(containerGroups(host.cgroups, linux?.cgroupsPath, id).filter(({ path }) => mayMake(path)).map(({ hierarchy }) => hierarchy));
-  const hierarchies = host.cgroups.hierarchies.filter((hierarchy) => allowed.has(hierarchy));
+  const hierarchies = containerGroups(host.cgroups, linux?.cgroupsPath, id).filter(({ path }) => mayMake(path)).map((group) => ({ ...group.hierarchy, delegated: delegatedAbove(group) }));
   const { devices: _, ...limits } = linux?.resources ?? {};
   if (hierarchies.length < host.cgroups.hierarchies.length && asksFor(limits)) throw invalidParameter("linux.resources: this user may not make the cgroups that limits need");
   return { ...host, cgroups: { ...host.cgroups, hierarchies } };
 }
 
+/** The highest group above whose controllers this user may hand down. */
+function delegatedAbove({ hierarchy: { mountpoint }, path }: CgroupGroup): string {
+  let highest = path;
+  for (let parent = dirname(path); parent.length > mountpoint.length; parent = dirname(parent)) {
+    if (!existsSync(parent)) continue;
+    if (!mayWrite(join(parent, "cgroup.subtree_control"))) break;
+    highest = parent;
+  }
+  return highest.slice(mountpoint.length);
+}
+
 function mayMake(path: string): boolean {
   const parent = dirname(path);
-  if (!existsSync(parent)) return mayMake(parent);
+  return existsSync(parent) ? mayWrite(parent) : mayMake(parent);
+}
+
+function mayWrite(path: string): boolean {
   try {
-    accessSync(parent, constants.W_OK);
+    accessSync(path, constants.W_OK);
     return true;
   } catch {
     return false;

@@ -61,7 +61,7 @@ export function compile(spec: OciSpec, options: CompileOptions): Plan {
   const groups = containerGroups(options.host.cgroups, linux.cgroupsPath, options.id);
   return {
     namespaces,
-    host: cgroupOps(groups, linux.resources ?? {}, options.host.cgroups.files),
+    host: cgroupOps(groups, linux.resources ?? {}, { files: options.host.cgroups.files, rootless: options.rootless !== undefined }),
     parent: parentOps(spec, namespaces, options),
     child: childOps({ spec, linux, options, namespaces, own, groups }),
     exec: initStep(spec.process, spec, options),

@@ -40,6 +40,7 @@ export class DbusConnection implements Disposable {
   readonly #listeners = new Set<(message: DbusMessage) => void>();
   readonly #timeoutMs: number;
   #serial = 0;
+  #name = "";
   #received: Buffer = Buffer.alloc(0);
   #greeting: Waiting | undefined;
   #failure: Error | undefined;
@@ -60,7 +61,7 @@ export class DbusConnection implements Disposable {
     const connection = new DbusConnection(net.connect(path), timeoutMs);
     try {
       await connection.#authenticate();
-      if (!direct) await connection.call({ ...bus, member: "Hello" });
+      if (!direct) [connection.#name] = (await connection.call({ ...bus, member: "Hello" })) as [string];
       return connection;
     } catch (error) {
       connection[Symbol.dispose]();
@@ -77,6 +78,11 @@ export class DbusConnection implements Disposable {
     } finally {
       this.#waiting.delete(serial);
     }
+  }
+
+  /** What we are called on the bus: ":1.42". */
+  get name(): string {
+    return this.#name;
   }
 
   /** Rejects when the connection is no more. */

@@ -16,7 +16,7 @@ export interface BusCaller {
   variable: (name: string) => string | undefined;
 }
 
-const unavailable = "systemd cgroup flag passed, but systemd support for managing cgroups is not available";
+const unavailable = "systemd support for managing cgroups is not available";
 
 /** As sd-bus has it: the address that the environment names, else the bus at its usual place, else systemd's own socket. */
 export function managerBus({ uid, variable }: BusCaller): ManagerBus {
@@ -25,7 +25,7 @@ export function managerBus({ uid, variable }: BusCaller): ManagerBus {
   if (address) return { socket: socketOf(address), direct: false, user };
   // sd_booted(3)
   if (statSync("/run/systemd/system", { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw invalidParameter(`${unavailable}: /run/systemd/system is missing, so this machine was not booted with systemd. Without --systemd-cgroup, and with a path as cgroupsPath, cgroups are made directly`);
+    throw invalidParameter(`${unavailable}: /run/systemd/system is missing, so this machine was not booted with systemd`);
   const folder = user ? (variable("XDG_RUNTIME_DIR") ?? `/run/user/${uid}`) : "/run";
   const socket = user ? `${folder}/bus` : `${folder}/dbus/system_bus_socket`;
   if (existsSync(socket)) return { socket, direct: false, user };

@@ -2,6 +2,7 @@
 import type { Answer } from "../../../sys/dbus/service.testing.ts";
 import { TestBus } from "../../../sys/dbus/service.testing.ts";
 import type { DbusMessage, DbusValue } from "../../../sys/dbus/message.ts";
+import type { ManagerBus } from "./bus.ts";
 
 interface Unit {
   properties: Record<string, DbusValue>;
@@ -17,15 +18,22 @@ export class FakeSystemd implements Disposable {
   readonly calls: string[] = [];
   /** Undefined: jobs do not end. */
   jobResult: string | undefined = "done";
+  /** What the bus says of whoever calls. */
+  callersPid: number | undefined;
   /** Called for each new unit. */
   onStart: (name: string, unit: Unit) => void = () => {};
   /** After each call. */
   onCall: () => void = () => {};
+  readonly bus: ManagerBus;
   #bus!: TestBus;
   #job = 0;
 
+  private constructor(bus: ManagerBus) {
+    this.bus = bus;
+  }
+
   static async listen(path: string): Promise<FakeSystemd> {
-    const systemd = new FakeSystemd();
+    const systemd = new FakeSystemd({ socket: path, direct: false, user: false });
     systemd.#bus = await TestBus.listen(path, (call) => systemd.#answer(call));
     return systemd;
   }
@@ -60,6 +68,8 @@ export class FakeSystemd implements Disposable {
       case "AddMatch":
       case "Subscribe":
         return {};
+      case "GetConnectionUnixProcessID":
+        return this.callersPid === undefined ? refused("org.freedesktop.DBus.Error.UnixProcessIdUnknown", "Could not determine PID") : { signature: "u", body: [this.callersPid] };
       case "Get":
         return { signature: "v", body: [["s", body[1] === "Version" ? "252.1-test" : "/"]] };
       case "StartTransientUnit":

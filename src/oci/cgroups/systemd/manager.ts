@@ -40,16 +40,16 @@ export class SystemdManager implements Disposable {
     this.#target = target;
   }
 
-  static async open({ socket, direct }: ManagerBus, { mode }: Pick<CgroupLayout, "mode">): Promise<SystemdManager> {
+  static async open({ socket, direct, user }: ManagerBus, { mode }: Pick<CgroupLayout, "mode">): Promise<SystemdManager> {
     try {
       const connection = await DbusConnection.open(socket, { direct });
       try {
         const [version] = await Promise.all([
           managerProperty(connection, "Version"),
           // systemd tells whoever talks to it directly about everything.
-          ...(direct ? [] : [connection.call({ ...bus, member: "AddMatch", signature: "s", body: [jobSignals] }), connection.call({ ...manager, member: "Subscribe" })]),
+          ...(direct ? [] : [checkNumbers(connection), connection.call({ ...bus, member: "AddMatch", signature: "s", body: [jobSignals] }), connection.call({ ...manager, member: "Subscribe" })]),
         ]);
-        return new SystemdManager(connection, { cgroup: mode === "v2" ? 2 : 1, systemd: Number(/^v?(\d+)/.exec(version)?.[1] ?? 0) });
+        return new SystemdManager(connection, { cgroup: mode === "v2" ? 2 : 1, systemd: Number(/^v?(\d+)/.exec(version)?.[1] ?? 0), user });
       } catch (error) {
         connection[Symbol.dispose]();
         throw error;
@@ -83,6 +83,12 @@ export class SystemdManager implements Disposable {
       throw systemError(`unable to start unit ${JSON.stringify(unit.name)}: ${messageOf(error)}`, error);
     }
     return { release };
+  }
+
+  /** Moves this process into a scope of its own. */
+  async enter(): Promise<void> {
+    const name = `gantry-runtime-${process.pid}.scope`;
+    await this.#startUnit(name, [["Description", ["s", "a call of gantry-runtime"]], ["Slice", ["s", "app.slice"]], ["CollectMode", ["s", "inactive-or-failed"]], ["PIDs", ["au", [process.pid]]]]);
   }
 
   /** Until the next boot, as all of a scope. */
@@ -150,6 +156,15 @@ export class SystemdManager implements Disposable {
   #call(member: string, signature: string, body: DbusValue[]): Promise<DbusValue[]> {
     return this.#connection.call({ ...manager, member, signature, body });
   }
+}
+
+/** In a pid namespace of our own, processes have other numbers there: a scope would get somebody else's. A bus may not know. */
+async function checkNumbers(connection: DbusConnection): Promise<void> {
+  const [pid = process.pid] = await connection.call({ ...bus, member: "GetConnectionUnixProcessID", signature: "s", body: [connection.name] }).catch((error: unknown) => {
+    if (error instanceof DbusError) return [];
+    throw error;
+  });
+  if (pid !== process.pid) throw systemError(`process ${process.pid} is ${String(pid)} there: systemd is outside of this pid namespace`);
 }
 
 async function managerProperty(connection: DbusConnection, name: string): Promise<string> {

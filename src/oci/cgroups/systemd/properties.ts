@@ -17,6 +17,8 @@ export interface Target {
   cgroup: 1 | 2;
   /** systemd's version, as older ones lack some properties. */
   systemd: number;
+  /** A user's manager: it has no say in devices. */
+  user: boolean;
 }
 
 /** "infinity" */
@@ -28,7 +30,7 @@ const given = (name: string, value: number | undefined): Property[] => (value ? 
 export function resourceProperties(resources: OciResources, target: Target): Property[] {
   const { devices } = resources;
   const limits = target.cgroup === 2 ? v2Properties(resources, target) : v1Properties(resources, target);
-  return [...limits, ...tasksProperties(resources), ...cpusetProperties(resources, target), ...(devices ? deviceProperties(devices) : [])];
+  return [...limits, ...tasksProperties(resources), ...cpusetProperties(resources, target), ...(devices && !target.user ? deviceProperties(devices) : [])];
 }
 
 /** The kernel cannot count from a later moment on. */

@@ -21,15 +21,15 @@ test("cgroupsPath as slice:prefix:name", () => {
 });
 
 const unlimited = 2n ** 64n - 1n;
-const v2 = { cgroup: 2, systemd: 252 } as const;
+const v2 = { cgroup: 2, systemd: 252, user: false } as const;
 
 test("limits as properties, by the hierarchy's version and systemd's", () => {
   const limits = { memory: { limit: 100, swap: 150, reservation: 50 }, cpu: { shares: 1024, quota: 12_345, period: 100_000, cpus: "0-2,9" }, pids: { limit: 0 } };
   assert.deepEqual(Object.fromEntries(resourceProperties(limits, v2)), { MemoryMax: ["t", 100n], MemoryLow: ["t", 50n], MemorySwapMax: ["t", 50n], CPUWeight: ["t", 100n], CPUQuotaPeriodUSec: ["t", 100_000n], CPUQuotaPerSecUSec: ["t", 130_000n], TasksMax: ["t", 1n], AllowedCPUs: ["ay", [7, 2]] });
-  assert.deepEqual(Object.fromEntries(resourceProperties(limits, { cgroup: 1, systemd: 241 })), { MemoryLimit: ["t", 100n], CPUShares: ["t", 1024n], CPUQuotaPerSecUSec: ["t", 130_000n], TasksMax: ["t", 1n] });
+  assert.deepEqual(Object.fromEntries(resourceProperties(limits, { ...v2, cgroup: 1, systemd: 241 })), { MemoryLimit: ["t", 100n], CPUShares: ["t", 1024n], CPUQuotaPerSecUSec: ["t", 130_000n], TasksMax: ["t", 1n] });
   assert.deepEqual(resourceProperties({ memory: { limit: -1 }, pids: { limit: -1 }, cpu: { quota: -1 } }, v2), [["MemoryMax", ["t", unlimited]], ["MemorySwapMax", ["t", unlimited]], ["CPUQuotaPerSecUSec", ["t", unlimited]], ["TasksMax", ["t", unlimited]]]);
   assert.deepEqual(resourceProperties({ unified: { "memory.high": "max", "cpu.max": "5000 10000", "io.max": "8:0 rbps=1", "pids.max": "many" } }, v2), [["MemoryHigh", ["t", unlimited]], ["CPUQuotaPeriodUSec", ["t", 10_000n]], ["CPUQuotaPerSecUSec", ["t", 500_000n]]]);
-  assert.deepEqual([252, 251].map((systemd) => resourceProperties({ cpu: { idle: 1, shares: 1024 } }, { cgroup: 2, systemd })), [[["CPUWeight", ["t", 0n]]], []]);
+  assert.deepEqual([252, 251].map((systemd) => resourceProperties({ cpu: { idle: 1, shares: 1024 } }, { ...v2, systemd })), [[["CPUWeight", ["t", 0n]]], []]);
   assert.throws(() => resourceProperties({ cpu: { cpus: "3-1" } }, v2), /not a list of numbers/);
 });
 
@@ -38,6 +38,7 @@ test("device rules: lists of what is allowed, else systemd stays out of it", () 
   const { DeviceAllow, DevicePolicy } = allowed([{ allow: false, access: "rwm" }, { allow: true, type: "b", major: 8, minor: 1, access: "r" }]) as Record<string, [string, unknown]>;
   assert.deepEqual([DevicePolicy, (DeviceAllow![1] as string[][]).slice(0, 4)], [["s", "strict"], [["/dev/block/8:1", "r"], ["char-*", "m"], ["block-*", "m"], ["/dev/char/1:3", "rwm"]]]);
   assert.ok((DeviceAllow![1] as string[][]).some(([name]) => name === "char-136"));
+  assert.deepEqual(resourceProperties({ devices: [] }, { ...v2, user: true }), []);
   for (const open of [[{ allow: true, access: "rwm" }], [{ allow: false }, { allow: true, type: "c", major: 1, minor: 1 }, { allow: false, type: "c", major: 1 }]]) assert.deepEqual(allowed(open), { DeviceAllow: ["a(ss)", []], DevicePolicy: ["s", "auto"] });
 });
 
@@ -72,7 +73,7 @@ async function withSystemd(use: (manager: SystemdManager, systemd: FakeSystemd) 
   const folder = mkdtempSync(join(tmpdir(), "gantry-systemd-"));
   try {
     using systemd = await FakeSystemd.listen(join(folder, "bus"));
-    using manager = await SystemdManager.open({ socket: join(folder, "bus"), direct: false, user: false }, { mode: "v2" });
+    using manager = await SystemdManager.open(systemd.bus, { mode: "v2" });
     await use(manager, systemd);
   } finally {
     rmSync(folder, { recursive: true });
@@ -96,7 +97,7 @@ test("a scope's life: made with a process, changed, stopped", async () => {
     await manager.stop(unit.name);
     assert.equal(systemd.units.size, 0);
     await manager.stop(unit.name);
-    assert.deepEqual(systemd.calls.filter((name) => name !== "Get"), ["AddMatch", "Subscribe", "StartTransientUnit", "SetUnitProperties", "StopUnit", "ResetFailedUnit", "StopUnit", "ResetFailedUnit"]);
+    assert.deepEqual(systemd.calls.filter((name) => !name.startsWith("Get")), ["AddMatch", "Subscribe", "StartTransientUnit", "SetUnitProperties", "StopUnit", "ResetFailedUnit", "StopUnit", "ResetFailedUnit"]);
   });
 });
 
@@ -115,6 +116,15 @@ test("what is left of one that failed makes room; one that runs does not; a job 
     await systemd.asked("StartTransientUnit", 7);
     systemd.hangUp();
     await assert.rejects(waiting, /unable to start unit "p-x.scope": D-Bus/);
+  });
+});
+
+test("a systemd that counts processes differently is refused", async () => {
+  await withSystemd(async (_, systemd) => {
+    systemd.callersPid = process.pid;
+    (await SystemdManager.open(systemd.bus, { mode: "v2" }))[Symbol.dispose]();
+    systemd.callersPid = 1;
+    await assert.rejects(SystemdManager.open(systemd.bus, { mode: "v2" }), /process \d+ is 1 there: systemd is outside of this pid namespace/);
   });
 });
 
