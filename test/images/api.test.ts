@@ -9,6 +9,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Connections, limitsFor } from "../../src/api/connections.ts";
 import { imageRoutes } from "../../src/api/images/routes.ts";
 import { ApiServer } from "../../src/api/server.ts";
+import { digestOf } from "../../src/lib/digest.ts";
+import { parseFilters } from "../../src/lib/filters.ts";
 import { tarOf } from "../../src/sys/tar.fixture.ts";
 import { type ImageBench, layoutOf, openBench } from "./bench.ts";
 
@@ -25,8 +27,8 @@ interface Site extends AsyncDisposable {
   agent: Agent;
 }
 
-async function site(): Promise<Site> {
-  const bench = openBench();
+async function site(containersGeneration?: () => number): Promise<Site> {
+  const bench = openBench(containersGeneration ? { containersGeneration } : {});
   const quiet = (): void => undefined;
   const log = { error: quiet, warn: quiet, info: quiet, debug: quiet } as unknown as ConstructorParameters<typeof ApiServer>[0]["log"];
   const server = new ApiServer({ routes: imageRoutes(bench.images), connections: new Connections(limitsFor(1024)), log, serverVersion: "test", experimental: false, minimumVersion: () => "1.24" });
@@ -120,4 +122,32 @@ test("a push says what is missing, after Docker's own checks", async () => {
   const messages = async (path: string): Promise<string[]> => (await s.call("POST", path)).text.trim().split("\r\n").map((line) => String((JSON.parse(line) as Record<string, unknown>)["error"] ?? (JSON.parse(line) as Record<string, unknown>)["status"]));
   assert.deepEqual(await messages("/images/127.0.0.1:5/none/push"), ["The push refers to repository [127.0.0.1:5/none]", "An image does not exist locally with the tag: 127.0.0.1:5/none"]);
   assert.match((await messages("/images/x/push?tag=1"))[1] ?? "", /opened without registries/);
+});
+
+test("a list that is asked for again is the same until something that it shows has changed", async () => {
+  let generation = 0;
+  await using s = await site(() => generation);
+  const { images, users, content } = s.bench;
+  const list = async (query = ""): Promise<{ RepoTags: string[]; Containers: number; Size: number; VirtualSize?: number; Manifests?: unknown }[]> => JSON.parse((await s.call("GET", `/v1.51/images/json?${query}`)).text);
+  const tags = async (): Promise<string[]> => (await list()).flatMap(({ RepoTags }) => RepoTags).sort();
+  assert.deepEqual(await list(), []);
+  await s.call("POST", "/images/load", image);
+  assert.deepEqual(await tags(), ["x:1"]);
+  const options = { filters: parseFilters(""), sharedSize: false, manifests: false };
+  assert.equal(await images.list(options), await images.list(options), "the same object");
+  await s.call("POST", "/images/x:1/tag?repo=y&tag=2");
+  assert.deepEqual(await tags(), ["x:1", "y:2"]);
+  const [first] = await list();
+  users.set(images.idOf("x:1")!, [{ containerId: "c", running: false, imageRef: "x:1" }]);
+  generation++;
+  assert.deepEqual([first?.Containers, (await list())[0]?.Containers], [0, 1]);
+  users.clear();
+  generation++;
+  content.delete(digestOf(layer));
+  assert.ok((await list())[0]!.Size < first!.Size);
+  assert.deepEqual([(await list())[0]?.Manifests, Array.isArray((await list("manifests=1"))[0]?.Manifests)], [undefined, true]);
+  const [older] = JSON.parse((await s.call("GET", "/v1.43/images/json")).text) as { VirtualSize?: number }[];
+  assert.deepEqual([older?.VirtualSize !== undefined, (await list())[0]?.VirtualSize], [true, undefined], "each version has its own");
+  await s.call("DELETE", "/images/y:2");
+  assert.deepEqual(await tags(), ["x:1"]);
 });

@@ -28,7 +28,7 @@ export interface ImageBench extends AsyncDisposable {
   warnings: string[];
 }
 
-export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string>; registries?: Registries; initLayer?: boolean; bootId?: string } = {}): ImageBench {
+export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; embedded?: Record<string, string>; registries?: Registries; initLayer?: boolean; bootId?: string; containersGeneration?: () => number } = {}): ImageBench {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), "gantry-images-"));
   const content = createContent(join(dir, "content"));
   const driver = options.driver ?? "overlay2";
@@ -48,6 +48,7 @@ export function openBench(options: { dir?: string; driver?: "overlay2" | "vfs"; 
     bootId: options.bootId ?? "one",
     ...(options.registries ? { registries: options.registries } : {}),
     ...(options.embedded ? { embedded: options.embedded } : {}),
+    ...(options.containersGeneration ? { containersGeneration: options.containersGeneration } : {}),
   });
   return {
     dir,

@@ -1,10 +1,11 @@
 /** /images: list, inspect, history, tag, remove, prune, load, save, import, pull, push. */
+import type { ImageRow } from "../../engine/images/list.ts";
 import type { ImageService } from "../../engine/images/service.ts";
 import { repositoryAndTag } from "../../engine/images/tag.ts";
 import { withoutValues } from "../../lib/environment.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson, sendJsonText } from "../route.ts";
+import { type ApiVersion, type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson, sendJsonText } from "../route.ts";
 import { createImage } from "./create.ts";
 import { inspectAnswer, listAnswer } from "./compat.ts";
 import { decodePlatform, platformQuery, platformsQuery } from "./platform-query.ts";
@@ -36,7 +37,18 @@ async function list(images: ImageService, call: Call): Promise<void> {
   const manifests = atLeast(call.version, 47) && boolQuery(call.query, "manifests");
   if (atLeast(call.version, 54) && boolQuery(call.query, "identity") && !manifests) throw invalidParameter("conflicting options: identity requires manifests=1");
   const rows = await images.list({ filters, sharedSize: atLeast(call.version, 42) && boolQuery(call.query, "shared-size"), manifests });
-  sendJson(call, 200, rows.map((row) => listAnswer(row, call.version)));
+  sendJsonText(call, 200, printed(rows, call.version));
+}
+
+/** Lists as they were sent, by minor version, for as long as the same list is there. */
+const texts = new WeakMap<readonly ImageRow[], Map<number, Buffer>>();
+
+function printed(rows: readonly ImageRow[], version: ApiVersion): Buffer {
+  const known = texts.get(rows) ?? new Map<number, Buffer>();
+  texts.set(rows, known);
+  const text = known.get(version[1]) ?? Buffer.from(`${JSON.stringify(rows.map((row) => listAnswer(row, version)))}\n`);
+  known.set(version[1], text);
+  return text;
 }
 
 async function inspect(images: ImageService, call: Call): Promise<void> {

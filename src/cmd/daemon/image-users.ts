@@ -5,10 +5,14 @@ import { imagesOf } from "../../engine/containers/mounts/images.ts";
 import type { ContainerStore } from "../../engine/containers/store.ts";
 import type { Digest } from "../../lib/digest.ts";
 
-export function imageUsers(store: ContainerStore): (imageId: Digest) => ImageUser[] {
+export function imageUsers(store: ContainerStore): { containersUsing: (imageId: Digest) => ImageUser[]; containersGeneration: () => number } {
   let users: Map<string, ImageUser[]> | undefined;
-  store.onChange(() => (users = undefined));
-  return (imageId) => (users ??= usersByImage(store)).get(imageId) ?? [];
+  let generation = 0;
+  store.onChange(() => {
+    users = undefined;
+    generation++;
+  });
+  return { containersUsing: (imageId) => (users ??= usersByImage(store)).get(imageId) ?? [], containersGeneration: () => generation };
 }
 
 function usersByImage(store: ContainerStore): Map<string, ImageUser[]> {

@@ -115,7 +115,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     concurrentUploads: config.registries.concurrentUploads,
     bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
     embedded: embeddedImages(),
-    containersUsing: imageUsers(store),
+    ...imageUsers(store),
   });
   const host = detectHost();
   await nextTurn();

@@ -26,6 +26,8 @@ export interface ImageServiceOptions {
   host: Platform;
   /** Containers made from the image with this id. */
   containersUsing: (imageId: Digest) => ImageUser[];
+  /** Another one when what containersUsing answers may have changed. Absent: lists are made anew each time. */
+  containersGeneration?: () => number;
   /** Told of what could not be tidied up; it is tried again at the next occasion. */
   warn?: (message: string) => void;
   /** Where images are pulled from; absent: only what the installation brings. */

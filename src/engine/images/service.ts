@@ -31,7 +31,8 @@ import { type ImportRequest, importImage } from "./import.ts";
 import { type InspectOptions, imageHistory, inspectImage } from "./inspect.ts";
 import { Layers } from "./layers.ts";
 import { Leases } from "../../core/leases.ts";
-import { type ListOptions, listImages } from "./list.ts";
+import { KeptLists } from "./kept-lists.ts";
+import type { ListOptions } from "./list.ts";
 import { type LoadOptions, loadArchive } from "./load-images.ts";
 import { type PruneRequest, planPrune, pruneImages } from "./prune.ts";
 import { Downloads } from "./pull/downloads.ts";
@@ -65,6 +66,7 @@ export function createImageService(options: ImageServiceOptions) {
     uploads: new Limiter(options.concurrentUploads ?? 5),
     orphaned: false,
   };
+  const lists = new KeptLists(context);
   return {
     /** The image that a name or id means, for the wanted platform or else this machine's (then any other that is here).
      *  "invalid-parameter" for malformed names, "not-found" with Docker's words. */
@@ -84,7 +86,8 @@ export function createImageService(options: ImageServiceOptions) {
     push: (request: PushRequest) => pushImage(context, request),
     /** Bytes of all images, what they share counted once. */
     usage: () => imagesUsage(context),
-    list: (listOptions: ListOptions) => listImages(context, listOptions),
+    /** What is listed is not to be changed; the same list is the same object. */
+    list: (listOptions: ListOptions) => lists.list(listOptions),
     inspect: (ref: string, inspectOptions: InspectOptions) => inspectImage(context, ref, inspectOptions),
     history: (ref: string, platform?: Platform) => imageHistory(context, ref, platform),
     tag: (source: string, reference: Reference): void => tagImage(context, source, reference),

@@ -37,6 +37,7 @@ export const targetOf = (row: Record<string, unknown>): Descriptor => ({ mediaTy
 export class ImageStore {
   readonly #names = new Map<string, ImageName>();
   readonly #targets = new Map<Digest, Map<string, ImageName>>();
+  #generation = 0;
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
 
@@ -47,6 +48,11 @@ export class ImageStore {
       const target = targetOf(row);
       this.#keep({ name: row["name"] as string, target, tagged: row["tagged"] as number });
     }
+  }
+
+  /** Another one after each change. */
+  get generation(): number {
+    return this.#generation;
   }
 
   get(name: string): ImageName | undefined {
@@ -81,6 +87,7 @@ export class ImageStore {
   }
 
   #keep(image: ImageName): void {
+    this.#generation++;
     this.#names.set(image.name, image);
     const names = this.#targets.get(image.target.digest) ?? new Map<string, ImageName>();
     this.#targets.set(image.target.digest, names.set(image.name, image));
@@ -89,6 +96,7 @@ export class ImageStore {
   #forget(name: string): void {
     const image = this.#names.get(name);
     if (!image) return;
+    this.#generation++;
     this.#names.delete(name);
     const names = this.#targets.get(image.target.digest);
     names?.delete(name);

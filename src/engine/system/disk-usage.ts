@@ -42,7 +42,7 @@ export class DiskUsageService {
 
   async images(): Promise<Usage<ImageRow>> {
     const items = await this.#images.list({ filters: parseFilters(""), sharedSize: true, manifests: false });
-    const usage: Usage<ImageRow> = { activeCount: 0, totalCount: items.length, totalSize: await this.#images.usage(), reclaimable: 0, items };
+    const usage: Usage<ImageRow> = { activeCount: 0, totalCount: items.length, totalSize: await this.#images.usage(), reclaimable: 0, items: [...items] };
     for (const image of items) {
       if (image.Containers > 0) usage.activeCount++;
       else if (image.Containers === 0 && image.SharedSize !== -1) usage.reclaimable += image.Size - image.SharedSize;
