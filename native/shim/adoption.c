@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -142,7 +143,11 @@ int adopt(struct process *process, struct failure *failure) {
   if (pid <= 0) return fail(failure, ENOENT, "pidFile", a->pid_file);
   if (!is_our_child(pid) && !(a->ended = find_orphan(pid, &a->status))) return fail(failure, ECHILD, "adopt", a->pid_file);
   take_terminal(a);
-  if (process->terminal && process->out.source.fd < 0) return fail(failure, ENOTTY, "console", a->console_path);
+  if (process->terminal && process->out.source.fd < 0) {
+    /* Nobody else knows it. */
+    if (!a->ended) kill(pid, SIGKILL);
+    return fail(failure, ENOTTY, "console", a->console_path);
+  }
   remove_files(a);
   if (process->pidfd >= 0) close(process->pidfd);
   process->pidfd = -1;

@@ -49,13 +49,21 @@ async function suggestions(place: Place, words: { last: string; before: string[]
     return names.map((name) => ({ text: name, about: commandText(SHORTCUTS[name] ?? name) }));
   }
   if (place.entry?.group) return place.children.map((path) => ({ text: path.split(" ").at(-1) as string, about: commandText(path) }));
-  return names(place);
+  return names(kindOfFlag[words.before.at(-1) ?? ""] ?? kindOf(place));
+}
+
+type Kind = "containers" | "images" | "networks" | "volumes" | "runtimes";
+
+/** Flags whose value is a name of what the daemon has. */
+const kindOfFlag: Partial<Record<string, Kind>> = { "--runtime": "runtimes", "--network": "networks" };
+
+function kindOf({ entry }: Place): Kind | undefined {
+  const usage = entry?.usage ?? "";
+  return /\bCONTAINER\b/.test(usage) ? "containers" : /\bIMAGE\b|REPOSITORY/.test(usage) ? "images" : /\bNETWORK\b/.test(usage) ? "networks" : /\bVOLUME\b/.test(usage) ? "volumes" : undefined;
 }
 
 /** Names of what the daemon has, where the command takes them. A daemon that is not there suggests nothing. */
-async function names(place: Place): Promise<Suggestion[]> {
-  const usage = place.entry?.usage ?? "";
-  const kind = /\bCONTAINER\b/.test(usage) ? "containers" : /\bIMAGE\b|REPOSITORY/.test(usage) ? "images" : /\bNETWORK\b/.test(usage) ? "networks" : /\bVOLUME\b/.test(usage) ? "volumes" : undefined;
+async function names(kind: Kind | undefined): Promise<Suggestion[]> {
   if (kind === undefined) return [];
   const host = process.env["DOCKER_HOST"];
   const client = new ApiClient({ endpoint: openEndpoint(host ? normaliseHost(host, false) : DEFAULT_HOST, undefined), userAgent: "Gantry-Completion" });
@@ -68,7 +76,7 @@ async function names(place: Place): Promise<Suggestion[]> {
   }
 }
 
-async function listNames(client: ApiClient, kind: "containers" | "images" | "networks" | "volumes"): Promise<string[]> {
+async function listNames(client: ApiClient, kind: Kind): Promise<string[]> {
   switch (kind) {
     case "containers":
       return (await client.json<{ Names: string[] }[]>("GET", "/containers/json", { query: { all: true } })).flatMap(({ Names }) => Names.map((name) => name.slice(1)));
@@ -76,6 +84,8 @@ async function listNames(client: ApiClient, kind: "containers" | "images" | "net
       return (await client.json<{ RepoTags: string[] | null }[]>("GET", "/images/json")).flatMap(({ RepoTags }) => RepoTags ?? []);
     case "networks":
       return (await client.json<{ Name: string }[]>("GET", "/networks")).map(({ Name }) => Name);
+    case "runtimes":
+      return Object.keys((await client.json<{ Runtimes: object }>("GET", "/info")).Runtimes);
     case "volumes":
       return ((await client.json<{ Volumes: { Name: string }[] | null }>("GET", "/volumes")).Volumes ?? []).map(({ Name }) => Name);
   }

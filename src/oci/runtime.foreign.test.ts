@@ -1,7 +1,8 @@
 /** Tasks of other runtimes, real runc and crun where they run: what our shim and their commands make of them. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RuntimeProgram, Task, TaskRequest } from "../core/runtime.ts";
@@ -96,6 +97,50 @@ function containersOf(program: RuntimeProgram): void {
     await assert.rejects(run(["true"], (spec) => spec.mounts!.push({ destination: "/x", type: "bind", source: "/tmp", options: ["rbind", "rshared"] })), /mount propagation "shared" of \/x is supported by the default runtime only/);
     assert.deepEqual(bench.leftFolders(), []);
     assert.deepEqual(bench.leftCgroups(), []);
+  });
+
+  test("a runtime that breaks at any step, and one that lies: everything is undone", async () => {
+    // The command that it is told by its first argument fails, or is done by a script of its own.
+    const broken = join(bench.folder, "broken");
+    writeFileSync(broken, `#!/bin/sh
+what=$1; how=$2; shift 2
+for word; do
+  [ "$previous" = --log ] && log=$word
+  [ "$previous" = --pid-file ] && pidfile=$word
+  previous=$word
+  [ "$word" = "$what" ] && command=$word
+done
+[ "$command" = "$what" ] || exec ${program.path} "$@"
+eval "$how"
+`, { mode: 0o755 });
+    const fails = 'echo "{\\"level\\":\\"error\\",\\"msg\\":\\"broken by test\\"}" > $log; exit 1';
+    const with_ = (what: string, how: string, change?: Parameters<TestBench["request"]>[1]): TaskRequest => ({ ...bench.request(["sleep", "1000"], change), runtime: { path: broken, args: [what, how] } });
+    const nothingIsLeft = (): void => {
+      assert.deepEqual(bench.leftFolders(), []);
+      assert.deepEqual(bench.leftCgroups(), []);
+    };
+    await assert.rejects(bench.runtime.create(with_("create", fails)), /^GantryError: OCI runtime create failed: broken by test/);
+    nothingIsLeft();
+    await assert.rejects(bench.runtime.create(with_("start", fails)), /OCI runtime start failed: broken by test/);
+    nothingIsLeft();
+    const created = await bench.runtime.create(with_("start", fails, (_, request) => Object.assign(request, { autostart: false })));
+    await assert.rejects(created.start(), /OCI runtime start failed: broken by test/);
+    nothingIsLeft();
+    // It names a process that is not the container's, and one that is none.
+    await assert.rejects(bench.runtime.create(with_("create", "echo 1 > $pidfile")), /OCI runtime create failed: .*adopt/);
+    await assert.rejects(bench.runtime.create(with_("create", "echo x > $pidfile")), /OCI runtime create failed: .*pidFile/);
+    await assert.rejects(bench.runtime.create(with_("create", "kill -9 $$")), /OCI runtime create failed: .*command/);
+    // A terminal that never comes: the runtime makes its container without one.
+    const withoutTerminal = 'setsid sleep 1000 & echo $! > $pidfile';
+    await assert.rejects(bench.runtime.create(with_("create", withoutTerminal, (_, request) => Object.assign(request, { stdio: stdio({ terminal: true }) }))), /OCI runtime create failed: .*console/);
+    nothingIsLeft();
+    // What it cannot take away, and cannot kill, goes all the same.
+    for (const command of ["delete", "kill"]) {
+      const task = await bench.runtime.create(with_(command, fails));
+      await task.signal(9);
+      assert.equal(await ended(task), 137);
+      nothingIsLeft();
+    }
   });
 
   test("found again by another runtime object; its end told by the record", async () => {
