@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { capabilityNames } from "../core/oci-defaults.ts";
 import type { RuntimeProgram, Task, TaskRequest } from "../core/runtime.ts";
 import { cannotRun, demultiplex, host, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
 
@@ -40,6 +41,14 @@ function containersOf(program: RuntimeProgram): void {
     assert.equal(await ended(task), 7);
     const lines = logEntries((request.log as { path: string }).path);
     assert.deepEqual(lines.map(({ log, stream }) => [stream, log.trim()]).sort(), [["stderr", "err"], ["stdout", "uid=1000(web) gid=1001(webgroup) groups=1001(webgroup),2000(extra),2001(other)"]]);
+  });
+
+  test("capabilities that the machine lacks are left out", async () => {
+    const every = capabilityNames.filter((_, bit) => (host.capabilities >> BigInt(bit)) & 1n);
+    const request = foreign(bench.request(["sh", "-c", "grep CapEff /proc/self/status"], (spec) => Object.assign(spec.process!, { capabilities: { bounding: [...capabilityNames], effective: [...capabilityNames], permitted: [...capabilityNames] } })));
+    assert.equal(await ended(await bench.runtime.create(request)), 0);
+    const mask = BigInt(`0x${logEntries((request.log as { path: string }).path)[0]!.log.split("\t")[1]!.trim()}`);
+    assert.deepEqual(capabilityNames.filter((_, bit) => (mask >> BigInt(bit)) & 1n), every);
   });
 
   test("attached before the start; input; a terminal of a size", async () => {

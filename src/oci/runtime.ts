@@ -109,15 +109,16 @@ export class ShimRuntime implements Runtime {
     const program = units ? { ...given, args: [...given.args, "--systemd-cgroup"] } : given;
     const spec = units ? units.plan(request.spec, request.id).spec : request.spec;
     const commands = new RuntimeCommands(program, { id: request.id, folder: folder.path });
+    const { capabilities } = this.#options.host;
     try {
-      await writeBundle(folder.path, request);
+      await writeBundle(folder.path, request, capabilities);
       // Before anything runs: whoever has to clean up must know how.
       writeSpec(folder, spec, program);
     } catch (error) {
       await this.#undo(folder, error);
       throw startError(error, "create");
     }
-    return new ForeignTask(await this.#create({ ...request, spec, runtime: program }), commands, folder);
+    return new ForeignTask(await this.#create({ ...request, spec, runtime: program }), { commands, folder, capabilities });
   }
 
   explain(request: TaskRequest): string {
@@ -184,7 +185,8 @@ export class ShimRuntime implements Runtime {
   /** Of the runtime that made it. */
   #asTask(task: ShimTask, folder: TaskFolder): Task {
     const program = readRuntime(folder);
-    return program ? new ForeignTask(task, new RuntimeCommands(program, { id: task.id, folder: folder.path }), folder) : task;
+    if (!program) return task;
+    return new ForeignTask(task, { commands: new RuntimeCommands(program, { id: task.id, folder: folder.path }), folder, capabilities: this.#options.host.capabilities });
   }
 
   #warn(message: string): void {

@@ -55,6 +55,18 @@ describe("runc under gantryd", { skip: runc === undefined && "needs runc" }, () 
     assert.match(unknown.stderr, /unknown or invalid runtime name: none/);
   });
 
+  test("a container of many settings is told the same by both", async () => {
+    const settings = ["-u", "1:2", "--group-add", "9", "--cap-drop", "ALL", "--cap-add", "chown", "--ulimit", "nofile=100:200", "--oom-score-adj", "77", "--sysctl", "net.core.somaxconn=77", "--device", "/dev/null:/dev/mine:r"];
+    const more = ["--tmpfs", "/t:size=1m", "-v", "/etc/hostname:/x:ro", "--read-only", "--add-host", "a:192.0.2.1", "--hostname", "box", "-w", "/t", "-m", "64m", "--pids-limit", "33", "--shm-size", "32m", "--security-opt", "no-new-privileges"];
+    const script = `id; pwd; hostname; grep -E 'Cap|NoNew|Seccomp:|Umask' /proc/self/status; ulimit -n; cat /proc/self/oom_score_adj /proc/sys/net/core/somaxconn; ls -l /dev/mine | cut -c1-10
+      grep 192.0.2.1 /etc/hosts; df -h /dev/shm /t | tail -n 2; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max; ls /dev; touch /y /x; env | grep -v HOSTNAME`;
+    const [own, real] = await Promise.all(["gantry-runtime", "real"].map((runtime) => cli.run(["run", "--rm", "--runtime", runtime, ...settings, ...more, "busybox", "sh", "-c", script])));
+    assert.match(own?.stdout ?? "", /^uid=1 gid=2 groups=2,9\n\/t\nbox\n/);
+    assert.deepEqual(real, own);
+    const privileged = await Promise.all(["gantry-runtime", "real"].map((runtime) => cli.ok("run", "--rm", "--privileged", "--network", "host", "--runtime", runtime, "busybox", "sh", "-c", "grep Cap /proc/self/status; ls /dev; readlink /proc/self/ns/net")));
+    assert.equal(privileged[1], privileged[0]);
+  });
+
   test("names and networks are as with the engine's own", async () => {
     await cli.ok("network", "create", "shared");
     await cli.ok("run", "-d", "--name", "web", "--network", "shared", "--runtime", "real", "busybox", "sh", "-c", "echo hello > /index.html; exec httpd -f -p 80");

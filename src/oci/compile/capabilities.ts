@@ -17,6 +17,12 @@ export function capabilityMask(names: readonly string[], options: { where: strin
   return mask;
 }
 
+/** Without what this machine cannot give: other runtimes fail at it. */
+export function givenCapabilities(capabilities: NonNullable<OciProcess["capabilities"]>, available: bigint): NonNullable<OciProcess["capabilities"]> {
+  const isGiven = (name: string): boolean => ((available >> (numbers.get(name) ?? 0n)) & 1n) === 1n;
+  return Object.fromEntries(Object.entries(capabilities).map(([set, names]) => [set, names?.filter(isGiven)]));
+}
+
 /** The kernel raises only what is permitted and inheritable (capabilities(7)). */
 function raisable(ambient: bigint, possible: bigint, warn: (message: string) => void): bigint {
   capabilityNames.forEach((name, number) => {

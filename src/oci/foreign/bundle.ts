@@ -12,6 +12,7 @@ import type { RootfsMount, StdioRequest, TaskRequest } from "../../core/runtime.
 import { invalidParameter } from "../../lib/errors.ts";
 import type { OciProcess, OciSpec } from "../../lib/oci-spec.ts";
 import { readInRoot } from "../../sys/inroot.ts";
+import { givenCapabilities } from "../compile/capabilities.ts";
 import { openRoot } from "../rootfs-view.ts";
 import { numericUser, type ReadRoot } from "./users.ts";
 
@@ -23,10 +24,10 @@ export const bundleOf = (folder: string): string => join(folder, "bundle");
 export const rootOf = (folder: string): string => join(folder, "bundle", "rootfs");
 
 /** Throws when the configuration asks for what only our own runtime can do. */
-export async function writeBundle(folder: string, request: TaskRequest): Promise<void> {
+export async function writeBundle(folder: string, request: TaskRequest, capabilities: bigint): Promise<void> {
   refuseShared(request.spec);
   if (request.spec.linux?.namespaces?.some(({ type }) => type === "user") === true) throw invalidParameter("user namespaces are supported by the default runtime only: with --userns-remap use --userns=host, or leave --runtime out");
-  const spec = await numericSpec(request);
+  const spec = await numericSpec(request, capabilities);
   rmSync(bundleOf(folder), { recursive: true, force: true });
   mkdirSync(rootOf(folder), { recursive: true, mode: 0o700 });
   mkdirSync(join(folder, "state"), { recursive: true, mode: 0o700 });
@@ -39,19 +40,33 @@ function refuseShared({ mounts = [], linux }: OciSpec): void {
   if (shared !== undefined || linux?.rootfsPropagation?.endsWith("shared") === true) throw invalidParameter(`mount propagation "shared"${shared === undefined ? "" : ` of ${shared.destination}`} is supported by the default runtime only`);
 }
 
-async function numericSpec({ spec, rootfs, netnsFd, stdio }: TaskRequest): Promise<OciSpec> {
+async function numericSpec({ spec, rootfs, netnsFd, stdio }: TaskRequest, capabilities: bigint): Promise<OciSpec> {
   const namespaces = spec.linux?.namespaces?.map((namespace) => (namespace.type === "network" && netnsFd !== undefined ? { type: namespace.type, path: `/proc/${process.pid}/fd/${netnsFd}` } : namespace));
   return {
     ...spec,
     ociVersion: OCI_VERSION,
     root: { path: "rootfs", readonly: (spec.root?.readonly ?? false) || rootfs.some((mount) => mount.type === "bind" && mount.readonly) },
-    ...(spec.process && { process: await numericProcess(spec.process, readerOf(rootfs), stdio) }),
+    ...(spec.process && { process: await plainProcess(spec.process, { read: readerOf(rootfs), stdio, capabilities }) }),
     ...(spec.linux && { linux: { ...spec.linux, ...(namespaces && { namespaces }) } }),
   };
 }
 
-export async function numericProcess(process: OciProcess, read: ReadRoot, { terminal, consoleSize }: StdioRequest): Promise<OciProcess> {
-  return { ...process, terminal, ...(terminal && consoleSize && { consoleSize }), user: await numericUser(process.user, read) };
+export interface ProcessFacts {
+  read: ReadRoot;
+  stdio: StdioRequest;
+  /** What this machine can give. */
+  capabilities: bigint;
+}
+
+/** Without names of users, and without what no runtime could give. */
+export async function plainProcess(process: OciProcess, { read, stdio: { terminal, consoleSize }, capabilities }: ProcessFacts): Promise<OciProcess> {
+  return {
+    ...process,
+    terminal,
+    ...(terminal && consoleSize && { consoleSize }),
+    ...(process.capabilities && { capabilities: givenCapabilities(process.capabilities, capabilities) }),
+    user: await numericUser(process.user, read),
+  };
 }
 
 /** Of a container that is not there yet. */

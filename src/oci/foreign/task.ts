@@ -12,21 +12,30 @@ import { codeOf, GantryError, messageOf, notFound, systemError } from "../../lib
 import type { OciResources } from "../../lib/oci-spec.ts";
 import { purgeFolder, readRuntime, type TaskFolder } from "../shim/folder.ts";
 import { isEnding, type ShimTask } from "../task.ts";
-import { configText, numericProcess, readerOfProcess } from "./bundle.ts";
+import { configText, plainProcess, readerOfProcess } from "./bundle.ts";
 import { execPlan } from "./plan.ts";
 import { RuntimeCommands } from "./program.ts";
+
+interface ForeignOptions {
+  commands: RuntimeCommands;
+  folder: TaskFolder;
+  /** What this machine can give. */
+  capabilities: bigint;
+}
 
 export class ForeignTask implements Task {
   readonly id: string;
   readonly #shim: ShimTask;
   readonly #commands: RuntimeCommands;
   readonly #folder: TaskFolder;
+  readonly #capabilities: bigint;
 
-  constructor(shim: ShimTask, commands: RuntimeCommands, folder: TaskFolder) {
+  constructor(shim: ShimTask, { commands, folder, capabilities }: ForeignOptions) {
     this.id = shim.id;
     this.#shim = shim;
     this.#commands = commands;
     this.#folder = folder;
+    this.#capabilities = capabilities;
   }
 
   get pid(): number {
@@ -76,9 +85,9 @@ export class ForeignTask implements Task {
     const { stdio } = request;
     const name = `e${randomBytes(4).toString("hex")}`;
     const { plan, process, log, pidFile, console } = execPlan(this.#commands, { folder: this.#folder.path, name, terminal: stdio.terminal });
-    const numeric = await numericProcess(request.process, readerOfProcess(this.pid), stdio);
+    const plain = await plainProcess(request.process, { read: readerOfProcess(this.pid), stdio, capabilities: this.#capabilities });
     try {
-      writeFileSync(process, configText(numeric), { mode: 0o600 });
+      writeFileSync(process, configText(plain), { mode: 0o600 });
       return await this.#shim.execPlan(request, () => plan, { pidFile, console });
     } catch (error) {
       if (codeOf(error) === "not-found" || (error as NodeJS.ErrnoException).code === "ENOENT") throw notFound(`task ${this.id} has ended`, error);
