@@ -66,7 +66,7 @@ function onSmallDisk(size: string, script: string, extra: Record<string, string>
   try {
     mkdirSync(join(dir, "disk"));
     writeFileSync(join(dir, "archive"), extra["big"] === undefined ? archive : layoutOf("docker.io/library/big:1", [{ bytes: tarOf({ name: "f", data: "y".repeat(64 << 20) }) }]));
-    const env = { ...process.env, BENCH: join(import.meta.dirname, "bench.ts"), DIR: join(dir, "disk"), ARCHIVE: join(dir, "archive") };
+    const env = { ...process.env, ...extra, BENCH: join(import.meta.dirname, "bench.ts"), DIR: join(dir, "disk"), ARCHIVE: join(dir, "archive") };
     const mount = `mount -t tmpfs -o size=${size} tmpfs ${join(dir, "disk")} && exec ${process.execPath} --input-type=module -e "$0"`;
     return execFileSync("unshare", ["-m", "--propagation", "private", "sh", "-c", mount, script], { env, encoding: "utf8" });
   } finally {
@@ -108,6 +108,52 @@ test("a full disk gives a clear error and a store that goes on", () => {
   `);
   assert.match(said, /no space left on device/i);
   assert.match(said, /x:1\n$/);
+});
+
+test("a disk that fills up in the middle of a load, an import or a commit: a clear error, nothing is left over, and the same works when there is room", () => {
+  const said = onSmallDisk("20m", `${prelude}
+    const bench = openBench({ dir: process.env.DIR });
+    const { images } = bench;
+    await load(bench, bytes);
+    await images.layers.create("c", images.resolve("x:1"));
+    const [mount] = images.layers.mounts("c");
+    const noise = (size) => Buffer.from(Array.from({ length: size >> 3 }, () => Math.random().toString(36).slice(2, 10)).join(""));
+    const change = noise(1_000_000);
+    execFileSync("sh", ["-c", 'cat > "$0"/change', mount.upper], { input: change });
+    const fill = (kilobytes) => execFileSync("sh", ["-c", "dd if=/dev/zero of=$DIR/fill bs=1k count=" + kilobytes + " 2>/dev/null || true"]);
+    const { tarOf } = await import(process.env.TAR);
+    const { layoutOf } = await import(process.env.BENCH);
+    const large = tarOf({ name: "large", data: noise(4_000_000) });
+    const filling = async function* (all) {
+      for await (const chunk of pieces(all)) {
+        yield chunk;
+        if (isFull === false) fill(30_000);
+        isFull = true;
+      }
+    };
+    let isFull;
+    const base = images.resolve("x:1");
+    const works = {
+      load: (through) => images.load(through(layoutOf("docker.io/library/new:1", [{ bytes: large }])), { report: () => undefined }),
+      import: (through) => images.import(through(large), { reference: undefined, platform: undefined, message: "", changes: [] }),
+      commit: () => images.layers.commit({ containerId: "c", base: base.manifest, reference: undefined, parent: base.id, settings: base.config, createdBy: "", author: "", comment: "" }),
+    };
+    for (const [what, work] of Object.entries(works)) {
+      isFull = false;
+      if (what === "commit") fill(30_000);
+      await work(filling).then(() => console.log("not full"), message);
+      fill(1);
+      await images.collect();
+      await bench.snapshotter.settled();
+      const { findings } = await images.audit({ containers: () => new Set(["c"]), patienceMilliseconds: 1 });
+      console.log(JSON.stringify(findings.map(({ problem }) => problem)));
+      await work(pieces);
+      console.log(images.count());
+    }
+  `, { TAR: join(import.meta.dirname, "../../src/sys/tar.fixture.ts") });
+  const lines = said.trim().split("\n");
+  for (const [at, what] of ["the archive", "content", "content"].entries()) assert.match(lines[at * 3] ?? "", new RegExp(`^system: cannot receive ${what}: .*no space left on device`, "i"));
+  assert.deepEqual(lines.filter((_, at) => at % 3 > 0), ["[]", "2", "[]", "3", "[]", "4"]);
 });
 
 test("read-only stores give clear errors, and what is there can be read", () => {

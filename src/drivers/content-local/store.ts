@@ -20,6 +20,8 @@ import { LocalIngest, readIngest, resumable } from "./ingest.ts";
 /** What an archive must leave free on the disk: this much, or a share of a small one. */
 const reservedBytes = 256 << 20;
 const reservedShare = 0.02;
+/** Not the archive's fault. */
+const diskErrors: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 const layerFlags = extract.owner | extract.xattrs | extract.devices;
 
 export class LocalContent implements ContentStore {
@@ -134,7 +136,7 @@ export class LocalContent implements ContentStore {
     }
     const root = openDirectory(path);
     const stream = new ArchiveStream({ root, unhashed: "all", budget: { bytes: this.#freeBytes(), entries: 100_000 } });
-    const failed = (error: unknown): Promise<never> => Promise.reject(explained("invalid archive", error));
+    const failed = (error: unknown): Promise<never> => Promise.reject(explained(diskErrors.has((error as NodeJS.ErrnoException).code ?? "") ? "cannot receive the archive" : "invalid archive", error));
     return {
       push: (bytes) => stream.push(bytes).catch(failed),
       finish: async () => void (await stream.finish().catch(failed)),
