@@ -1,10 +1,12 @@
 /** --systemd-cgroup before a systemd that only takes notes; test/vm/systemd.vm.ts has the real one. */
 import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { OciResources } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
 import { FakeSystemd } from "../../src/oci/cgroups/systemd/fake.testing.ts";
@@ -19,21 +21,29 @@ interface Answer {
   stderr: string;
 }
 
-type Call = (...args: string[]) => Promise<Answer>;
+interface Call {
+  (...args: string[]): Promise<Answer>;
+  /** Not waited for. */
+  start: (...args: string[]) => ChildProcess;
+}
 
 async function withSystemd(use: (parts: { bundle: Bundle; systemd: FakeSystemd; unit: string; call: Call }) => Promise<void>): Promise<void> {
   using bundle = new Bundle();
   const socket = join(bundle.folder, "bus");
   using systemd = await FakeSystemd.listen(socket);
-  const call: Call = async (...args) => {
-    const [outPath, errPath] = [join(bundle.folder, "out"), join(bundle.folder, "err")];
+  const [outPath, errPath] = [join(bundle.folder, "out"), join(bundle.folder, "err")];
+  const start: Call["start"] = (...args) => {
     const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
     const child = spawn(bundle.program, bundle.line(["--systemd-cgroup", ...args]), { cwd: bundle.folder, stdio: ["ignore", out, err], env: { ...process.env, DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${socket}` } });
-    const [code] = (await once(child, "exit")) as [number];
     closeSync(out);
     closeSync(err);
+    return child;
+  };
+  const run = async (...args: string[]): Promise<Answer> => {
+    const [code] = (await once(start(...args), "exit")) as [number];
     return { code, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
   };
+  const call = Object.assign(run, { start });
   try {
     await use({ bundle, systemd, unit: `p-${bundle.id}.scope`, call });
   } finally {
@@ -92,7 +102,26 @@ test("after a failure neither unit, groups nor record are left", { skip }, async
     configure(bundle, ["true"]);
     assert.deepEqual(await call("run", bundle.id), { code: 0, stdout: "", stderr: "" });
     const { stdout } = await call("plan", bundle.folder);
-    assert.ok(stdout.includes(`/${slice}/${unit}`), stdout);
+    assert.ok(stdout.startsWith(`by systemd, before all else:\n  unit ${unit} slice=${slice}\n`) && stdout.includes(`/${slice}/${unit}`), stdout);
+    assert.deepEqual((JSON.parse((await call("plan", "--json", bundle.folder)).stdout) as { unit: unknown }).unit, { name: unit, slice });
+  });
+});
+
+test("killed while systemd makes the unit: its first process goes, and delete --force removes the rest", { skip: skip || (process.env["GANTRY_TEST_RUNTIME"] ? "the resident process would go on" : false), timeout: 120_000 }, async () => {
+  await withSystemd(async ({ bundle, systemd, unit, call }) => {
+    systemd.jobResult = undefined;
+    let holder = 0;
+    systemd.onStart = (_, { pids }) => (holder = pids[0]!);
+    configure(bundle, ["true"]);
+    const creating = call.start("create", bundle.id);
+    await systemd.asked("StartTransientUnit", 1);
+    creating.kill("SIGKILL");
+    await once(creating, "exit");
+    while (existsSync(`/proc/${holder}`)) await sleep(20);
+    systemd.jobResult = "done";
+    systemd.units.clear();
+    assert.equal((await call("delete", "--force", bundle.id)).code, 0);
+    assert.deepEqual([(await call("list", "-q")).stdout, ...groupsOf(unit)], [""]);
   });
 });
 

@@ -53,6 +53,8 @@ test("a container is a scope in its slice: limits, exec, update, reload, end", a
   assert.deepEqual([read("memory.max"), read("pids.max")], [String(32 << 20), "44"]);
   // The devices that every container may use, and no others.
   assert.equal(ok(bundle.runtime("exec", bundle.id, "sh", "-c", "echo x >/dev/null; mknod /tmp/kmsg c 1 11 && (exec 3</tmp/kmsg) 2>/dev/null || echo denied")), "denied\n");
+  // A terminal that is not there: allowed, as another error comes than for what is not.
+  assert.doesNotMatch(bundle.runtime("exec", bundle.id, "sh", "-c", "mknod /tmp/pts c 136 999; exec 3</tmp/pts").stderr, /not permitted/);
   ok(bundle.runtime("pause", bundle.id));
   assert.equal(bundle.state().status, "paused");
   ok(bundle.runtime("resume", bundle.id));

@@ -119,7 +119,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   });
   const host = detectHost();
   await nextTurn();
-  const units = await cgroupUnits(config, host.cgroups);
+  const units = await cgroupUnits(config, host.cgroups, warn);
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn, ...(units && { units }) });
   const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), firewall: config.network.firewall !== "none", denied: (denial) => events.emit(denialEvent(denial)), warn });
   const plugins = createSocketPlugins();

@@ -21,9 +21,10 @@ export const plan: Command = {
   async run({ args, flags, caller, systemdCgroup, print, warn }) {
     const bundle = loadBundle(args[0] ?? ".");
     const id = flags.string("id") || basename(bundle.path);
-    const spec = systemdCgroup ? (await planUnit(bundle.spec, id, caller)).spec : bundle.spec;
-    const compiled = compile(spec, { id, host: detectHost(), bundle: bundle.path, noPivot: flags.bool("no-pivot"), outerHooks: true, warn });
-    print(flags.bool("json") ? `${planJson(compiled)}\n` : planText(compiled));
+    const planned = systemdCgroup ? await planUnit(bundle.spec, id, caller) : undefined;
+    const compiled = compile(planned?.spec ?? bundle.spec, { id, host: detectHost(), bundle: bundle.path, noPivot: flags.bool("no-pivot"), outerHooks: true, warn });
+    const unit = planned && { name: planned.unit.name, slice: planned.unit.slice };
+    print(flags.bool("json") ? `${planJson({ ...(unit && { unit }), ...compiled })}\n` : `${unit ? `by systemd, before all else:\n  unit ${unit.name} slice=${unit.slice}\n` : ""}${planText(compiled)}`);
     return 0;
   },
 };

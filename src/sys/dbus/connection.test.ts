@@ -66,9 +66,10 @@ const config = (path: string): string => `<!DOCTYPE busconfig PUBLIC "-//freedes
 test("the real dbus-daemon understands us, and we it", { skip: spawnSync("sh", ["-c", "command -v dbus-daemon"]).status === 0 ? false : "needs dbus-daemon" }, async () => {
   await inFolder(async (path) => {
     writeFileSync(`${path}.conf`, config(path));
-    const daemon = spawn("dbus-daemon", [`--config-file=${path}.conf`, "--nofork", "--print-address"], { stdio: ["ignore", "pipe", "inherit"] });
+    const daemon = spawn("dbus-daemon", [`--config-file=${path}.conf`, "--nofork", "--print-address"], { stdio: ["ignore", "pipe", "ignore"] });
+    const exited = once(daemon, "exit");
     try {
-      await once(daemon.stdout, "data");
+      await Promise.race([once(daemon.stdout, "data"), exited.then(([code]) => assert.fail(`dbus-daemon ended with ${code}`))]);
       using connection = await DbusConnection.open(path);
       const owned = new Promise((resolve) => connection.listen(({ member, body }) => member === "NameOwnerChanged" && resolve(body?.[0])));
       await connection.call({ ...bus, member: "AddMatch", signature: "s", body: ["type='signal',member='NameOwnerChanged',arg0='org.example.Test'"] });
@@ -79,7 +80,7 @@ test("the real dbus-daemon understands us, and we it", { skip: spawnSync("sh", [
       assert.ok((properties as [string, unknown][]).some(([name]) => name === "Features"));
     } finally {
       daemon.kill();
-      await once(daemon, "exit");
+      await exited;
     }
   });
 });

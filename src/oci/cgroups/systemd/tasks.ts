@@ -1,5 +1,6 @@
 /** The daemon's tasks, when systemd makes their groups; each request has a connection of its own. */
 import { basename } from "node:path/posix";
+import { messageOf } from "../../../lib/errors.ts";
 import type { OciResources, OciSpec } from "../../../lib/oci-spec.ts";
 import type { TaskUnits } from "../../task.ts";
 import type { CgroupGroup } from "../groups.ts";
@@ -12,10 +13,12 @@ import { inNewScope, planScope, withStandingQuota } from "./scope.ts";
 export class SystemdTasks implements TaskUnits {
   readonly #bus: ManagerBus;
   readonly #layout: CgroupLayout;
+  readonly #warn: (message: string) => void;
 
-  constructor(bus: ManagerBus, layout: CgroupLayout) {
+  constructor(bus: ManagerBus, layout: CgroupLayout, warn: (message: string) => void) {
     this.#bus = bus;
     this.#layout = layout;
+    this.#warn = warn;
   }
 
   plan(spec: OciSpec, id: string): PlannedScope {
@@ -39,11 +42,16 @@ export class SystemdTasks implements TaskUnits {
     await manager.update(unit, withStandingQuota(resources, groups, read));
   }
 
+  /** A scope without processes goes by itself: only its failure would be remembered. */
   async stop(spec: OciSpec): Promise<void> {
     const unit = unitIn(spec);
     if (unit === undefined) return;
-    using manager = await this.#open();
-    await manager.stop(unit);
+    try {
+      using manager = await this.#open();
+      await manager.stop(unit);
+    } catch (error) {
+      this.#warn(`stopping ${unit}: ${messageOf(error)}`);
+    }
   }
 
   #open(): Promise<SystemdManager> {
