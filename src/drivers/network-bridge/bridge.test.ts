@@ -28,6 +28,19 @@ if (!cannotUnshare) {
   });
 }
 
+real("a bridge that has all the ports that it can have: the next container is refused with the limit, and nothing is left", async () => {
+  await using bench = await machine();
+  const { host, driver } = bench;
+  const red = network("red0", 86);
+  await driver.createNetwork(red);
+  const pairs = Array.from({ length: 511 }, (_, number) => `link add one${number} type veth peer name two${number}\nlink set one${number} master red0\nlink set two${number} master red0\n`);
+  inNamespace(host, `ip -batch - <<END\n${pairs.join("")}END`);
+  const last = await container(driver, red, "10.86.0.2");
+  await assert.rejects(container(driver, red, "10.86.0.3"), { code: "system", message: /network red0 is full: its bridge red0 has 1023 ports/ });
+  assert.equal(inNamespace(host, "ip -o link | grep -c veth7e57").trim(), "1");
+  last.sandbox.close();
+});
+
 for (const filtered of ["0", "1"]) {
   real(`bridge-nf-call-iptables=${filtered}: containers reach each other, the host and the outside, not another network`, async () => {
     await using bench = await machine();

@@ -272,7 +272,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
         failWithoutIpv6(request);
         const steps = [interfaces.join(portOf(network), request, mac), publish(network, request), watchOver(network, request, mac)];
         const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
-        if (failed?.status === "rejected") throw inDockersWords(failed.reason, request);
+        if (failed?.status === "rejected") throw inDockersWords(failed.reason, request, { network: network.spec.name, bridge: network.options.bridge });
       } catch (error) {
         joined.remove(request.endpointId);
         await guard.remove(hostName(request.endpointId));

@@ -9,7 +9,11 @@ const isTaken = (error: unknown, type: number): boolean => errnoCode(error) === 
 /** By its index, or its name. */
 export const isLinkTaken = (error: unknown): boolean => isTaken(error, RTM.NEWLINK);
 
-export function inDockersWords(error: unknown, { interfaceName }: JoinRequest): unknown {
+/** BR_MAX_PORTS, whose first number nobody gets. */
+const MAX_PORTS = 1023;
+
+export function inDockersWords(error: unknown, { interfaceName }: JoinRequest, { network, bridge }: { network: string; bridge: string }): unknown {
+  if (errnoCode(error) === "EXFULL") return systemError(`network ${network} is full: its bridge ${bridge} has ${MAX_PORTS} ports, the most that the kernel gives a bridge; connect further containers to another network`, error);
   if (isLinkTaken(error)) return systemError(`error renaming interface to ${JSON.stringify(interfaceName)}: file exists`, error);
   return isTaken(error, RTM.NEWROUTE) ? systemError("failed to set gateway: file exists", error) : error;
 }

@@ -31,6 +31,9 @@ export interface NetlinkRequest {
   write: (writer: MessageWriter) => void;
 }
 
+/** What Node has no name for. */
+const NAMELESS: Readonly<Record<number, string>> = { 54: "EXFULL" };
+
 /** Why the kernel refused a request: the `cause` of the GantryError. */
 export class NetlinkFailure extends Error {
   readonly errno: number;
@@ -42,7 +45,7 @@ export class NetlinkFailure extends Error {
   readonly type: number;
 
   constructor(errno: number, text: string, { index, type }: { index: number; type: number }) {
-    const code = getSystemErrorName(-errno);
+    const code = NAMELESS[errno] ?? getSystemErrorName(-errno);
     super(text === "" ? code : `${code}: ${text}`);
     this.name = "NetlinkFailure";
     this.errno = errno;
