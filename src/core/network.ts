@@ -148,6 +148,14 @@ export interface RenumbersNetworks {
   renumberNetwork(network: NetworkSpec, endpoints: readonly RenumberedEndpoint[]): Promise<JoinResult[]>;
 }
 
+/** Optional: believes endpoints what they say of themselves, and nothing else. */
+export interface GuardsEndpoints {
+  /** These are all addresses of the endpoint's sandbox, in whatever network: what comes in by one may be answered by another. */
+  believe(endpoint: EndpointReference, addresses: readonly IpAddress[]): Promise<void>;
+}
+
+export const guardsEndpoints = (driver: NetworkDriver): driver is NetworkDriver & GuardsEndpoints => "believe" in driver;
+
 /** Optional: has the interfaces of endpoints made again when another program takes them away. */
 export interface RestoresEndpoints {
   /** Those whose interfaces are gone though they did not leave. */

@@ -22,6 +22,7 @@ export const localPool = (seed: string): DefaultPool => ({ base: { address: { fa
 
 export function createDefaultIpam(pools: readonly DefaultPool[] = DOCKER_POOLS): Ipam {
   const open = new Map<string, OpenPool>();
+  let opened = 0;
   const find = (id: string): OpenPool => {
     const found = open.get(id);
     if (!found) throw notFound(`no address pool ${id}`);
@@ -32,7 +33,8 @@ export function createDefaultIpam(pools: readonly DefaultPool[] = DOCKER_POOLS):
     id: "default",
     requestPool: async (request) => {
       const subnet = request.subnet ? askedSubnet(request.subnet, inTheWay) : freeSubnet(pools, request, inTheWay);
-      const made = new OpenPool(subnet, request.range);
+      // Of its own: what was given out of an earlier pool of the subnet may come back late.
+      const made = new OpenPool(`${formatPrefix(subnet)} ${++opened}`, subnet, request.range);
       open.set(made.id, made);
       return made;
     },
@@ -80,9 +82,9 @@ class OpenPool implements AddressPool {
   readonly subnet: IpPrefix;
   readonly #range: AddressRange;
 
-  constructor(subnet: IpPrefix, range: IpPrefix | undefined) {
+  constructor(id: string, subnet: IpPrefix, range: IpPrefix | undefined) {
     if (range && !(contains(subnet, firstAddress(range)) && contains(subnet, lastAddress(range)))) throw invalidParameter(`range ${formatPrefix(range)} is not inside subnet ${formatPrefix(subnet)}`);
-    this.id = formatPrefix(subnet);
+    this.id = id;
     this.subnet = subnet;
     this.#range = new AddressRange(...usable(subnet, range ?? subnet));
   }

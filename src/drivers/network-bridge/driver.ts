@@ -1,7 +1,7 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
 import { randomBytes } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
-import type { EndpointReference, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints } from "../../core/network.ts";
+import type { EndpointReference, GuardsEndpoints, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
@@ -69,7 +69,7 @@ interface Network {
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & RestoresEndpoints & {
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & RestoresEndpoints & GuardsEndpoints & {
   /** Other ways with other programs' firewalls; nothing for a daemon that makes no rules. */
   setFirewall(mode: OthersMode): Promise<void>;
 };
@@ -357,6 +357,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
     },
+
+    believe: ({ endpointId }, addresses) => guard.believe(hostName(endpointId), addresses),
 
     onLoss: watchman.onLoss,
     checkEndpoints: watchman.checkEndpoints,

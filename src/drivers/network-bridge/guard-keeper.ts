@@ -1,4 +1,5 @@
 /** Keeps the table of guarded ports in the kernel. It outlives the daemon with its elements. */
+import type { IpAddress } from "../../lib/ip.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NftChange, NftTable } from "../../sys/netlink/nftables.ts";
@@ -13,6 +14,8 @@ import type { Link } from "./links.ts";
 export interface Guard {
   /** The port may speak for these addresses only, from now on. */
   add(port: GuardedPort): Promise<void>;
+  /** For these addresses alone, if it is guarded. */
+  believe(name: string, addresses: readonly IpAddress[]): Promise<void>;
   /** Idempotent. */
   remove(name: string): Promise<void>;
   /** Takes up the ports of an earlier daemon; others than these are gone. */
@@ -34,7 +37,7 @@ export interface GuardOptions {
   owner: boolean;
 }
 
-export const NO_GUARD: Guard = { add: () => Promise.resolve(), remove: () => Promise.resolve(), recover: () => Promise.resolve(), openLink: () => Promise.resolve(), closeLink: () => Promise.resolve(), removeTable: () => Promise.resolve(), close: () => {} };
+export const NO_GUARD: Guard = { add: () => Promise.resolve(), believe: () => Promise.resolve(), remove: () => Promise.resolve(), recover: () => Promise.resolve(), openLink: () => Promise.resolve(), closeLink: () => Promise.resolve(), removeTable: () => Promise.resolve(), close: () => {} };
 
 export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions): Guard {
   const ports = new Map<string, GuardedPort>();
@@ -82,11 +85,17 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
     }
   };
 
+  const add = async (port: GuardedPort): Promise<void> => {
+    const before = ports.get(port.name);
+    ports.set(port.name, port);
+    await change([...(before ? guardElements("deleteElements", before) : []), ...guardElements("addElements", port)]);
+  };
+
   return {
-    add: async (port) => {
-      const before = ports.get(port.name);
-      ports.set(port.name, port);
-      await change([...(before ? guardElements("deleteElements", before) : []), ...guardElements("addElements", port)]);
+    add,
+    believe: async (name, addresses) => {
+      const port = ports.get(name);
+      if (port) await add({ ...port, addresses });
     },
     remove: async (name) => {
       const port = ports.get(name);

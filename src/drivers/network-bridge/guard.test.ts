@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SandboxNamespace } from "../../core/network.ts";
+import { parseIp } from "../../lib/ip.ts";
 import { canReach, cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
 import { container, machine, network, options } from "./bridge.testing.ts";
 import type { Machine } from "./bridge.testing.ts";
@@ -104,4 +105,22 @@ real("ports stay guarded over daemons and a loss of the table; a port that is go
   await next.deleteNetwork(red.id);
   assert.equal(shown(), "");
   await next.close();
+});
+
+real("what a container has in another network it may answer with, as long as it has it", async () => {
+  await using bench = await machine();
+  const red = network("red0", 81);
+  await bench.driver.createNetwork(red);
+  const { sandbox, request } = await container(bench.driver, red, "10.81.0.2");
+  inNamespace(sandbox, "ip addr add 10.99.0.9/32 dev lo");
+  inNamespace(bench.host, "ip route add 10.99.0.9 dev red0");
+  const speaks = (): boolean => runInNamespace(sandbox, "ping -n -c 1 -W 1 -I 10.99.0.9 10.81.0.1").status === 0;
+  const own = request.addresses.map(({ address }) => address);
+  assert.ok(!speaks());
+  await bench.driver.believe(request, [...own, parseIp("10.99.0.9")!]);
+  assert.ok(speaks());
+  assert.ok(canReach(sandbox, "10.81.0.1"));
+  await bench.driver.believe(request, own);
+  assert.ok(!speaks());
+  sandbox.close();
 });

@@ -3,7 +3,7 @@ import type { EndpointSettings } from "../../core/container-config.ts";
 import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
 import type { PoolUsage } from "../../core/ipam.ts";
-import { providesSandboxes, recoversEndpoints, restoresEndpoints } from "../../core/network.ts";
+import { guardsEndpoints, providesSandboxes, recoversEndpoints, restoresEndpoints } from "../../core/network.ts";
 import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { parsePrefix } from "../../lib/ip.ts";
@@ -65,7 +65,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   const publishing = createPublishing(options);
   const links = createLinkKeeper({ sandboxes, names, findContainer: options.findContainer, warn });
   mendEndpoints({ ...options, drivers: Object.values(options.drivers), sandboxes, recordOf });
-  const mover = createMover({ ...options, names, membersOf });
+  const mover = createMover({ ...options, names, membersOf, believe });
 
   async function connect(record: ContainerRecord): Promise<Sandbox> {
     const other = containerOf(record.hostConfig.NetworkMode);
@@ -133,6 +133,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     const failed = (await joining)?.find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
     faultPoint("endpoint-joined");
+    if (sandbox.endpoints.length > 1) await believe(sandbox);
     await names.serve(record, sandbox);
     await links.refresh();
     for (const endpoint of sandbox.endpoints) tell("connect", record, endpoint);
@@ -198,6 +199,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       faultPoint("attach-recorded");
       await join(endpoint, namespace, { chosen: gatewayEndpoints(sandbox.endpoints), trusted: record.hostConfig.Privileged, firstRoutes: FAMILIES.filter((family) => !before[family]) });
       faultPoint("attach-joined");
+      await believe(sandbox);
       await publishing.move(record, sandbox);
       names.rewrite(record, sandbox);
       await names.serve(record, sandbox, namespace);
@@ -236,8 +238,15 @@ export function createConnections(options: ConnectionsOptions): Connections {
     faultPoint("detach-recorded");
     await release(endpoint, namespace);
     faultPoint("detach-left");
+    await believe(sandbox);
     await routeAgain(sandbox, namespace);
     names.rewrite(record, sandbox, endpoint.addresses);
+  }
+
+  /** What comes in by one of its networks leaves by the default route, with the address that it came to. */
+  async function believe({ endpoints }: ContainerSandbox): Promise<void> {
+    const own = endpoints.flatMap(({ addresses: held, extraAddresses }) => [...held, ...extraAddresses].map(({ address }) => address));
+    for (const { network, endpointId } of endpoints) if (guardsEndpoints(network.driver)) await network.driver.believe({ networkId: network.row.id, endpointId }, own);
   }
 
   function runningSandbox(record: ContainerRecord): ContainerSandbox {

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { endpointSettingsSchema } from "../../core/container-config.ts";
 import type { EndpointSettings } from "../../core/container-config.ts";
 import type { EndpointNames, NameService, SandboxView } from "../../core/name-service.ts";
+import { createDefaultIpam } from "../../drivers/ipam-default/ipam.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { Filters, parseFilters } from "../../lib/filters.ts";
 import { formatIp } from "../../lib/ip.ts";
@@ -161,4 +162,19 @@ test("prune: what nobody uses, by label and age; finding by scope", async (t) =>
   assert.deepEqual(await prune(""), ["a"]);
   await assert.rejects(prune('{"nosuch":["x"]}'), /invalid filter 'nosuch'/);
   assert.throws(() => inspectNetwork(networks, "b", "swarm"), /network b not found/);
+});
+
+test("addresses of a network that is gone are free in no other of the same subnet", async (t) => {
+  const made = bench(t);
+  const networks = await made.open({ ipam: createDefaultIpam() });
+  const addressOf = async (name: string, network: string): Promise<string | undefined> => (await networks.connect(record(name, network))).network?.endpoints[0]?.ipAddress;
+  await networks.create(creation("first", subnet("10.5.0.0/24")));
+  assert.equal(await addressOf("one", "first"), "10.5.0.2");
+  await networks.disconnect(record("one", "first"));
+  await networks.remove("first");
+  await networks.create(creation("second", subnet("10.5.0.0/24")));
+  assert.equal(await addressOf("two", "second"), "10.5.0.2");
+  made.vanish();
+  await new Promise(setImmediate);
+  assert.equal(await addressOf("three", "second"), "10.5.0.3");
 });

@@ -32,6 +32,8 @@ export interface Member {
 interface MoverOptions extends Pick<NetworksOptions, "ipam" | "database" | "saveContainer" | "openSandbox" | "warn"> {
   store: NetworkStore;
   names: SandboxNames;
+  /** Tells drivers of all addresses of a sandbox. */
+  believe: (sandbox: ContainerSandbox) => Promise<void>;
   /** Who is in the network now. */
   membersOf: (network: Network) => Member[];
 }
@@ -146,6 +148,7 @@ export function createMover(options: MoverOptions): Mover {
       faultPoint("network-move-renumbered");
       opened.forEach(({ endpoint }, index) => (endpoint.mac = formatMac(macs[index]!.mac)));
       for (const { record, sandbox, namespace, gone: old } of opened) {
+        if (sandbox.endpoints.length > 1) await options.believe(sandbox);
         names.rewrite(record, sandbox, old);
         await names.serve(record, sandbox, namespace).catch((error: unknown) => warn(`the names of container ${record.name}: ${messageOf(error)}`));
       }

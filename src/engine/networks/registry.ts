@@ -130,6 +130,8 @@ export class NetworkRegistry {
     faultPoint("network-deleted");
     this.#names.delete(row.name);
     this.#options.store.removeNetwork(row.id);
+    // What is still on its way back is nobody's: the subnet may be another network's by then.
+    network.pools = [];
     await closePools(pools);
   }
 
