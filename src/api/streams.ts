@@ -104,3 +104,17 @@ export function drained({ res, signal }: Pick<Call, "res" | "signal">): Promise<
     signal.addEventListener("abort", done, { once: true });
   });
 }
+
+/** The body of an answer. Ends early when the client leaves. */
+export async function sendBytes(call: Call, bytes: AsyncIterable<Uint8Array>, headers: Record<string, string>): Promise<void> {
+  const { res, signal } = call;
+  let isFirst = true;
+  for await (const chunk of bytes) {
+    if (signal.aborted) return;
+    // Only now: what fails before the first byte is still answered as an error.
+    if (isFirst) res.writeHead(200, headers);
+    isFirst = false;
+    if (!res.write(chunk)) await drained(call);
+  }
+  res.end();
+}

@@ -49,6 +49,26 @@ export interface VolumeDriver {
   settled(): Promise<void>;
 }
 
+/** An optional ability of a driver: the data of whole volumes without options. What is made or replaced is there whole or not at all. */
+export interface MovesVolumes {
+  /** `renamed` is no volume's. "system" while a reference is held. */
+  rename(name: string, renamed: string): Promise<void>;
+  /** What the volume has now, apart from it; by reflinks where the file system has them. */
+  copy(name: string): Promise<VolumeCopy>;
+  /** The volume's data as a tar archive; with `since`, another volume, what was changed, added and removed (as whiteouts) since then. */
+  archive(name: string, since?: string): AsyncIterable<Uint8Array>;
+  /** The archive's content takes the place of the volume's; with `apply`, an archive of changes is applied to it. "system" while a reference is held. */
+  replace(name: string, archive: AsyncIterable<Uint8Array>, options: { apply: boolean }): Promise<void>;
+}
+
+/** Disposed, it is gone, unless it became a volume. */
+export interface VolumeCopy extends AsyncDisposable {
+  become(name: string): Promise<void>;
+  archive(since?: string): AsyncIterable<Uint8Array>;
+}
+
+export const movesVolumes = (driver: VolumeDriver): driver is VolumeDriver & MovesVolumes => "replace" in driver;
+
 export interface VolumeSpec {
   name: string;
   options: Readonly<Record<string, string>>;

@@ -110,6 +110,17 @@ const createVolume = (engine: Engine): Promise<Json> => engine.api.json("POST", 
 const volumes = async (engine: Engine): Promise<string[]> => (await engine.api.json("GET", "/volumes")).Volumes.map(({ Name }: Json) => Name);
 const createWithVolumes = (engine: Engine): Promise<Json> => engine.api.json("POST", "/containers/create?name=victim", { json: { Image: "busybox", Cmd: ["true"], Volumes: { "/anonymous": {} }, HostConfig: { Binds: ["data:/data"] } } });
 
+async function cloneVolume(engine: Engine): Promise<Json> {
+  await createVolume(engine);
+  return engine.api.json("POST", "/volumes/data/clone", { json: { Name: "other" } });
+}
+
+async function onlyVolume(engine: Engine, name: string): Promise<void> {
+  assert.deepEqual(await volumes(engine), [name]);
+  await engine.api.json("DELETE", `/volumes/${name}`);
+  await hasNoVolumes(engine);
+}
+
 async function hasNoVolumes(engine: Engine): Promise<void> {
   assert.deepEqual(await volumes(engine), []);
   await createVolume(engine);
@@ -190,6 +201,30 @@ const crashes: Crash[] = [
     },
     explanation: "the volume is gone",
     after: hasNoVolumes,
+  },
+  {
+    point: "volume-copied",
+    provoke: cloneVolume,
+    explanation: "nobody was told of the clone: it does not exist",
+    after: (engine) => onlyVolume(engine, "data"),
+  },
+  {
+    point: "volume-renamed",
+    provoke: async (engine) => {
+      await createVolume(engine);
+      await engine.api.json("POST", "/volumes/data/rename?name=other");
+    },
+    explanation: "the volume has its new name",
+    after: (engine) => onlyVolume(engine, "other"),
+  },
+  {
+    point: "volume-replacing",
+    provoke: async (engine) => {
+      await createVolume(engine);
+      await engine.api.json("PUT", "/volumes/data/archive", { body: Buffer.alloc(1024) });
+    },
+    explanation: "the volume has what it had",
+    after: (engine) => onlyVolume(engine, "data"),
   },
   {
     point: "create-volumes",

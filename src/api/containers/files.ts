@@ -3,7 +3,7 @@ import type { ContainersContext } from "../../engine/containers/context.ts";
 import { copyIn, copyOut, type PathStat, statPath } from "../../engine/containers/files/archive.ts";
 import { changesOf, exportFiles } from "../../engine/containers/files/changes.ts";
 import { boolQuery, type Call, type Route, sendEmpty, sendJson } from "../route.ts";
-import { drained } from "../streams.ts";
+import { sendBytes } from "../streams.ts";
 
 export function fileRoutes(context: ContainersContext): Route[] {
   return [
@@ -33,18 +33,4 @@ async function handlePut(context: ContainersContext, call: Call): Promise<void> 
   const bytes = call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
   await copyIn(context, nameOf(call), { path: pathOf(call), bytes, keepKind: boolQuery(call.query, "noOverwriteDirNonDir"), copyOwner: boolQuery(call.query, "copyUIDGID") });
   sendEmpty(call, 200);
-}
-
-/** Ends early when the client leaves. */
-async function sendBytes(call: Call, bytes: AsyncIterable<Uint8Array>, headers: Record<string, string>): Promise<void> {
-  const { res, signal } = call;
-  let isFirst = true;
-  for await (const chunk of bytes) {
-    if (signal.aborted) return;
-    // Only now: what fails before the first byte is still answered as an error.
-    if (isFirst) res.writeHead(200, headers);
-    isFirst = false;
-    if (!res.write(chunk)) await drained(call);
-  }
-  res.end();
 }

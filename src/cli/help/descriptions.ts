@@ -148,12 +148,17 @@ const TEXTS: Record<string, string> = {
   "system prune": "Delete unused data",
   version: "Show the versions of client and daemon",
   volume: "Work with volumes",
+  "volume backup": "Write a volume to a tar archive",
+  "volume clone": "Make a volume with what another has",
   "volume create": "Make a volume",
   "volume inspect": "Show everything about volumes",
   "volume ls": "List volumes",
   "volume prune": "Delete unused volumes",
+  "volume rename": "Rename a volume",
+  "volume restore": "Give a volume what an archive has",
   "volume rm": "Delete volumes",
-  "volume update": "Change a cluster volume",
+  "volume snapshot": "Keep what a volume has now as another volume",
+  "volume update": "Change a volume's labels, or a cluster volume",
 };
 
 export const commandText = (path: string): string => TEXTS[path] ?? "";

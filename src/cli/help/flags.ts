@@ -117,7 +117,9 @@ const TEXTS: Record<string, string> = {
   isolation: "Isolation technology of the container",
   "keep-storage": "Cache to keep, in bytes",
   label: "Set a label",
+  "label-add": "Set a label",
   "label-file": "Read labels from a file",
+  "label-rm": "Take a label away",
   last: "Show the last n containers, whatever their state",
   latest: "Show the container made last, whatever its state",
   "leave-running": "Let the container run on",
@@ -224,7 +226,13 @@ const OWN_TEXTS: Record<string, string> = {
   "image rm force": "Delete it although it is used or has several names",
   "image prune all": "Delete all images that no container uses, not only untagged ones",
   "system df verbose": "Show each object",
+  "volume backup no-pause": "Do not freeze containers that run with it while it is copied",
+  "volume backup output": "Write to this file instead of stdout",
+  "volume backup since": "Only what changed since this volume, commonly a snapshot of it",
+  "volume clone no-pause": "Do not freeze containers that run with it while it is copied",
   "volume prune all": "Delete all unused volumes, not only anonymous ones",
+  "volume restore apply": "Apply an archive of changes (backup --since) to what the volume has",
+  "volume snapshot no-pause": "Do not freeze containers that run with it while it is copied",
 };
 
 const GLOBAL_TEXTS: Record<string, string> = {

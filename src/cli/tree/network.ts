@@ -145,6 +145,16 @@ export const COMMANDS: CommandTable = {
     usage: "COMMAND",
     requires: ["version=1.21"],
   },
+  "volume backup": {
+    usage: "[OPTIONS] VOLUME",
+    arguments: [1, 1],
+    flags: "no-pause output/o:string since:string",
+  },
+  "volume clone": {
+    usage: "[OPTIONS] VOLUME NEW_VOLUME",
+    arguments: [2, 2],
+    flags: "label:list no-pause",
+  },
   "volume create": {
     usage: "[OPTIONS] [VOLUME]",
     arguments: [0, 1],
@@ -169,16 +179,30 @@ export const COMMANDS: CommandTable = {
     arguments: [0, 0],
     flags: "all/a@1.42 dry-run filter:filter force/f state:string",
   },
+  "volume rename": {
+    usage: "VOLUME NEW_NAME",
+    arguments: [2, 2],
+  },
+  "volume restore": {
+    usage: "[OPTIONS] VOLUME",
+    arguments: [1, 1],
+    flags: "apply input/i:string",
+  },
   "volume rm": {
     aliases: ["remove"],
     usage: "[OPTIONS] VOLUME [VOLUME...]",
     arguments: [1, Infinity],
     flags: "force/f@1.25",
   },
+  "volume snapshot": {
+    usage: "[OPTIONS] VOLUME [NAME]",
+    arguments: [1, 2],
+    flags: "label:list no-pause",
+  },
   "volume update": {
     usage: "[OPTIONS] [VOLUME]",
-    requires: ["swarm=manager", "version=1.42"],
+    requires: ["version=1.42"],
     arguments: [1, 1],
-    flags: "availability:string=active@1.42",
+    flags: "availability:string=active@1.42 label-add:list label-rm:list",
   },
 };

@@ -19,6 +19,7 @@ import type { Route } from "../../api/route.ts";
 import { checkRoute } from "../../api/system/check.ts";
 import { diskUsageRoute } from "../../api/system/disk-usage.ts";
 import { systemPruneRoute } from "../../api/system/prune.ts";
+import { volumeCopyRoutes } from "../../api/volumes/copies.ts";
 import { volumeRoutes } from "../../api/volumes/routes.ts";
 import type { EngineEvent } from "../../core/events.ts";
 import type { Logger } from "../../core/logger.ts";
@@ -35,6 +36,7 @@ import type { ContainersContext } from "../../engine/containers/context.ts";
 import type { CheckService } from "../../engine/system/check.ts";
 import { layerForStart } from "../../engine/containers/layer.ts";
 import { ContainerLists } from "../../engine/containers/list.ts";
+import { withFrozen } from "../../engine/containers/lifecycle/frozen.ts";
 import { createLifecycle, type Lifecycle } from "../../engine/containers/lifecycle/tasks.ts";
 import { recoverAll, startByPolicy } from "../../engine/containers/lifecycle/recover.ts";
 import { isRunning } from "../../engine/containers/lifecycle/state.ts";
@@ -298,6 +300,7 @@ function routesOf({ containers, lifecycle, images, networks, store, check }: Par
     checkRoute(check),
     systemPruneRoute(new SystemPrune({ containers, networks, volumes: containers.volumes, images, events: containers.events, warn: containers.warn })),
     diskUsageRoute(new DiskUsageService(images, new ContainerLists(containers), containers.volumes)),
+    ...volumeCopyRoutes({ volumes: containers.volumes, frozen: (ids, work) => withFrozen(context, ids, work), isRunning: (id) => context.live(id).task !== undefined }),
     ...volumeRoutes(containers),
     ...networkRoutes({ networks, events: containers.events, store }),
     networkPathRoute({ networks, store, finder: createPathFinder() }),

@@ -2,11 +2,12 @@
  * Local volumes.
  *
  *   <dir>/<name>/_data/     the data, or the point where the options' device is mounted; of a project of its own with a size
- *   <dir>/.trash/           what was removed and is being deleted
+ *   <dir>/<name>/_data.old/ what is being replaced: the data again if a crash comes before the new is there
+ *   <dir>/.trash/           what was removed and is being deleted, and new-N, what is being made
  */
 import { chownSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
+import type { MovesVolumes, VolumeCopy, VolumeDriver, VolumeSpec } from "../../core/volume.ts";
 import { GantryError, messageOf, systemError } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { faultPoint } from "../../lib/fault.ts";
@@ -17,9 +18,11 @@ import { detach } from "../../sys/mounts.ts";
 import { ProjectQuota } from "../../sys/project-quota.ts";
 import { Trash } from "../../sys/trash.ts";
 import { mountOptions } from "./mounting.ts";
+import { archiveOf, changesOf, copyFolder, synced, unpack } from "./trees.ts";
 import { isName, needsMount, type Options, sizeOf, validateName, validateOptions } from "./options.ts";
 
 const DATA = "_data";
+const OLD = "_data.old";
 const TRASH = ".trash";
 
 interface Active {
@@ -41,7 +44,7 @@ function quotaOf(dir: string): ProjectQuota | undefined {
   }
 }
 
-export class LocalVolumes implements VolumeDriver {
+export class LocalVolumes implements VolumeDriver, MovesVolumes {
   readonly id = "local";
   readonly capabilities = { scope: "local" } as const;
   readonly #dir: string;
@@ -65,6 +68,7 @@ export class LocalVolumes implements VolumeDriver {
     this.#real = realpathSync(dir);
     this.#trash = new Trash(join(dir, TRASH));
     this.#quota = quotaOf(dir);
+    for (const name of readdirSync(dir)) if (isName(name)) this.#finishReplacing(name);
     for (const name of this.#mounted()) this.#activeOf(name).mounted = true;
   }
 
@@ -77,9 +81,8 @@ export class LocalVolumes implements VolumeDriver {
     this.validate(volume);
     const { name, options } = volume;
     if (this.#has(name)) return;
-    const made = join(this.#dir, TRASH, `new-${process.pid}-${this.#counter++}`);
     try {
-      mkdirSync(made, { mode: 0o701 });
+      const made = this.#begin();
       mkdirSync(join(made, DATA), { mode: 0o755 });
       if (this.#owner) chownSync(join(made, DATA), this.#owner.uid, this.#owner.gid);
       if (isLimited(options)) this.#quota?.limit(join(made, DATA), sizeOf(options));
@@ -165,6 +168,81 @@ export class LocalVolumes implements VolumeDriver {
 
   settled(): Promise<void> {
     return this.#trash.settled();
+  }
+
+  rename(name: string, renamed: string): Promise<void> {
+    const to = this.#folder(renamed);
+    return this.#queue.run(name, async () => {
+      this.#requireUnused(name);
+      if (existsSync(to)) throw systemError(`there is something at ${to}`);
+      renameSync(this.#folder(name), to);
+    });
+  }
+
+  async copy(name: string): Promise<VolumeCopy> {
+    const made = this.#begin();
+    const data = join(made, DATA);
+    const drop = async (): Promise<void> => this.#trash.discard(made);
+    try {
+      await copyFolder(this.path(name), data);
+    } catch (error) {
+      await drop();
+      throw systemError(`cannot copy volume ${name}: ${messageOf(error)}`, error);
+    }
+    return {
+      become: async (becoming) => {
+        const to = this.#folder(becoming);
+        await synced(data);
+        if (existsSync(to)) throw systemError(`there is something at ${to}`);
+        faultPoint("volume-copied");
+        renameSync(made, to);
+      },
+      archive: (since) => (since === undefined ? archiveOf(data) : changesOf(data, this.path(since))),
+      [Symbol.asyncDispose]: drop,
+    };
+  }
+
+  archive(name: string, since?: string): AsyncIterable<Uint8Array> {
+    return since === undefined ? archiveOf(this.path(name)) : changesOf(this.path(name), this.path(since));
+  }
+
+  async replace(name: string, archive: AsyncIterable<Uint8Array>, { apply }: { apply: boolean }): Promise<void> {
+    this.#requireUnused(name);
+    const made = this.#begin();
+    const data = join(made, DATA);
+    try {
+      if (apply) await copyFolder(this.path(name), data);
+      else mkdirSync(data, { mode: 0o755 });
+      await unpack(data, archive, { apply });
+      await synced(data);
+      await this.#queue.run(name, async () => {
+        this.#requireUnused(name);
+        renameSync(this.path(name), join(this.#folder(name), OLD));
+        faultPoint("volume-replacing");
+        renameSync(data, this.path(name));
+        this.#finishReplacing(name);
+      });
+    } finally {
+      this.#trash.discard(made);
+    }
+  }
+
+  #finishReplacing(name: string): void {
+    const old = join(this.#dir, name, OLD);
+    if (!existsSync(old)) return;
+    if (this.#has(name)) this.#trash.discard(old);
+    else renameSync(old, this.path(name));
+  }
+
+  #requireUnused(name: string): void {
+    if ((this.#active.get(name)?.references.size ?? 0) > 0) throw systemError("volume has active mounts");
+  }
+
+  /** A new folder, which becomes a volume or is discarded. */
+  #begin(): string {
+    const made = join(this.#dir, TRASH, `new-${process.pid}-${this.#counter++}`);
+    mkdirSync(made, { mode: 0o701 });
+    return made;
   }
 
   #has(name: string): boolean {

@@ -5,8 +5,8 @@ import { conflict, invalidParameter, messageOf } from "../../lib/errors.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { parseBool } from "../../lib/strconv.ts";
 import { requireState, stateOf } from "../prune-state.ts";
-import { isPlain, type VolumeService } from "./service.ts";
-import type { VolumeRow } from "./store.ts";
+import type { VolumeService } from "./service.ts";
+import { isPlain, type VolumeRow } from "./store.ts";
 import { ANONYMOUS } from "./volume.ts";
 
 export interface PruneReport {

@@ -1,15 +1,16 @@
 /** Volumes: making, showing, removing them, and who uses them. */
 import type { DatabaseSync } from "node:sqlite";
 import type { EventSink } from "../../core/events.ts";
-import type { VolumeDriver, VolumeSpec } from "../../core/volume.ts";
-import { codeOf, conflict, GantryError, messageOf, notFound } from "../../lib/errors.ts";
+import { movesVolumes } from "../../core/volume.ts";
+import type { MovesVolumes, VolumeDriver } from "../../core/volume.ts";
+import { codeOf, conflict, GantryError, messageOf, notFound, notImplemented } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { randomId } from "../../lib/random-id.ts";
 import { VolumeDrivers, type VolumePlugins } from "./drivers.ts";
-import { type Strings, type VolumeRow, VolumeStore } from "./store.ts";
-import { ANONYMOUS, type SizedVolume, shownVolume, type Volume } from "./volume.ts";
+import { DEFAULT_DRIVER, isPlain, now, rowOf, specOf, type Strings, type VolumeRow, VolumeStore } from "./store.ts";
+import { ANONYMOUS, explained, type SizedVolume, shownVolume, type Volume } from "./volume.ts";
 
 export interface VolumeServiceOptions {
   database: DatabaseSync;
@@ -29,7 +30,12 @@ export interface VolumeRequest {
   options: Strings | null;
 }
 
-const DEFAULT_DRIVER = "local";
+/** One whose data the engine can move as a whole. */
+export interface WholeVolume {
+  row: VolumeRow;
+  driver: VolumeDriver & MovesVolumes;
+}
+
 const LIST_FILTERS = ["dangling", "driver", "label", "name"];
 
 export class VolumeService {
@@ -172,13 +178,68 @@ export class VolumeService {
     });
   }
 
-  usersOf(name: string): string[] {
-    return [...(this.#users.get(name) ?? [])];
+  /** Throws for what the engine does not hold itself: "not-implemented" for volumes of plugins and those with options. */
+  async whole(name: string): Promise<WholeVolume> {
+    const row = await this.#existing(name);
+    const driver = this.#driverOf(row);
+    if (!movesVolumes(driver)) throw notImplemented(`volume ${name} is of the driver ${row.driver}: only local volumes can be copied, renamed, backed up and restored`);
+    if (!isPlain(row)) throw notImplemented(`volume ${name} has options (${Object.keys(row.options ?? {}).join(", ")}): it cannot be copied, renamed, backed up and restored`);
+    return { row, driver };
   }
 
-  isUsed(name: string): boolean {
-    return this.#users.has(name);
+  /** A volume that `make` makes with its data; one that exists is refused. Nothing is left when that fails. */
+  async createWith({ name, labels }: Pick<VolumeRequest, "name" | "labels">, make: () => Promise<void>): Promise<Volume> {
+    const row: VolumeRow = { ...rowOf(name, DEFAULT_DRIVER), labels };
+    return await this.#queue.run(name, async () => {
+      this.#driverOf(row).validate(specOf(row));
+      if (await this.#known(name, DEFAULT_DRIVER)) throw conflict(`volume ${name} exists already`);
+      this.#store.add(row);
+      try {
+        await make();
+      } catch (error) {
+        this.#store.remove(name);
+        throw error;
+      }
+      this.#emit(row, "create");
+      return this.#show(row);
+    });
   }
+
+  /** Nobody may use it. */
+  async rename(name: string, renamed: string): Promise<Volume> {
+    const { row, driver } = await this.whole(name);
+    const changed = { ...row, name: renamed };
+    return await this.#queue.run(name, async () => {
+      driver.validate(specOf(changed));
+      if (await this.#known(renamed, DEFAULT_DRIVER)) throw conflict(`volume ${renamed} exists already`);
+      const users = this.usersOf(name);
+      if (users.length > 0) throw conflict(`volume ${name} is in use - [${users.join(", ")}]`);
+      // Two rows for a moment: the one without a volume is forgotten, whenever a crash comes.
+      this.#store.add(changed);
+      try {
+        await driver.rename(name, renamed);
+      } catch (error) {
+        this.#store.remove(renamed);
+        throw error;
+      }
+      faultPoint("volume-renamed");
+      this.#store.remove(name);
+      this.#emit(changed, "rename", { oldName: name });
+      return this.#show(changed);
+    });
+  }
+
+  async relabel(name: string, { add, remove }: { add: Strings; remove: readonly string[] }): Promise<Volume> {
+    const row = await this.#existing(name);
+    const labels = Object.fromEntries(Object.entries({ ...row.labels, ...add }).filter(([key]) => !remove.includes(key)));
+    this.#store.relabel(row, labels);
+    this.#emit(row, "update");
+    return this.#show(row);
+  }
+
+  usersOf = (name: string): string[] => [...(this.#users.get(name) ?? [])];
+
+  isUsed = (name: string): boolean => this.#users.has(name);
 
   /** A container has it among its mounts: it is not removed. */
   hold(name: string, container: string): void {
@@ -330,23 +391,7 @@ export class VolumeService {
     return shownVolume(row, { mountpoint: driver.path(row.name), scope: driver.capabilities.scope });
   }
 
-  #emit({ name, driver }: VolumeRow, action: string): void {
-    this.#events.emit({ type: "volume", action, actor: { id: name, attributes: { driver } } });
-  }
-}
-
-export const isPlain = (row: VolumeRow): boolean => row.driver === DEFAULT_DRIVER && Object.keys(row.options ?? {}).length === 0;
-
-const specOf = (row: VolumeRow): VolumeSpec => ({ name: row.name, options: row.options ?? {} });
-const rowOf = (name: string, driver: string): VolumeRow => ({ name, driver, labels: null, options: null, created: now(), maker: undefined });
-const now = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
-
-const explain = (action: string, name: string, error: unknown): GantryError => new GantryError(codeOf(error), `${name === "" ? action : `${action} ${name}`}: ${messageOf(error)}`, { cause: error });
-
-async function explained<T>(action: string, name: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw explain(action, name, error);
+  #emit({ name, driver }: VolumeRow, action: string, attributes: Strings = {}): void {
+    this.#events.emit({ type: "volume", action, actor: { id: name, attributes: { driver, ...attributes } } });
   }
 }

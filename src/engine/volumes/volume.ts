@@ -1,4 +1,5 @@
 /** A volume as the engine shows it. */
+import { codeOf, GantryError, messageOf } from "../../lib/errors.ts";
 import type { Strings, VolumeRow } from "./store.ts";
 
 /** Of volumes that nobody named. */
@@ -26,3 +27,14 @@ export function shownVolume(row: VolumeRow, { mountpoint, scope }: { mountpoint:
 }
 
 const sorted = (strings: Strings | null): Strings | null => strings && Object.fromEntries(Object.entries(strings).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+const explain = (action: string, name: string, error: unknown): GantryError => new GantryError(codeOf(error), `${name === "" ? action : `${action} ${name}`}: ${messageOf(error)}`, { cause: error });
+
+/** Errors say what was asked. */
+export async function explained<T>(action: string, name: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw explain(action, name, error);
+  }
+}
