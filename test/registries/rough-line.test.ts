@@ -50,7 +50,7 @@ class RoughLine implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #random: Random;
   readonly #port: number;
-  isGood = false;
+  #isGood = false;
 
   constructor(port: number, random: Random) {
     this.#port = port;
@@ -86,12 +86,18 @@ class RoughLine implements AsyncDisposable {
   }
 
   #fault(): Carry {
-    const kind = this.isGood || this.#random.chance(55) ? "none" : this.#random.pick(Object.keys(faults));
+    const kind = this.#isGood || this.#random.chance(55) ? "none" : this.#random.pick(Object.keys(faults));
     return faults[kind]!(this.#random);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** From now on it carries everything, on new connections. */
+  heal(): void {
+    this.#isGood = true;
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.heal();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 }
@@ -124,7 +130,9 @@ test(`${rounds} pulls and pushes over a rough line, seed ${seed}`, { skip: which
     await using line = new RoughLine(registry.port, random);
     const rough = await line.listen();
     const good = `127.0.0.1:${registry.port}`;
-    using registries = openRegistries({ limits: { stallMilliseconds: 1000, answerMilliseconds: 3000 } });
+    using hasty = openRegistries({ limits: { stallMilliseconds: 1000, answerMilliseconds: 3000 } });
+    using patient = openRegistries();
+    const registries = { ...patient };
     const noise = (at: number): Buffer => {
       const bytes = Buffer.alloc(1_500_000);
       const own = new Random(at);
@@ -137,6 +145,7 @@ test(`${rounds} pulls and pushes over a rough line, seed ${seed}`, { skip: which
     const request = (name: string) => ({ reference: parseReference(name), platform: undefined, access: {}, signal: new AbortController().signal, report: () => undefined });
     await source.images.push(request(`${good}/x:1`));
     const id = source.images.idOf(`${good}/x:1`);
+    registries.repository = hasty.repository;
     const counts = { done: 0, refused: 0 };
     const attempt = async (work: Promise<void>): Promise<boolean> => {
       const error: unknown = await work.then(() => undefined, (thrown: unknown) => thrown);
@@ -161,7 +170,8 @@ test(`${rounds} pulls and pushes over a rough line, seed ${seed}`, { skip: which
       source.images.tag(`${good}/x:1`, parseReference(`${rough}/pushed-${round}:1`));
       await attempt(source.images.push(request(`${rough}/pushed-${round}:1`)));
     }
-    line.isGood = true;
+    line.heal();
+    registries.repository = patient.repository;
     await images.pull(request(`${rough}/x:1`));
     await isWhole();
     for (let round = 0; round < rounds; round++) {
