@@ -1,4 +1,4 @@
-/** Blobs that somebody changes on the disk: what needs them says so, all else works, and a repair with another load puts it right. */
+/** Blobs that somebody changes on the disk: what needs them says so, all else works, and another load puts it right. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,8 +26,9 @@ function digestFor({ images, content }: ImageBench, part: Part): Digest {
 const changes: Record<string, (size: number) => Buffer> = { "other bytes": (size) => Buffer.alloc(size, "x"), "cut off": (size) => Buffer.alloc(size >> 1), "an endless document": () => Buffer.alloc(9 << 20, " "), empty: () => Buffer.alloc(0) };
 
 for (const part of ["manifest", "configuration", "layer"] as const) {
-  for (const [what, change] of Object.entries(changes)) {
-    test(`a ${part} that became ${what}`, async () => {
+  for (const [at, [what, change]] of Object.entries(changes).entries()) {
+    const repairing = at % 2 === 1;
+    test(`a ${part} that became ${what}: ${repairing ? "a repair and then" : "just"} another load`, async () => {
       const dir = mkdtempSync(join(tmpdir(), "gantry-damaged-"));
       try {
         {
@@ -54,7 +55,7 @@ for (const part of ["manifest", "configuration", "layer"] as const) {
         }
         const { findings } = await images.audit({ containers: () => new Set(["container"]), patienceMilliseconds: 1 });
         assert.ok(findings.some(({ problem }) => problem === "its bytes are not those of its digest"), JSON.stringify(findings));
-        for (const { repair } of findings) await repair?.();
+        if (repairing) for (const { repair } of findings) await repair?.();
         await load(bench, hurt);
         assert.deepEqual((await images.audit({ containers: () => new Set(["container"]), patienceMilliseconds: 1 })).findings, []);
         await images.layers.create("again", images.resolve("hurt:1"));

@@ -22,6 +22,7 @@ const reservedBytes = 256 << 20;
 const reservedShare = 0.02;
 /** Not the archive's fault. */
 const diskErrors: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
+const smallBytes = 1 << 20;
 const layerFlags = extract.owner | extract.xattrs | extract.devices;
 
 export class LocalContent implements ContentStore {
@@ -169,7 +170,7 @@ export class LocalContent implements ContentStore {
       const digest: Digest = `sha256:${blobHex}`;
       if (expected !== undefined && digest !== expected) throw invalidParameter(`invalid archive: ${name} has the digest ${digest}, not ${expected}`);
       naming?.(digest);
-      if (!this.has(digest)) {
+      if (!this.has(digest) || this.#isSeenDamaged(digest, blobBytes)) {
         fchmodSync(fd, 0o444);
         const path = this.#fresh();
         linkFile(fd, path);
@@ -181,6 +182,11 @@ export class LocalContent implements ContentStore {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** As far as it shows at once: large blobs are not read for it. */
+  #isSeenDamaged(digest: Digest, size: number): boolean {
+    return this.size(digest) !== size || (size <= smallBytes && digestOf(readFileSync(this.#path(digest))) !== digest);
   }
 
   ingest(blob: { digest: Digest; size: number }): BlobIngest {
