@@ -220,7 +220,8 @@ static int start_init(const struct create_request *request, struct failure *fail
     init->pid = init->spawn.pid;
     if (run_parent_ops(shim.plan, init->pid, failure)) return -1;
     timings_mark(&host_timings, SECTION_PARENT, 0);
-    if (!adoption) hold_init();
+    if (adoption) init->pidfd = (int)syscall(SYS_pidfd_open, init->pid, 0);
+    else hold_init();
   }
   watch_status(init);
   return 0;

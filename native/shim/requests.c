@@ -148,7 +148,8 @@ static void request_signal(struct call *call) {
   if (!reader_done(&call->reader)) return refuse(call, EPROTO, "signal");
   if (!process || process->state == PROCESS_EXITED || process->pidfd < 0) return refuse(call, ESRCH, "signal");
   if (all) kill_cgroups(&shim.cgroups, signal);
-  else if (syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, 0)) return refuse(call, errno, "signal");
+  /* A command is in none of the groups. */
+  if ((!all || is_command(process)) && syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, 0)) return refuse(call, errno, "signal");
   reply_ok(call->connection, call->serial);
 }
 
@@ -182,7 +183,6 @@ struct exec_request {
   bool terminal, in, stdin_once, attach, attach_in, attach_out, attach_err, plan_in_fd;
   uint32_t width, height;
   struct blob plan;
-  /* Of an exec by another runtime. */
   struct adoption_request adoption;
 };
 

@@ -85,8 +85,10 @@ function containersOf(program: RuntimeProgram): void {
     await task.resume();
     await task.pause();
     await task.pause();
-    assert.match(readFileSync(`/proc/${task.pid}/status`, "utf8"), /^State:\s+D/m);
+    const status = (): string => (JSON.parse(execFileSync(program.path, ["--root", join(bench.execRoot, task.id, "state"), "state", task.id], { encoding: "utf8" })) as { status: string }).status;
+    assert.equal(status(), "paused");
     await task.resume();
+    assert.equal(status(), "running");
     await task.update({ memory: { limit: 64 << 20 } });
     const stats = await task.stats();
     assert.equal(stats.memory?.limit, 64 << 20);
@@ -142,6 +144,18 @@ eval "$how"
     // A terminal that never comes: the runtime makes its container without one.
     const withoutTerminal = 'setsid sleep 1000 & echo $! > $pidfile';
     await assert.rejects(bench.runtime.create(with_("create", withoutTerminal, (_, request) => Object.assign(request, { stdio: stdio({ terminal: true }) }))), /OCI runtime create failed: .*console/);
+    nothingIsLeft();
+    // The daemon goes away while the runtime hangs; the next one ends it.
+    const hanging = with_("create", "exec sleep 1000");
+    const first = bench.newRuntime();
+    const lost = assert.rejects(first.create(hanging));
+    while (!existsSync(join(bench.execRoot, hanging.id, "shim.sock"))) await sleep(10);
+    const found = await bench.runtime.recover(hanging.id);
+    assert.ok(found.kind === "running" && found.task.startedAt === undefined);
+    await found.task.signal(9, { all: true });
+    await found.task.release();
+    await lost;
+    await first.close();
     nothingIsLeft();
     // What it cannot take away, and cannot kill, goes all the same.
     for (const command of ["delete", "kill"]) {
