@@ -1,6 +1,6 @@
 /** --userns-remap under the whole daemon: containers see their own ids, archives have them, the host's files belong to the mapped root. */
 import assert from "node:assert/strict";
-import { statSync, writeFileSync } from "node:fs";
+import { appendFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { demultiplex, type Json } from "../harness/api.ts";
@@ -16,17 +16,10 @@ const api = (method: string, path: string, json?: object): Promise<Json> => engi
 
 before(async () => {
   engine = new Engine(await Machine.create());
-  const files = {
-    passwd: "root:x:0:0::/root:/bin/sh\nremapped:x:4242:4243::/:/bin/false\n",
-    group: "root:x:0:\nremapped:x:4243:\n",
-    subuid: `remapped:${UID}:65536\n`,
-    subgid: `remapped:${GID}:65536\n`,
-  };
-  for (const [name, content] of Object.entries(files)) {
-    const path = join(engine.machine.folder, name);
-    writeFileSync(path, content);
-    engine.machine.run("mount", "--bind", path, `/etc/${name}`);
-  }
+  const etc = join(engine.machine.folder, "etc");
+  engine.machine.run("sh", "-c", `cp -a /etc ${etc} && mount --bind ${etc} /etc && sed -i /^dockremap:/d /etc/passwd /etc/group`);
+  for (const [name, content] of Object.entries({ subuid: `remapped:${UID}:65536\n`, subgid: `remapped:${GID}:65536\n` })) writeFileSync(join(etc, name), content);
+  for (const [name, line] of Object.entries({ passwd: "remapped:x:4242:4243::/:/bin/false\n", group: "remapped:x:4243:\n" })) appendFileSync(join(etc, name), line);
   await engine.start();
   await engine.importBusybox();
 });
@@ -109,6 +102,22 @@ describe("containers of before the change", () => {
     await api("POST", "/containers/old/restart?t=0");
     assert.equal(await exec("old", "stat -c %u:%g /made /tmp/one"), "5:6\n1000:1001");
     await api("DELETE", "/containers/old?force=1");
+  });
+});
+
+describe("--userns-remap", () => {
+  test("default makes the user dockremap with ids behind all others", async () => {
+    await restart({ flags: ["--userns-remap", "default"] });
+    assert.match(await run("cat /proc/self/uid_map"), new RegExp(`^0\\s+${UID + 65_536}\\s+65536$`));
+    assert.match(engine.machine.run("cat", "/etc/subgid"), new RegExp(`^dockremap:${GID + 65_536}:65536$`, "m"));
+    await restart({ flags: ["--userns-remap", "default"] });
+    assert.equal(engine.machine.run("cat", "/etc/subuid").match(/^dockremap:/gm)?.length, 1, "the user of before");
+  });
+
+  test("what cannot be is told", async () => {
+    await engine.stop();
+    await assert.rejects(engine.start({ flags: ["--userns-remap", "nosuchuser"] }), /failed to start daemon: Error during uid lookup for "nosuchuser"/);
+    await assert.rejects(engine.start({ flags: ["--userns-remap", "daemon"] }), /no subuid ranges found for user "daemon": add a line such as daemon:100000:65536 to \/etc\/subuid/);
   });
 });
 
