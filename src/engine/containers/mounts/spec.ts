@@ -30,8 +30,8 @@ function checkMount(mount: Mount, sourceMustExist: boolean): void {
   if (mount.Target === "") fail("field Target must not be empty");
   const target = destinationProblem(mount.Target);
   if (target !== undefined) fail(target);
-  const problem = TYPE_CHECKS[mount.Type]?.(mount, sourceMustExist);
   if (!Object.hasOwn(TYPE_CHECKS, mount.Type)) fail("mount type unknown");
+  const problem = TYPE_CHECKS[mount.Type]?.(mount, sourceMustExist);
   if (problem !== undefined) fail(problem);
 }
 
