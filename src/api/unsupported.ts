@@ -75,7 +75,7 @@ const OPERATIONS: readonly Operation[] = [
 export function unsupportedRoutes(routes: readonly Route[], requireContainer: (ref: string) => unknown): Route[] {
   const served = new Set(routes.map((route) => shapeOf(route.method, route.path)));
   const missing = OPERATIONS.filter(([method, path]) => !served.has(shapeOf(method, path)));
-  return [...missing.map((operation) => refusal(operation, requireContainer)), ...experimental];
+  return [...missing.map((operation) => refusal(operation, requireContainer)), ...experimental.filter(({ method, path }) => !served.has(shapeOf(method, path)))];
 }
 
 /** Operations whose body is a JSON document: a malformed one is told first. */

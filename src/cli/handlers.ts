@@ -19,6 +19,9 @@ const completion: LoadCommand = () => import("./commands/system/completion.ts");
 export const HANDLERS: Record<string, LoadCommand> = {
   "builder prune": () => import("./commands/builder/prune.ts"),
   check: () => import("./commands/system/check.ts"),
+  "checkpoint create": () => import("./commands/checkpoint/create.ts"),
+  "checkpoint ls": () => import("./commands/checkpoint/ls.ts"),
+  "checkpoint rm": () => import("./commands/checkpoint/rm.ts"),
   "completion bash": completion,
   "completion fish": completion,
   "completion powershell": completion,

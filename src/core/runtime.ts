@@ -54,6 +54,8 @@ export interface TaskRequest {
   log: LogRequest;
   /** Start at once when created: saves one round trip. The Task is then already running. */
   autostart: boolean;
+  /** A folder that Task.checkpoint wrote: the processes come from there, and run from the beginning. */
+  checkpoint?: string;
   /** Called with each step's name and duration, for `--trace`. */
   trace?: (step: string, microseconds: number) => void;
 }
@@ -64,6 +66,8 @@ export interface RuntimeProgram {
   path: string;
   /** Before all others. */
   args: readonly string[];
+  /** NAME=value, beside what finds programs. */
+  env?: readonly string[];
   /** Where it keeps its state (--root); absent: in the container's run folder, with which it goes. */
   root?: string;
 }
@@ -123,8 +127,17 @@ export interface Task {
   resume(): Promise<void>;
   /** Applies new limits to the running task; only the given fields change. */
   update(resources: NonNullable<NonNullable<OciSpec["linux"]>["resources"]>): Promise<void>;
+  /** Writes the processes to an existing folder; then they end. Needs the program criu. After a failure they go on. */
+  checkpoint(request: CheckpointRequest): Promise<void>;
   /** After exit: ends the shim, removes cgroups and the run folder. Idempotent; goes on after errors and reports them. */
   release(): Promise<void>;
+}
+
+export interface CheckpointRequest {
+  folder: string;
+  leaveRunning: boolean;
+  /** The network namespace was given (TaskRequest.netnsFd), and will be again. */
+  givenNetwork: boolean;
 }
 
 export interface AttachOptions {

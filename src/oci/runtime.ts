@@ -12,6 +12,7 @@ import { RuntimeCommands } from "./foreign/program.ts";
 import { createError, ForeignTask, purgeTask } from "./foreign/task.ts";
 import type { OciResources, OciSeccomp } from "../lib/oci-spec.ts";
 import { SIGKILL } from "../lib/signals.ts";
+import { nativeDir } from "../sys/addon.ts";
 import { connectSeqpacket, sealedMemory, socketPair } from "../sys/seqpacket.ts";
 import { compile } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
@@ -44,6 +45,9 @@ export interface RuntimeOptions {
   noPivot?: boolean;
 }
 
+/** Restores by its command line: see docs/runtime.md. What it does for one container is too little for a resident process. */
+const ownProgram: RuntimeProgram = { path: join(nativeDir, "gantry-runtime"), args: [], env: ["GANTRY_RESIDENT=off"] };
+
 export class ShimRuntime implements Runtime {
   /** Also keeps fds for the daemon. */
   readonly launcher: Launcher;
@@ -66,7 +70,8 @@ export class ShimRuntime implements Runtime {
   }
 
   async create(request: TaskRequest): Promise<Task> {
-    if (request.runtime) return this.#createForeign(request, request.runtime);
+    const program = request.runtime ?? (request.checkpoint === undefined ? undefined : ownProgram);
+    if (program) return this.#createForeign({ ...request, runtime: program }, program);
     const { units } = this.#options;
     if (units === undefined) return this.#create(request);
     const planned = units.plan(request.spec, request.id);

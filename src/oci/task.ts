@@ -2,7 +2,7 @@
 import { closeSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Duplex } from "node:stream";
-import type { AttachOptions, ExecRequest, ExecTask, ExitStatus, Task } from "../core/runtime.ts";
+import type { AttachOptions, CheckpointRequest, ExecRequest, ExecTask, ExitStatus, Task } from "../core/runtime.ts";
 import type { TaskStats } from "../core/stats.ts";
 import { conflict, notFound, systemError } from "../lib/errors.ts";
 import type { OciResources, OciSpec } from "../lib/oci-spec.ts";
@@ -14,7 +14,7 @@ import type { PlannedScope } from "./cgroups/systemd/scope.ts";
 import { containerGroups, freezerFile, processesPath } from "./cgroups/groups.ts";
 import { updateWrites } from "./cgroups/resources.ts";
 import { readStats } from "./cgroups/stats.ts";
-import { compileExec } from "./compile/compile.ts";
+import { compile, compileExec } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
 import { encodeExecPlan } from "./plan/encode.ts";
 import type { ExecPlan } from "./plan/types.ts";
@@ -256,6 +256,16 @@ export class ShimTask implements Task {
     const writes = updateWrites(this.#groups, resources, { files: this.#options.host.cgroups.files, read });
     await this.#options.units?.update(this.#options.spec, resources, this.#groups, read);
     for (const write of writes) applyWrite(write);
+  }
+
+  async checkpoint({ folder, leaveRunning, givenNetwork }: CheckpointRequest): Promise<void> {
+    const { spec: own, host } = this.#options;
+    const { dumpTo } = await import("./criu/dump.ts");
+    const namespaces = own.linux?.namespaces?.map((namespace) => (givenNetwork && namespace.type === "network" ? { ...namespace, path: `/proc/${this.pid}/ns/net` } : namespace));
+    const spec = namespaces ? { ...own, linux: { ...own.linux, namespaces } } : own;
+    // What is mounted is asked for; of a recovered task no more is known, and the root is its own.
+    const { child } = compile({ ...spec, process: { args: [""], cwd: "/", user: { uid: 0, gid: 0 } } }, { id: this.id, host, rootfs: [{ type: "bind", source: "/", readonly: true }] });
+    await dumpTo(folder, { pid: this.pid, spec, child, cgroups: this.#groups.map(({ path }) => path) }, { leaveRunning });
   }
 
   release(): Promise<void> {

@@ -15,7 +15,7 @@ import { basename, dirname, join } from "node:path";
 
 const kernelPackage = "linux-image-cloud-amd64";
 /** usr-is-merged spares perl. */
-const packages = ["usr-is-merged", "systemd", "dbus", "criu", "runc", "kmod", "iproute2", "xfsprogs", "apparmor", "busybox-static", "procps", "e2fsprogs", "libatomic1", "util-linux", "coreutils", "bash"];
+const packages = ["usr-is-merged", "systemd", "dbus", "criu", "iptables", "runc", "kmod", "iproute2", "xfsprogs", "apparmor", "busybox-static", "procps", "e2fsprogs", "libatomic1", "util-linux", "coreutils", "bash"];
 /** For the disks; in the order in which the kernel can load them they come from modules.dep. */
 const earlyModules = ["virtio_pci", "virtio_blk", "ext4"];
 
@@ -94,6 +94,7 @@ function makeSystem(root: string, files: readonly string[], node: string): void 
   for (const [path, text] of Object.entries(settings)) writeFileSync(join(root, path), text);
   for (const unit of maskedUnits) symlinkSync("/dev/null", join(root, "etc/systemd/system", unit));
   symlinkSync("bash", join(root, "usr/bin/sh"));
+  for (const name of ["iptables-restore", "ip6tables-restore"]) symlinkSync("xtables-nft-multi", join(root, "usr/sbin", name));
   copyFileSync(node, join(root, "usr/bin/node"));
   copyFileSync(join(guest, "gantry-tests.service"), join(root, "etc/systemd/system/gantry-tests.service"));
   copyFileSync(join(guest, "tests.sh"), join(root, "usr/lib/gantry-tests.sh"));

@@ -6,17 +6,20 @@ import { start } from "../../engine/containers/lifecycle/start.ts";
 import { emit, taskOf } from "../../engine/containers/lifecycle/state.ts";
 import { kill, stop, type StopOptions } from "../../engine/containers/lifecycle/stop.ts";
 import { parseWaitCondition, wait } from "../../engine/containers/lifecycle/wait.ts";
-import { invalidParameter, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import { invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
 import { atoi, terminalSize } from "../numbers.ts";
 import { atLeast, boolQuery, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 
-function refuseCheckpoint(id: string): void {
-  if (id === "") return;
+/** What a start takes the processes from, if it does. */
+function checkpointIn(query: URLSearchParams, experimental: boolean): { name: string; dir: string } | undefined {
+  const id = query.get("checkpoint") ?? "";
+  if (id === "") return undefined;
+  if (!experimental) throw invalidParameter("checkpoint is only supported in experimental mode");
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*[a-zA-Z0-9_-]$/.test(id)) throw invalidParameter(`invalid checkpoint ID ${JSON.stringify(id)}, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
-  throw notImplemented("starting a container from a checkpoint is not supported yet");
+  return { name: id, dir: query.get("checkpoint-dir") ?? "" };
 }
 
-export function lifecycleRoutes(context: LifecycleContext): Route[] {
+export function lifecycleRoutes(context: LifecycleContext, { experimental }: { experimental: boolean }): Route[] {
   const name = (call: Call): string => call.params["name"] as string;
   return [
     {
@@ -25,8 +28,8 @@ export function lifecycleRoutes(context: LifecycleContext): Route[] {
       handler: async (call) => {
         const length = call.req.headers["content-length"];
         if (call.req.headers["transfer-encoding"] !== undefined || Number(length ?? 0) > 7) throw invalidParameter("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
-        refuseCheckpoint(call.query.get("checkpoint") ?? "");
-        await start(context, name(call), { trace: boolQuery(call.query, "trace") });
+        const checkpoint = checkpointIn(call.query, experimental);
+        await start(context, name(call), { trace: boolQuery(call.query, "trace"), ...(checkpoint && { checkpoint }) });
         sendEmpty(call, 204);
       },
     },

@@ -28,13 +28,11 @@ export const CREATE_FIELDS: Readonly<Record<string, string | undefined>> = {
 const noTrust: FlagNote = { status: "no meaning", note: "there is no content trust" };
 const noKernelMemory: FlagNote = { status: "no meaning", note: "Linux has no such limit any more" };
 const noCluster: FlagNote = { status: "refused", note: "cluster volumes need a swarm" };
-const noCheckpoint: FlagNote = { status: "refused", note: "there are no checkpoints yet" };
 
 /** By command and flag. */
 export const FLAG_NOTES: Readonly<Record<string, Readonly<Record<string, FlagNote>>>> = {
   "container create": { "disable-content-trust": noTrust, "kernel-memory": noKernelMemory, "use-api-socket": { status: "refused", note: "bind the socket with --volume" } },
   "container run": { "disable-content-trust": noTrust, "kernel-memory": noKernelMemory, "use-api-socket": { status: "refused", note: "bind the socket with --volume" } },
-  "container start": { checkpoint: noCheckpoint, "checkpoint-dir": noCheckpoint },
   "container update": { "kernel-memory": noKernelMemory },
   "image pull": { "disable-content-trust": noTrust },
   "image push": { "disable-content-trust": noTrust },

@@ -79,7 +79,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("events-max-size", bytes, "About how many bytes of events are kept on the disk", { default: "16777216" }),
   done("exec-opt", checked("list", checkKeyValue), "Option of the runtime (native.cgroupdriver=cgroupfs or systemd)", plural("exec-opt")),
   done("exec-root", string, "Folder of what lasts until the next boot (default " + DEFAULT_EXEC_ROOT + ", or one for the data root)"),
-  done("experimental", bool, "Say that experimental features are on"),
+  done("experimental", bool, "Turn experimental features on: checkpoints"),
   done("feature", { ...map, check: checkFeature }, "Switch a feature on or off: cdi", plural("feature")),
   done("firewall", string, "Other programs' firewalls: passed (docker), left alone (own-table), or asked about published ports (honour-host)", { default: "docker" }),
   done("fixed-cidr", string, "Range of the default bridge's addresses that containers get"),

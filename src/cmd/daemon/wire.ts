@@ -6,6 +6,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promi
 import { attachRoutes } from "../../api/containers/attach.ts";
 import { commitRoutes } from "../../api/containers/commit.ts";
 import { fileRoutes } from "../../api/containers/files.ts";
+import { checkpointRoutes } from "../../api/containers/checkpoints.ts";
 import { lifecycleRoutes } from "../../api/containers/lifecycle.ts";
 import { logRoutes } from "../../api/containers/logs.ts";
 import { containerRoutes } from "../../api/containers/routes.ts";
@@ -217,7 +218,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   // Before the API answers: a container in the making has a layer before it is known.
   await images.collect({ containers: new Set([...store.list()].flatMap(layersOf)) });
   return {
-    routes: routesOf({ containers, lifecycle, images, networks, store, check: checkService({ dataRoot: config.dataRoot, images, store, volumes, discard: (path) => discarded.discard(path) }) }),
+    routes: routesOf({ containers, lifecycle, images, networks, store, check: checkService({ dataRoot: config.dataRoot, images, store, volumes, discard: (path) => discarded.discard(path) }), experimental: config.experimental }),
     events,
     registries,
     remapsUsers: userMaps !== undefined,
@@ -282,15 +283,18 @@ interface Parts {
   networks: Networks;
   store: ContainerStore;
   check: CheckService;
+  experimental: boolean;
 }
 
-function routesOf({ containers, lifecycle, images, networks, store, check }: Parts): Route[] {
+function routesOf({ containers, lifecycle, images, networks, store, check, experimental }: Parts): Route[] {
   const { context, execs } = lifecycle;
   return [
+    // Before the removal of containers, whose names span slashes.
+    ...(experimental ? checkpointRoutes(context) : []),
     ...containerRoutes(containers),
     ...fileRoutes(containers),
     ...commitRoutes(containers, context),
-    ...lifecycleRoutes(context),
+    ...lifecycleRoutes(context, { experimental }),
     ...attachRoutes(context),
     ...logRoutes(context),
     ...topRoutes(context),

@@ -1,13 +1,12 @@
 /** `checkpoint`: the program criu writes a container's processes to files, from which `restore` makes them again. */
-import { closeSync, existsSync, readlinkSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { conflict, invalidParameter, systemError } from "../../lib/errors.ts";
+import { conflict, invalidParameter } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { bool, int, string } from "../../lib/flags.ts";
-import { openDirectory, openInRoot } from "../../sys/archive.ts";
 import { compile } from "../compile/compile.ts";
-import { callCriu, requireCriu, requireFeature } from "../criu/client.ts";
-import { descriptorsOf, descriptorsPath, externalMounts, externalNamespaces, isExternalFile, logHint, maskedPaths, maskSource, streamsOf } from "../criu/images.ts";
+import { requireCriu, requireFeature } from "../criu/client.ts";
+import { outsideOptions, ownOptions, runDump } from "../criu/dump.ts";
 import type { CriuOptions } from "../criu/message.ts";
 import { request } from "../criu/message.ts";
 import { detectHost, textOf } from "../host.ts";
@@ -17,11 +16,6 @@ import { destroy } from "./delete.ts";
 import { joinedNamespaces } from "./joined.ts";
 import { rootOf, statusOf } from "./status.ts";
 import type { ContainerRecord } from "./store.ts";
-
-/** Not in the standard library's constants. */
-const O_PATH = 0o10000000;
-
-const logFile = "dump.log";
 
 export const checkpoint: Command = {
   name: "checkpoint",
@@ -51,66 +45,31 @@ export const checkpoint: Command = {
 
 async function dump(record: ContainerRecord, flags: FlagValues, { caller }: Pick<Invocation, "caller">): Promise<void> {
   const preDump = flags.bool("pre-dump");
+  const { child } = compile(record.spec, { id: record.id, host: detectHost(caller.proc), bundle: record.bundle, outerHooks: true, ...joinedNamespaces(record.spec) });
+  const container = { ...record, child };
   using folders = openFolders(flags, { create: true });
   const options: CriuOptions = {
     ...commonOptions(flags, folders, record.spec.annotations),
-    logFile,
-    pid: record.pid,
+    ...ownOptions(container),
     root: rootOf(record),
     leaveRunning: flags.bool("leave-running"),
     tcpSkipInFlight: flags.bool("tcp-skip-in-flight"),
     linkRemap: flags.bool("link-remap"),
-    external: externalNamespaces(record.spec).map(({ name, key, path }) => `${name}[${statSync(path).ino}]:${key}`),
     ...parentOf(flags),
     ...pageServerOf(flags),
-    ...freezerOf(record),
   };
   const ready = statusFdOf(flags);
   await requireCriu();
   if (preDump || options.trackMemory) await requireFeature("memoryTracking");
   if (flags.bool("lazy-pages")) await requireFeature("lazyPages");
   if (preDump) options.trackMemory = true;
-  else addOutside(options, record, { folder: flags.string("image-path"), proc: caller.proc });
-  const notified = (script: string): void => {
+  else {
+    const outside = outsideOptions(container, flags.string("image-path"));
+    Object.assign(options, outside, { external: [...options.external!, ...outside.external] });
+  }
+  await runDump(preDump ? request.preDump : request.dump, options, folders.log, (script) => {
     if (script === "status-ready") ready?.();
-  };
-  await callCriu({ type: preDump ? request.preDump : request.dump, options }, notified).catch((error: unknown) => {
-    throw systemError(`${(error as Error).message}${logHint(join(folders.log, logFile))}`, error);
   });
-}
-
-/** What is not the container's own; an image of memory alone does not need it. */
-function addOutside(options: CriuOptions, record: ContainerRecord, { folder, proc }: { folder: string; proc: string }): void {
-  const { child } = compile(record.spec, { id: record.id, host: detectHost(proc), bundle: record.bundle, outerHooks: true, ...joinedNamespaces(record.spec) });
-  using mounted = mountsOf(record.pid);
-  options.externalMounts = [
-    ...externalMounts(child).flatMap(({ target }) => mounted.at(target).map((path): [string, string] => [path, target])),
-    ...maskedPaths(child).flatMap((target) => mounted.at(target, "file").map((path): [string, string] => [path, maskSource])),
-  ];
-  const descriptors = descriptorsOf(record.pid, record.descriptors ?? streamsOf(`/proc/${record.pid}`));
-  options.external = [...options.external!, ...descriptors.filter(isExternalFile)];
-  writeFileSync(descriptorsPath(folder), JSON.stringify(descriptors), { mode: 0o600 });
-}
-
-/** The container's mountpoints; links in a path are followed in its root. */
-function mountsOf(pid: number): Disposable & { at: (path: string, kind?: "file") => string[] } {
-  const root = openDirectory(`/proc/${pid}/root`);
-  const mountpoints = new Set(textOf(`/proc/${pid}/mountinfo`).split("\n").map((line) => line.split(" ")[4]?.replaceAll(/\\(\d{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8)))));
-  const at = (path: string, kind?: "file"): string[] => {
-    let fd: number;
-    try {
-      fd = openInRoot(root, path, O_PATH);
-    } catch {
-      return [];
-    }
-    try {
-      const real = readlinkSync(`/proc/self/fd/${fd}`);
-      return mountpoints.has(real) && !(kind === "file" && statSync(`/proc/self/fd/${fd}`).isDirectory()) ? [real] : [];
-    } finally {
-      closeSync(fd);
-    }
-  };
-  return { at, [Symbol.dispose]: () => closeSync(root) };
 }
 
 function parentOf(flags: FlagValues): Partial<CriuOptions> {
@@ -129,11 +88,6 @@ function pageServerOf(flags: FlagValues): Partial<CriuOptions> {
   const match = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(text);
   if (match === null || Number(match[3]) > 65_535) throw invalidParameter(`--page-server ${text}: use --page-server ADDRESS:PORT to name the page server`);
   return { pageServer: { address: match[1] ?? match[2]!, port: Number(match[3]) } };
-}
-
-function freezerOf({ cgroups }: ContainerRecord): Partial<CriuOptions> {
-  const freezer = cgroups.find((group) => existsSync(join(group, "freezer.state"))) ?? cgroups.find((group) => existsSync(join(group, "cgroup.freeze")));
-  return freezer === undefined ? {} : { freezeCgroup: freezer };
 }
 
 /** Tells whoever waits at --status-fd that pages can be fetched. */

@@ -6,6 +6,7 @@ import { bool, list, string } from "../../lib/flags.ts";
 import { lookup } from "../../lib/lookup.ts";
 import type { CriuOptions } from "../criu/message.ts";
 import { cgroupMode } from "../criu/message.ts";
+import { standardOptions } from "../criu/options.ts";
 import { path } from "./paths.ts";
 import { isRootless } from "./rootless.ts";
 
@@ -21,9 +22,6 @@ export const criuFlags: FlagSpec[] = [
   { name: "empty-ns", type: list },
   { name: "auto-dedup", type: bool },
 ];
-
-/** CLONE_NEWNET: what is in the network namespace is restored by whoever made it. */
-const networkNamespace = 0x40000000;
 
 export function requireRoot(): void {
   if (isRootless()) throw invalidParameter("checkpoint and restore need root, as criu does");
@@ -53,19 +51,13 @@ function openFolder(flag: string, folder: string): number {
   }
 }
 
-export function commonOptions(flags: FlagValues, { images, work }: Folders, annotations: Readonly<Record<string, string>> = {}): CriuOptions {
+export function commonOptions(flags: FlagValues, { images, work }: Folders, annotations?: Readonly<Record<string, string>>): CriuOptions {
   const mode = lookup(cgroupMode, flags.string("manage-cgroups-mode"));
   if (mode === undefined) throw invalidParameter(`invalid manage-cgroups-mode value ${JSON.stringify(flags.string("manage-cgroups-mode"))}: it is soft, full, strict or ignore`);
   for (const name of flags.list("empty-ns")) if (name !== "network") throw invalidParameter(`--empty-ns: namespace ${JSON.stringify(name)} is not supported`);
-  // "" in the annotation: none at all.
-  const configFile = annotations["org.criu.config"] ?? "/etc/criu/runc.conf";
   return {
-    imagesDirFd: images,
+    ...standardOptions(images, annotations, mode),
     ...(work !== undefined && { workDirFd: work }),
-    ...(configFile !== "" && { configFile }),
-    manageCgroups: mode,
-    emptyNamespaces: networkNamespace,
-    orphanTerminals: true,
     tcpEstablished: flags.bool("tcp-established"),
     externalUnixSockets: flags.bool("ext-unix-sk"),
     shellJob: flags.bool("shell-job"),

@@ -68,7 +68,7 @@ function readLink(path: string): string {
 }
 
 /**
- * criu's names for the streams that init was given. Files that are on none of the container's mounts are "file[MOUNT:INODE]", so
+ * criu's names for the streams that init was given: pipes by these. Files that are on none of the container's mounts are "file[MOUNT:INODE]", so
  * that a container that writes to a file of the host can be saved.
  */
 export function descriptorsOf(pid: number, given: readonly string[]): string[] {
@@ -76,7 +76,7 @@ export function descriptorsOf(pid: number, given: readonly string[]): string[] {
   const now = streamsOf(`/proc/${pid}`);
   return given.map((name, fd) => {
     const mount = /^mnt_id:\s+(\d+)$/m.exec(textOf(`/proc/${pid}/fdinfo/${fd}`))?.[1];
-    if (!name.startsWith("/") || now[fd] !== name || mount === undefined || mounts.has(mount)) return name;
+    if (!now[fd]?.startsWith("/") || mount === undefined || mounts.has(mount)) return name;
     return `file[${Number(mount).toString(16)}:${statSync(`/proc/${pid}/fd/${fd}`).ino.toString(16)}]`;
   });
 }

@@ -23,6 +23,10 @@ export class RuntimeCommands {
     this.#folder = folder;
   }
 
+  get env(): string[] {
+    return environmentOf(this.program);
+  }
+
   /** Where the command called `name` writes its errors. */
   logOf(name: string): string {
     return join(this.#folder, `${name}.log`);
@@ -36,7 +40,7 @@ export class RuntimeCommands {
 
   /** A call that the shim makes. */
   hook(stage: string, command: string, ...args: string[]): { op: "hook"; path: string; args: string[]; env: string[]; timeoutSeconds: number; stage: string } {
-    return { op: "hook", path: this.program.path, args: this.argv(this.logOf(command), command, ...args), env: commandEnvironment(), timeoutSeconds: TIMEOUT_SECONDS, stage };
+    return { op: "hook", path: this.program.path, args: this.argv(this.logOf(command), command, ...args), env: this.env, timeoutSeconds: TIMEOUT_SECONDS, stage };
   }
 
   /** Runs a command to its end; its output. Throws what it logged as its error. */
@@ -44,7 +48,7 @@ export class RuntimeCommands {
     const log = this.logOf(`${command}-${process.pid}-${++this.#count}`);
     const [path = "", ...argv] = this.argv(log, command, ...args);
     try {
-      return await output(path, argv, this.#folder);
+      return await output(path, argv, { cwd: this.#folder, env: this.env });
     } catch (error) {
       throw systemError(this.lastError(log) ?? messageOf(error), error);
     } finally {
@@ -59,13 +63,13 @@ export class RuntimeCommands {
 }
 
 /** Only what finding programs takes: the daemon's own variables are not the runtime's. */
-export function commandEnvironment(): string[] {
+function environmentOf({ env = [] }: RuntimeProgram): string[] {
   const { PATH: path, HOME: home } = process.env;
-  return [`PATH=${path ?? PATH}`, `HOME=${home ?? "/root"}`];
+  return [`PATH=${path ?? PATH}`, `HOME=${home ?? "/root"}`, ...env];
 }
 
-function output(path: string, args: string[], cwd: string): Promise<string> {
-  const env = Object.fromEntries(commandEnvironment().map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]));
+function output(path: string, args: string[], { cwd, env: entries }: { cwd: string; env: string[] }): Promise<string> {
+  const env = Object.fromEntries(entries.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]));
   return new Promise((resolve, reject) => {
     execFile(path, args, { cwd, env, timeout: TIMEOUT_SECONDS * 1000, killSignal: "SIGKILL", maxBuffer: MOST_OUTPUT }, (error, stdout, stderr) => {
       if (error) reject(new Error(firstLine(stderr) ?? error.message, { cause: error }));

@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import type { AttachOptions, ExecRequest, ExecTask, ExitStatus, RuntimeFailure, Task, TaskRequest } from "../../core/runtime.ts";
+import type { AttachOptions, CheckpointRequest, ExecRequest, ExecTask, ExitStatus, RuntimeFailure, Task, TaskRequest } from "../../core/runtime.ts";
 import type { TaskStats } from "../../core/stats.ts";
 import { codeOf, GantryError, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import type { OciResources } from "../../lib/oci-spec.ts";
@@ -145,6 +145,10 @@ export class ForeignTask implements Task {
     } finally {
       rmSync(path, { force: true });
     }
+  }
+
+  async checkpoint({ folder, leaveRunning }: CheckpointRequest): Promise<void> {
+    await this.#commands.run("checkpoint", "--image-path", folder, "--work-path", folder, ...(leaveRunning ? ["--leave-running"] : []), this.id);
   }
 
   async release(): Promise<void> {

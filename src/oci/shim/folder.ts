@@ -40,8 +40,8 @@ function readText(path: string): string | undefined {
 
 export function writeSpec(folder: TaskFolder, spec: OciSpec, runtime?: RuntimeProgram): void {
   mkdirSync(folder.path, { recursive: true, mode: 0o700 });
-  const { namespaces, cgroupsPath, personality, seccomp } = spec.linux ?? {};
-  const text = JSON.stringify({ ociVersion: spec.ociVersion, runtime, linux: { namespaces, cgroupsPath, personality, seccomp: seccomp && seccompJson(seccomp) } });
+  const { namespaces, cgroupsPath, personality, seccomp, maskedPaths, devices } = spec.linux ?? {};
+  const text = JSON.stringify({ ociVersion: spec.ociVersion, runtime, mounts: spec.mounts, linux: { namespaces, cgroupsPath, personality, maskedPaths, devices, seccomp: seccomp && seccompJson(seccomp) } });
   writeFileSync(join(folder.path, "spec.json"), text, { mode: 0o600 });
 }
 

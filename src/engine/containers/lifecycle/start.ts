@@ -7,6 +7,7 @@ import { nowNanoseconds } from "../../../lib/clock.ts";
 import { codeOf, conflict, GantryError, messageOf, notModified } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import { monitorHealth } from "../health/monitor.ts";
+import { type CheckpointName, checkpointOf } from "./checkpoint.ts";
 import type { LifecycleContext, Sandbox } from "./context.ts";
 import { watchTask } from "./exit.ts";
 import type { LiveContainer } from "./live.ts";
@@ -16,7 +17,7 @@ import { cancelRestart } from "./restart-timer.ts";
 import { emit, lastRun } from "./state.ts";
 
 /** Starts a container by hand. "not-modified" when it runs already. `trace` keeps the steps with their times. */
-export async function start(context: LifecycleContext, ref: string, { trace = false } = {}): Promise<void> {
+export async function start(context: LifecycleContext, ref: string, { trace = false, checkpoint }: { trace?: boolean; checkpoint?: CheckpointName } = {}): Promise<void> {
   const { id } = context.store.find(ref);
   await context.store.withContainer(id, async () => {
     const record = context.store.find(id);
@@ -32,12 +33,13 @@ export async function start(context: LifecycleContext, ref: string, { trace = fa
       case "created":
       case "exited":
     }
+    const folder = checkpoint && checkpointOf(context, record, checkpoint);
     cancelRestart(context, id);
     record.restartCount = 0;
     record.stoppedByUser = false;
     context.live(id).restartDelay = 0;
     try {
-      await launch(context, record, trace ? [] : undefined);
+      await launch(context, record, trace ? [] : undefined, folder);
     } catch (error) {
       if (record.hostConfig.AutoRemove) await context.remove(record);
       throw error;
@@ -45,8 +47,8 @@ export async function start(context: LifecycleContext, ref: string, { trace = fa
   });
 }
 
-/** Makes a task for the record and runs it. The caller holds the container's lock. On failure the record says why. `trace` gets the steps. */
-export async function launch(context: LifecycleContext, record: ContainerRecord, trace?: LiveContainer["trace"]): Promise<void> {
+/** Makes a task for the record and runs it. The caller holds the container's lock. On failure the record says why. `trace` gets the steps; `checkpoint`: the processes come from this folder. */
+export async function launch(context: LifecycleContext, record: ContainerRecord, trace?: LiveContainer["trace"], checkpoint?: string): Promise<void> {
   const live = context.live(record.id);
   const measured = async <T>(name: string, run: () => T | Promise<T>): Promise<T> => {
     const begun = performance.now();
@@ -77,6 +79,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
         stdio: stdioOf(record),
         log: logOf(context, record),
         autostart: !attachFirst,
+        ...(checkpoint !== undefined && { checkpoint }),
         ...(trace && { trace: (step, microseconds) => trace.push({ name: `task: ${step}`, microseconds }) }),
       }),
     );
