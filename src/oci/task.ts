@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Duplex } from "node:stream";
 import type { AttachOptions, CheckpointRequest, ExecRequest, ExecTask, ExitStatus, Task } from "../core/runtime.ts";
 import type { TaskStats } from "../core/stats.ts";
-import { conflict, notFound, systemError } from "../lib/errors.ts";
+import { conflict, notFound, notImplemented, systemError } from "../lib/errors.ts";
 import type { OciResources, OciSpec } from "../lib/oci-spec.ts";
 import { SIGKILL } from "../lib/signals.ts";
 import { connectSeqpacket, sealedMemory } from "../sys/seqpacket.ts";
@@ -260,6 +260,7 @@ export class ShimTask implements Task {
 
   async checkpoint({ folder, leaveRunning, givenNetwork }: CheckpointRequest): Promise<void> {
     const { spec: own, host } = this.#options;
+    if (own.linux?.namespaces?.some(({ type }) => type === "user")) throw notImplemented("a container in a user namespace cannot be restored: with --userns-remap use --userns=host");
     const { dumpTo } = await import("./criu/dump.ts");
     const namespaces = own.linux?.namespaces?.map((namespace) => (givenNetwork && namespace.type === "network" ? { ...namespace, path: `/proc/${this.pid}/ns/net` } : namespace));
     const spec = namespaces ? { ...own, linux: { ...own.linux, namespaces } } : own;
