@@ -16,7 +16,7 @@ const SCOPES = {
   events: ["GET /events"],
   stats: ["GET /containers/{}/stats", "GET /containers/{}/top"],
   lifecycle: ["start", "stop", "restart", "kill", "pause", "unpause", "wait"].map((action) => `POST /containers/{}/${action}`),
-  exec: ["POST /containers/{}/exec", "POST /exec/{}/start", "POST /exec/{}/resize", "GET /exec/{}/json"],
+  exec: ["POST /containers/{}/exec", "POST /exec/{}/start", "POST /exec/{}/resize", "POST /exec/{}/kill", "GET /exec/{}/json"],
   attach: ["POST /containers/{}/attach", "GET /containers/{}/attach/ws", "POST /containers/{}/resize"],
   create: ["POST /containers/create"],
   remove: ["DELETE /containers/{}"],

@@ -126,6 +126,7 @@ export const HANDLERS: Record<string, LoadCommand> = {
   "swarm unlock-key": swarm,
   "swarm update": swarm,
   "system check": () => import("./commands/system/system-check.ts"),
+  "system dial-stdio": () => import("./commands/system/dial-stdio.ts"),
   "system df": () => import("./commands/system/df.ts"),
   "system events": () => import("./commands/system/events.ts"),
   "system info": () => import("./commands/system/info.ts"),

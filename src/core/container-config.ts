@@ -259,6 +259,11 @@ export const updateRequestSchema = struct("UpdateConfig", {
   PublishAdd: done(map(list(portBinding), parsePort)),
   /** Gantry's own: bindings that end; one without a host port, or none for a port, stands for all of that port. */
   PublishRemove: done(map(list(portBinding), parsePort)),
+  /** Gantry's own: labels and variables (NAME=VALUE, and names alone to remove). Programs that run keep theirs. */
+  LabelAdd: done(map(string)),
+  LabelRemove: done(list(string)),
+  EnvAdd: done(list(string)),
+  EnvRemove: done(list(string)),
 });
 export type UpdateRequest = Infer<typeof updateRequestSchema>;
 

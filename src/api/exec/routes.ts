@@ -43,6 +43,14 @@ export function execRoutes(execs: ExecService): Route[] {
         sendEmpty(call, 200);
       },
     },
+    {
+      method: "POST",
+      path: "/exec/{id}/kill",
+      handler: async (call) => {
+        await execs.kill(call.params["id"] as string, call.query.get("signal") ?? "");
+        sendEmpty(call, 204);
+      },
+    },
     { method: "GET", path: "/exec/{id}/json", handler: (call) => sendJson(call, 200, inspected(execs.get(call.params["id"] as string))) },
   ];
 }

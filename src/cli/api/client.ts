@@ -1,6 +1,7 @@
 /** The client of the Engine API: one daemon, one negotiated version, errors in Docker's words. */
 import type { Socket } from "node:net";
 import type { Endpoint } from "./endpoint.ts";
+import type { Connection } from "./reader.ts";
 import { HttpConnection } from "./http.ts";
 import type { HttpResponse } from "./http.ts";
 
@@ -66,6 +67,12 @@ export class ApiClient {
   ping(): Promise<Ping> {
     this.#ping ??= this.#askPing();
     return this.#ping;
+  }
+
+  /** A connection of its own to a daemon that answers. */
+  async dial(): Promise<Connection> {
+    await this.ping();
+    return await this.#options.endpoint.dial();
   }
 
   async version(): Promise<string> {

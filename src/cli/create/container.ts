@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { parsePlatform } from "../../lib/platform.ts";
 import { familiarName, withDefaultTag } from "../../lib/reference.ts";
 import { ApiError, path } from "../api/client.ts";
+import { requireGantry } from "../api/require-gantry.ts";
 import { withProxies } from "../config/file.ts";
 import { parseImageName } from "../parse/reference.ts";
 import { showProgress } from "../progress.ts";
@@ -51,6 +52,7 @@ export async function createContainer(session: Session, body: CreateBody): Promi
   body.HostConfig.ConsoleSize = [height, width];
   const query = { name: flags.string("name") || undefined, platform: platform || undefined };
   const create = (): Promise<Created> => session.client.json<Created>("POST", "/containers/create", { query, json: body });
+  if (flags.bool("restart-unhealthy")) await requireGantry(session, "--restart-unhealthy");
   let created: Created;
   try {
     created = await create();
@@ -64,7 +66,6 @@ export async function createContainer(session: Session, body: CreateBody): Promi
     created = await create();
   }
   if (flags.changed("egress")) await requireEgress(session, created.Id);
-  if (flags.bool("restart-unhealthy")) await requireGantry(session, created.Id);
   for (const warning of created.Warnings ?? []) session.err.line(`WARNING: ${warning}`);
   idFile.write(created.Id);
   return created.Id;
@@ -76,14 +77,6 @@ async function requireEgress(session: Session, id: string): Promise<void> {
   if (HostConfig.Egress?.length) return;
   await session.client.text("DELETE", path`/containers/${id}`);
   throw new Error("--egress is only supported by gantryd: the daemon created a container without limits, and it was removed again");
-}
-
-/** Other daemons keep the annotation and do nothing. */
-async function requireGantry(session: Session, id: string): Promise<void> {
-  const { Components } = await session.client.json<{ Components?: { Name: string }[] }>("GET", "/version");
-  if (Components?.some(({ Name }) => Name === "gantry")) return;
-  await session.client.text("DELETE", path`/containers/${id}`);
-  throw new Error("--restart-unhealthy is only supported by gantryd: the container was removed again");
 }
 
 /** Loads an image that comes with the package; false when there is none. */

@@ -73,7 +73,9 @@ const TEXTS: Record<string, string> = {
   egress: "What may be reached, as allow=HOST[:PORT]; everything else is denied",
   entrypoint: "Program to run in place of the image's entry point",
   env: "Set an environment variable",
+  "env-add": "Set a variable for programs that start from now on",
   "env-file": "Read environment variables from a file",
+  "env-rm": "Take a variable away from programs that start from now on",
   expose: "Port or range of ports that the container offers",
   file: "Name of the Dockerfile (default \"PATH/Dockerfile\")",
   filter: "Take only what meets a condition: name=value",
@@ -214,6 +216,7 @@ const TEXTS: Record<string, string> = {
 const OWN_TEXTS: Record<string, string> = {
   "network path format": "Print it as json",
   "container export output": "Write to this file instead of stdout",
+  "container kill exec": "The names are ids of execs: end these, not their containers",
   "container kill signal": "Signal to send (default SIGKILL)",
   "container rm force": "Kill it first if it runs",
   "container rm link": "Delete the link, not the container",

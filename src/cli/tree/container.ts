@@ -62,7 +62,7 @@ export const COMMANDS: CommandTable = {
   "container kill": {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     arguments: [1, Infinity],
-    flags: "signal/s:string",
+    flags: "exec signal/s:string",
   },
   "container logs": {
     usage: "[OPTIONS] CONTAINER",
@@ -137,7 +137,8 @@ export const COMMANDS: CommandTable = {
     arguments: [1, Infinity],
     flags: `blkio-weight:uint16 cpu-period:int64 cpu-quota:int64 cpu-rt-period:int64@1.25 cpu-rt-runtime:int64@1.25 cpu-shares/c:int64
       cpus:decimal@1.29 cpuset-cpus:string cpuset-mems:string kernel-memory:bytes!^ memory/m:bytes memory-reservation:bytes
-      memory-swap:bytes pids-limit:int64@1.40 publish-add:list publish-rm:list restart:string`,
+      memory-swap:bytes pids-limit:int64@1.40 publish-add:list publish-rm:list restart:string
+      env-add:list env-rm:list label-add:list label-rm:list`,
   },
   "container wait": {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",

@@ -1,4 +1,4 @@
-/** Changing limits, the restart policy and the published ports of a container. */
+/** Changing limits, the restart policy, the published ports, labels and variables of a container. */
 import { emptyHostConfig } from "../../core/container-config.ts";
 import type { HostConfig, Resources, UpdateRequest } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
@@ -10,13 +10,16 @@ import { emit } from "./lifecycle/state.ts";
 import { containerOf } from "./modes.ts";
 import { addedBindings, changeBindings } from "./port-bindings.ts";
 import type { Bindings, BindingsChange } from "./port-bindings.ts";
+import { changedConfig, validateConfigChange } from "./update-config.ts";
 import { updateResources } from "./spec/resources.ts";
 import { validateHostConfig } from "./validate/host-config.ts";
 import { verifyResources } from "./validate/resources.ts";
 
 /** Returns warnings. Throws Docker's refusals; then nothing has changed. */
 export async function updateContainer(context: ContainersContext, ref: string, request: UpdateRequest): Promise<string[]> {
-  const { RestartPolicy, PublishAdd, PublishRemove, ...resources } = request;
+  const { RestartPolicy, PublishAdd, PublishRemove, LabelAdd, LabelRemove, EnvAdd, EnvRemove, ...resources } = request;
+  const config = { LabelAdd, LabelRemove, EnvAdd, EnvRemove };
+  validateConfigChange(config);
   for (const PortBindings of [PublishAdd, PublishRemove]) validateHostConfig({ ...emptyHostConfig(), RestartPolicy, PortBindings });
   refuseUnchangeable(request);
   const warnings = verifyResources(resources, context.kernel, true);
@@ -40,6 +43,7 @@ export async function updateContainer(context: ContainersContext, ref: string, r
       context.store.save(record);
       throw new GantryError(codeOf(error), `Cannot update container ${id}: ${messageOf(error)}`, { cause: error });
     }
+    record.config = changedConfig(record.config, config);
     context.store.save(record);
     emit(context, record, "update");
   });

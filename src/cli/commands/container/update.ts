@@ -1,14 +1,16 @@
 import { messageOf } from "../../../lib/errors.ts";
 import { path } from "../../api/client.ts";
 import { restartPolicy } from "../../create/body.ts";
-import { CREATE_CHECKS } from "../../create/checks.ts";
+import { requireGantry } from "../../api/require-gantry.ts";
+import { checkLabel, CREATE_CHECKS } from "../../create/checks.ts";
+import { keyValues, withOwnValue } from "../../create/key-values.ts";
 import { nanoCpus } from "../../create/numbers.ts";
 import { parsePorts } from "../../create/ports.ts";
 import { parseRamSize } from "../../../lib/units.ts";
 import type { FlagCheck } from "../../flag-types.ts";
 import type { Session } from "../../session.ts";
 
-export const checks: Record<string, FlagCheck> = { cpus: CREATE_CHECKS["cpus"] as FlagCheck, "memory-swap": CREATE_CHECKS["memory-swap"] as FlagCheck };
+export const checks: Record<string, FlagCheck> = { cpus: CREATE_CHECKS["cpus"] as FlagCheck, "memory-swap": CREATE_CHECKS["memory-swap"] as FlagCheck, "label-add": checkLabel, "env-add": CREATE_CHECKS["env"] as FlagCheck };
 
 export async function run(session: Session): Promise<void> {
   const { flags, args } = session;
@@ -31,7 +33,13 @@ export async function run(session: Session): Promise<void> {
     RestartPolicy: restartPolicy(flags.string("restart")),
     ...bindings("PublishAdd", flags.list("publish-add")),
     ...bindings("PublishRemove", flags.list("publish-rm")),
+    ...given("LabelAdd", keyValues(flags.list("label-add")), flags.changed("label-add")),
+    ...given("LabelRemove", flags.list("label-rm"), flags.changed("label-rm")),
+    ...given("EnvAdd", flags.list("env-add").map(withOwnValue), flags.changed("env-add")),
+    ...given("EnvRemove", flags.list("env-rm"), flags.changed("env-rm")),
   };
+  const own = OWN_FLAGS.find((flag) => flags.changed(flag));
+  if (own !== undefined) await requireGantry(session, `--${own}`);
   const warnings: string[] = [];
   const errors: string[] = [];
   for (const name of args) {
@@ -46,6 +54,9 @@ export async function run(session: Session): Promise<void> {
   if (warnings.length > 0) session.out.line(warnings.join("\n"));
   if (errors.length > 0) throw new Error(errors.join("\n"));
 }
+
+const OWN_FLAGS = ["env-add", "env-rm", "label-add", "label-rm", "publish-add", "publish-rm"];
+const given = (field: string, value: unknown, present: boolean): object => (present ? { [field]: value } : {});
 
 /** As --publish has them. Engines that do not know the field must not be sent it. */
 const bindings = (field: string, publish: string[]): object => (publish.length > 0 ? { [field]: parsePorts(publish, []).bindings } : {});

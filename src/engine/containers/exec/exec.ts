@@ -6,6 +6,7 @@ import type { ExecTask, RuntimeFailure } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, invalidParameter, messageOf, notFound } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import { randomId } from "../../../lib/random-id.ts";
+import { parseSignal, SIGKILL } from "../../../lib/signals.ts";
 import { checkUser } from "../../../lib/user-database.ts";
 import type { LifecycleContext } from "../lifecycle/context.ts";
 import { emit, notRunning, requireTask, taskOf } from "../lifecycle/state.ts";
@@ -84,6 +85,16 @@ export class ExecService {
     const instance = this.startable(id);
     if (instance.state.status !== "running") return;
     await instance.state.task.resize(size);
+  }
+
+  /** Sends a signal by name or number, SIGKILL by default, to the process itself. */
+  async kill(id: string, signalName: string): Promise<void> {
+    const instance = this.startable(id);
+    const signal = signalName === "" ? SIGKILL : parseSignal(signalName);
+    if (instance.state.status !== "running") throw conflict(`exec command ${id} is not running`);
+    await instance.state.task.signal(signal);
+    const record = this.#context.store.get(instance.containerId);
+    if (record) emit(this.#context, record, "exec_kill", { execID: id, signal: String(signal) });
   }
 
   /** The client left by its detach keys. The process runs on, but Docker counts the exec as failed from here on. */
