@@ -1,4 +1,4 @@
-/** Client libraries as their users drive them: docker-py and dockerode. */
+/** Client libraries as their users drive them: docker-py, dockerode and testcontainers. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -12,7 +12,8 @@ import type { Json } from "../harness/api.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 import { busyboxImage } from "../harness/images.ts";
 
-const Docker: Json = createRequire(import.meta.url)("dockerode");
+const require = createRequire(import.meta.url);
+const Docker: Json = require("dockerode");
 const run = promisify(execFile);
 
 let engine: Engine;
@@ -90,3 +91,33 @@ async function pythonWithDocker(): Promise<string | undefined> {
   }
   return undefined;
 }
+
+test("testcontainers", async () => {
+  await engine.importBusybox();
+  // Its container that removes others' leftovers needs an image of its own.
+  Object.assign(process.env, { DOCKER_HOST: `unix://${engine.socket}`, DOCKER_CONFIG: engine.machine.folder, TESTCONTAINERS_RYUK_DISABLED: "true" });
+  const { GenericContainer, Network, Wait }: Json = require("testcontainers");
+  const network = await new Network().start();
+  const container = await new GenericContainer("busybox:latest")
+    .withCommand(["sh", "-c", "mkdir /w; cp /given /w/index.html; httpd -p 8080 -h /w; echo ready; trap exit TERM; while :; do sleep 0.1; done"])
+    .withExposedPorts(8080)
+    .withEnvironment({ WORD: "said" })
+    .withLabels({ purpose: "test" })
+    .withNetwork(network)
+    .withNetworkAliases("web")
+    .withTmpFs({ "/scratch": "rw,size=1m" })
+    .withCopyContentToContainer([{ content: "given\n", target: "/given" }])
+    .withHealthCheck({ test: ["CMD-SHELL", "wget -qO- http://127.0.0.1:8080/"], interval: 100, timeout: 20_000, retries: 100, startPeriod: 1000 })
+    .withWaitStrategy(Wait.forAll([Wait.forLogMessage("ready"), Wait.forHealthCheck()]))
+    .withStartupTimeout(60_000)
+    .start();
+  assert.equal(engine.machine.run("busybox", "wget", "-qO-", `http://127.0.0.1:${container.getMappedPort(8080)}/index.html`), "given\n");
+  assert.deepEqual(await container.exec(["sh", "-c", "echo $WORD; echo wrong >&2; exit 3"]).then(({ stdout, stderr, exitCode }: Json) => [stdout, stderr, exitCode]), ["said\n", "wrong\n", 3]);
+  const client = await new GenericContainer("busybox:latest").withCommand(["wget", "-qO-", "http://web:8080/"]).withNetwork(network).withWaitStrategy(Wait.forOneShotStartup()).start();
+  assert.equal(await text(await client.logs()), "given\n");
+  await container.restart();
+  assert.match(await text(await container.copyArchiveFromContainer("/given")), /given\n/);
+  for (const one of [client, container]) await one.stop();
+  await network.stop();
+  assert.deepEqual(await engine.api.json("GET", "/containers/json", { query: { all: true, filters: JSON.stringify({ label: ["org.testcontainers=true"] }) } }), []);
+});
