@@ -119,7 +119,7 @@ test("a container's own programs and libraries never run outside of it (CVE-2014
   const { folder, toImage } = rootfs("trojan");
   for (const name of ["etc", "lib", "lib64", "usr/bin", "sbin"]) mkdirSync(join(folder, name), { recursive: true });
   // Every program that an engine might ask for leaves its name, wherever it runs.
-  const decoys = ["tar", "xz", "unxz", "gzip", "unpigz", "zstd", "ps", "id", "getent", "sh", "nsenter"];
+  const decoys = ["tar", "xz", "unxz", "bzip2", "gzip", "unpigz", "zstd", "ps", "id", "getent", "sh", "nsenter"];
   for (const name of decoys) writeFileSync(join(folder, "usr/bin", name), `#!/bin/busybox sh\necho ${name} >>/marker\n`, { mode: 0o755 });
   writeFileSync(join(folder, "etc/nsswitch.conf"), "passwd: hostile\ngroup: hostile\n");
   copyFileSync(programs!.hostileNss, join(folder, "lib/libnss_hostile.so.2"));
@@ -127,7 +127,10 @@ test("a container's own programs and libraries never run outside of it (CVE-2014
   await api("POST", "/containers/create?name=trojan", { Image: "trojan", Cmd: ["/bin/busybox", "sleep", "600"], Env: ["PATH=/usr/bin:/bin"] });
   await api("POST", "/containers/trojan/start");
   const body = execFileSync("tar", ["-C", join(folder, "etc"), "-cJ", "passwd"], { env: { ...process.env, XZ_OPT: "-0" } });
-  for (const bytes of [body, busyboxImage()]) await engine.api.send("PUT", "/containers/trojan/archive?path=/tmp", { body: bytes, headers: { "content-type": "application/x-tar" } });
+  for (const bytes of [body, busyboxImage()]) {
+    const { status, body: said } = await engine.api.send("PUT", "/containers/trojan/archive?path=/tmp", { body: bytes, headers: { "content-type": "application/x-tar" } });
+    assert.equal(status, 200, said.toString());
+  }
   for (const path of ["/containers/trojan/archive?path=/etc", "/containers/trojan/export", "/containers/trojan/changes", "/containers/trojan/top", "/containers/trojan/stats?stream=0"]) assert.equal((await engine.api.send("GET", path)).status, 200, path);
   const { Id } = await api("POST", "/containers/trojan/exec", { Cmd: ["/bin/busybox", "true"], User: "user:wheel" });
   await api("POST", `/exec/${Id}/start`, { Detach: true });
