@@ -15,7 +15,7 @@ import { basename, dirname, join } from "node:path";
 
 const kernelPackage = "linux-image-cloud-amd64";
 /** usr-is-merged spares perl. */
-const packages = ["usr-is-merged", "systemd", "dbus", "criu", "iptables", "runc", "kmod", "iproute2", "xfsprogs", "apparmor", "busybox-static", "procps", "e2fsprogs", "libatomic1", "util-linux", "coreutils", "bash"];
+const packages = ["usr-is-merged", "systemd", "dbus", "criu", "iptables", "runc", "crun", "kmod", "iproute2", "xfsprogs", "apparmor", "busybox-static", "procps", "e2fsprogs", "libatomic1", "util-linux", "coreutils", "bash"];
 /** For the disks; in the order in which the kernel can load them they come from modules.dep. */
 const earlyModules = ["virtio_pci", "virtio_blk", "ext4"];
 
