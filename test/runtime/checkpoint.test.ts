@@ -296,7 +296,7 @@ test("wrong flags, and a criu that is missing or too old: refused before anythin
     [["--parent-path", "../none"], /invalid --parent-path: .*no such file or directory/],
     [["--page-server", "nowhere"], /use --page-server ADDRESS:PORT/],
     [["--page-server", "a:99999"], /use --page-server ADDRESS:PORT/],
-    [["--manage-cgroups-mode", "some"], /invalid manage-cgroups-mode value/],
+    [["-manage-cgroups-mode", "some"], /invalid manage-cgroups-mode value/],
     [["--empty-ns", "pid"], /namespace \\"pid\\" is not supported/],
     [["--lazy-pages", "--status-fd", "77"], /invalid --status-fd argument 77/],
     [["--nope"], /unknown flag: --nope/],

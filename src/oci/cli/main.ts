@@ -68,7 +68,7 @@ export async function main(line: readonly string[], version: string, caller: Cal
 async function runCommand(name: string, line: readonly string[], { flags: global, log, caller }: { flags: FlagValues; log: Log; caller: Caller }): Promise<number> {
   const command = await commandNamed(name, caller);
   const print = printTo(caller);
-  const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], line, { interspersed: command.argumentsEndFlags !== true });
+  const { flags, args } = parseFlags([...command.flags, { name: "help", shorthand: "h", type: bool }], command.argumentsEndFlags ? line : withTwoDashes(command.flags, line), { interspersed: command.argumentsEndFlags !== true });
   if (flags.bool("help")) return print(commandHelp(command, caller));
   const [least, most] = command.arguments;
   if (args.length < least || args.length > most) throw invalidParameter(`${caller.program} ${name}: ${args.length < least ? "missing" : "too many"} arguments, usage: ${usageOf(command, caller)}`);
@@ -85,6 +85,11 @@ async function commandNamed(name: string, { program }: Caller): Promise<Command>
   const command = await lookup(commands, name)?.();
   if (command) return command;
   throw invalidParameter(`No help topic for '${name}': unknown command of ${program}`);
+}
+
+/** runc takes a flag's name after one dash, too: containerd restores with "-no-subreaper". */
+function withTwoDashes(flags: readonly FlagSpec[], line: readonly string[]): string[] {
+  return line.map((argument) => (flags.some(({ name }) => argument === `-${name}` || argument.startsWith(`-${name}=`)) ? `-${argument}` : argument));
 }
 
 function report(error: unknown, { log, code, prefix = "" }: { log: Log; code: number; prefix?: string }): number {
