@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Digest } from "../../src/lib/digest.ts";
 import { Filters } from "../../src/lib/filters.ts";
+import { readManifest } from "../../src/lib/oci-image.ts";
 import { parseReference } from "../../src/lib/reference.ts";
 import { tarOf } from "../../src/sys/tar.fixture.ts";
 import { Random } from "../faults/soak/random.ts";
@@ -61,6 +62,15 @@ class Worker {
     say(`begin ${name}`);
     await work();
     say(`end ${name} ${this.#bench.images.idOf(name) ?? "-"}`);
+    this.#mustBeWhole(name);
+  }
+
+  /** Nobody else removes it; a collection of another worker must not have taken a part of it. */
+  #mustBeWhole(name: string): void {
+    const { images, content } = this.#bench;
+    const manifest = readManifest(content.read(images.resolve(name).manifest.digest, 1 << 20));
+    if (manifest.kind !== "manifest") return;
+    for (const { digest } of [manifest.config, ...manifest.layers]) if (!content.has(digest)) say(`failed ${name} has no ${digest}`);
   }
 
   #pull(kind: number): Promise<void> {
