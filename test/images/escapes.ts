@@ -117,6 +117,8 @@ export interface Escape {
   name: string;
   /** `out`: the canary's absolute path. */
   entries: (out: string) => RawEntry[];
+  /** The same as two layers, the upper of which relies on the lower: undefined when there is nothing before the deed. */
+  layers: (out: string) => [lower: RawEntry[], upper: RawEntry[]] | undefined;
 }
 
 export const escapes: readonly Escape[] = Object.entries(ways).flatMap(([way, lead]) =>
@@ -125,6 +127,10 @@ export const escapes: readonly Escape[] = Object.entries(ways).flatMap(([way, le
     entries: (out: string) => {
       const [before, at] = lead(out);
       return [...before, ...act(at)];
+    },
+    layers: (out: string) => {
+      const [before, at] = lead(out);
+      return before.length === 0 ? undefined : [before, act(at)];
     },
   })),
 );
@@ -152,7 +158,7 @@ export const spellings: Record<string, (entry: RawEntry) => RawEntry[]> = {
 export const spelled = (entries: readonly RawEntry[], how: string): RawEntry[] => entries.flatMap((entry) => spellings[how]?.(entry) ?? []);
 
 /** Each escape in one spelling, all spellings in turn: for entry points where all of all take too long. */
-export const everyEscape: readonly Escape[] = escapes.map(({ name, entries }, at) => {
+export const everyEscape: readonly Escape[] = escapes.map(({ name, entries, layers }, at) => {
   const how = Object.keys(spellings)[at % Object.keys(spellings).length] ?? "";
-  return { name: `${name}, ${how}`, entries: (out) => spelled(entries(out), how) };
+  return { name: `${name}, ${how}`, entries: (out) => spelled(entries(out), how), layers };
 });

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { Filters } from "../../src/lib/filters.ts";
 import { type ErrorCode, codeOf } from "../../src/lib/errors.ts";
 import { ArchiveStream, extract, openDirectory } from "../../src/sys/archive.ts";
-import { tarOf } from "../../src/sys/tar.fixture.ts";
+import { type RawEntry, tarOf } from "../../src/sys/tar.fixture.ts";
 import { type ImageBench, layoutOf, load, openBench, pieces } from "./bench.ts";
 import { type Ground, escapes, everyEscape, ground, naive, spelled, spellings } from "./escapes.ts";
 import { FakeRegistry } from "./fake-registry.ts";
@@ -106,5 +106,33 @@ for (const [entrance, enter] of Object.entries(entrances)) {
     await bench.images.prune({ filters: new Filters(new Map([["dangling", new Set(["false"])]])) });
     assert.deepEqual([bench.images.count(), bench.content.list(), bench.content.ingests(), bench.snapshotter.list()], [0, [], [], []]);
     context.diagnostic(`archives ${archives.length}, refused ${refused}, violations 0`);
+  });
+}
+
+/** The canary's path inside of the image: what leads there finds this one. */
+function likeTheCanary(canary: string): RawEntry[] {
+  const parts = canary.slice(1).split("/");
+  const folders = [...parts.map((_, at) => parts.slice(0, at + 1).join("/")), `${parts.join("/")}/sub`];
+  return [...folders.map((name) => ({ name: `${name}/`, type: "5" })), { name: `${parts.join("/")}/file`, data: "inside" }, { name: `${parts.join("/")}/sub/file`, data: "inside" }];
+}
+
+/** What an earlier layer links to is resolved inside of what the layers are together. */
+for (const driver of ["overlay2", "vfs"] as const) {
+  test(`escapes over two layers with ${driver}: nothing outside changes`, { timeout: 300_000 }, async (context) => {
+    using around = ground();
+    await using bench = openBench({ dir: around.root, driver });
+    const state = around.state();
+    let [attempts, unpacked] = [0, 0];
+    for (const { name, layers } of escapes) {
+      const both = layers(around.canary);
+      if (!both) continue;
+      const [lower, upper] = both;
+      const said = await load(bench, layoutOf("evil:1", [[...likeTheCanary(around.canary), ...lower], upper].map((entries) => ({ bytes: tarOf(...spelled(entries, "plain")) }))));
+      assert.equal(around.state(), state, name);
+      attempts++;
+      if (!said.includes("Error unpacking")) unpacked++;
+    }
+    context.diagnostic(`attempts ${attempts}, violations 0, unpacked inside ${unpacked}`);
+    assert.ok(unpacked > attempts / 2, `${unpacked} of ${attempts} find what they rely on`);
   });
 }
