@@ -177,8 +177,12 @@ static void run_sysctls(struct job *job, const struct bytes *pairs) {
   }
 }
 
-/* maps: nothing, or the uid map, NUL, the gid map, NUL, of the user namespace that shall own it. */
-static void run_unshare(struct job *job, const struct bytes *maps) {
+/* Who owns it: a user namespace by its descriptor, or a new one with the maps (the uid map, NUL, the gid map, NUL), or ours. */
+static void run_unshare(struct job *job, int userns, const struct bytes *maps) {
+  if (userns >= 0) {
+    job->made = userns_network(userns);
+    return job->made < 0 ? fail(job, errno, "setns") : (void)0;
+  }
   if (maps->length) {
     const char *uid_map = (const char *)maps->data, *gid_map = memchr(uid_map, 0, maps->length);
     if (!gid_map || uid_map[maps->length - 1]) return fail(job, EINVAL, "id maps");
@@ -219,7 +223,7 @@ static int run_step(struct job *job, struct step *step) {
   int netns = step->netns == IN_NEW ? job->made : step->netns;
   if (step->kind != STEP_NAMESPACE && setns(netns < 0 ? own_netns : netns, CLONE_NEWNET) != 0) return fail(job, errno, "setns"), 0;
   int fd = -1;
-  if (step->kind == STEP_NAMESPACE) run_unshare(job, &step->data);
+  if (step->kind == STEP_NAMESPACE) run_unshare(job, step->netns, &step->data);
   else if (step->kind == STEP_SYSCTLS) run_sysctls(job, &step->data);
   else if ((fd = open_socket(job)) >= 0) converse(job, fd, &step->data);
   if (fd >= 0) close(fd);

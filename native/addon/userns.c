@@ -44,11 +44,11 @@ static int open_namespace(pid_t pid, const char *type) {
   return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static pid_t start(char *stack, int flags) {
+static pid_t start(char *stack, int (*run)(void *), int flags, void *data) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  pid_t pid = clone(wait_for_end, stack + STACK, CLONE_VM | CLONE_NEWUSER | flags, NULL);
+  pid_t pid = clone(run, stack + STACK, CLONE_VM | flags, data);
   int saved = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   errno = saved;
@@ -58,7 +58,7 @@ static pid_t start(char *stack, int flags) {
 int userns_make(const char *uid_map, const char *gid_map, int network) {
   char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return -1;
-  pid_t pid = start(stack, network ? CLONE_NEWNET : 0);
+  pid_t pid = start(stack, wait_for_end, CLONE_NEWUSER | (network ? CLONE_NEWNET : 0), NULL);
   int fd = -1;
   if (pid > 0 && !write_map(pid, "gid_map", gid_map) && !write_map(pid, "uid_map", uid_map)) fd = open_namespace(pid, network ? "net" : "user");
   int saved = errno;
@@ -69,6 +69,30 @@ int userns_make(const char *uid_map, const char *gid_map, int network) {
   munmap(stack, STACK);
   errno = saved;
   return fd;
+}
+
+struct network_of {
+  int userns, fd, error;
+};
+
+static int make_network(void *data) {
+  struct network_of *made = data;
+  if (!setns(made->userns, CLONE_NEWUSER) && !unshare(CLONE_NEWNET)) made->fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  made->error = errno;
+  return 0;
+}
+
+/* By a child that has our descriptors and memory, while this thread waits: only a process of one thread can join a user namespace. */
+int userns_network(int userns) {
+  struct network_of made = {userns, -1, 0};
+  char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return -1;
+  pid_t pid = start(stack, make_network, CLONE_VFORK | CLONE_FILES, &made);
+  int saved = pid < 0 ? errno : made.error;
+  while (pid > 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR);
+  munmap(stack, STACK);
+  errno = saved;
+  return made.fd;
 }
 
 int userns_mapped(int userns, const char *path) {

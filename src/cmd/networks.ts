@@ -1,6 +1,6 @@
 /** Chooses and wires the network drivers of a daemon. */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord } from "../core/container.ts";
 import type { EventSink } from "../core/events.ts";
@@ -22,7 +22,7 @@ import { createRemoteDriver } from "../drivers/network-remote/driver.ts";
 import { createNullDriver } from "../drivers/network-null/driver.ts";
 import type { HostRoutes } from "../engine/networks/overlaps.ts";
 import { createNetworks } from "../engine/networks/networks.ts";
-import type { Networks } from "../engine/networks/networks.ts";
+import type { Networks, SandboxOwner } from "../engine/networks/networks.ts";
 import type { NetworkPlugins } from "../engine/networks/registry.ts";
 import type { DefaultBridgeSettings } from "../engine/networks/predefined.ts";
 import { parseResolvConf } from "../lib/resolv-conf.ts";
@@ -137,7 +137,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     drivers: { bridge, host: createHostDriver(), ipvlan: slaves("ipvlan"), macvlan: slaves("macvlan"), null: createNullDriver() },
     ipam: createDefaultIpam(pools(wiring)),
     plugins: networkPlugins(kernel, wiring),
-    createSandbox: (maps) => kernel.createSandbox(undefined, maps),
+    createSandbox: (owner) => createSandbox(kernel, owner),
     ...(wiring.mapsOf ? { mapsOf: wiring.mapsOf } : {}),
     openSandbox: (path) => Netns.open(path),
     setDefaultRoutes: (sandbox, name, gateways) => setDefaultRoutes(sandbox.fd, name, gateways),
@@ -174,6 +174,16 @@ const hostRoutes = (kernel: NetworkKernel): HostRoutes => ({
     return name === undefined ? undefined : { name, addresses: (await kernel.addresses()).filter((one) => one.index === index).map(({ address }) => address.address) };
   },
 });
+
+async function createSandbox(kernel: NetworkKernel, owner: SandboxOwner | undefined): ReturnType<NetworkKernel["createSandbox"]> {
+  if (!owner || "maps" in owner) return kernel.createSandbox(undefined, owner?.maps);
+  const users = openSync(`/proc/${owner.pid}/ns/user`, "r");
+  try {
+    return await kernel.createSandbox(undefined, users);
+  } finally {
+    closeSync(users);
+  }
+}
 
 function networkPlugins(kernel: NetworkKernel, { plugins, warn, netns }: NetworkWiring): NetworkPlugins {
   const hostPath = netns === undefined ? "/proc/self/ns/net" : `/proc/self/fd/${netns}`;

@@ -107,7 +107,7 @@ test("testcontainers", async () => {
     .withNetworkAliases("web")
     .withTmpFs({ "/scratch": "rw,size=1m" })
     .withCopyContentToContainer([{ content: "given\n", target: "/given" }])
-    .withHealthCheck({ test: ["CMD-SHELL", "wget -qO- http://127.0.0.1:8080/"], interval: 100, timeout: 20_000, retries: 100, startPeriod: 1000 })
+    .withHealthCheck({ test: ["CMD-SHELL", "wget -qO- http://127.0.0.1:8080/"], interval: 100, timeout: 20_000, retries: 100 })
     .withWaitStrategy(Wait.forAll([Wait.forLogMessage("ready"), Wait.forHealthCheck()]))
     .withStartupTimeout(60_000)
     .start();

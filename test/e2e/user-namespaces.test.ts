@@ -161,9 +161,36 @@ describe("a remapped daemon", () => {
     await api("DELETE", "/containers/web?force=1");
   });
 
+  test("shares processes and IPC with another in one user namespace, with a network of its own", async () => {
+    await create("donor", "trap exit TERM; while :; do sleep 0.1; done; : donor", { IpcMode: "shareable" });
+    await api("POST", "/containers/donor/start");
+    const script = "readlink /proc/self/ns/user; ps | grep -c ': [d]onor'; ping -c1 -W5 127.0.0.1 | grep -o '1 packets received'; touch /dev/shm/x; kill -TERM 1 && echo ended";
+    const [users, ...rest] = (await run(script, { PidMode: "container:donor", IpcMode: "container:donor" })).split("\n");
+    assert.deepEqual(rest, ["1", "1 packets received", "ended"]);
+    assert.match(users!, /^user:\[\d+\]$/);
+    await api("POST", "/containers/donor/wait");
+    await api("POST", "/containers/donor/start");
+    assert.equal(await run("cat /proc/self/uid_map | tr -s ' '; mount | grep -c mqueue", { IpcMode: "container:donor" }), `0 ${UID} 65536\n1`);
+    const [status, message] = await startRefusal({ PidMode: "container:donor", IpcMode: "container:other" });
+    assert.deepEqual([status, message], [409, "cannot share namespaces of containers with different user namespaces: start them with --userns=host"]);
+    await create("hosts", "sleep 600", { UsernsMode: "host" });
+    await api("POST", "/containers/hosts/start");
+    assert.match((await startRefusal({ PidMode: "container:hosts" }))[1], /cannot share namespaces of one in the host's: start both with --userns=host, or none/);
+    assert.equal(await run("id -u", { UsernsMode: "host", PidMode: "container:hosts" }), "0");
+    for (const name of ["donor", "hosts"]) await api("DELETE", `/containers/${name}?force=1`);
+  });
+
+  test("files of the host's root are out of reach of the container's root", async () => {
+    const secret = join(engine.machine.folder, "secret");
+    engine.machine.run("sh", "-c", `mkdir -m 755 ${secret}; echo secret > ${secret}/file; chmod 600 ${secret}/file; cp /bin/busybox ${secret}/own; chmod 755 ${secret}/own`);
+    const script = "cat /bound/file 2>/dev/null || echo closed; (echo x > /bound/new) 2>/dev/null || echo not made; (echo x >> /bound/own) 2>/dev/null || echo not written; chown 0:0 /bound/file 2>/dev/null || echo not owned";
+    assert.equal(await run(script, { Binds: [`${secret}:/bound`] }), "closed\nnot made\nnot written\nnot owned");
+    assert.equal(await run(script, { Binds: [`${secret}:/bound`], UsernsMode: "host" }), "secret");
+  });
+
   /** With a further container "other", in a user namespace of its own. */
   async function startRefusal(hostConfig: object): Promise<[status: number, message: string]> {
-    await create("other", "sleep 600");
+    await create("other", "sleep 600", { IpcMode: "shareable" });
     await api("POST", "/containers/other/start");
     await create("refused", "true", hostConfig);
     const answer = await refusal("POST", "/containers/refused/start", {});

@@ -19,7 +19,7 @@ export const mapsOf = ({ userMaps }: UserSettings, { hostConfig }: Remapped): Us
 export const mappedMounts = (mounts: readonly RootfsMount[], maps: UserMaps | undefined): RootfsMount[] => mounts.map((mount) => (maps ? { ...mount, maps } : mount));
 
 /** What linux.namespaces and the maps say of it. `joined` are the processes whose namespaces the container shares: with them it shares this one, too. */
-export function userNamespaceOf({ record, host, settings, sandbox }: SpecInput, joined: readonly number[]): Pick<OciLinux, "namespaces" | "uidMappings" | "gidMappings"> {
+export function userNamespaceOf({ record, host, settings }: SpecInput, joined: readonly number[]): Pick<OciLinux, "namespaces" | "uidMappings" | "gidMappings"> {
   const maps = mapsOf(settings, record);
   if (!maps) return {};
   const mappings = { uidMappings: [...maps.uids], gidMappings: [...maps.gids] };
@@ -29,6 +29,5 @@ export function userNamespaceOf({ record, host, settings, sandbox }: SpecInput, 
   const others = new Set(joined.map((one) => host.userNamespaceOf(one)));
   if (others.has(own)) throw conflict("a container with a user namespace of its own cannot share namespaces of one in the host's: start both with --userns=host, or none");
   if (others.size > 1) throw conflict("cannot share namespaces of containers with different user namespaces: start them with --userns=host");
-  if (sandbox.netnsPath === undefined) throw conflict("with user namespaces, a container can share the PID or IPC namespace of another only together with its network (--network container:NAME), or with --userns=host in both");
   return { namespaces: [{ type: "user", path: `/proc/${pid}/ns/user` }], ...mappings };
 }

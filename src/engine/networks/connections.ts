@@ -10,13 +10,12 @@ import { parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { formatMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
-import type { UserMaps } from "../../lib/user-maps.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
 import { containerOf } from "../containers/modes.ts";
 import { createAddresses } from "./addresses.ts";
 import { familiesOf, interfaceNameFor, linkLocalAddresses, settingsFor } from "./endpoint-options.ts";
 import { createLinkKeeper } from "./link-keeper.ts";
-import type { NetworksOptions } from "./networks.ts";
+import type { NetworksOptions, SandboxOwner } from "./networks.ts";
 import { publishedPorts } from "./port-requests.ts";
 import { mendEndpoints } from "./mend.ts";
 import type { Network } from "./predefined.ts";
@@ -78,7 +77,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       const networks = networksFor(record);
       await mover.settled(networks);
       for (const network of networks) newEndpoint(sandbox, network, settingsFor(record.networkingConfig, network, record.hostConfig.NetworkMode));
-      taking = takeSandbox(sandbox, sandbox.endpoints[0], options.mapsOf?.(record));
+      taking = takeSandbox(sandbox, sandbox.endpoints[0], sandboxOwner(record));
       await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings, familiesOf(record, endpoint.settings))))]);
       await publishing.reserve(record, sandbox);
       const files = await joinAll(record, sandbox);
@@ -111,11 +110,20 @@ export function createConnections(options: ConnectionsOptions): Connections {
     return endpoint;
   }
 
+  /** A container that shares another's processes or IPC shares its user namespace, which owns both. */
+  function sandboxOwner(record: ContainerRecord): SandboxOwner | undefined {
+    const maps = options.mapsOf?.(record);
+    const other = containerOf(record.hostConfig.PidMode) ?? containerOf(record.hostConfig.IpcMode);
+    const state = maps && other !== undefined ? recordOf(other)?.state : undefined;
+    if (state?.status === "running" || state?.status === "paused") return { pid: state.pid };
+    return maps && { maps };
+  }
+
   /** Those that are prepared ahead belong to the host's user namespace: there the root of another has no rights. */
-  async function takeSandbox(sandbox: ContainerSandbox, endpoint: Endpoint | undefined, maps: UserMaps | undefined): Promise<void> {
+  async function takeSandbox(sandbox: ContainerSandbox, endpoint: Endpoint | undefined, owner: SandboxOwner | undefined): Promise<void> {
     const driver = endpoint?.network.driver;
     if (!endpoint || driver?.capabilities.sandbox !== "own") return;
-    if (maps || !providesSandboxes(driver)) return void (sandbox.namespace = await options.createSandbox(maps));
+    if (owner || !providesSandboxes(driver)) return void (sandbox.namespace = await options.createSandbox(owner));
     const provided = await driver.provideSandbox(endpoint.network.row.id, endpoint.interfaceName);
     endpoint.endpointId = provided.endpointId;
     sandbox.namespace = provided.sandbox;

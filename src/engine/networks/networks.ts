@@ -36,6 +36,9 @@ import { createNetworkStore } from "./store.ts";
 import type { NetworkStore } from "./store.ts";
 import type { DnsSettings } from "./resolv-conf.ts";
 
+/** The user namespace of a sandbox: a new one with these maps, or that of a process. */
+export type SandboxOwner = { maps: UserMaps } | { pid: number };
+
 export interface NetworksOptions {
   database: DatabaseSync;
   /** By the names that `--driver` has. */
@@ -43,8 +46,8 @@ export interface NetworksOptions {
   ipam: Ipam;
   /** Drivers and IPAMs of others. */
   plugins?: NetworkPlugins;
-  /** A new namespace with loopback up; with maps, one that belongs to a user namespace of its own. */
-  createSandbox: (maps?: UserMaps) => Promise<SandboxNamespace>;
+  /** A new namespace with loopback up, of that user namespace or else of ours. */
+  createSandbox: (owner?: SandboxOwner) => Promise<SandboxNamespace>;
   /** Of the user namespace that a container has for itself; undefined with the host's. */
   mapsOf?: (record: ContainerRecord) => UserMaps | undefined;
   /** That of a process, as /proc/PID/ns/net. */

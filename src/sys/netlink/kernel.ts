@@ -16,10 +16,9 @@ import { decodeElements, decodeKeys, decodeRule, elementsRequest, rulesRequest }
 import type { ChainReference, ListedElement, ListedRule } from "./nftables-rules.ts";
 import { NftSession } from "./nftables-session.ts";
 import type { TableChanges } from "./nftables-session.ts";
-import type { UserMaps } from "../../lib/user-maps.ts";
 import { Netns } from "./netns.ts";
 import { NEW_NAMESPACE, runSteps } from "./steps.ts";
-import type { NetworkStep, Sysctl } from "./steps.ts";
+import type { NamespaceOwner, NetworkStep, Sysctl } from "./steps.ts";
 import { pickPorts, reservePorts } from "../port-reservation.ts";
 import type { BoundPort, PickedPorts, PortReservation, PortWish } from "../port-reservation.ts";
 
@@ -43,9 +42,9 @@ export interface OpenNamespace extends Disposable {
 export interface NetworkKernel {
   /** The namespace, for what is born in it from another one. */
   readonly netns: number;
-  /** A new namespace with loopback up, and the plan done. On failure nothing is left of it, but of what was done outside. With `maps`
-   *  it belongs to a user namespace of its own. */
-  createSandbox(plan?: SandboxPlan, maps?: UserMaps): Promise<OpenNamespace>;
+  /** A new namespace with loopback up, and the plan done. On failure nothing is left of it, but of what was done outside. With `owner`
+   *  it belongs to that user namespace. */
+  createSandbox(plan?: SandboxPlan, owner?: NamespaceOwner): Promise<OpenNamespace>;
   applyToSandbox(netns: number, plan: SandboxPlan): Promise<void>;
   /** In order, as one message; stops being certain at the first failure (see errnoCode for which). */
   apply(changes: readonly RouteChange[]): Promise<void>;
@@ -98,7 +97,7 @@ export function openNetworkKernel(netns = -1): NetworkKernel {
       own ??= Netns.open("/proc/self/ns/net");
       return own.fd;
     },
-    createSandbox: async (plan = { inside: [] }, maps) => new Netns((await runSteps([{ op: "namespace", maps }, ...steps(NEW_NAMESPACE, { ...plan, inside: [LOOPBACK_UP, ...plan.inside] }, netns)])).netns),
+    createSandbox: async (plan = { inside: [] }, owner) => new Netns((await runSteps([{ op: "namespace", owner }, ...steps(NEW_NAMESPACE, { ...plan, inside: [LOOPBACK_UP, ...plan.inside] }, netns)])).netns),
     applyToSandbox: async (sandbox, plan) => void (await runSteps(steps(sandbox, plan, netns))),
     apply: async (changes) => {
       if (changes.length > 0) await exchange(route, changes.map(encodeRouteChange));

@@ -28,9 +28,12 @@ export interface Sysctl {
   optional?: boolean;
 }
 
+/** The user namespace that a network namespace belongs to: a new one with these maps, or that of an fd. Otherwise this process's. */
+export type NamespaceOwner = UserMaps | number;
+
 export type NetworkStep =
-  /** At most one. With maps, a user namespace of its own that has them owns it. */
-  | { op: "namespace"; maps?: UserMaps | undefined }
+  /** At most one. */
+  | { op: "namespace"; owner?: NamespaceOwner | undefined }
   | { op: "sysctls"; in: number; sysctls: readonly Sysctl[] }
   | { op: "route"; in: number; changes: readonly RouteChange[] };
 
@@ -60,10 +63,15 @@ export async function runSteps(steps: readonly NetworkStep[]): Promise<StepsResu
 
 const KIND = { namespace: 0, sysctls: 1, route: 2 } as const;
 
+function ownedBy(owner: NamespaceOwner | undefined): [kind: number, userns: number, maps: Uint8Array] {
+  if (typeof owner === "number") return [KIND.namespace, owner, Buffer.alloc(0)];
+  return [KIND.namespace, OWN_NAMESPACE, Buffer.from(owner ? `${mapText(owner.uids)}\0${mapText(owner.gids)}\0` : "")];
+}
+
 function encodeStep(step: NetworkStep): [kind: number, netns: number, data: Uint8Array] {
   switch (step.op) {
     case "namespace":
-      return [KIND.namespace, OWN_NAMESPACE, Buffer.from(step.maps ? `${mapText(step.maps.uids)}\0${mapText(step.maps.gids)}\0` : "")];
+      return ownedBy(step.owner);
     case "sysctls":
       return [KIND.sysctls, step.in, Buffer.from(step.sysctls.map(({ name, value }) => `${name}\0${value}\0`).join(""))];
     case "route":
