@@ -14,7 +14,7 @@ const configuration = { runtimes: { real: { path: runc, runtimeArgs: ["--debug"]
 const file = join(mkdtempSync(join(tmpdir(), "gantry-runtimes-")), "daemon.json");
 
 const until = async (what: string, found: () => Promise<boolean>): Promise<void> => {
-  for (let tries = 0; tries < 500; tries++) {
+  for (let tries = 0; tries < 3000; tries++) {
     if (await found()) return;
     await delay(20);
   }
@@ -111,6 +111,7 @@ describe("runc under gantryd", { skip: runc === undefined && "needs runc" }, () 
     assert.deepEqual([(await inspect("ticker")).State.Pid, (await inspect("ticker")).State.Running], [Pid, true]);
     const ticks = (await logOf("ticker")).trim().split("\n").map(Number);
     assert.deepEqual(ticks, ticks.map((_, index) => index + 1), "no line is lost");
+    await until("its end", async () => (await inspect("short")).State.Status === "exited");
     assert.deepEqual([(await inspect("short")).State.ExitCode, await logOf("short")], [9, "done\n"]);
     const attached = cli.start("attach", "--no-stdin=false", "echo");
     attached.stdin.write("again\n");
