@@ -148,6 +148,14 @@ export interface RenumbersNetworks {
   renumberNetwork(network: NetworkSpec, endpoints: readonly RenumberedEndpoint[]): Promise<JoinResult[]>;
 }
 
+/** Optional: stops an endpoint that has left before its interface is gone. */
+export interface SilencesEndpoints {
+  /** Says whether nothing comes from its interface any more, so that its addresses may be another's. */
+  silence(endpoint: EndpointReference): Promise<boolean>;
+}
+
+export const silencesEndpoints = (driver: NetworkDriver): driver is NetworkDriver & SilencesEndpoints => "silence" in driver;
+
 /** Optional: believes endpoints what they say of themselves, and nothing else. */
 export interface GuardsEndpoints {
   /** These are all addresses of the endpoint's sandbox, in whatever network: what comes in by one may be answered by another. */

@@ -249,6 +249,24 @@ real("a driver that may make no rules takes those of an earlier one away, and pu
   await driver.close();
 });
 
+real("an endpoint that is silenced is heard no more, and another has its address at once", async () => {
+  await using bench = await machine();
+  const { host, driver } = bench;
+  const red = network("red0", 87);
+  await driver.createNetwork(red);
+  const first = await container(driver, red, "10.87.0.2");
+  assert.ok(canReach(host, "10.87.0.2"));
+  assert.ok(await driver.silence(first.request));
+  assert.ok(!canReach(host, "10.87.0.2"));
+  const second = await container(driver, red, "10.87.0.2");
+  assert.ok(canReach(host, "10.87.0.2"), "what was known of the first does not count");
+  assert.ok(!canReach(first.sandbox, "10.87.0.1"));
+  assert.ok(canReach(host, "10.87.0.2"));
+  first.sandbox.close();
+  assert.ok(await driver.silence({ ...first.request, endpointId: "0".repeat(64) }), "one that is gone is silent");
+  second.sandbox.close();
+});
+
 real("leave waits for the namespace, and deletes the interface that something keeps alive", async () => {
   await using bench = await machine();
   const red = network("red0", 81);

@@ -1,7 +1,7 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
 import { randomBytes } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
-import type { EndpointReference, GuardsEndpoints, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints } from "../../core/network.ts";
+import type { EndpointReference, GuardsEndpoints, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints, SilencesEndpoints } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
@@ -69,7 +69,7 @@ interface Network {
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & RestoresEndpoints & GuardsEndpoints & {
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & RestoresEndpoints & GuardsEndpoints & SilencesEndpoints & {
   /** Other ways with other programs' firewalls; nothing for a daemon that makes no rules. */
   setFirewall(mode: OthersMode): Promise<void>;
 };
@@ -288,6 +288,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       await guard.remove(hostName(endpointId));
       await (from ? interfaces.remove(endpointId) : departures.wait(hostName(endpointId)));
     },
+
+    silence: ({ endpointId }) => interfaces.silence(endpointId),
 
     provideSandbox: async (networkId, interfaceName) => {
       find(networkId);

@@ -29,6 +29,8 @@ export interface Interfaces {
   /** It is prepared no more. */
   forget(endpointId: string): void;
   join(port: BridgePort, request: JoinRequest, mac: Uint8Array): Promise<void>;
+  /** Says whether nothing comes from it any more. */
+  silence(endpointId: string): Promise<boolean>;
   /** Idempotent. */
   remove(endpointId: string): Promise<void>;
 }
@@ -89,6 +91,15 @@ export function createInterfaces(kernel: NetworkKernel, prefix: string): Interfa
       const index = prepared.get(request.endpointId);
       prepared.delete(request.endpointId);
       return index === undefined ? joinNew(port, request, mac) : joinPrepared(port, index, request, mac);
+    },
+    silence: async (endpointId) => {
+      try {
+        await kernel.apply([{ op: "setLink", link: { name: hostName(endpointId) }, port: { blocked: true } }]);
+        return true;
+      } catch (error) {
+        // Gone, or its other end is.
+        return ["ENODEV", "ENETDOWN"].includes(errnoCode(error));
+      }
     },
     remove: async (endpointId) => {
       prepared.delete(endpointId);

@@ -3,7 +3,7 @@ import type { EndpointSettings } from "../../core/container-config.ts";
 import type { ContainerRecord, SandboxState } from "../../core/container.ts";
 import type { SandboxNamespace } from "../../core/network.ts";
 import type { PoolUsage } from "../../core/ipam.ts";
-import { guardsEndpoints, providesSandboxes, recoversEndpoints, restoresEndpoints } from "../../core/network.ts";
+import { guardsEndpoints, silencesEndpoints, providesSandboxes, recoversEndpoints, restoresEndpoints } from "../../core/network.ts";
 import { GantryError, codeOf, conflict, forbidden, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { parsePrefix } from "../../lib/ip.ts";
@@ -183,8 +183,14 @@ export function createConnections(options: ConnectionsOptions): Connections {
 
   function release({ network, endpointId, interfaceName, addresses: held }: Endpoint, sandbox?: SandboxNamespace): Promise<void> {
     const gone = network.driver.leave({ networkId: network.row.id, endpointId }, sandbox && { sandbox, interfaceName }).catch((error: unknown) => warn(`leaving network ${network.row.name}: ${messageOf(error)}`));
-    addresses.release(network, held, gone);
+    addresses.release(network, held, sandbox ? gone : silenced({ network, endpointId }, gone));
     return gone;
+  }
+
+  /** A dying namespace may live for a while. */
+  async function silenced({ network: { row, driver }, endpointId }: Pick<Endpoint, "network" | "endpointId">, gone: Promise<void>): Promise<void> {
+    const isSilent = silencesEndpoints(driver) && (await driver.silence({ networkId: row.id, endpointId }));
+    if (!isSilent) await gone;
   }
 
   function tell(action: "connect" | "disconnect", record: { id: string }, endpoint: Endpoint): void {

@@ -18,7 +18,10 @@ export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as c
 const VETH_INFO_PEER = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IFLA_BR_FORWARD_DELAY = 1;
-export const IFLA_BRPORT = { hairpin: 4, isolated: 33 } as const;
+export const IFLA_BRPORT = { state: 1, hairpin: 4, learning: 8, flood: 9, flush: 24, multicastFlood: 27, broadcastFlood: 30, isolated: 33 } as const;
+const BR_STATE_DISABLED = 0;
+/** A state is another one as soon as a carrier comes; these stay. */
+const DEAF = [IFLA_BRPORT.learning, IFLA_BRPORT.flood, IFLA_BRPORT.multicastFlood, IFLA_BRPORT.broadcastFlood];
 export const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4 } as const;
 const IFA_F_NODAD = 2;
 export const RTA = { DST: 1, SRC: 2, IIF: 3, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, TABLE: 15 } as const;
@@ -38,13 +41,22 @@ export type LinkReference = { name: string } | { index: number };
 /** Kinds of links, with the kernel's numbers of their modes. */
 export type LinkData = { kind: "dummy" } | { kind: "vlan"; id: number } | { kind: "macvlan"; mode: number } | { kind: "ipvlan"; mode: number; flags: number };
 
+export interface PortSettings {
+  hairpin?: boolean;
+  isolated?: boolean;
+  /** The bridge sends nothing there, and forgets whom it found there. */
+  blocked?: true;
+}
+
+const NO_BYTES = new Uint8Array();
+
 export type RouteChange =
   | { op: "addBridge"; name: string; mac?: Uint8Array; mtu?: number }
   /** A link above `parent`, born in the namespace of `netns`; absent: here. */
   | { op: "addLink"; name: string; data: LinkData; index?: number; parent?: number; netns?: number; mac?: Uint8Array; mtu?: number }
   /** `peer` is born in the namespace of `netns`, down (IFF_UP for it fails with ENOTCONN), with an index that the kernel chooses. */
   | { op: "addVeth"; name: string; index?: number; mac?: Uint8Array; mtu: number; peer: { netns: number; name: string } }
-  | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: { hairpin?: boolean; isolated?: boolean } }
+  | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: PortSettings }
   | { op: "deleteLink"; link: LinkReference }
   /** Into the namespace of `netns`, with a name for there; it arrives down and without addresses. */
   | { op: "moveLink"; link: LinkReference; netns: number; name: string }
@@ -200,11 +212,15 @@ function writeMove(writer: MessageWriter, { link, netns, name }: Change<"moveLin
   writer.attributeString(IFLA.IFNAME, name).attributeU32(IFLA.NET_NS_FD, netns);
 }
 
-function writePort(writer: MessageWriter, port: { hairpin?: boolean; isolated?: boolean }): void {
+function writePort(writer: MessageWriter, port: PortSettings): void {
   writer.nested(IFLA.LINKINFO, () => {
     writer.attributeString(IFLA_INFO.SLAVE_KIND, "bridge");
     writer.nested(IFLA_INFO.SLAVE_DATA, () => {
       if (port.hairpin !== undefined) writer.attributeU8(IFLA_BRPORT.hairpin, port.hairpin ? 1 : 0);
+      if (port.blocked === true) {
+        for (const flag of DEAF) writer.attributeU8(flag, 0);
+        writer.attributeU8(IFLA_BRPORT.state, BR_STATE_DISABLED).attributeBytes(IFLA_BRPORT.flush, NO_BYTES);
+      }
       if (port.isolated !== undefined) writer.attributeU8(IFLA_BRPORT.isolated, port.isolated ? 1 : 0);
     });
   });
