@@ -163,6 +163,11 @@ test("lists of tags are read page by page, and only where they began", async () 
   fake.rule = () => ({ status: 200, headers: { link: `<${other.origin}/v2/a/b/tags/list>; rel="next"` }, body: JSON.stringify({ tags: ["x"] }) });
   await assert.rejects(repositoryAt(registries, fake).tags(), failed("invalid-parameter", /another origin/));
   assert.deepEqual(other.asked, []);
+  fake.asked.length = 0;
+  const long = JSON.stringify({ tags: ["x".repeat(4_000_000)] });
+  fake.rule = (asked) => ({ status: 200, headers: { link: `</v2/a/b/tags/list?last=${page(asked) + 1}>; rel="next"` }, body: long });
+  await assert.rejects(repositoryAt(registries, fake).tags(), failed("invalid-parameter", /does not end/));
+  assert.ok(fake.asked.length < 10);
   fake.rule = () => unknown("NAME_UNKNOWN", 404, "repository name not known to registry");
   await assert.rejects(repositoryAt(registries, fake).tags(), failed("not-found", /^name unknown: repository name not known to registry$/));
 });

@@ -25,6 +25,8 @@ const mostTagBytes = 4 << 20;
 /** From here on a connection of its own pays. */
 const bulkBytes = 1 << 20;
 const mostTagPages = 10_000;
+/** Of all pages together. */
+const mostTagsBytes = 32 << 20;
 
 /** What failed at an endpoint; later kinds say more. */
 type Failure = { rank: 1 | 2 | 3; error: unknown };
@@ -82,11 +84,13 @@ export class RemoteRepository implements Repository {
   async tags({ signal }: Cancel = {}): Promise<string[]> {
     return this.#pull(["pull", "resolve"], { prefix: "", missing: undefined }, async (endpoint, hasAlternative) => {
       const tags: string[] = [];
+      let left = mostTagsBytes;
       let target: string | URL = this.path("/tags/list", endpoint);
-      for (let page = 0; page < mostTagPages; page++) {
+      for (let page = 0; page < mostTagPages && left > 0; page++) {
         const response: HttpResponse = await this.#parts.session.send(endpoint, { method: "GET", target, headers: { accept: "application/json" }, scopes: this.scopes("pull"), signal, hasAlternative });
         const body = await readBody(response, mostTagBytes);
         if (response.status >= 300) throw listedError(response, body);
+        left -= body.length;
         const answer = parseJson(body) as { tags?: unknown } | null;
         if (Array.isArray(answer?.tags)) tags.push(...(answer.tags as unknown[]).filter((tag) => typeof tag === "string"));
         const next = /<([^>]*)>\s*;\s*rel="?next"?/.exec(String(response.headers["link"] ?? ""))?.[1];
