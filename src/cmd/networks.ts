@@ -1,6 +1,6 @@
 /** Chooses and wires the network drivers of a daemon. */
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type { ContainerRecord } from "../core/container.ts";
 import type { EventSink } from "../core/events.ts";
@@ -177,7 +177,9 @@ const hostRoutes = (kernel: NetworkKernel): HostRoutes => ({
 
 async function createSandbox(kernel: NetworkKernel, owner: SandboxOwner | undefined): ReturnType<NetworkKernel["createSandbox"]> {
   if (!owner || "maps" in owner) return kernel.createSandbox(undefined, owner?.maps);
-  const users = openSync(`/proc/${owner.pid}/ns/user`, "r");
+  const path = `/proc/${owner.pid}/ns/user`;
+  if (readlinkSync(path) === readlinkSync("/proc/self/ns/user")) return kernel.createSandbox();
+  const users = openSync(path, "r");
   try {
     return await kernel.createSandbox(undefined, users);
   } finally {
