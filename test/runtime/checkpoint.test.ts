@@ -2,40 +2,14 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, constants, existsSync, mkdirSync, openSync, read, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { defaultMounts } from "../../src/core/oci-defaults.ts";
 import { Bundle, busybox, processOf, skip } from "./bundle.ts";
+import { counted, counting, countsPast, imagesOf, needsCriu, ok, program, until } from "./criu.ts";
 
-const program = process.env["GANTRY_TEST_RUNTIME"] ?? process.execPath;
-const criu = (...args: string[]): boolean => spawnSync("criu", args, { stdio: "ignore" }).status === 0;
-const works = skip === false && criu("check");
-const needsCriu = { skip: works ? false : skip || "needs a criu that works on this kernel (criu check)" };
-
-/** Without CAP_SYS_RESOURCE criu cannot make the pipe that its page server reads from. */
-const pipeSize = 3_354_624;
-const maySetPipes = (): boolean => Number(readFileSync("/proc/sys/fs/pipe-max-size", "utf8")) >= pipeSize || (BigInt(`0x${/^CapEff:\s*(\w+)$/m.exec(readFileSync("/proc/self/status", "utf8"))![1]}`) & (1n << 24n)) !== 0n;
-
-const counting = processOf(["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/tmp/new; mv /tmp/new /tmp/count; sleep 0.1; done"]);
-const counted = (bundle: Bundle): number => Number(existsSync(join(bundle.rootfs, "tmp/count")) ? readFileSync(join(bundle.rootfs, "tmp/count"), "utf8") : 0);
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !condition(); await sleep(20)) if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-}
-
-const countsPast = (bundle: Bundle, least: number): Promise<void> => until(() => counted(bundle) > least, `a count beyond ${least}`);
-
-function ok({ status, stdout, stderr }: { status: number | null; stdout: string; stderr: string }): string {
-  assert.equal(status, 0, stderr + stdout);
-  return stdout;
-}
-
-const imagesOf = (bundle: Bundle): string[] => ["--image-path", join(bundle.folder, "images"), "--work-path", join(bundle.folder, "work")];
 const mountsBelow = (folder: string): string[] => readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(folder));
 
 test("a container goes on where it was, also a second time, with its limits; nothing is left after delete", needsCriu, async () => {
@@ -67,7 +41,7 @@ test("a container goes on where it was, also a second time, with its limits; not
 test("in the foreground: streams, signals, the exit code, hooks", needsCriu, async () => {
   using bundle = new Bundle();
   const log = join(bundle.folder, "hooks");
-  const hook = (name: string): { path: string; args: string[]; env: string[] } => ({ path: "/bin/sh", args: ["sh", "-c", `echo ${name} $(sed 's/.*"status":"\\([a-z]*\\)".*/\\1/') >> ${log}`], env: ["PATH=/bin:/usr/bin"] });
+  const hook = (name: string): { path: string; args: string[]; env: string[] } => ({ path: "/bin/sh", args: ["sh", "-c", `echo ${name} $(${busybox} sed 's/.*"status":"\\([a-z]*\\)".*/\\1/') >> ${log}`], env: ["PATH=/bin:/usr/bin"] });
   const hooks = { prestart: [hook("prestart")], createRuntime: [hook("createRuntime")], poststart: [hook("poststart")], poststop: [hook("poststop")] };
   bundle.configure({ process: processOf(["sh", "-c", "trap 'echo got it; exit 7' TERM; while :; do sleep 0.1; echo tick; done"]), hooks });
   ok(bundle.runtime("run", "-d", bundle.id));
@@ -98,62 +72,6 @@ test("--leave-running: it runs on, and can be restored when it is gone", needsCr
   ok(bundle.runtime("restore", "-d", ...imagesOf(bundle), bundle.id));
   await countsPast(bundle, counted(bundle));
 });
-
-test("--pre-dump, then what has changed since beside it", { skip: needsCriu.skip || (criu("check", "--feature", "mem_dirty_track") ? false : "needs a kernel that tracks which memory changes") }, async () => {
-  using bundle = new Bundle({ process: counting });
-  ok(bundle.runtime("run", "-d", bundle.id));
-  await countsPast(bundle, 2);
-  ok(bundle.runtime("checkpoint", "--pre-dump", "--image-path", join(bundle.folder, "parent"), bundle.id));
-  assert.equal(bundle.state().status, "running");
-  ok(bundle.runtime("checkpoint", "--parent-path", "../parent", ...imagesOf(bundle), bundle.id));
-  assert.equal(readlinkSync(join(bundle.folder, "images/parent")), "../parent");
-  const before = counted(bundle);
-  ok(bundle.runtime("restore", "-d", ...imagesOf(bundle), bundle.id));
-  await countsPast(bundle, before);
-});
-
-const lazySkip = needsCriu.skip || (!criu("check", "--feature", "uffd-noncoop") ? "needs userfaultfd" : maySetPipes() ? false : "needs CAP_SYS_RESOURCE, or a larger fs.pipe-max-size");
-
-test("--lazy-pages: memory follows when it is wanted, over TCP", { skip: lazySkip }, async () => {
-  using bundle = new Bundle({ process: counting });
-  const images = join(bundle.folder, "images");
-  ok(bundle.runtime("run", "-d", bundle.id));
-  await countsPast(bundle, 2);
-  const port = await freePort();
-  const fifo = join(bundle.folder, "ready");
-  spawnSync("mkfifo", [fifo]);
-  const ready = openSync(fifo, constants.O_RDWR);
-  const line = bundle.line(["checkpoint", "--lazy-pages", "--page-server", `127.0.0.1:${port}`, "--status-fd", "3", "--manage-cgroups-mode", "ignore", "--image-path", images, bundle.id]);
-  const saving = spawn(program, line, { cwd: bundle.folder, stdio: ["ignore", "ignore", "inherit", ready] });
-  const byte = Buffer.alloc(1, "x");
-  assert.equal(await new Promise((resolve) => read(ready, byte, 0, 1, null, (_, count) => resolve(count))), 1);
-  assert.equal(byte[0], 0);
-  closeSync(ready);
-  const pages = spawn("criu", ["lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", String(port), "-D", images], { stdio: "ignore" });
-  await until(() => existsSync(join(images, "lazy-pages.socket")), "a server of lazy pages");
-  const before = counted(bundle);
-  // The first container is there until its last page is gone: the second one has another name and other groups.
-  bundle.configure({ process: counting }, { cgroupsPath: `${bundle.cgroupsPath}2` });
-  const other = `${bundle.id}-b`;
-  try {
-    ok(bundle.runtime("restore", "-d", "--lazy-pages", "--manage-cgroups-mode", "ignore", "--image-path", images, "--work-path", images, other));
-    for (const child of [saving, pages]) if (child.exitCode === null) await once(child, "exit");
-    assert.deepEqual([saving.exitCode, pages.exitCode], [0, 0]);
-    await countsPast(bundle, before);
-  } finally {
-    bundle.runtime("delete", "--force", other);
-    saving.kill();
-    pages.kill();
-  }
-});
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 test("a terminal: its master goes to the console socket; in the foreground it is served", { skip: needsCriu.skip || (spawnSync("python3", ["-V"]).error ? "needs python3 to receive a file descriptor" : false) }, async () => {
   using bundle = new Bundle({ process: processOf(["sh", "-c", "while read line; do echo read $line; tty; done"], { terminal: true }) });
@@ -307,7 +225,7 @@ test("wrong flags, and a criu that is missing or too old: refused before anythin
   assert.match(withPath(join(bundle.folder, "nothing")), /need the program criu, which is not in PATH/);
   mkdirSync(join(bundle.folder, "old"));
   // It reads the request and answers: version 3.11.
-  writeFileSync(join(bundle.folder, "old/criu"), `#!/bin/sh\n${busybox} dd bs=4096 count=1 <&3 >/dev/null 2>&1\nprintf '\\010\\012\\020\\001R\\004\\010\\003\\020\\013' >&3\n`, { mode: 0o755 });
+  writeFileSync(join(bundle.folder, "old/criu"), `#!/bin/sh\n${busybox} dd bs=4096 count=1 <&3 >/dev/null 2>&1\n${busybox} printf '\\010\\012\\020\\001R\\004\\010\\003\\020\\013' >&3\n`, { mode: 0o755 });
   assert.match(withPath(join(bundle.folder, "old")), /criu 3\.11 is too old: checkpoint and restore need 3\.16 or a newer one/);
   assert.equal(bundle.state().status, "running");
 });

@@ -1,2 +1,2 @@
-/** checkpoint and restore by Debian's criu on a kernel that it knows, which tracks what memory changes. */
-import "../runtime/checkpoint.test.ts";
+/** Checkpoints by Debian's criu on a kernel that it knows, which tracks what memory changes. */
+import "../runtime/checkpoint-memory.test.ts";
