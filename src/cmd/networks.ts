@@ -117,7 +117,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
   const tag = daemonTag(wiring.dataRoot);
   using _choosing = wiring.lock?.();
   const settings = await bridgeSettings(kernel, wiring, tag);
-  const repaired = (what: string): void => wiring.events.emit({ type: "daemon", action: "repair", actor: { id: tag, attributes: { name: what } } });
+  const repaired = (what: string): void => wiring.events.emit(repairEvent(wiring.dataRoot, what));
   const bridge = createBridgeDriver({
     kernel,
     tag,
@@ -219,6 +219,9 @@ async function setDefaultRoutes(sandbox: number, name: string, gateways: readonl
 
 /** Tells the daemons of a machine apart by their data roots. */
 const daemonTag = (dataRoot: string): string => (createHash("sha256").update(dataRoot).digest().readUInt32BE(0) % 36 ** 4).toString(36).padStart(4, "0");
+
+/** Something of the daemon's was made again after another program took it away. */
+export const repairEvent = (dataRoot: string, what: string): Parameters<EventSink["emit"]>[0] => ({ type: "daemon", action: "repair", actor: { id: daemonTag(dataRoot), attributes: { name: what } } });
 
 /** A subnet that held the host's name servers would hide them. */
 function nameservers(path: string): IpPrefix[] {

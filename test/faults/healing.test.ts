@@ -12,6 +12,7 @@ before(async () => {
   await engine.api.json("POST", "/networks/create", { json: { Name: "front", Options: { "com.docker.network.bridge.name": "br-front" }, EnableIPv6: true } });
   await run("server", { PortBindings: { "80/tcp": [{ HostPort: "21980" }] } }, ["httpd", "-f", "-p", "80", "-h", "/etc"]);
   await run("client", {}, ["sleep", "1000"]);
+  await run("limited", { Egress: ["allow=server:80"] }, ["sleep", "1000"]);
 });
 after(async () => endEngine(engine));
 
@@ -60,6 +61,7 @@ const damages: { name: string; damage: () => Promise<unknown>; told: RegExp }[] 
   { name: "net.ipv6.conf.all.forwarding", damage: async () => sysctl("net/ipv6/conf/all/forwarding", "0"), told: /^sysctl net\.ipv6\.conf\.all\.forwarding$/ },
   { name: "forwarding of a bridge", damage: async () => sysctl("net/ipv4/conf/br-front/forwarding", "0"), told: /^sysctl net\.ipv4\.conf\.br-front\.forwarding$/ },
   { name: "route_localnet of a bridge", damage: async () => sysctl("net/ipv4/conf/br-front/route_localnet", "0"), told: /^sysctl net\.ipv4\.conf\.br-front\.route_localnet$/ },
+  { name: "what egress rules need of the kernel", damage: async () => sysctl("net/bridge/bridge-nf-call-iptables", "0"), told: /^sysctl net\.bridge\.bridge-nf-call-iptables$/ },
   {
     name: "a container's interface while the daemon is away",
     damage: async () => {

@@ -74,7 +74,7 @@ import { SharedMemory } from "../../sys/shared-memory.ts";
 import { SubpathBinds } from "../../sys/subpath-binds.ts";
 import { Trash } from "../../sys/trash.ts";
 import { relayProgram } from "./relay.ts";
-import { HOST_RESOLV_CONF, openNetworks } from "../networks.ts";
+import { HOST_RESOLV_CONF, openNetworks, repairEvent } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
 import { cgroupUnits } from "./cgroup-units.ts";
@@ -124,7 +124,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   await nextTurn();
   const units = await cgroupUnits(config, host.cgroups, warn);
   const runtime = new ShimRuntime({ execRoot: config.execRoot, host, warn, ...(units && { units }) });
-  const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), firewall: config.network.firewall !== "none", denied: (denial) => events.emit(denialEvent(denial)), warn });
+  const names = createEmbeddedDns({ socketPath: join(config.execRoot, "dns.sock"), start: (socketPath) => startNameServerProcess({ socketPath, resolvConf: HOST_RESOLV_CONF }), firewall: config.network.firewall !== "none", denied: (denial) => events.emit(denialEvent(denial)), repaired: (what) => events.emit(repairEvent(config.dataRoot, what)), warn });
   const plugins = createSocketPlugins();
   const networks = await openNetworks({
     plugins,

@@ -20,6 +20,8 @@ export interface EmbeddedDnsOptions {
   firewall?: boolean;
   /** A limited sandbox was denied something. */
   denied?: (denial: EgressDenial) => void;
+  /** Something of the server's was made again after another program took it away. */
+  repaired?: (what: string) => void;
   warn: (message: string) => void;
 }
 
@@ -154,7 +156,7 @@ class Client implements EmbeddedDns {
   async #dial(): Promise<ServerLink | undefined> {
     const socket = await dial(this.#options.socketPath);
     if (!socket) return undefined;
-    const link: ServerLink = new ServerLink(socket, { notice: this.#options.warn, denial: (denial) => this.#options.denied?.(denial), end: () => this.#lost(link) });
+    const link: ServerLink = new ServerLink(socket, { notice: this.#options.warn, repaired: (what) => this.#options.repaired?.(what), denial: (denial) => this.#options.denied?.(denial), end: () => this.#lost(link) });
     return link;
   }
 

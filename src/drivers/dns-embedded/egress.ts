@@ -13,6 +13,7 @@ import { watchPacketLog } from "../../sys/netlink/packet-log.ts";
 import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import { Denials } from "./denials.ts";
+import { keepSysctls, type SysctlKeeper } from "../../sys/netlink/sysctl-keeper.ts";
 import { LOGGED_BYTES, additionOf, frame, removalOf, setOf } from "./egress-table.ts";
 import type { Limited } from "./egress-table.ts";
 
@@ -29,6 +30,8 @@ export interface EgressOptions {
   key: string;
   denied: (denial: EgressDenial) => void;
   notice: (text: string) => void;
+  /** After another program took it away. */
+  repaired: (what: string) => void;
 }
 
 const MIN_TTL_SECONDS = 30;
@@ -47,6 +50,7 @@ export class Egress {
   /** By set and address: when the kernel forgets it. */
   readonly #learned = new Map<string, number>();
   readonly #denials: Denials;
+  readonly #sysctls: SysctlKeeper;
   #ownership: Ownership | undefined;
   #watches: Promise<NetlinkWatch[]> | undefined;
 
@@ -55,6 +59,7 @@ export class Egress {
     const digest = hash("sha256", options.key, "buffer");
     this.#table = { family: "inet", name: `gantry-egress-${digest.toString("hex", 0, 4)}` };
     this.#group = FIRST_GROUP + (digest.readUInt32BE(4) % GROUPS);
+    this.#sysctls = keepSysctls({ kernel: this.#kernel, warn: options.notice, repaired: options.repaired });
     this.#denials = new Denials((source) => [...this.#limited.values()].find(({ sources }) => sources.some((one) => formatIp(one) === source))?.owner, options.denied);
   }
 
@@ -93,6 +98,7 @@ export class Egress {
   /** The table stays. */
   async close(): Promise<void> {
     for (const watch of (await this.#watches) ?? []) watch.close();
+    this.#sysctls.close();
     this.#kernel.close();
   }
 
@@ -148,6 +154,7 @@ export class Egress {
   }
 
   async #removeTable(): Promise<void> {
+    for (const name of BRIDGED) this.#sysctls.forget(name);
     this.#ownership = undefined;
     this.#learned.clear();
     await this.#kernel.nft({ table: this.#table, changes: [{ op: "addTable" }, { op: "deleteTable" }] });
@@ -176,6 +183,7 @@ export class Egress {
     try {
       await this.#commit();
       this.#options.notice(`the firewall table inet ${this.#table.name} was removed or changed by another program and has been restored`);
+      this.#options.repaired(`firewall table ${this.#table.name}`);
     } catch (error) {
       this.#options.notice(`cannot restore the firewall table inet ${this.#table.name}: ${messageOf(error)}`);
     }
@@ -184,9 +192,8 @@ export class Egress {
   /** Packets between containers of one bridge pass the same chains. */
   async #seeBridged(): Promise<void> {
     if (this.#limited.size === 0) return;
-    const sysctls = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
     try {
-      await this.#kernel.writeSysctls(sysctls.map((name) => ({ name, value: "1" })));
+      for (const name of BRIDGED) await this.#sysctls.keep(name, "1");
     } catch (error) {
       throw systemError("egress rules need the kernel's br_netfilter: load the module br_netfilter", error);
     }
@@ -204,6 +211,7 @@ export class Egress {
 }
 
 const MAX_LEARNED = 100_000;
+const BRIDGED = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
 
 const describe = ({ sources, rules }: Limited): string => JSON.stringify([sources.map(formatIp), rules.map(({ target, ...rest }) => [target.kind === "name" ? target.name : Buffer.from(ipToBytes(target.prefix.address)).toString("hex") + target.prefix.length, rest])]);
 

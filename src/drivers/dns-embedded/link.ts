@@ -25,6 +25,7 @@ export function dial(path: string): Promise<Socket | undefined> {
 
 export interface LinkHandlers {
   notice(text: string): void;
+  repaired(what: string): void;
   denial(denial: EgressDenial): void;
   /** Once, but not after close(). */
   end(): void;
@@ -40,6 +41,7 @@ export class ServerLink {
     this.#socket = socket;
     const reader = new LineReader<ServerMessage>((message) => {
       if ("notice" in message) handlers.notice(message.notice);
+      else if ("repaired" in message) handlers.repaired(message.repaired);
       else if ("denial" in message) handlers.denial(message.denial);
       else this.#settle(message);
     });

@@ -58,7 +58,7 @@ class NameServer implements RunningServer {
   constructor(options: NameServerOptions) {
     this.#options = options;
     this.#host = new HostServers(options.resolvConf);
-    this.#egress = new Egress({ key: options.socketPath, denied: (denial) => this.#tell({ denial }), notice: (notice) => this.#tell({ notice }) });
+    this.#egress = new Egress({ key: options.socketPath, denied: (denial) => this.#tell({ denial }), notice: (notice) => this.#tell({ notice }), repaired: (what) => this.#tell({ repaired: what }) });
     this.#listener = net.createServer((socket) => this.#accept(socket));
     this.ended = new Promise((resolve) => (this.#end = resolve));
   }

@@ -3,6 +3,7 @@
  *
  *   daemon ──{serial, request}──▶ server ──{serial, error?}──▶   answers may come in another order
  *                                 server ──{notice}──▶           for the daemon's log
+ *                                 server ──{repaired}──▶         what another program had taken away and is there again
  *                                 server ──{denial}──▶           what a limited sandbox was denied
  *
  * The first request is "hello", answered with the server's version; the second is "restore".
@@ -50,7 +51,7 @@ export type Request =
 
 export type NumberedRequest = Request & { serial: number };
 export type Reply = { serial: number; error?: string; version?: string };
-export type ServerMessage = Reply | { notice: string } | { denial: EgressDenial };
+export type ServerMessage = Reply | { notice: string } | { repaired: string } | { denial: EgressDenial };
 
 export const wireEndpoint = ({ networkId, endpointId }: { networkId: string; endpointId: string }, names: EndpointNames | undefined): WireEndpoint => ({
   networkId,
