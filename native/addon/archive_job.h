@@ -27,6 +27,8 @@ napi_value archive_job_start(napi_env env, struct archive_job *job);
 napi_value archive_job_queue(napi_env env, struct archive_job *job);
 /* Uint32Array of kind, inside, outside, size, repeated, as maps whose ranges the caller frees; anything else is none. */
 struct id_maps archive_ids_of(napi_env env, napi_value value);
+/* Where a mount goes below a root, made when it is missing: a folder, or an empty file for what is none. archive_view.c has it. */
+int open_mount_point(int root, const char *destination, int tree);
 napi_value archive_error_value(napi_env env, const struct archive_error *error);
 
 #endif

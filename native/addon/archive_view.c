@@ -78,11 +78,10 @@ static int clone_root_of(int process) {
   return tree;
 }
 
-/* Where a mount goes, made when it is missing: a folder, or an empty file for what is none. */
-static int open_destination(int root, const struct view_mount *mount) {
+int open_mount_point(int root, const char *destination, int tree) {
   char path[4096], above[4096];
   struct stat st;
-  if (extract_clean(mount->destination, path, 1024) || fstat(mount->tree, &st)) return -1;
+  if (extract_clean(destination, path, 1024) || fstat(tree, &st)) return -1;
   int fd = open_in_root(root, path, O_PATH);
   if (fd >= 0 || errno != ENOENT) return fd;
   struct extractor maker;
@@ -104,7 +103,7 @@ static int open_destination(int root, const struct view_mount *mount) {
 static int attach(int root, struct view_mount *mount) {
   struct mount_attr attributes = {.attr_set = mount->flags & VIEW_READ_ONLY ? MOUNT_ATTR_RDONLY : 0, .propagation = MS_PRIVATE};
   if (syscall(SYS_mount_setattr, mount->tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes)) return -1;
-  int destination = open_destination(root, mount);
+  int destination = open_mount_point(root, mount->destination, mount->tree);
   if (destination < 0) return -1;
   int result = (int)syscall(SYS_move_mount, mount->tree, "", destination, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
   int saved = errno;

@@ -56,6 +56,14 @@ export interface FilesMount {
   readOnly: boolean;
 }
 
+/** Mounts that come and go while a container runs. Errors of the machine carry an errno name as `code`. */
+export interface LiveMounts {
+  /** The destination is made when it is missing; links are resolved inside the container. */
+  add(container: { id: string; pid: number }, mount: FilesMount): Promise<void>;
+  /** False when nothing is mounted at just this path. Who has files of it open keeps them. */
+  remove(container: { id: string; pid: number }, destination: string): Promise<boolean>;
+}
+
 /** Of a container that runs by its process, of another by its mounts, which nothing else uses meanwhile. */
 export type FilesRoot = { id: string; pid: number } | { rootfs: readonly RootfsMount[] };
 

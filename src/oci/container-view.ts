@@ -1,11 +1,12 @@
 /** Containers' files by fd: views that native/addon/archive_view.c assembles, and archives out of and into them. */
 import { closeSync, constants, fstatSync, readFileSync, readSync } from "node:fs";
 import { posix } from "node:path";
-import { type ContainerView, type ExtractOptions, type FileStat, type FilesRoot, KindConflict, type OpenFiles } from "../core/container-files.ts";
+import { type ContainerView, type ExtractOptions, type FileStat, type FilesRoot, KindConflict, type LiveMounts, type OpenFiles } from "../core/container-files.ts";
 import type { OciIdMapping } from "../lib/oci-spec.ts";
 import { mapsUnlessSame, parseMapText, type UserMaps } from "../lib/user-maps.ts";
 import { openMapped } from "../sys/user-namespace.ts";
 import { ArchiveStream, extract, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, tarFrom, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
+import { mountInto, unmountFrom } from "../sys/live-mounts.ts";
 import { decompressed } from "../sys/decompress.ts";
 
 /** Not in the standard library's constants. */
@@ -41,6 +42,20 @@ function runningRoot(root: { id: string; pid: number }): ViewRoot {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+export const liveMounts: LiveMounts = {
+  add: (container, mount) => withProcess(container, (fd) => mountInto(fd, mount)),
+  remove: (container, destination) => withProcess(container, (fd) => unmountFrom(fd, destination)),
+};
+
+async function withProcess<T>(container: { id: string; pid: number }, work: (fd: number) => Promise<T>): Promise<T> {
+  const fd = openProcess(container);
+  try {
+    return await work(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

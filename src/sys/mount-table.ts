@@ -18,6 +18,12 @@ export function parseMountInfo(text: string): MountInfo[] {
     });
 }
 
+/** The id of the topmost mount at a path of the namespace that the text is of. */
+export function mountIdAt(text: string, path: string): number | undefined {
+  const line = text.split("\n").findLast((one) => unescape(one.split(" ")[4] ?? "") === path);
+  return line === undefined ? undefined : Number(line.split(" ", 1)[0]);
+}
+
 const unescape = (path: string): string => path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
 /** The mount that a path lies on, after its links; of several at one point the last, which covers the others. */

@@ -1,6 +1,7 @@
 /** What changes in a container that runs, without a restart, and lasts. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Json } from "../harness/api.ts";
@@ -33,6 +34,65 @@ test("labels, and variables of programs that start from now on, also after the d
   const { status, body } = await engine.api.send("POST", "/containers/changing/update", { json: { EnvAdd: ["NOVALUE"] } });
   assert.deepEqual([status, /not of the form NAME=VALUE/.test(body.toString())], [400, true]);
   await api("DELETE", "/containers/changing?force=1");
+});
+
+test("binds and volumes come into a running container and go, and last", async () => {
+  const folder = join(engine.machine.folder, "shared");
+  mkdirSync(folder);
+  writeFileSync(join(folder, "file"), "of the host\n");
+  await cli.ok("run", "-d", "--name", "mounts", "-v", "first:/first", "busybox", "sleep", "1000");
+  const sh = (script: string): Promise<string> => cli.ok("exec", "mounts", "sh", "-c", script);
+  const points = async (): Promise<string> => (await api("GET", "/containers/mounts/json")).Mounts.map((point: Json) => `${point.Type} ${point.Destination} ${point.RW}`).sort().join(", ");
+  await cli.ok("update", "--mount-add", `type=bind,source=${folder},target=/made/here,readonly`, "--mount-add", "type=volume,source=second,target=/second", "--mount-add", `type=bind,source=${folder}/file,target=/single`, "mounts");
+  assert.equal(await points(), "bind /made/here false, bind /single true, volume /first true, volume /second true");
+  assert.equal(await sh("cat /made/here/file /single; echo kept > /second/x; touch /made/here/x 2>&1 || true"), "of the host\nof the host\ntouch: /made/here/x: Read-only file system");
+  await assert.rejects(api("DELETE", "/volumes/second"), /volume is in use/);
+  for (const [change, status, message] of [
+    [{ MountAdd: [{ Type: "bind", Source: folder, Target: "/first" }] }, 409, /has a mount at \/first already/],
+    [{ MountAdd: [{ Type: "tmpfs", Target: "/t" }] }, 501, /of type tmpfs cannot be added/],
+    [{ MountAdd: [{ Type: "bind", Source: folder, Target: "/proc/x" }] }, 409, /container's own mounts/],
+    [{ MountAdd: [{ Type: "bind", Source: folder, Target: "/ok" }, { Type: "bind", Source: folder, Target: "/single/below" }] }, 500, /\/single\/below/],
+    [{ MountAdd: [{ Type: "bind", Source: "/nosuch", Target: "/n" }] }, 400, /does not exist/],
+    [{ MountRemove: ["/none"] }, 404, /no mount at \/none/],
+    [{ MountRemove: ["/first"], Memory: 1 << 28 }, 400, /also has Memory/],
+  ] as const) {
+    const reply = await engine.api.send("POST", "/containers/mounts/update", { json: change });
+    assert.equal(reply.status, status, reply.body.toString());
+    assert.match(reply.body.toString(), message);
+  }
+  assert.equal(await points(), "bind /made/here false, bind /single true, volume /first true, volume /second true");
+  assert.equal(await sh("ls /ok | wc -l"), "0", "what was added before the failure is gone");
+  await engine.stop();
+  await engine.start();
+  await cli.ok("update", "--mount-rm", "/single", "--mount-rm", "/first", "mounts");
+  assert.equal(await points(), "bind /made/here false, volume /second true");
+  assert.equal(await sh("ls /first; wc -c < /single; grep -c -E ' /(single|first) ' /proc/self/mountinfo || true"), "0\n0");
+  await api("DELETE", "/volumes/first");
+  await cli.ok("restart", "-t", "0", "mounts");
+  assert.equal(await sh("cat /made/here/file /second/x"), "of the host\nkept");
+  await cli.ok("stop", "-t", "0", "mounts");
+  await cli.ok("update", "--mount-rm", "/second", "--mount-add", "type=volume,source=third,target=/third", "mounts");
+  await api("DELETE", "/volumes/second");
+  await cli.ok("start", "mounts");
+  assert.equal(await points(), "bind /made/here false, volume /third true");
+  await api("DELETE", "/containers/mounts?force=1");
+  await api("DELETE", "/volumes/third");
+});
+
+test("a container cannot lead a mount out of itself, nor have others of its mounts taken away", async () => {
+  const outside = join(engine.machine.folder, "outside");
+  mkdirSync(outside);
+  await cli.ok("run", "-d", "--name", "hostile", "-v", "mine:/mine", "busybox", "sh", "-c", `mkdir -p /inside; ln -s /proc/1/root${outside} /link; ln -s ../../../../../..${outside} /up; sleep 1000`);
+  for (let tries = 0; (await cli.run(["exec", "hostile", "ls", "/up"])).code !== 1 || (await cli.run(["exec", "hostile", "test", "-L", "/up"])).code !== 0; tries++) assert.ok(tries < 500);
+  for (const target of ["/link/x", "/up/x"]) await engine.api.send("POST", "/containers/hostile/update", { json: { MountAdd: [{ Type: "bind", Source: outside, Target: target }] } });
+  assert.deepEqual(readdirSync(outside), [], "nothing was made outside");
+  // The mount at /mine stays while a link of the path leads to a mask.
+  await cli.ok("update", "--mount-add", `type=bind,source=${outside},target=/a/sys`, "hostile");
+  await cli.run(["exec", "hostile", "sh", "-c", "mv /a /b; ln -s /proc /a"]);
+  const reply = await engine.api.send("POST", "/containers/hostile/update", { json: { MountRemove: ["/a/sys"] } });
+  assert.equal(reply.status, 409, reply.body.toString());
+  assert.equal(await cli.ok("exec", "hostile", "sh", "-c", "grep -c ' /proc/sys ' /proc/self/mountinfo"), "1");
+  await api("DELETE", "/containers/hostile?force=1");
 });
 
 test("one exec is killed by its id, the container goes on", async () => {

@@ -110,6 +110,20 @@ const createVolume = (engine: Engine): Promise<Json> => engine.api.json("POST", 
 const volumes = async (engine: Engine): Promise<string[]> => (await engine.api.json("GET", "/volumes")).Volumes.map(({ Name }: Json) => Name);
 const createWithVolumes = (engine: Engine): Promise<Json> => engine.api.json("POST", "/containers/create?name=victim", { json: { Image: "busybox", Cmd: ["true"], Volumes: { "/anonymous": {} }, HostConfig: { Binds: ["data:/data"] } } });
 
+async function changeMounts(engine: Engine): Promise<Json> {
+  await createAndStart(engine);
+  return engine.api.json("POST", "/containers/victim/update", { json: { MountAdd: [{ Type: "volume", Source: "live", Target: "/v" }] } });
+}
+
+const hasMounts = (...destinations: string[]) => async (engine: Engine): Promise<void> => {
+  const { Mounts } = await engine.api.json("GET", "/containers/victim/json");
+  assert.deepEqual(Mounts.map(({ Destination }: Json) => Destination), destinations);
+  await assert.rejects(engine.api.json("DELETE", "/volumes/live"), /in use/);
+  await engine.api.json("POST", "/containers/victim/restart?t=0");
+  await engine.api.json("DELETE", "/containers/victim?force=1");
+  await engine.api.json("DELETE", "/volumes/live");
+};
+
 async function cloneVolume(engine: Engine): Promise<Json> {
   await createVolume(engine);
   return engine.api.json("POST", "/volumes/data/clone", { json: { Name: "other" } });
@@ -201,6 +215,21 @@ const crashes: Crash[] = [
     },
     explanation: "the volume is gone",
     after: hasNoVolumes,
+  },
+  {
+    point: "mount-recorded",
+    provoke: changeMounts,
+    explanation: "the mount is written down: the container has it from its next start on",
+    after: hasMounts("/v"),
+  },
+  {
+    point: "mount-gone",
+    provoke: async (engine) => {
+      await changeMounts(engine);
+      await engine.api.json("POST", "/containers/victim/update", { json: { MountRemove: ["/v"] } });
+    },
+    explanation: "the mount is taken away but not written down: the container has it again from its next start on",
+    after: hasMounts("/v"),
   },
   {
     point: "volume-copied",

@@ -138,6 +138,8 @@ const TEXTS: Record<string, string> = {
   "memory-swappiness": "How readily memory is swapped out (0 to 100)",
   message: "Message to keep with the image",
   mount: "Attach a mount to the container",
+  "mount-add": "Let a bind or a volume appear in the container, as --mount has it",
+  "mount-rm": "Take the bind or volume at this path away",
   name: "Name to give",
   network: "Network to connect to",
   "network-alias": "Further name of the container in its network",

@@ -64,7 +64,7 @@ import { hostPlatform } from "../../lib/platform.ts";
 import { rootOf } from "../../lib/user-maps.ts";
 import { detectHost } from "../../oci/host.ts";
 import { detectKernelSupport } from "../../oci/kernel-support.ts";
-import { openFiles } from "../../oci/container-view.ts";
+import { liveMounts, openFiles } from "../../oci/container-view.ts";
 import { openRootfs } from "../../oci/rootfs-view.ts";
 import { ShimRuntime } from "../../oci/runtime.ts";
 import { createRegistries, type OpenRegistries } from "../../registry/registries.ts";
@@ -193,6 +193,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     subpaths,
     openRootfs,
     openFiles,
+    liveMounts,
     kernel,
     devices,
     host: specHost(host, config.containers.seccompProfile),

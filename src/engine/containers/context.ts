@@ -5,7 +5,7 @@ import type { EventSink } from "../../core/events.ts";
 import type { ImageForRun } from "../../core/image.ts";
 import type { DeviceDriver } from "../../core/devices.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
-import type { OpenFiles } from "../../core/container-files.ts";
+import type { LiveMounts, OpenFiles } from "../../core/container-files.ts";
 import type { OpenRootfs } from "../../core/rootfs.ts";
 import type { RootfsMount } from "../../core/runtime.ts";
 import type { SnapshotChange } from "../../core/snapshotter.ts";
@@ -32,6 +32,7 @@ export interface ContainersContext {
   subpaths: SubpathPort;
   openRootfs: OpenRootfs;
   openFiles: OpenFiles;
+  liveMounts: LiveMounts;
   kernel: KernelSupport;
   /** Gives devices by name (CDI); undefined where that is switched off. */
   devices: DeviceDriver | undefined;

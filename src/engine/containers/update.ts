@@ -1,5 +1,5 @@
 /** Changing limits, the restart policy, the published ports, labels and variables of a container. */
-import { emptyHostConfig } from "../../core/container-config.ts";
+import { emptyHostConfig, updateRequestSchema } from "../../core/container-config.ts";
 import type { HostConfig, Resources, UpdateRequest } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { codeOf, conflict, GantryError, invalidParameter, messageOf } from "../../lib/errors.ts";
@@ -10,6 +10,8 @@ import { emit } from "./lifecycle/state.ts";
 import { containerOf } from "./modes.ts";
 import { addedBindings, changeBindings } from "./port-bindings.ts";
 import type { Bindings, BindingsChange } from "./port-bindings.ts";
+import { zero } from "../../lib/schema.ts";
+import { changeMounts, changesMounts } from "./update-mounts.ts";
 import { changedConfig, validateConfigChange } from "./update-config.ts";
 import { updateResources } from "./spec/resources.ts";
 import { validateHostConfig } from "./validate/host-config.ts";
@@ -17,9 +19,10 @@ import { verifyResources } from "./validate/resources.ts";
 
 /** Returns warnings. Throws Docker's refusals; then nothing has changed. */
 export async function updateContainer(context: ContainersContext, ref: string, request: UpdateRequest): Promise<string[]> {
-  const { RestartPolicy, PublishAdd, PublishRemove, LabelAdd, LabelRemove, EnvAdd, EnvRemove, ...resources } = request;
+  const { RestartPolicy, PublishAdd, PublishRemove, LabelAdd, LabelRemove, EnvAdd, EnvRemove, MountAdd, MountRemove, ...resources } = request;
   const config = { LabelAdd, LabelRemove, EnvAdd, EnvRemove };
   validateConfigChange(config);
+  if (changesMounts({ MountAdd, MountRemove })) return await updateMounts(context, ref, request);
   for (const PortBindings of [PublishAdd, PublishRemove]) validateHostConfig({ ...emptyHostConfig(), RestartPolicy, PortBindings });
   refuseUnchangeable(request);
   const warnings = verifyResources(resources, context.kernel, true);
@@ -48,6 +51,25 @@ export async function updateContainer(context: ContainersContext, ref: string, r
     emit(context, record, "update");
   });
   return warnings;
+}
+
+/** Alone, so that all of a request is done or nothing. */
+async function updateMounts(context: ContainersContext, ref: string, { MountAdd, MountRemove, ...rest }: UpdateRequest): Promise<string[]> {
+  const none = zero(updateRequestSchema);
+  const other = (Object.keys(rest) as (keyof typeof rest)[]).find((key) => JSON.stringify(rest[key]) !== JSON.stringify(none[key]));
+  if (other !== undefined) throw invalidParameter(`mounts change in a request of their own: it also has ${other}`);
+  const { id } = context.store.find(ref);
+  await context.store.withContainer(id, async () => {
+    const record = context.store.find(id);
+    if (record.state.status === "removing" || record.state.status === "dead") throw conflict('container is marked for removal and cannot be "update"');
+    try {
+      await changeMounts(context, record, { MountAdd, MountRemove });
+    } catch (error) {
+      throw new GantryError(codeOf(error), `Cannot update container ${id}: ${messageOf(error)}`, { cause: error });
+    }
+    emit(context, record, "update");
+  });
+  return [];
 }
 
 interface ChangedPorts {

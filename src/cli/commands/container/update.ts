@@ -4,13 +4,14 @@ import { restartPolicy } from "../../create/body.ts";
 import { requireGantry } from "../../api/require-gantry.ts";
 import { checkLabel, CREATE_CHECKS } from "../../create/checks.ts";
 import { keyValues, withOwnValue } from "../../create/key-values.ts";
+import { parseMount } from "../../create/mounts.ts";
 import { nanoCpus } from "../../create/numbers.ts";
 import { parsePorts } from "../../create/ports.ts";
 import { parseRamSize } from "../../../lib/units.ts";
 import type { FlagCheck } from "../../flag-types.ts";
 import type { Session } from "../../session.ts";
 
-export const checks: Record<string, FlagCheck> = { cpus: CREATE_CHECKS["cpus"] as FlagCheck, "memory-swap": CREATE_CHECKS["memory-swap"] as FlagCheck, "label-add": checkLabel, "env-add": CREATE_CHECKS["env"] as FlagCheck };
+export const checks: Record<string, FlagCheck> = { cpus: CREATE_CHECKS["cpus"] as FlagCheck, "memory-swap": CREATE_CHECKS["memory-swap"] as FlagCheck, "label-add": checkLabel, "env-add": CREATE_CHECKS["env"] as FlagCheck, "mount-add": CREATE_CHECKS["mount"] as FlagCheck };
 
 export async function run(session: Session): Promise<void> {
   const { flags, args } = session;
@@ -36,6 +37,8 @@ export async function run(session: Session): Promise<void> {
     ...given("LabelAdd", keyValues(flags.list("label-add")), flags.changed("label-add")),
     ...given("LabelRemove", flags.list("label-rm"), flags.changed("label-rm")),
     ...given("EnvAdd", flags.list("env-add").map(withOwnValue), flags.changed("env-add")),
+    ...given("MountAdd", flags.list("mount-add").map(parseMount), flags.changed("mount-add")),
+    ...given("MountRemove", flags.list("mount-rm"), flags.changed("mount-rm")),
     ...given("EnvRemove", flags.list("env-rm"), flags.changed("env-rm")),
   };
   const own = OWN_FLAGS.find((flag) => flags.changed(flag));
@@ -55,7 +58,7 @@ export async function run(session: Session): Promise<void> {
   if (errors.length > 0) throw new Error(errors.join("\n"));
 }
 
-const OWN_FLAGS = ["env-add", "env-rm", "label-add", "label-rm", "publish-add", "publish-rm"];
+const OWN_FLAGS = ["env-add", "env-rm", "label-add", "label-rm", "mount-add", "mount-rm", "publish-add", "publish-rm"];
 const given = (field: string, value: unknown, present: boolean): object => (present ? { [field]: value } : {});
 
 /** As --publish has them. Engines that do not know the field must not be sent it. */

@@ -11,7 +11,7 @@ import { partOf, usesPlaces } from "./subpaths.ts";
 
 type NamedPoint = MountPoint & { name: string; volume: NonNullable<MountPoint["volume"]> };
 
-const isVolume = (point: MountPoint): point is NamedPoint => point.type === "volume" && point.name !== undefined && point.volume !== undefined;
+export const isVolume = (point: MountPoint): point is NamedPoint => point.type === "volume" && point.name !== undefined && point.volume !== undefined;
 export const volumesOf = (record: ContainerRecord): NamedPoint[] => record.mounts.filter(isVolume);
 
 /** Takes the volumes of a container whose layer is made, then does `rest`. When something fails, nothing is left of it. */
@@ -67,20 +67,30 @@ async function fill({ volumes }: ContainersContext, { record, point, request, ro
 }
 
 /** Makes the data of its volumes appear for a run; where, by destination. */
-export async function mountVolumes({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord): Promise<Map<string, string>> {
+export async function mountVolumes(context: ContainersContext, record: ContainerRecord): Promise<Map<string, string>> {
   const sources = new Map<string, string>();
   for (const point of volumesOf(record)) {
     if (Object.hasOwn(record.hostConfig.Tmpfs ?? {}, point.destination)) continue;
-    volumes.hold(point.name, record.id);
-    const folder = await volumes.mount(point.name, referenceOf(record, point));
-    // A plugin may say only now where it is.
-    point.source = folder;
-    const { subpath } = point.volume;
-    sources.set(point.destination, subpath === "" ? folder : partOf(subpaths, record.id, { folder, subpath }));
-    const attributes = { driver: point.driver ?? "", container: record.id, destination: point.destination, "read/write": String(point.rw), propagation: point.propagation };
-    events.emit({ type: "volume", action: "mount", actor: { id: point.name, attributes } });
+    sources.set(point.destination, await mountVolume(context, record, point));
   }
   return sources;
+}
+
+/** Makes one appear; where. */
+export async function mountVolume({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord, point: NamedPoint): Promise<string> {
+  volumes.hold(point.name, record.id);
+  const folder = await volumes.mount(point.name, referenceOf(record, point));
+  // A plugin may say only now where it is.
+  point.source = folder;
+  const { subpath } = point.volume;
+  const source = subpath === "" ? folder : partOf(subpaths, record.id, { folder, subpath });
+  const attributes = { driver: point.driver ?? "", container: record.id, destination: point.destination, "read/write": String(point.rw), propagation: point.propagation };
+  events.emit({ type: "volume", action: "mount", actor: { id: point.name, attributes } });
+  return source;
+}
+
+export async function unmountVolume({ volumes, events }: ContainersContext, record: ContainerRecord, point: NamedPoint): Promise<void> {
+  if (await volumes.unmount(point.name, referenceOf(record, point))) events.emit({ type: "volume", action: "unmount", actor: { id: point.name, attributes: { driver: point.driver ?? "", container: record.id } } });
 }
 
 /** Where they would be, by destination, of a container that may not be made. */
@@ -90,12 +100,10 @@ export function plannedVolumes({ volumes }: ContainersContext, record: Container
 }
 
 /** Gives back what mountVolumes took. Idempotent. */
-export async function unmountVolumes({ volumes, subpaths, events }: ContainersContext, record: ContainerRecord): Promise<void> {
+export async function unmountVolumes(context: ContainersContext, record: ContainerRecord): Promise<void> {
   const points = volumesOf(record);
-  if (usesPlaces(record)) subpaths.release(record.id);
-  for (const point of points) {
-    if (await volumes.unmount(point.name, referenceOf(record, point))) events.emit({ type: "volume", action: "unmount", actor: { id: point.name, attributes: { driver: point.driver ?? "", container: record.id } } });
-  }
+  if (usesPlaces(record)) context.subpaths.release(record.id);
+  for (const point of points) await unmountVolume(context, record, point);
 }
 
 /** After the daemon's restart, of a container that runs on. */

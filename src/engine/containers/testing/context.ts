@@ -64,6 +64,8 @@ export interface FakeContext extends ContainersContext {
   images: ContainersContext["images"] & { known: Map<string, ImageForRun> };
   killed: string[];
   removedLayers: string[];
+  /** Mounts that came into and went from running containers. */
+  live: string[];
   /** "/path/in/the/image /folder/of/the/volume". */
   filled: string[];
 }
@@ -78,6 +80,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     emitted,
     killed: [],
     removedLayers: [],
+    live: [],
     filled: [],
     store,
     events: { emit: (event) => emitted.push(event) },
@@ -118,6 +121,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     volumes: new VolumeService({ database, drivers: [fakeVolumeDriver()], events: { emit: (event) => emitted.push(event) }, warn: () => {} }),
     subpaths: { place: (id) => `/parts/${id}/image`, make: (id, folder, subpath) => `/parts/${id}${folder}/${subpath}`, release: () => {} },
     openFiles: async () => Promise.reject(new Error("a container that is made up has no files")),
+    liveMounts: { add: async (_, { destination }) => void context.live.push(`+${destination}`), remove: async (_, destination) => (context.live.push(`-${destination}`), true) },
     openRootfs: () => ({ kindOf: (path) => (path.startsWith("/image-file") ? "other" : path.startsWith("/image") ? "folder" : undefined), copyOut: async (path, { folder }) => (context.filled.push(`${path} ${folder}`), true), attach: () => {}, [Symbol.dispose]: () => {} }),
     kernel,
     devices: undefined,

@@ -1,0 +1,32 @@
+/** Mounts of a container that runs: typed views of native/addon/archive_live.c. */
+import { readFileSync } from "node:fs";
+import { addon } from "./addon.ts";
+import { mountIdAt } from "./mount-table.ts";
+
+const native = addon as unknown as {
+  liveMount(process: number, source: string, destination: string, flags: number): Promise<void>;
+  liveUnmount(process: number, destination: string, mountId: number): Promise<void>;
+};
+
+const RECURSIVE = 1;
+const READ_ONLY = 2;
+
+export interface LiveMount {
+  source: string;
+  /** Absolute, as the container sees it; links are resolved there. Made when it is missing. */
+  destination: string;
+  recursive: boolean;
+  readOnly: boolean;
+}
+
+/** Lets what is at the source appear in the mount namespace of a process, an fd of /proc/PID. Throws an Error with an errno `code`. */
+export const mountInto = (process: number, { source, destination, recursive, readOnly }: LiveMount): Promise<void> =>
+  native.liveMount(process, source, destination, (recursive ? RECURSIVE : 0) | (readOnly ? READ_ONLY : 0));
+
+/** Takes the topmost mount at the destination away; who has files of it open keeps them. False when nothing is mounted at just this path. */
+export async function unmountFrom(process: number, destination: string): Promise<boolean> {
+  const id = mountIdAt(readFileSync(`/proc/self/fd/${process}/mountinfo`, "utf8"), destination);
+  if (id === undefined) return false;
+  await native.liveUnmount(process, destination, id);
+  return true;
+}
