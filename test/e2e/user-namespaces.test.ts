@@ -1,15 +1,16 @@
 /** --userns-remap under the whole daemon: containers see their own ids, archives have them, the host's files belong to the mapped root. */
 import assert from "node:assert/strict";
-import { appendFileSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { tarOf } from "../../src/sys/tar.fixture.ts";
 import { demultiplex, type Json } from "../harness/api.ts";
 import { endEngine, Engine } from "../harness/engine.ts";
 import { Machine } from "../harness/machine.ts";
 
 const UID = 200_000;
 const GID = 300_000;
-const REMAP = { flags: ["--userns-remap", "remapped"] };
+const REMAP = { flags: ["--userns-remap", "remapped", "--storage-driver", "overlay2"] };
 
 let engine: Engine;
 const api = (method: string, path: string, json?: object): Promise<Json> => engine.api.json(method, path, json === undefined ? {} : { json });
@@ -114,6 +115,15 @@ describe("--userns-remap", () => {
     assert.equal(engine.machine.run("cat", "/etc/subuid").match(/^dockremap:/gm)?.length, 1, "the user of before");
   });
 
+  test("works with vfs, too", async () => {
+    await restart({ flags: ["--userns-remap", "remapped", "--storage-driver", "vfs"] });
+    await create("whole", "stat -c %u:%g / /bin/busybox; cat /proc/self/uid_map | tr -s ' '; touch /made; chown 5:6 /made");
+    await copyIn("whole", "/home", sampleTar());
+    assert.equal(await output("whole"), `0:0\n0:0\n 0 ${UID} 65536`);
+    assert.deepEqual((await exported("whole")).filter((line) => /made|home\/one/.test(line)).toSorted(), ["1000/1001 home/one", "5/6 made"]);
+    await api("DELETE", "/containers/whole");
+  });
+
   test("what cannot be is told", async () => {
     await engine.stop();
     await assert.rejects(engine.start({ flags: ["--userns-remap", "nosuchuser"] }), /failed to start daemon: Error during uid lookup for "nosuchuser"/);
@@ -159,6 +169,48 @@ describe("a remapped daemon", () => {
     const [status, message] = await startRefusal({ NetworkMode: "container:web", PidMode: "container:other" });
     assert.equal(status, 409, message);
     await api("DELETE", "/containers/web?force=1");
+  });
+
+  test("options of containers work in it: init, read-only root, tmpfs, devices, images and parts of volumes", async () => {
+    const script = "stat -c %u:%g /tmp /shown/bin /part; touch /tmp/x /part/y && echo made; touch /z 2>/dev/null || echo read-only; cat /proc/1/comm; echo x > /dev/mine && echo written";
+    await api("POST", "/volumes/create", { Name: "whole" });
+    assert.equal(await run("mkdir /v/part && echo made", { Binds: ["whole:/v"] }), "made");
+    const Mounts = [{ Type: "image", Source: "busybox", Target: "/shown" }, { Type: "volume", Source: "whole", Target: "/part", VolumeOptions: { Subpath: "part" } }];
+    const hostConfig = { Init: true, ReadonlyRootfs: true, Tmpfs: { "/tmp": "mode=755" }, Mounts, Devices: [{ PathOnHost: "/dev/null", PathInContainer: "/dev/mine", CgroupPermissions: "rwm" }] };
+    assert.deepEqual((await run(script, hostConfig)).split("\n"), ["0:0", "0:0", "0:0", "made", "read-only", "docker-init", "written"]);
+    await api("DELETE", "/volumes/whole");
+  });
+
+  test("a network that is connected while it runs", async () => {
+    await create("roams", "sleep 600");
+    await api("POST", "/containers/roams/start");
+    await api("POST", "/networks/create", { Name: "further" });
+    await api("POST", "/networks/further/connect", { Container: "roams" });
+    assert.match(await exec("roams", "ip -o addr show eth1"), /inet 172\./);
+    await api("POST", "/networks/further/disconnect", { Container: "roams" });
+    assert.equal(await exec("roams", "ip link show eth1 2>/dev/null || echo gone"), "gone");
+    await api("DELETE", "/containers/roams?force=1");
+    await api("DELETE", "/networks/further");
+  });
+
+  test("file capabilities count in it, of files that were copied in, built in or shown to it", async () => {
+    // cap_net_raw, permitted and effective, version 2.
+    const capability = Buffer.from([1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const tar = tarOf({ name: "grep", data: readFileSync(engine.machine.run("sh", "-c", "readlink -f $(command -v busybox)").trim()), mode: 0o755, pax: { "SCHILY.xattr.security.capability": capability } });
+    const effective = "/tmp/grep CapEff /proc/self/status";
+    const raw = /^CapEff:\s+0000000000002000$/;
+    await create("capable", "sleep 600");
+    await copyIn("capable", "/tmp", tar);
+    await api("POST", "/containers/capable/start");
+    assert.match(await exec("capable", effective, "user"), raw);
+    await exec("capable", "rm /tmp/grep");
+    assert.match(await exec("capable", "grep CapEff /proc/self/status", "user"), /0000000000000000$/);
+    await copyIn("capable", "/tmp", tar);
+    assert.match(await exec("capable", effective, "user"), raw);
+    await engine.api.json("POST", "/commit", { query: { container: "capable", repo: "capable" }, json: {} });
+    for (const UsernsMode of ["", "host"]) assert.match(await run(effective, { UsernsMode }, { Image: "capable", User: "user" }), raw);
+    await api("DELETE", "/containers/capable?force=1");
+    await api("DELETE", "/images/capable");
   });
 
   test("shares processes and IPC with another in one user namespace, with a network of its own", async () => {

@@ -17,6 +17,18 @@ function withRoot(run: (open: (driver?: string, options?: string[]) => string, d
   }
 }
 
+test("mapped ids: by overlay2 and vfs, refused by name where they cannot be", { skip: process.getuid?.() === 0 ? false : "needs root" }, () => {
+  const maps = { uids: [{ containerID: 0, hostID: 200_000, size: 1000 }], gids: [{ containerID: 0, hostID: 200_000, size: 1000 }] };
+  const dataRoot = mkdtempSync(join(tmpdir(), "gantry-storage-"));
+  try {
+    const open = (driver: string): string => openSnapshotter({ dataRoot, storage: { driver, options: [] } }, quiet, maps).driver;
+    for (const driver of ["overlay2", "vfs"]) assert.equal(open(driver), driver);
+    assert.throws(() => open("fuse-overlayfs"), { code: "unavailable", message: /--userns-remap does not work with the storage driver fuse-overlayfs/ });
+  } finally {
+    rmSync(dataRoot, { recursive: true, force: true });
+  }
+});
+
 const use = (dataRoot: string, driver: string): string | undefined => mkdirSync(join(dataRoot, "layers", driver, "a".repeat(64)), { recursive: true });
 
 test("without a choice: overlay2, or what was used before", () => {

@@ -3,7 +3,8 @@ import { join } from "node:path/posix";
 import { ociVersion } from "../../../core/oci-defaults.ts";
 import type { OciSeccomp, OciSpec } from "../../../lib/oci-spec.ts";
 import { parseSecurityOptions } from "../validate/security-options.ts";
-import { devicesOf } from "./devices.ts";
+import { mapsOf } from "../user-namespace.ts";
+import { devicesOf, renamedDevices } from "./devices.ts";
 import type { CgroupDriver, SpecInput } from "./host.ts";
 import { mountsOf } from "./mounts.ts";
 import { namespacesOf } from "./namespaces.ts";
@@ -17,6 +18,7 @@ export function buildSpec(input: SpecInput): OciSpec {
   const process = processOf(input);
   const { devices, rules } = devicesOf(record, host);
   const { mounts, rootfsPropagation } = mountsOf(input);
+  const bound = mapsOf(settings, record) ? renamedDevices(record, host) : [];
   const seccomp = seccompOf(input, process.capabilities?.bounding ?? []);
   const hasOwnUts = hostConfig.UTSMode !== "host";
   return {
@@ -25,11 +27,11 @@ export function buildSpec(input: SpecInput): OciSpec {
     root: { path: "rootfs", readonly: hostConfig.ReadonlyRootfs },
     ...(hasOwnUts && { hostname: config.Hostname }),
     ...(hasOwnUts && config.Domainname !== "" && { domainname: config.Domainname }),
-    mounts,
+    mounts: [...mounts, ...bound],
     ...(Object.keys(hostConfig.Annotations ?? {}).length > 0 && { annotations: hostConfig.Annotations as Record<string, string> }),
     linux: {
       ...namespacesOf(input),
-      devices,
+      devices: devices.filter(({ path }) => !bound.some(({ destination }) => destination === path)),
       cgroupsPath: cgroupsPathOf(hostConfig.CgroupParent || settings.cgroupParent, record.id, settings.cgroupDriver),
       resources: { devices: rules, ...resourcesOf(hostConfig, host) },
       ...(rootfsPropagation !== undefined && { rootfsPropagation }),

@@ -2,7 +2,7 @@
 import type { ContainerRecord } from "../../../core/container.ts";
 import { allDevicesRule, defaultDeviceRules } from "../../../core/oci-defaults.ts";
 import { GantryError, invalidParameter, messageOf } from "../../../lib/errors.ts";
-import type { OciDevice, OciResources } from "../../../lib/oci-spec.ts";
+import type { OciDevice, OciMount, OciResources } from "../../../lib/oci-spec.ts";
 import type { DeviceNode, SpecHost } from "./host.ts";
 
 type DeviceRules = OciResources["devices"] & {};
@@ -21,6 +21,12 @@ export function devicesOf({ hostConfig }: Pick<ContainerRecord, "hostConfig">, h
     rules.push(...found.map((device) => ({ allow: true, type: device.type, major: device.major, minor: device.minor, access: CgroupPermissions })));
   }
   return { devices: distinct(devices), rules: [...rules, ...(hostConfig.DeviceCgroupRules ?? []).map(parseRule)] };
+}
+
+/** Where nodes cannot be made, those of the host are bound; under other names only a mount can do that. */
+export function renamedDevices({ hostConfig }: Pick<ContainerRecord, "hostConfig">, host: SpecHost): OciMount[] {
+  const renamed = (hostConfig.Devices ?? []).filter((device) => device.PathOnHost !== device.PathInContainer);
+  return renamed.flatMap(({ PathOnHost, PathInContainer }) => mappedDevices(PathOnHost, PathInContainer, host).map(({ path }) => ({ destination: path, type: "bind", source: PathOnHost + path.slice(PathInContainer.length), options: ["bind", "rprivate"] })));
 }
 
 /** The last one for each path. */
