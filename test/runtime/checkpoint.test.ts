@@ -202,6 +202,23 @@ test("a restore that fails leaves nothing", needsCriu, async () => {
   assert.match(bundle.runtime("restore", "-d", "--image-path", "/no/where", bundle.id).stderr, /\/no\/where\/descriptors\.json: .*there is no checkpoint of a container/);
 });
 
+test("a restore that is killed: delete --force takes what it had mounted away, and nothing of the root file system", { skip }, async () => {
+  using bundle = new Bundle();
+  const [images, programs] = [join(bundle.folder, "images"), join(bundle.folder, "programs")];
+  for (const folder of [images, programs]) mkdirSync(folder);
+  writeFileSync(join(images, "descriptors.json"), '["","",""]');
+  // Tells its version, 4.2, and never answers anything longer.
+  writeFileSync(join(programs, "criu"), `#!/bin/sh\n${busybox} dd bs=4096 count=1 <&3 >request.$$ 2>/dev/null\n[ $(${busybox} stat -c %s request.$$) = 2 ] || exec ${busybox} sleep 1000\n${busybox} printf '\\010\\012\\020\\001R\\004\\010\\004\\020\\002' >&3\n`, { mode: 0o755 });
+  const restoring = spawn(program, bundle.line(["restore", "-d", "--image-path", images, bundle.id]), { cwd: bundle.folder, stdio: "ignore", env: { ...process.env, PATH: `${programs}:${process.env["PATH"]}` } });
+  const mountpoint = join(bundle.folder, "state", bundle.id, "criu-root");
+  await until(() => mountsBelow(mountpoint).length > 0, "a mounted root");
+  restoring.kill("SIGKILL");
+  await once(restoring, "exit");
+  ok(bundle.runtime("delete", "--force", bundle.id));
+  assert.deepEqual([bundle.groups(), mountsBelow(bundle.folder), existsSync(join(bundle.folder, "state", bundle.id))], [[], [], false]);
+  assert.ok(existsSync(join(bundle.rootfs, "bin/busybox")));
+});
+
 test("wrong flags, and a criu that is missing or too old: refused before anything is done", { skip }, async () => {
   using bundle = new Bundle({ process: counting });
   const { id } = bundle;

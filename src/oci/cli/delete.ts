@@ -1,3 +1,4 @@
+import { existsSync, rmdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { conflict, messageOf, systemError } from "../../lib/errors.ts";
 import { bool } from "../../lib/flags.ts";
@@ -24,7 +25,7 @@ export const deleteCommand: Command = {
     const record = loadUnlessMissing(id, { force, store });
     if (record === undefined) {
       await endGroups(store.announced(id));
-      store.remove(id);
+      await forget(id, store);
       return 0;
     }
     const status = statusOf(record, store);
@@ -44,6 +45,17 @@ function loadUnlessMissing(id: string, { force, store }: { force: boolean; store
   }
 }
 
+/** A restore that was killed leaves the root mounted, which must not be removed with the folder. */
+export async function forget(id: string, store: ContainerStore): Promise<void> {
+  const root = store.restoreRoot(id);
+  if (existsSync(root)) {
+    const { detach } = await import("../../sys/mounts.ts");
+    while (await detach(root));
+    rmdirSync(root);
+  }
+  store.remove(id);
+}
+
 /** Ends every process in the groups, and removes these. */
 export async function endGroups(cgroups: readonly string[]): Promise<void> {
   await endAll(cgroups, () => undefined);
@@ -55,7 +67,7 @@ export async function destroy(record: ContainerRecord, { store, caller, warn }: 
   await endAll(record.cgroups, () => (statusOf(record, store) === "stopped" ? undefined : record.pid));
   if (record.unit) await stopUnit(record.unit).catch((error: unknown) => warn(messageOf(error)));
   await removeGroups(record.cgroups);
-  store.remove(record.id);
+  await forget(record.id, store);
   await runHooks("poststop", record, { caller, pid: 0, status: "stopped", warn });
 }
 

@@ -21,7 +21,7 @@ import { loadBundle } from "./bundle.ts";
 import type { Command, Invocation } from "./command.ts";
 import { checkGroups, checkRoot, checkTerminal, writePidFile } from "./create.ts";
 import { commonOptions, criuFlags, openFolders, requireRoot } from "./criu-flags.ts";
-import { destroy, endGroups } from "./delete.ts";
+import { destroy, endGroups, forget } from "./delete.ts";
 import { runHooks } from "./hooks.ts";
 import { joinedNamespaces } from "./joined.ts";
 import type { Restoration } from "./oneshot.ts";
@@ -94,7 +94,7 @@ async function restoreContainer(id: string, { path: bundle, spec: given }: Bundl
   } catch (error) {
     await endGroups(cgroups);
     if (unit) await stopUnit(unit).catch((failure: unknown) => warn(messageOf(failure)));
-    store.remove(id);
+    await forget(id, store);
     throw error;
   }
 }
@@ -135,7 +135,7 @@ async function runCriu(container: Pick<ContainerRecord, "id" | "bundle" | "spec"
   const { spec } = container;
   const consoleSocket = flags.string("console-socket");
   using folders = openFolders(flags, { create: false });
-  await using root = await mountedRoot(rootOf(container), join(store.folder(container.id), "criu-root"));
+  await using root = await mountedRoot(rootOf(container), store.restoreRoot(container.id));
   using joined = openNamespaces(spec);
   using wires = new DisposableStack();
   const [ours, theirs] = socketPair("seqpacket");

@@ -4,6 +4,7 @@
  *   <root>/<id>/state.json    ContainerRecord, written by rename
  *   <root>/<id>/exec.fifo    init waits for a byte from it; start removes it
  *   <root>/<id>/cgroups       the groups, one a line: for who removes a container whose creation was killed
+ *   <root>/<id>/criu-root/    see restoreRoot
  *   <root>/<id>/notify/       the socket that the container tells of its readiness, see notify.ts
  *
  * A folder without state.json is a container that is being created, or whose creation was killed.
@@ -49,6 +50,11 @@ export class ContainerStore {
 
   startFifo(id: string): string {
     return join(this.folder(id), "exec.fifo");
+  }
+
+  /** Where a restore mounts the root for criu; a folder that is there only meanwhile. */
+  restoreRoot(id: string): string {
+    return join(this.folder(id), "criu-root");
   }
 
   /** Takes the id. `notify`: also makes the folder of its notify socket. */
