@@ -9,6 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { createGzip } from "node:zlib";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogCompressor } from "../../core/log.ts";
+import { messageOf } from "../../lib/errors.ts";
 import { lockNow } from "../../sys/file-lock.ts";
 import { inodeOf, transform } from "./files.ts";
 
@@ -18,12 +19,23 @@ export function jsonFileCompressor(warn: (message: string) => void): LogCompress
   return {
     watch(source) {
       const run = compressing(source.path, warn);
-      const watcher = watch(dirname(source.path), { persistent: false }, (event) => event === "rename" && run());
-      watcher.on("error", () => watcher.close());
+      const stop = onRename(dirname(source.path), { run, warn });
       run();
-      void source.ended.catch(() => {}).then(() => (watcher.close(), run()));
+      void source.ended.catch(() => {}).then(() => (stop(), run()));
     },
   };
+}
+
+/** Where the machine has no more watches the files are compressed at the container's end. */
+function onRename(folder: string, { run, warn }: { run: () => void; warn: (message: string) => void }): () => void {
+  try {
+    const watcher = watch(folder, { persistent: false }, (event) => event === "rename" && run());
+    watcher.on("error", () => watcher.close());
+    return () => watcher.close();
+  } catch (error) {
+    warn(`logs in ${folder} are compressed only when their container ends: ${messageOf(error)}`);
+    return () => {};
+  }
 }
 
 /** One at a time, and once more when it was asked for meanwhile. */
@@ -32,7 +44,7 @@ function compressing(path: string, warn: (message: string) => void): () => void 
   const run = async (): Promise<void> => {
     do {
       state = "running";
-      await compressOld(path).catch((error: unknown) => warn(`compressing old files of ${path}: ${String(error)}`));
+      await compressOld(path).catch((error: unknown) => warn(`compressing old files of ${path}: ${messageOf(error)}`));
     } while ((state as string) === "again");
     state = "idle";
   };

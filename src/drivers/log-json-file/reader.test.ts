@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { LogOptions } from "../../core/log.ts";
 import { gzipSync } from "node:zlib";
-import { compressOld } from "./compress.ts";
+import { compressOld, jsonFileCompressor } from "./compress.ts";
 import { jsonFileReader } from "./reader.ts";
 
 const all: LogOptions = { stdout: true, stderr: true, follow: false, timestamps: false, details: false, frames: false, signal: new AbortController().signal };
@@ -84,6 +84,23 @@ test("compressing keeps lines and times, and leaves what is written alone", asyn
   await compressOld(path);
   await compressOld(join(path, "nowhere", "log"));
   assert.ok(!existsSync(join(path, "nowhere")));
+});
+
+test("a folder that cannot be watched is told, and looked at when the container ends", async (t) => {
+  const path = folder(t);
+  const warnings: string[] = [];
+  const end = Promise.withResolvers<void>();
+  jsonFileCompressor((message) => warnings.push(message)).watch({ path: join(path, "log"), ended: end.promise });
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0]!, /compressed only when their container ends/);
+  writeFileSync(`${path}.1`, line(1));
+  jsonFileCompressor((message) => warnings.push(message)).watch({ path, ended: end.promise });
+  end.resolve();
+  for (let tries = 0; !existsSync(`${path}.1.gz`) || existsSync(`${path}.1`); tries++) {
+    assert.ok(tries < 1000);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.equal(warnings.length, 1);
 });
 
 test("a follower goes on after the file that it reads was rotated away and compressed", async (t) => {

@@ -17,6 +17,18 @@ export function restartsUnhealthy({ Annotations }: Pick<HostConfig, "Annotations
   return value === "true";
 }
 
+/** Unless somebody stopped it meanwhile. What then does not run goes if it was to. */
+async function startAgain(context: LifecycleContext, record: ContainerRecord): Promise<void> {
+  try {
+    if (record.stoppedByUser) return;
+    record.restartCount++;
+    await context.relaunch(record);
+    emit(context, record, "restart");
+  } finally {
+    if (record.hostConfig.AutoRemove && !context.live(record.id).task) await context.remove(record);
+  }
+}
+
 /** Stops the container as a user's restart would, and starts it again unless somebody stopped it meanwhile. Counts as a restart by policy. Failures are warned about. */
 export function restartUnhealthy(context: LifecycleContext, record: ContainerRecord): void {
   const live = context.live(record.id);
@@ -27,10 +39,8 @@ export function restartUnhealthy(context: LifecycleContext, record: ContainerRec
     try {
       await stopRunning(context, record, { forRestart: true });
       await context.store.withContainer(record.id, async () => {
-        if (context.store.get(record.id) !== record || record.state.status !== "exited" || record.stoppedByUser || live.task) return;
-        record.restartCount++;
-        await context.relaunch(record);
-        emit(context, record, "restart");
+        if (context.store.get(record.id) !== record || record.state.status !== "exited" || live.task) return;
+        await startAgain(context, record);
       });
     } finally {
       live.restarting = false;
