@@ -86,6 +86,8 @@ void set_terminal(struct process *process, int master);
 int attach(struct process *process, int socket, bool in, bool out, bool err);
 /* Reads what is there, whatever attachments want. */
 void drain_streams(struct process *process);
+/* An attachment has output to come that its socket did not take. */
+bool has_pending(const struct process *process);
 /* Output may still come. */
 bool streams_open(const struct process *process);
 /* Ends logging and lets attachments go when they have read everything. */

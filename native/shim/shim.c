@@ -62,8 +62,16 @@ __attribute__((noinline)) static void rest_stack(void) {
   madvise((void *)(here - 2 * (uintptr_t)page - STACK_USED), STACK_USED, MADV_DONTNEED);
 }
 
+/* Somebody attached has not read everything yet. */
+static bool owes_output(void) {
+  if (has_pending(&shim.init)) return true;
+  for (struct process *process = shim.execs; process; process = process->next)
+    if (has_pending(process)) return true;
+  return false;
+}
+
 /* Over, and told to go or nobody left who could. */
-static bool done(void) { return shim.release || (shim.finished && !connected()); }
+static bool done(void) { return (shim.release || (shim.finished && !connected())) && !owes_output(); }
 
 void shim_main(int socket) {
   set_up();

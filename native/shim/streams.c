@@ -37,12 +37,14 @@ bool streams_rested(void) { return !read_buffer; }
 
 /* ---- attachments ---- */
 
-/* No attachment is behind. */
-static bool output_flows(const struct process *process) {
+bool has_pending(const struct process *process) {
   for (struct attachment *a = process->attachments; a; a = a->next)
-    if (a->pending) return false;
-  return true;
+    if (a->pending) return true;
+  return false;
 }
+
+/* No attachment is behind. */
+static bool output_flows(const struct process *process) { return !has_pending(process); }
 
 static void watch_output(struct process *process) {
   uint32_t events = process->state == PROCESS_EXITED || output_flows(process) ? EPOLLIN : 0;

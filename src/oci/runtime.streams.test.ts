@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LogRequest, Task } from "../core/runtime.ts";
-import { cannotRun, demultiplex, logEntries, readAll, stdio, TestBench } from "./runtime.testing.ts";
+import { cannotRun, demultiplex, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
 
 const all = { stdin: true, stdout: true, stderr: true };
 
@@ -109,6 +109,21 @@ describe("runtime: streams", { skip: cannotRun }, () => {
   });
 
   describe("attachments", () => {
+    test("output that nobody has read yet comes whole, although the task is released meanwhile", async () => {
+      const bytes = 1 << 20;
+      const task = await bench.runtime.create({ ...bench.request(["dd", "if=/dev/zero", `bs=${bytes}`, "count=1"]), autostart: false });
+      const stream = await task.attach({ stdin: false, stdout: true, stderr: false });
+      await task.start();
+      assert.equal(await end(task), 0);
+      assert.equal(demultiplex(await readAll(stream)).stdout.length, bytes);
+      const slow = await bench.runtime.create(bench.request(["sleep", "1000"]));
+      const left = await slow.exec({ id: "dd", process: specOf("x", ["dd", "if=/dev/zero", `bs=${bytes}`, "count=1"]).process!, stdio: stdio(), attach: { stdin: false, stdout: true, stderr: false } });
+      await left.exited;
+      await slow.signal(9);
+      assert.equal(await end(slow), 137);
+      assert.equal(demultiplex(await readAll(left.stream!)).stdout.length, bytes);
+    });
+
     const waiting = (args: string[], change: Parameters<typeof stdio>[0] = {}) =>
       bench.runtime.create(
         bench.request(args, (spec, r) => {
