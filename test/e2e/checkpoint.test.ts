@@ -47,6 +47,14 @@ describe("checkpoints", () => {
     await cli.ok("run", "-d", "-t", "--name", "terminal", "busybox", "sleep", "1000");
     assert.deepEqual(await refusal("POST", "/containers/terminal/checkpoints", { CheckpointID: "one" }), [500, "checkpoint not support on containers with tty"]);
     assert.deepEqual(await refusal("POST", "/containers/terminal/checkpoints", { CheckpointID: "../x" }), [500, "checkpoint not support on containers with tty"]);
+    if (!works) {
+      await cli.ok("start", "idle");
+      const [status, message] = await refusal("POST", "/containers/idle/checkpoints", { CheckpointID: "one", Exit: true });
+      assert.equal(status, 500);
+      assert.match(message, /^Cannot checkpoint container idle: .*criu/);
+      assert.equal((await inspect("idle")).State.Status, "running");
+      assert.equal(await engine.api.json("GET", "/containers/idle/checkpoints"), null);
+    }
     await cli.ok("rm", "-f", "idle", "terminal");
   });
 

@@ -1,5 +1,5 @@
 /** Checkpoints of a container's processes: folders that a later start takes them from. */
-import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { GantryError, messageOf, systemError } from "../../../lib/errors.ts";
@@ -40,7 +40,8 @@ async function save(context: LifecycleContext, ref: string, { name, dir, leaveRu
   if (!hasTask(record)) throw systemError(`Container ${ref} not running`);
   if (record.config.Tty) throw systemError("checkpoint not support on containers with tty");
   if (!NAME.test(name)) throw systemError(`Invalid checkpoint ID (${name}), only ${NAME_CHARACTERS} are allowed`);
-  const folder = newFolder(join(folderOf(context, record, dir), name), { name, ref });
+  const folder = join(folderOf(context, record, dir), name);
+  const unfinished = newFolder(folder, { name, ref });
   const live = context.live(record.id);
   const before = { stopping: live.stopping, stoppedByUser: record.stoppedByUser };
   // Its end is meant: no policy starts it again.
@@ -49,13 +50,14 @@ async function save(context: LifecycleContext, ref: string, { name, dir, leaveRu
     record.stoppedByUser = true;
   }
   try {
-    await taskOf(context, record).checkpoint({ folder, leaveRunning, givenNetwork: hasGivenNetwork(record) });
+    await taskOf(context, record).checkpoint({ folder: unfinished, leaveRunning, givenNetwork: hasGivenNetwork(record) });
   } catch (error) {
     live.stopping = before.stopping;
     record.stoppedByUser = before.stoppedByUser;
-    rmSync(folder, { recursive: true, force: true });
+    keepLog(unfinished);
     throw new GantryError("system", `Cannot checkpoint container ${ref}: ${messageOf(error)}`, { cause: error });
   }
+  renameSync(unfinished, folder);
   persist(context, record);
   emit(context, record, "checkpoint");
 }
@@ -63,21 +65,28 @@ async function save(context: LifecycleContext, ref: string, { name, dir, leaveRu
 /** Networks but the host's and none are joined in a namespace that the engine made. */
 const hasGivenNetwork = ({ network }: ContainerRecord): boolean => network?.endpoints.some(({ networkName }) => networkName !== "none" && networkName !== "host") ?? false;
 
+/** Where a checkpoint is written: beside its place, by a name that none has. What an earlier try left goes. */
 function newFolder(folder: string, { name, ref }: { name: string; ref: string }): string {
+  if (existsSync(folder)) throw systemError(`cannot checkpoint container ${ref}: checkpoint with name ${name} already exists for container ${ref}`);
+  const unfinished = join(dirname(folder), `.${name}`);
   try {
-    mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
-    mkdirSync(folder, { mode: 0o700 });
-    return folder;
+    rmSync(unfinished, { recursive: true, force: true });
+    mkdirSync(unfinished, { recursive: true, mode: 0o700 });
+    return unfinished;
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === "EEXIST" ? `checkpoint with name ${name} already exists for container ${ref}` : messageOf(error);
-    throw systemError(`cannot checkpoint container ${ref}: ${reason}`, error);
+    throw systemError(`cannot checkpoint container ${ref}: ${messageOf(error)}`, error);
   }
+}
+
+/** Of a checkpoint that failed, for who reads the error. */
+function keepLog(folder: string): void {
+  for (const name of readdirSync(folder)) if (!name.endsWith(".log")) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
 export function listCheckpoints(context: LifecycleContext, ref: string, dir: string): string[] {
   const folder = folderOf(context, context.store.find(ref), dir);
   try {
-    return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name).toSorted();
+    return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory() && NAME.test(entry.name)).map(({ name }) => name).toSorted();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw error;
