@@ -27,18 +27,28 @@ export async function changeMounts(context: ContainersContext, record: Container
     dataRoot: context.settings.dataRoot,
     readOnlyNonRecursive: false,
   });
-  const added: MountPoint[] = [];
+  const added: Added[] = [];
   try {
     for (const point of plan.points) {
       const mount = add.find(({ Target }) => cleanPath(Target) === point.destination) as Mount;
-      await addPoint(context, record, { point, mount, request: plan.volumes.get(point) });
-      added.push(point);
+      added.push(await addPoint(context, record, { point, mount, request: plan.volumes.get(point) }));
     }
   } catch (error) {
-    for (const point of added) await removePoint(context, record, point).catch((failure: unknown) => context.warn(`undoing the mount at ${point.destination} of container ${record.id}: ${messageOf(failure)}`));
+    for (const one of added) await undo(context, record, one).catch((failure: unknown) => context.warn(`undoing the mount at ${one.point.destination} of container ${record.id}: ${messageOf(failure)}`));
     throw error;
   }
   for (const point of remove) await removePoint(context, record, point);
+}
+
+interface Added {
+  point: MountPoint;
+  /** The name of a volume that was made for it. */
+  made: string | undefined;
+}
+
+async function undo(context: ContainersContext, record: ContainerRecord, { point, made }: Added): Promise<void> {
+  await removePoint(context, record, point);
+  if (made !== undefined) await context.volumes.remove(made);
 }
 
 function pointAt(record: ContainerRecord, target: string): MountPoint {
@@ -71,7 +81,7 @@ interface Addition {
 }
 
 /** It is written down first: what is mounted is always known. */
-async function addPoint(context: ContainersContext, record: ContainerRecord, { point, mount, request }: Addition): Promise<void> {
+async function addPoint(context: ContainersContext, record: ContainerRecord, { point, mount, request }: Addition): Promise<Added> {
   const { mounts, hostConfig } = record;
   const made = request && (await take(context, record, { point, request }));
   try {
@@ -80,11 +90,12 @@ async function addPoint(context: ContainersContext, record: ContainerRecord, { p
     context.store.save(record);
     faultPoint("mount-recorded");
     await appear(context, record, point);
+    return { point, made };
   } catch (error) {
     Object.assign(record, { mounts, hostConfig });
     context.store.save(record);
     await letGo(context, record, point);
-    if (made) await context.volumes.remove(made).catch((failure: unknown) => context.warn(messageOf(failure)));
+    if (made !== undefined) await context.volumes.remove(made).catch((failure: unknown) => context.warn(messageOf(failure)));
     throw error;
   }
 }
