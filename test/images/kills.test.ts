@@ -14,7 +14,9 @@ import { fastFolder } from "./escapes.ts";
 
 const kills = Number(process.env["GANTRY_KILLS"] ?? 6);
 const seed = Number(process.env["GANTRY_KILLS_SEED"] ?? 1);
-const longestMilliseconds = 250;
+/** A kill comes some moments after so many of the program's lines: on a slow machine as on a fast one. */
+const mostLines = 40;
+const mostMilliseconds = 8;
 
 /** What each name may mean: an id or "-"; "any" while a step that gives it a new one is under way. */
 class Names {
@@ -45,24 +47,23 @@ class Names {
 }
 
 /** One life of the program: what it said was wrong, and how many steps it ended. */
-async function life(dir: string, { seed: own, after, names }: { seed: number; after: number; names: Names }): Promise<{ wrong: string[]; steps: number }> {
+async function life(dir: string, { seed: own, after, names }: { seed: number; after: { lines: number; milliseconds: number }; names: Names }): Promise<{ wrong: string[]; steps: number }> {
   const child = spawn(process.execPath, [join(import.meta.dirname, "kills.ts")], { env: { ...process.env, DIR: dir, SEED: String(own) }, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const wrong: string[] = [];
   let steps = 0;
-  let timer: NodeJS.Timeout | undefined;
+  let left = after.lines;
   for await (const line of createInterface(child.stdout)) {
     const [what, name = "", id = ""] = line.split(" ");
     if (what === "found") {
       wrong.push(...names.found(JSON.parse(line.slice(6)) as Record<string, string>));
-      timer = setTimeout(() => child.kill("SIGKILL"), after);
     } else if (what === "begin") names.begin(name);
     else if (what === "end") {
       names.end(name, id);
       steps++;
     } else wrong.push(line);
+    if (left-- === 0) setTimeout(() => child.kill("SIGKILL"), after.milliseconds);
   }
-  clearTimeout(timer);
   await exited;
   if (child.signalCode !== "SIGKILL") wrong.push(`ended by itself: ${child.exitCode}`);
   return { wrong, steps };
@@ -75,11 +76,11 @@ test(`killed ${kills} times in the middle of work on images, seed ${seed}`, { ti
   let steps = 0;
   try {
     for (let at = 1; at <= kills; at++) {
-      const one = await life(dir, { seed: seed * 100_000 + at, after: random.below(longestMilliseconds), names });
+      const one = await life(dir, { seed: seed * 100_000 + at, after: { lines: random.below(mostLines), milliseconds: random.below(mostMilliseconds) }, names });
       assert.deepEqual(one.wrong, [], `life ${at}`);
       steps += one.steps;
     }
-    const last = await life(dir, { seed, after: 0, names });
+    const last = await life(dir, { seed, after: { lines: 0, milliseconds: 0 }, names });
     assert.deepEqual(last.wrong, []);
     context.diagnostic(`kills ${kills}, steps that ended ${steps}`);
   } finally {
