@@ -11,6 +11,7 @@ import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
 import { ensureBridge, findBridges, isIntact, ownerAlias, type BridgesFound } from "./bridge-link.ts";
+import { createBridgeRemoval } from "./bridge-removal.ts";
 import { createDepartures } from "./departures.ts";
 import { addressesOf, hairpinChange, loopbackRoute, macOf, portChanges } from "./endpoint.ts";
 import { createDetour } from "./detour.ts";
@@ -81,6 +82,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const changing = new KeyedQueue();
   /** The bridges of networks that there were or are. */
   const expected = new Set<string>();
+  const removal = createBridgeRemoval(kernel);
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
   const owner = options.tableOwner ?? true;
@@ -221,7 +223,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** Unless it is somebody else's. */
   const removeBridge = async ({ bridge }: BridgeOptions): Promise<void> => {
     const link = await kernel.link(bridge);
-    if (link?.alias === alias) await kernel.apply([{ op: "deleteLink", link: { index: link.index } }]);
+    if (link?.alias === alias) await removal.remove(link.index);
   };
 
   const renumber = async (network: Network, endpoint: RenumberedEndpoint): Promise<JoinResult> => {

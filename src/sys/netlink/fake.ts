@@ -77,6 +77,7 @@ export class FakeKernel implements NetworkKernel {
   failure: ((change: RouteChange | NftTransaction) => FakeErrno | undefined) | undefined;
   readonly netns: number;
   readonly #machine: FakeMachine;
+  readonly #groups = new WeakMap<Link, number>();
   readonly #peers = new Map<Link, { kernel: FakeKernel; link: Link }>();
   readonly #tableWatches = new Set<TableChanges>();
   readonly #addressWatches = new Set<() => void>();
@@ -261,6 +262,9 @@ export class FakeKernel implements NetworkKernel {
         return this.#setLink(change);
       case "deleteLink":
         return this.#deleteLink(change.link);
+      case "deleteGroup":
+        for (const link of [...this.state.links]) if (this.#groups.get(link) === change.group) this.#deleteLink({ index: link.index });
+        return undefined;
       case "addAddress":
         return this.#addAddress(change);
       case "deleteAddress":
@@ -303,7 +307,8 @@ export class FakeKernel implements NetworkKernel {
   #setLink(change: Extract<RouteChange, { op: "setLink" }>): FakeErrno | undefined {
     const link = this.#find(change.link);
     if (!link) return "ENODEV";
-    const { up, mac, mtu, master, alias } = change;
+    const { up, mac, mtu, master, alias, group } = change;
+    if (group !== undefined) this.#groups.set(link, group);
     Object.assign(link, up === undefined ? {} : { up }, mac ? { mac } : {}, mtu === undefined ? {} : { mtu }, master === undefined ? {} : { master }, alias === undefined ? {} : { alias });
     return undefined;
   }

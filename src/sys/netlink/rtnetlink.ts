@@ -13,7 +13,7 @@ export const RTM = { NEWLINK: 16, DELLINK: 17, GETLINK: 18, NEWADDR: 20, DELADDR
 /** Multicast groups of NETLINK.ROUTE. */
 export const RTNLGRP = { LINK: 1, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11, IPV4_NETCONF: 24, IPV6_NETCONF: 25 } as const;
 
-export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28, IFALIAS: 20 } as const;
+export const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, LINK: 5, MASTER: 10, LINKINFO: 18, AF_SPEC: 26, NET_NS_FD: 28, IFALIAS: 20, GROUP: 27 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2, SLAVE_KIND: 4, SLAVE_DATA: 5 } as const;
 const VETH_INFO_PEER = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -56,8 +56,9 @@ export type RouteChange =
   | { op: "addLink"; name: string; data: LinkData; index?: number; parent?: number; netns?: number; mac?: Uint8Array; mtu?: number }
   /** `peer` is born in the namespace of `netns`, down (IFF_UP for it fails with ENOTCONN), with an index that the kernel chooses. */
   | { op: "addVeth"; name: string; index?: number; mac?: Uint8Array; mtu: number; peer: { netns: number; name: string } }
-  | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: PortSettings }
+  | { op: "setLink"; link: LinkReference; up?: boolean; mac?: Uint8Array; mtu?: number; master?: number; alias?: string; /** No IPv6 link-local address is made when it goes up. */ noLinkLocal?: boolean; /** As a port of a bridge. */ port?: PortSettings; /** Links of a group can be deleted together. */ group?: number }
   | { op: "deleteLink"; link: LinkReference }
+  | { op: "deleteGroup"; group: number }
   /** Into the namespace of `netns`, with a name for there; it arrives down and without addresses. */
   | { op: "moveLink"; link: LinkReference; netns: number; name: string }
   | { op: "addAddress"; index: number; address: IpPrefix }
@@ -80,6 +81,8 @@ export function describe(change: RouteChange): string {
       return `set link ${linkText(change.link)}`;
     case "deleteLink":
       return `delete link ${linkText(change.link)}`;
+    case "deleteGroup":
+      return `delete links of group ${change.group}`;
     case "moveLink":
       return `move link ${linkText(change.link)} into another namespace as ${change.name}`;
     case "addAddress":
@@ -117,6 +120,8 @@ function encodings(change: RouteChange): Encoding {
       return [RTM.NEWLINK, 0, (writer) => writeLink(writer, change)];
     case "deleteLink":
       return [RTM.DELLINK, 0, (writer) => writeReference(writer, change.link)];
+    case "deleteGroup":
+      return [RTM.DELLINK, 0, (writer) => writeGroup(writer, change.group)];
     case "moveLink":
       return [RTM.NEWLINK, 0, (writer) => writeMove(writer, change)];
     case "addAddress":
@@ -203,8 +208,14 @@ function writeLink(writer: MessageWriter, change: Change<"setLink">): void {
   if (change.mtu !== undefined) writer.attributeU32(IFLA.MTU, change.mtu);
   if (change.master !== undefined) writer.attributeU32(IFLA.MASTER, change.master);
   if (change.alias !== undefined) writer.attributeString(IFLA.IFALIAS, change.alias);
+  if (change.group !== undefined) writer.attributeU32(IFLA.GROUP, change.group);
   if (change.port) writePort(writer, change.port);
   if (change.noLinkLocal) writer.nested(IFLA.AF_SPEC, () => writer.nested(AF[6], () => writer.attributeU8(IFLA_INET6_ADDR_GEN_MODE, 1)));
+}
+
+function writeGroup(writer: MessageWriter, group: number): void {
+  ifinfo(writer, {});
+  writer.attributeU32(IFLA.GROUP, group);
 }
 
 function writeMove(writer: MessageWriter, { link, netns, name }: Change<"moveLink">): void {
