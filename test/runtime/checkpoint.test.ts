@@ -243,6 +243,11 @@ test("wrong flags, and a criu that is missing or too old: refused before anythin
   mkdirSync(join(bundle.folder, "old"));
   // It reads the request and answers: version 3.11.
   writeFileSync(join(bundle.folder, "old/criu"), `#!/bin/sh\n${busybox} dd bs=4096 count=1 <&3 >/dev/null 2>&1\n${busybox} printf '\\010\\012\\020\\001R\\004\\010\\003\\020\\013' >&3\n`, { mode: 0o755 });
+  mkdirSync(join(bundle.folder, "closed"), { mode: 0o700 });
+  writeFileSync(join(bundle.folder, "closed/descriptors.json"), '["","",""]');
+  const mapping = [{ containerID: 0, hostID: 100_000, size: 1000 }];
+  bundle.configure({ process: counting }, { namespaces: (["user", "pid", "mount"] as const).map((type) => ({ type })), uidMappings: mapping, gidMappings: mapping });
+  assert.match(bundle.runtime("restore", "-d", "--image-path", join(bundle.folder, "closed"), `${id}-b`).stderr, /a container in a user namespace cannot reach it: chmod o\+x/);
   assert.match(withPath(join(bundle.folder, "old")), /criu 3\.11 is too old: checkpoint and restore need 3\.16 or a newer one/);
   assert.equal(bundle.state().status, "running");
 });

@@ -1,5 +1,5 @@
 /** `restore`: a container from the files that `checkpoint` wrote, and from a bundle like its own. */
-import { closeSync, mkdirSync, openSync, readlinkSync, realpathSync, rmdirSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readlinkSync, realpathSync, rmdirSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -77,6 +77,7 @@ async function restoreContainer(id: string, { path: bundle, spec: given }: Bundl
   const cgroups = plan.teardown.flatMap((op) => (op.op === "cgroupRemove" ? [op.path] : []));
   checkRoot(plan);
   const options = optionsOf(spec, plan, flags.string("image-path"));
+  requireReach(spec, flags.string("image-path"));
   await requireCriu();
   if (flags.bool("lazy-pages")) await requireFeature("lazyPages");
   makeMountpoints(plan.child, rootOf({ spec, bundle }));
@@ -104,6 +105,11 @@ function withTimeNamespace(spec: OciSpec): OciSpec {
   const namespaces = spec.linux?.namespaces ?? [];
   if (namespaces.some(({ type }) => type === "time")) return spec;
   return { ...spec, linux: { ...spec.linux, namespaces: [...namespaces, { type: "time" }] } };
+}
+
+/** criu reads images with the rights of the container's root, for whom root's folders may be closed. */
+function requireReach({ linux }: OciSpec, images: string): void {
+  if ((statSync(images).mode & 0o001) === 0 && linux?.namespaces?.some(({ type }) => type === "user") === true) throw invalidParameter(`--image-path ${images}: a container in a user namespace cannot reach it: chmod o+x, where others cannot reach its parent`);
 }
 
 /** What the configuration and the checkpoint alone say. */
