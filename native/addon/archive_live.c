@@ -21,6 +21,7 @@ struct live_call {
   struct archive_job job;
   int process; /* /proc/PID of the container's init */
   uint32_t flags;
+  struct id_maps ids;
   int64_t mount_id;
   char source[4096], destination[4096];
 };
@@ -29,6 +30,7 @@ static void release(napi_env env, struct archive_job *job) {
   (void)env;
   struct live_call *call = (struct live_call *)job;
   if (call->process >= 0) close(call->process);
+  free(call->ids.ranges);
 }
 
 /* The root of the namespace, as the container has it. */
@@ -104,21 +106,24 @@ static bool get_text(napi_env env, napi_value value, char *into) {
 static napi_value begin(napi_env env, struct live_call *call, int32_t process, bool valid) {
   call->process = valid ? fcntl(process, F_DUPFD_CLOEXEC, 3) : -1;
   if (call->process >= 0) return archive_job_start(env, &call->job);
+  free(call->ids.ranges);
   free(call);
   napi_throw_type_error(env, "EINVAL", "expected a process and texts");
   return NULL;
 }
 
-/* liveMount(processFd, source, destination, flags): a promise. */
+/* liveMount(processFd, source, destination, flags, ids): a promise. */
 static napi_value live_mount(napi_env env, napi_callback_info info) {
-  size_t count = 4;
-  napi_value arguments[4];
+  size_t count = 5;
+  napi_value arguments[5];
   int32_t process = -1;
   struct live_call *call = calloc(1, sizeof *call);
   if (!call) return addon_throw_errno(env, ENOMEM, "liveMount");
   call->job = (struct archive_job){.run = run_mount, .release = release};
-  bool valid = napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok && count == 4 && napi_get_value_int32(env, arguments[0], &process) == napi_ok &&
+  bool valid = napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok && count >= 4 && napi_get_value_int32(env, arguments[0], &process) == napi_ok &&
                get_text(env, arguments[1], call->source) && get_text(env, arguments[2], call->destination) && napi_get_value_uint32(env, arguments[3], &call->flags) == napi_ok;
+  if (valid) call->ids = archive_ids_of(env, arguments[4]);
+  call->job.ids = &call->ids;
   return begin(env, call, process, valid);
 }
 

@@ -33,12 +33,16 @@ function openRoot(root: FilesRoot): ViewRoot {
   return { kind: "tree", fd: openOverlay({ lower, own: { upper, work }, options, maps }), maps };
 }
 
-/** With the maps that it runs with, which may not be the daemon's any more. */
+/** Of a process, an fd of /proc/PID: those that it runs with may not be the daemon's any more. */
+function mapsOf(process: number): UserMaps | undefined {
+  const read = (name: string): OciIdMapping[] => parseMapText(readFileSync(`/proc/self/fd/${process}/${name}`, "utf8"));
+  return mapsUnlessSame({ uids: read("uid_map"), gids: read("gid_map") });
+}
+
 function runningRoot(root: { id: string; pid: number }): ViewRoot {
   const fd = openProcess(root);
   try {
-    const read = (name: string): OciIdMapping[] => parseMapText(readFileSync(`/proc/self/fd/${fd}/${name}`, "utf8"));
-    return { kind: "process", fd, maps: mapsUnlessSame({ uids: read("uid_map"), gids: read("gid_map") }) };
+    return { kind: "process", fd, maps: mapsOf(fd) };
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -46,7 +50,7 @@ function runningRoot(root: { id: string; pid: number }): ViewRoot {
 }
 
 export const liveMounts: LiveMounts = {
-  add: (container, mount) => withProcess(container, (fd) => mountInto(fd, mount)),
+  add: (container, mount) => withProcess(container, (fd) => mountInto(fd, mount, mapsOf(fd))),
   remove: (container, destination) => withProcess(container, (fd) => unmountFrom(fd, destination)),
 };
 

@@ -1,10 +1,12 @@
 /** Mounts of a container that runs: typed views of native/addon/archive_live.c. */
 import { readFileSync } from "node:fs";
+import type { UserMaps } from "../lib/user-maps.ts";
 import { addon } from "./addon.ts";
 import { mountIdAt } from "./mount-table.ts";
+import { idRanges } from "./user-namespace.ts";
 
 const native = addon as unknown as {
-  liveMount(process: number, source: string, destination: string, flags: number): Promise<void>;
+  liveMount(process: number, source: string, destination: string, flags: number, ids?: Uint32Array): Promise<void>;
   liveUnmount(process: number, destination: string, mountId: number): Promise<void>;
 };
 
@@ -19,9 +21,9 @@ export interface LiveMount {
   readOnly: boolean;
 }
 
-/** Lets what is at the source appear in the mount namespace of a process, an fd of /proc/PID. Throws an Error with an errno `code`. */
-export const mountInto = (process: number, { source, destination, recursive, readOnly }: LiveMount): Promise<void> =>
-  native.liveMount(process, source, destination, (recursive ? RECURSIVE : 0) | (readOnly ? READ_ONLY : 0));
+/** Lets what is at the source appear in the mount namespace of a process, an fd of /proc/PID. With the maps of its user namespace: what is made is its root's. Throws an Error with an errno `code`. */
+export const mountInto = (process: number, { source, destination, recursive, readOnly }: LiveMount, maps?: UserMaps): Promise<void> =>
+  native.liveMount(process, source, destination, (recursive ? RECURSIVE : 0) | (readOnly ? READ_ONLY : 0), idRanges(maps));
 
 /** Takes the topmost mount at the destination away; who has files of it open keeps them. False when nothing is mounted at just this path. */
 export async function unmountFrom(process: number, destination: string): Promise<boolean> {

@@ -181,6 +181,17 @@ describe("a remapped daemon", () => {
     await api("DELETE", "/volumes/whole");
   });
 
+  test("mounts come and go while it runs", async () => {
+    await create("changes", "sleep 600");
+    await api("POST", "/containers/changes/start");
+    await api("POST", "/containers/changes/update", { MountAdd: [{ Type: "volume", Source: "coming", Target: "/made/for/it" }] });
+    assert.equal(await exec("changes", "touch /made/for/it/x; stat -c %u:%g /made /made/for/it /made/for/it/x"), "0:0\n0:0\n0:0");
+    await api("POST", "/containers/changes/update", { MountRemove: ["/made/for/it"] });
+    assert.equal(await exec("changes", "ls /made/for/it | wc -l"), "0");
+    await api("DELETE", "/containers/changes?force=1");
+    await api("DELETE", "/volumes/coming");
+  });
+
   test("a network that is connected while it runs", async () => {
     await create("roams", "sleep 600");
     await api("POST", "/containers/roams/start");

@@ -7,7 +7,6 @@ import type { ContainersContext } from "./context.ts";
 import { resolveMountPoints, type WantedVolume } from "./mounts/points.ts";
 import { parseBind, validateMount } from "./mounts/spec.ts";
 import { isVolume, mountVolume, unmountVolume } from "./mounts/volumes.ts";
-import { mapsOf } from "./user-namespace.ts";
 import { cleanPath } from "./validate/config.ts";
 
 type MountChange = Pick<UpdateRequest, "MountAdd" | "MountRemove">;
@@ -19,7 +18,6 @@ export async function changeMounts(context: ContainersContext, record: Container
   const add = MountAdd ?? [];
   const remove = (MountRemove ?? []).map((target) => pointAt(record, target));
   for (const mount of add) refuse(record, mount);
-  if (processOf(record) && mapsOf(context.settings, record)) throw notImplemented("mounts of a running container in a user namespace of its own cannot be changed yet: stop it first");
   const plan = await resolveMountPoints({ ...record.hostConfig, Binds: null, VolumesFrom: null, Mounts: add }, null, {
     checkVolume: (request) => context.volumes.validate(request),
     findContainer: (ref) => context.store.find(ref),
