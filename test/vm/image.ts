@@ -15,7 +15,7 @@ import { basename, dirname, join } from "node:path";
 
 const kernelPackage = "linux-image-cloud-amd64";
 /** usr-is-merged spares perl. */
-const packages = ["usr-is-merged", "systemd", "dbus", "criu", "iptables", "runc", "crun", "kmod", "iproute2", "xfsprogs", "apparmor", "busybox-static", "procps", "e2fsprogs", "libatomic1", "util-linux", "coreutils", "bash"];
+const packages = ["usr-is-merged", "systemd", "dbus", "criu", "iptables", "runc", "crun", "kmod", "iproute2", "xfsprogs", "apparmor", "busybox-static", "procps", "e2fsprogs", "libatomic1", "util-linux", "coreutils", "bash", "firewalld"];
 /** For the disks; in the order in which the kernel can load them they come from modules.dep. */
 const earlyModules = ["virtio_pci", "virtio_blk", "ext4"];
 
@@ -116,7 +116,7 @@ const settings = {
 };
 
 /** They have nothing to do here, and take time to do it. */
-const maskedUnits = ["systemd-udevd.service", "systemd-udev-trigger.service", "systemd-udev-settle.service", "systemd-timesyncd.service", "systemd-logind.service", "systemd-journal-flush.service", "getty@.service", "serial-getty@.service", "apparmor.service", "e2scrub_reap.service", "dev-hugepages.mount", "systemd-binfmt.service", "systemd-hwdb-update.service"];
+const maskedUnits = ["systemd-udevd.service", "systemd-udev-trigger.service", "systemd-udev-settle.service", "systemd-timesyncd.service", "systemd-logind.service", "systemd-journal-flush.service", "getty@.service", "serial-getty@.service", "apparmor.service", "e2scrub_reap.service", "dev-hugepages.mount", "systemd-binfmt.service", "systemd-hwdb-update.service", "polkit.service"];
 
 const kernelRelease = (root: string): string => readdirSync(join(root, "lib/modules"))[0] ?? "";
 
