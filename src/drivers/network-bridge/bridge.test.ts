@@ -287,7 +287,7 @@ real("what a killed daemon leaves: prepared sandboxes die with it, and the next 
   const program = `
     const { openNetworkKernel } = await import(${JSON.stringify(new URL("../../sys/netlink/kernel.ts", import.meta.url).href)});
     const { createBridgeDriver } = await import(${JSON.stringify(new URL("./driver.ts", import.meta.url).href)});
-    const driver = createBridgeDriver({ kernel: openNetworkKernel(), tag: "7e57", table: "gantry-test0", ipForward: true, poolSize: 6, warn: console.error });
+    const driver = createBridgeDriver({ kernel: openNetworkKernel(), tag: "7e57", table: "gantry-test0", ipForward: true, firewall: "docker", poolSize: 6, warn: console.error });
     await driver.createNetwork({ id: "${"81".repeat(32)}", name: "red0", options: { "com.docker.network.bridge.name": "red0" }, internal: false, subnets: [] });
     await driver.prepared();
     console.log("ready");
