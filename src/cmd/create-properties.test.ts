@@ -222,7 +222,7 @@ async function live(id: string, body: string): Promise<void> {
 const volumes = async (): Promise<{ Name: string }[]> => (await context.volumes.list(parseFilters(null))).volumes;
 
 /** Words for fields that Docker's messages have. */
-const synonyms: Record<string, string[]> = { Image: ["command"], Entrypoint: ["command"], Links: ["container"], Binds: ["volume"], VolumesFrom: ["mode"] };
+const synonyms: Record<string, string[]> = { Image: ["command"], Entrypoint: ["command"], Links: ["container"], Binds: ["volume"], VolumesFrom: ["mode"], Tmpfs: ["destination"], Volumes: ["destination"], Target: ["destination"] };
 
 /** The field, or the value that is wrong, or what both are about. */
 function isNamed(message: string, { names }: Place, json: string): boolean {
