@@ -176,7 +176,7 @@ for (const { name, program } of clients()) {
     test("limits are in the control groups", async () => {
       const read = (controller: string, file: string): string[] => ["sh", "-c", `cat /sys/fs/cgroup/${controller}/${file} 2>/dev/null || cat /sys/fs/cgroup/${file.replace("memory.limit_in_bytes", "memory.max")}`];
       assert.equal(await cli.ok("run", "--rm", "-m", "32m", "busybox", ...read("memory", "memory.limit_in_bytes")), String(32 << 20));
-      assert.equal(await cli.ok("run", "--rm", "--pids-limit", "17", "busybox", ...read("pids", "pids.max")), "17");
+      for (const [flags, limit] of [[["--pids-limit", "17"], "17"], [[], "16384"], [["--pids-limit", "-1"], "max"]] as const) assert.equal(await cli.ok("run", "--rm", ...flags, "busybox", ...read("pids", "pids.max")), limit);
       const eater = await cli.run(["run", "--name", `${name}-oom`, "-m", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", "tail /dev/zero"]);
       assert.notEqual(eater.code, 0);
       assert.equal(await cli.ok("inspect", "--format", "{{.State.OOMKilled}}", `${name}-oom`), "true");

@@ -30,9 +30,12 @@ export function adaptToVersion(body: CreateBody, minor: number, kernel: KernelSu
   if (minor < 45 && (hostConfig.Mounts ?? []).some((mount) => mount.VolumeOptions?.Subpath)) throw invalidParameter("VolumeOptions.Subpath needs API v1.45 or newer");
   if (minor < 48) below48(hostConfig, networkingConfig);
   const warnings = [ambiguousVolumeDriver(hostConfig, minor), minor < 52 ? legacyFields(body, minor) : "", interfaceSysctls(hostConfig, networkingConfig, minor), emptyPortBindings(hostConfig, minor)];
-  if (hostConfig.PidsLimit !== null && hostConfig.PidsLimit <= 0) hostConfig.PidsLimit = null;
+  hostConfig.PidsLimit = pidsLimitOf(hostConfig.PidsLimit);
   return warnings.filter((warning) => warning !== "");
 }
+
+/** null: nothing is said, as clients do with 0; -1: no limit. */
+const pidsLimitOf = (asked: number | null): number | null => (asked === null || asked === 0 ? null : Math.max(asked, -1));
 
 function below40(hostConfig: HostConfig): void {
   for (const mount of hostConfig.Mounts ?? []) if (mount.BindOptions) mount.BindOptions.NonRecursive = false;

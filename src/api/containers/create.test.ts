@@ -39,7 +39,7 @@ test("old versions: defaults and fields that moved", async () => {
   const context = fakeContext();
   const { body } = await create("1.39", { MacAddress: "02:42:00:00:00:09", HostConfig: { PidsLimit: -1, ConsoleSize: [1, 2], Annotations: { a: "b" } } }, "", context);
   const { hostConfig, networkingConfig } = context.store.find(String(body["Id"]));
-  assert.deepEqual([hostConfig.IpcMode, hostConfig.CgroupnsMode, hostConfig.PidsLimit, hostConfig.ConsoleSize, hostConfig.Annotations], ["shareable", "host", null, [0, 0], null]);
+  assert.deepEqual([hostConfig.IpcMode, hostConfig.CgroupnsMode, hostConfig.PidsLimit, hostConfig.ConsoleSize, hostConfig.Annotations], ["shareable", "host", -1, [0, 0], null]);
   assert.equal(networkingConfig.EndpointsConfig?.["bridge"]?.MacAddress, "02:42:00:00:00:09");
 });
 

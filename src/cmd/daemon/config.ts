@@ -82,6 +82,8 @@ export interface ContainerDefaults {
   noNewPrivileges: boolean;
   seccompProfile: string;
   stopTimeoutSeconds: number;
+  /** Processes and threads of containers that say nothing of them; 0: any number. */
+  pidsLimit: number;
   /** Of a log without a limit of its own; 0: any. */
   logBytes: number;
   log: { driver: string; options: Record<string, string> };
@@ -289,6 +291,7 @@ function containersOf(values: FlagValues): ContainerDefaults {
     noNewPrivileges: values.bool("no-new-privileges"),
     seccompProfile: values.string("seccomp-profile") || "builtin",
     stopTimeoutSeconds: stopTimeout(values),
+    pidsLimit: nonNegative(values, "default-pids-limit"),
     logBytes: parseRamSize(values.string("log-limit")),
     log: logDriverOf(values),
     cdiSpecDirs: cdiSpecDirsOf(values),

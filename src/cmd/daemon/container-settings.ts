@@ -22,6 +22,7 @@ export function containerSettings({ dataRoot, containers }: DaemonConfig, { host
     dataRoot,
     init: containers.init,
     ulimits: Object.fromEntries(containers.ulimits.map(({ name, soft, hard }) => [name, { soft, hard }])),
+    pidsLimit: containers.pidsLimit,
     noNewPrivileges: containers.noNewPrivileges,
     ...(userMaps && { userMaps }),
   };

@@ -105,6 +105,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("log-driver", string, "Log driver of containers that name none", { default: "json-file" }),
   done("log-format", string, 'Form of the daemon\'s own log ("text" | "json")', { default: "text" }),
   done("log-level", string, 'What the daemon logs ("debug" | "info" | "warn" | "error" | "fatal")', { shorthand: "l", default: "info" }),
+  done("default-pids-limit", int, "Processes and threads of a container that says nothing of them and is not privileged (0: any number)", { default: "16384" }),
   done("log-limit", bytes, "About how many bytes a container's log takes that has no max-size (0: any number)", { default: "1073741824" }),
   done("log-opt", { ...map, check: checkKeyValue }, "Option of the log driver", plural("log-opt")),
   done("max-concurrent-downloads", int, "Layers of a pull at once", { default: "3" }),

@@ -118,7 +118,7 @@ real("what a container has in another network it may answer with, as long as it 
   const own = request.addresses.map(({ address }) => address);
   assert.ok(!speaks());
   await bench.driver.believe(request, [...own, parseIp("10.99.0.9")!]);
-  assert.ok(speaks());
+  for (let tries = 0; !speaks(); tries++) assert.ok(tries < 10);
   assert.ok(canReach(sandbox, "10.81.0.1"));
   await bench.driver.believe(request, own);
   assert.ok(!speaks());

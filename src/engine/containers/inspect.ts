@@ -67,7 +67,9 @@ export const commandOf = ({ config }: Pick<ContainerRecord, "config">): string[]
 
 function printHostConfig(context: ContainersContext, record: ContainerRecord): string {
   const find = (ref: string): ContainerRecord | undefined => context.store.byName(ref) ?? context.store.get(ref);
-  return print(hostConfigSchema, { ...record.hostConfig, Links: shownLinks(record, find) });
+  const { PidsLimit: pids } = record.hostConfig;
+  // No limit, whether it was asked for or not, is none in Docker's answers.
+  return print(hostConfigSchema, { ...record.hostConfig, PidsLimit: pids !== null && pids < 0 ? null : pids, Links: shownLinks(record, find) });
 }
 
 /** Before 1.52 the main endpoint's own hardware address was a field of Config, too. */

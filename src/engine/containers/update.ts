@@ -13,7 +13,7 @@ import type { Bindings, BindingsChange } from "./port-bindings.ts";
 import { zero } from "../../lib/schema.ts";
 import { changeMounts, changesMounts } from "./update-mounts.ts";
 import { changedConfig, validateConfigChange } from "./update-config.ts";
-import { updateResources } from "./spec/resources.ts";
+import { defaultPids, updateResources } from "./spec/resources.ts";
 import { validateHostConfig } from "./validate/host-config.ts";
 import { verifyResources } from "./validate/resources.ts";
 
@@ -35,7 +35,7 @@ export async function updateContainer(context: ContainersContext, ref: string, r
       const ports = await preparePorts(context, record, { add: PublishAdd ?? {}, remove: PublishRemove ?? {} });
       record.hostConfig = ports ? { ...after, PortBindings: ports.bindings } : after;
       try {
-        if (hasTask(record)) await context.tasks.update(record, updateResources(resources, context.host));
+        if (hasTask(record)) await context.tasks.update(record, updateResources(resources, context.host, defaultPids(record.hostConfig, context.settings)));
       } catch (error) {
         ports?.live?.cancel();
         throw error;

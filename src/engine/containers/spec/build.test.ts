@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ContainerConfig, HostConfig } from "../../../core/container-config.ts";
+import { type ContainerConfig, emptyHostConfig, type HostConfig } from "../../../core/container-config.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
 import { conflict } from "../../../lib/errors.ts";
@@ -9,6 +9,7 @@ import { fakeContext, request, running } from "../testing/context.ts";
 import { buildSpec } from "./build.ts";
 import { specForStart } from "./for-start.ts";
 import type { SpecInput } from "./host.ts";
+import { updateResources } from "./resources.ts";
 
 const files = { hosts: "/c/hosts", hostname: "/c/hostname", resolvConf: "/c/resolv.conf" };
 
@@ -101,6 +102,14 @@ test("a read-only root makes Docker's own mounts and files read-only", async () 
   assert.equal(built.root?.readonly, true);
   assert.ok(mountAt(built, "/etc/hosts")?.options?.includes("ro"));
   assert.ok(!mountAt(built, "/t")?.options?.includes("ro") && !mountAt(built, "/dev")?.options?.includes("ro"));
+});
+
+test("processes of containers that say nothing have the daemon's limit, but for privileged ones", async () => {
+  const one = await input({}, {});
+  const limit = (change: Partial<HostConfig>, pidsLimit = 99): number | undefined => buildSpec({ ...one, record: { ...one.record, hostConfig: { ...one.record.hostConfig, ...change } }, settings: { ...one.settings, pidsLimit } }).linux?.resources?.pids?.limit;
+  assert.deepEqual([limit({}), limit({ PidsLimit: 0 }), limit({ PidsLimit: 5 }), limit({ PidsLimit: -1 })], [99, 99, 5, -1]);
+  assert.deepEqual([limit({ Privileged: true }), limit({}, 0), limit({ PidsLimit: 0 }, 0)], [undefined, undefined, -1]);
+  assert.deepEqual([updateResources({ ...emptyHostConfig(), PidsLimit: 0 }, one.host, 99).pids, updateResources(emptyHostConfig(), one.host, 99).pids], [{ limit: 99 }, undefined]);
 });
 
 test("limits", async () => {

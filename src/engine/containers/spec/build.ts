@@ -9,7 +9,7 @@ import type { CgroupDriver, SpecInput } from "./host.ts";
 import { mountsOf } from "./mounts.ts";
 import { namespacesOf } from "./namespaces.ts";
 import { processOf } from "./process.ts";
-import { resourcesOf } from "./resources.ts";
+import { defaultPids, resourcesOf } from "./resources.ts";
 import { sysctlsOf } from "./sysctls.ts";
 
 export function buildSpec(input: SpecInput): OciSpec {
@@ -33,7 +33,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       ...namespacesOf(input),
       devices: devices.filter(({ path }) => !bound.some(({ destination }) => destination === path)),
       cgroupsPath: cgroupsPathOf(hostConfig.CgroupParent || settings.cgroupParent, record.id, settings.cgroupDriver),
-      resources: { devices: rules, ...resourcesOf(hostConfig, host) },
+      resources: { devices: rules, ...resourcesOf(hostConfig, host, defaultPids(hostConfig, settings)) },
       ...(rootfsPropagation !== undefined && { rootfsPropagation }),
       ...(seccomp && { seccomp }),
       sysctl: sysctlsOf(input),

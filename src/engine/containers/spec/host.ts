@@ -36,6 +36,8 @@ export interface SpecSettings extends UserSettings {
   init: boolean;
   /** Limits of containers that do not set them, by name. */
   ulimits: Record<string, { soft: number; hard: number }>;
+  /** Processes and threads of containers that do not set a limit and are not privileged; 0: any number. */
+  pidsLimit: number;
   noNewPrivileges: boolean;
 }
 

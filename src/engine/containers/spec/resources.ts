@@ -1,19 +1,21 @@
 /** HostConfig's limits as linux.resources. */
-import type { Resources } from "../../../core/container-config.ts";
+import type { HostConfig, Resources } from "../../../core/container-config.ts";
 import { invalidParameter, messageOf, systemError } from "../../../lib/errors.ts";
 import type { OciResources, OciThrottle } from "../../../lib/oci-spec.ts";
-import type { SpecHost } from "./host.ts";
+import type { SpecHost, SpecSettings } from "./host.ts";
 
 /** Microseconds: what NanoCpus are counted against. */
 const PERIOD = 100_000;
 
-export function resourcesOf(resources: Resources, host: Pick<SpecHost, "devicesAt">): OciResources {
-  const { cpu, memory, pids } = plainLimits(resources);
+/** `pidsLimit`: of a container that sets none; 0: any number. */
+export function resourcesOf(resources: Resources, host: Pick<SpecHost, "devicesAt">, pidsLimit: number): OciResources {
+  const { cpu, memory } = plainLimits(resources);
+  const pids = pidsOf(resources.PidsLimit, pidsLimit);
   const blockIO = blockIoOf(resources, host);
   return { ...(cpu && { cpu }), ...(memory && { memory }), ...(pids && { pids }), ...(blockIO && { blockIO }) };
 }
 
-function plainLimits(resources: Resources): Pick<OciResources, "cpu" | "memory" | "pids"> {
+function plainLimits(resources: Resources): Pick<OciResources, "cpu" | "memory"> {
   return {
     ...present("cpu", cpuOf(resources)),
     ...present("memory", {
@@ -24,8 +26,17 @@ function plainLimits(resources: Resources): Pick<OciResources, "cpu" | "memory" 
       ...(resources.MemorySwappiness !== null && { swappiness: resources.MemorySwappiness }),
       ...(resources.OomKillDisable && { disableOOMKiller: true }),
     }),
-    ...(resources.PidsLimit !== null && { pids: { limit: resources.PidsLimit <= 0 ? -1 : resources.PidsLimit } }),
   };
+}
+
+/** What a container gets that sets no limit: a program that forks without end must not take the machine's last process number. */
+export const defaultPids = ({ Privileged }: Pick<HostConfig, "Privileged">, { pidsLimit }: Pick<SpecSettings, "pidsLimit">): number => (Privileged ? 0 : pidsLimit);
+
+/** Clients say 0 when nothing was said to them. */
+function pidsOf(asked: number | null, otherwise: number): OciResources["pids"] {
+  const limit = asked || otherwise;
+  if (limit > 0) return { limit };
+  return asked === null ? undefined : { limit: -1 };
 }
 
 function cpuOf(resources: Resources): OciResources["cpu"] & {} {
@@ -72,12 +83,12 @@ function deviceNumbers(path: string, host: Pick<SpecHost, "devicesAt">): { major
 }
 
 /** Only what an update asks for. */
-export function updateResources(resources: Resources, host: Pick<SpecHost, "devicesAt">): OciResources {
+export function updateResources(resources: Resources, host: Pick<SpecHost, "devicesAt">, pidsLimit: number): OciResources {
   const memory = {
     ...(resources.Memory !== 0 && { limit: resources.Memory }),
     ...(resources.MemoryReservation !== 0 && { reservation: resources.MemoryReservation }),
     ...(resources.MemorySwap !== 0 && { swap: resources.MemorySwap }),
   };
-  const { memory: _, ...others } = resourcesOf(resources, host);
+  const { memory: _, ...others } = resourcesOf(resources, host, resources.PidsLimit === null ? 0 : pidsLimit);
   return { ...others, ...(Object.keys(memory).length > 0 && { memory }) };
 }

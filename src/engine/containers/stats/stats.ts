@@ -63,13 +63,19 @@ function statsJson(record: ContainerRecord, current: Sample, previous: Sample | 
     cpu_stats: cpuJson(current),
     memory_stats: memoryJson(stats),
     ...(stats && Object.keys(stats.networks).length > 0 && { networks: Object.fromEntries(Object.entries(stats.networks).map(([name, n]) => [name, { rx_bytes: n.rxBytes, rx_packets: n.rxPackets, rx_errors: n.rxErrors, rx_dropped: n.rxDropped, tx_bytes: n.txBytes, tx_packets: n.txPackets, tx_errors: n.txErrors, tx_dropped: n.txDropped }])) }),
-    pids_stats: stats?.pids ?? {},
+    pids_stats: pidsJson(record, stats),
     blkio_stats: blkioJson(stats),
     num_procs: 0,
     storage_stats: {},
     preread: previous?.read ?? NEVER,
     precpu_stats: cpuJson(previous),
   };
+}
+
+/** The daemon's own limit is not the container's: Docker's has none there. */
+function pidsJson({ hostConfig }: ContainerRecord, stats: Sample["stats"]): Record<string, unknown> {
+  const { current, limit } = stats?.pids ?? {};
+  return { ...(current !== undefined && { current }), ...(limit !== undefined && (hostConfig.PidsLimit ?? 0) > 0 && { limit }) };
 }
 
 function cpuJson(sample: Sample | undefined): Record<string, unknown> {

@@ -140,6 +140,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       init: false,
       ulimits: {},
       noNewPrivileges: false,
+    pidsLimit: 0,
     },
     renamed: () => Promise.resolve(),
     changePorts: () => Promise.reject(new Error("not needed")),
