@@ -1,5 +1,5 @@
 /** What an idle daemon without containers holds: the same before and after. */
-import { copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
@@ -59,13 +59,24 @@ function list(folder: string): string[] {
 /** Of a copy: the daemon has its database for itself. */
 function rows(engine: Engine): string[] {
   const copy = join(engine.machine.folder, "state-copy.db");
-  for (const suffix of ["", "-wal"]) copyFileSync(join(engine.dataRoot, `state.db${suffix}`), `${copy}${suffix}`);
+  copyDatabase(join(engine.dataRoot, "state.db"), copy);
   const database = new DatabaseSync(copy);
   try {
     const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").all().map((row) => String(row["name"]));
     return tables.map((table) => `rows of ${table}: ${String(database.prepare(`SELECT count(*) AS n FROM "${table}"`).get()?.["n"])}`);
   } finally {
     database.close();
+  }
+}
+
+/** Of one moment: the log may be put into the file and emptied meanwhile, and copyFile never ends when what it copies gets shorter. */
+function copyDatabase(from: string, to: string): void {
+  for (;;) {
+    const log = readFileSync(`${from}-wal`);
+    const file = readFileSync(from);
+    if (!log.equals(readFileSync(`${from}-wal`))) continue;
+    writeFileSync(to, file);
+    return writeFileSync(`${to}-wal`, log);
   }
 }
 

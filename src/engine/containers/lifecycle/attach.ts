@@ -9,7 +9,7 @@ export interface Attachment {
   tty: boolean;
   /** The stream, once there is one: at once for a container that runs, at its next start otherwise. */
   stream: Promise<Duplex>;
-  /** The client went away before there was a stream. */
+  /** The client is not interested any more. */
   cancel: () => void;
 }
 
@@ -24,8 +24,8 @@ export function attach(context: LifecycleContext, ref: string, options: AttachOp
   if (hasTask(record) && live.task) {
     const stream = live.task.attach(wanted);
     // It may fail before the caller looks at it.
-    stream.catch(() => {});
-    return { tty, stream, cancel: () => {} };
+    stream.then((opened) => live.attached(opened), () => {});
+    return { tty, stream, cancel: () => void stream.then((opened) => opened.destroy(), () => {}) };
   }
   let cancel = (): void => {};
   const stream = new Promise<Duplex>((resolve) => {

@@ -15,8 +15,15 @@ import { emit, hasTask } from "./state.ts";
 export function watchTask(context: LifecycleContext, record: ContainerRecord, task: Task): void {
   if (compressesLog(record)) context.compressor.watch({ path: context.logPath(record), ended: task.exited });
   byEngine(() => {
-    void task.exited.then((status) => context.store.withContainer(record.id, () => handleExit(context, record.id, task, status))).catch((error: unknown) => context.warn(`the exit of container ${record.id}: ${messageOf(error)}`));
+    void ended(context, record.id, task).catch((error: unknown) => context.warn(`the exit of container ${record.id}: ${messageOf(error)}`));
   });
+}
+
+async function ended(context: LifecycleContext, id: string, task: Task): Promise<void> {
+  const status = await task.exited;
+  const carried = context.live(id).outputCarried();
+  if (carried) await carried;
+  await context.store.withContainer(id, () => handleExit(context, id, task, status));
 }
 
 async function handleExit(context: LifecycleContext, id: string, task: Task, status: ExitStatus): Promise<void> {
@@ -42,8 +49,8 @@ export function recordExit(context: LifecycleContext, record: ContainerRecord, s
     restartCount: record.restartCount,
     stoppedByUser: record.stoppedByUser || live.stopping,
   });
-  const ended = { exitCode: status.code, oomKilled: status.oomKilled, error: "", startedAt, finishedAt: status.at };
-  record.state = restart ? { status: "restarting", ...ended } : { status: "exited", ...ended };
+  const end = { exitCode: status.code, oomKilled: status.oomKilled, error: "", startedAt, finishedAt: status.at };
+  record.state = restart ? { status: "restarting", ...end } : { status: "exited", ...end };
   delete record.network;
   live.execs.clear();
   persist(context, record);

@@ -16,6 +16,9 @@ export interface PendingAttachment {
   resolve: (stream: Duplex) => void;
 }
 
+/** Who is told of an end waits so long for clients that are attached and do not read. */
+const LAST_OUTPUT_MS = 250;
+
 export class LiveContainer {
   task: Task | undefined;
   /** Resolves when nothing of the last task is left; nobody but the next one, and who mounts the container's layer, waits for it. */
@@ -34,10 +37,28 @@ export class LiveContainer {
   restartDelay = 0;
   readonly execs = new Map<string, ExecInstance>();
   readonly pending = new Set<PendingAttachment>();
+  /** Of attached clients; each leaves when it has carried everything. */
+  readonly #attached = new Map<Duplex, Promise<void>>();
   readonly #exitWaiters = new Set<(result: WaitResult) => void>();
   readonly #stopWaiters = new Set<(result: WaitResult) => void>();
   readonly #removalWaiters = new Set<(result: WaitResult) => void>();
   readonly #healthWaiters = new Set<(result: WaitResult) => void>();
+
+  /** A client is attached to the task by this stream. */
+  attached(stream: Duplex): void {
+    const over = new Promise<void>((resolve) => {
+      for (const event of ["end", "close"]) stream.once(event, resolve);
+    });
+    this.#attached.set(stream, over.then(() => void this.#attached.delete(stream)));
+  }
+
+  /** Resolves when attached clients have all that was printed, as they do before anyone hears of the end; undefined: nobody is attached. */
+  outputCarried(): Promise<unknown> | undefined {
+    if (this.#attached.size === 0) return undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, LAST_OUTPUT_MS)));
+    return Promise.race([Promise.all(this.#attached.values()), late]).finally(() => clearTimeout(timer));
+  }
 
   /** Resolves at the next exit of a task. */
   nextExit(signal: AbortSignal): Promise<WaitResult> {

@@ -127,10 +127,12 @@ function logOf(context: LifecycleContext, record: ContainerRecord): LogRequest {
 
 /** Connects those who attached before the start, so that they miss nothing. */
 async function fulfilAttachments(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
-  const { pending } = context.live(record.id);
-  for (const attachment of [...pending]) {
-    pending.delete(attachment);
-    attachment.resolve(await task.attach(attachment.options));
+  const live = context.live(record.id);
+  for (const attachment of [...live.pending]) {
+    live.pending.delete(attachment);
+    const stream = await task.attach(attachment.options);
+    live.attached(stream);
+    attachment.resolve(stream);
   }
 }
 
