@@ -29,4 +29,6 @@ export const explanations: Record<string, string> = {
   "16a": clientStart,
   "16b": clientStart,
   "17": "Ending processes, and taking apart their mounts and groups, is the kernel's work; two CPUs are busy with it.",
+  "18b": "On the line: half of it is what GET /_ping takes, the request and its answer as such.",
+  "21b": "Its layers are not compressed, and each byte of them is written twice: into the blob, which pushes and saves need, and into the files. The peer keeps the files only.",
 };
