@@ -11,7 +11,7 @@ import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import type { Detour } from "./detour.ts";
 import { firewallChanges, networkElements, publishRules, removalTransaction } from "./firewall.ts";
 import type { FirewallNetwork, FirewallRules, FirewallState } from "./firewall.ts";
-import { linkElements, linkId } from "./links.ts";
+import { OpenLinks } from "./links.ts";
 import type { Link } from "./links.ts";
 import { closePassage, droppingChains, openPassage } from "./passage.ts";
 import type { Others } from "./passage.ts";
@@ -88,14 +88,14 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
   let ownership: Ownership | undefined = owner ? undefined : "none";
   const networks = new Map<string, FirewallNetwork>();
   const publications = new Map<string, Publication>();
-  const links = new Map<string, Link>();
+  const links = new OpenLinks((changes) => change(changes));
   /** The table is there, and watched. */
   let made: Promise<NetlinkWatch> | undefined;
   let mode = firstMode;
   let warnedOf = "";
   /** What an earlier mode left in other programs' chains is gone. */
   let passed = false;
-  const state = (): FirewallState => ({ networks, publications: [...publications.values()], links: [...links.values()], rules, ...(mode === "honour-host" ? { entrance: detour.entrance } : {}) });
+  const state = (): FirewallState => ({ networks, publications: [...publications.values()], links: links.all(), rules, ...(mode === "honour-host" ? { entrance: detour.entrance } : {}) });
   const others = (): Others => ({ isOurs, hooks: HOOKS_OF[mode] });
 
   const commit = async (): Promise<void> => {
@@ -218,14 +218,8 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
       await change(publishedElements("deleteElements", [publication], publishRules(networks, rules)));
       await forget(answeredFlows(publication));
     },
-    openLink: async (link) => {
-      if (links.has(linkId(link))) return;
-      links.set(linkId(link), link);
-      await change(linkElements("addElements", [link]));
-    },
-    closeLink: async (link) => {
-      if (links.delete(linkId(link))) await change(linkElements("deleteElements", [link]));
-    },
+    openLink: links.open,
+    closeLink: links.close,
     close: () => {
       restoring.close();
       minding.close();

@@ -8,7 +8,7 @@ import type { NetlinkWatch } from "../../sys/netlink/socket.ts";
 import { FAMILIES, setOf } from "./firewall-family.ts";
 import { PORT_SETS, guardElements, guardFrame, guardedPorts } from "./guard.ts";
 import type { GuardedPort } from "./guard.ts";
-import { linkElements, linkId } from "./links.ts";
+import { linkElements, OpenLinks } from "./links.ts";
 import type { Link } from "./links.ts";
 
 export interface Guard {
@@ -41,7 +41,7 @@ export const NO_GUARD: Guard = { add: () => Promise.resolve(), believe: () => Pr
 
 export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions): Guard {
   const ports = new Map<string, GuardedPort>();
-  const links = new Map<string, Link>();
+  const links = new OpenLinks((changes) => change(changes));
   let made: Promise<NetlinkWatch> | undefined;
   let closed = false;
 
@@ -59,7 +59,7 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
   const heal = async (): Promise<void> => {
     if (closed) return;
     try {
-      await commit([...[...ports.values()].flatMap((port) => guardElements("addElements", port)), ...linkElements("addElements", [...links.values()])]);
+      await commit([...[...ports.values()].flatMap((port) => guardElements("addElements", port)), ...linkElements("addElements", links.all())]);
       warn(`the firewall table ${table.family} ${table.name} was removed or changed by another program and has been restored`);
       repaired(`firewall table ${table.family} ${table.name}`);
     } catch (error) {
@@ -115,14 +115,8 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
       // Without an owner anybody's flush takes it, and nobody hears of that.
       if (ports.size > 0) await (made ??= make());
     },
-    openLink: async (link) => {
-      if (links.has(linkId(link))) return;
-      links.set(linkId(link), link);
-      await change(linkElements("addElements", [link]));
-    },
-    closeLink: async (link) => {
-      if (links.delete(linkId(link))) await change(linkElements("deleteElements", [link]));
-    },
+    openLink: links.open,
+    closeLink: links.close,
     removeTable: async () => {
       ports.clear();
       links.clear();

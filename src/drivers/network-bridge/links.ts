@@ -15,8 +15,36 @@ export interface Link {
   ports: readonly { protocol: PortProtocol; port: number }[];
 }
 
+/** Links that are open, each once; `change` carries out what that takes in a table. */
+export class OpenLinks {
+  readonly #links = new Map<string, Link>();
+  readonly #change: (changes: NftChange[]) => Promise<void>;
+
+  constructor(change: (changes: NftChange[]) => Promise<void>) {
+    this.#change = change;
+  }
+
+  all(): Link[] {
+    return [...this.#links.values()];
+  }
+
+  open = async (link: Link): Promise<void> => {
+    if (this.#links.has(linkId(link))) return;
+    this.#links.set(linkId(link), link);
+    await this.#change(linkElements("addElements", [link]));
+  };
+
+  close = async (link: Link): Promise<void> => {
+    if (this.#links.delete(linkId(link))) await this.#change(linkElements("deleteElements", [link]));
+  };
+
+  clear(): void {
+    this.#links.clear();
+  }
+}
+
 /** The same for the same link. */
-export const linkId = ({ from, to, ports }: Link): string => JSON.stringify([from.map(formatIp), to.map(formatIp), ports.map(({ protocol, port }) => `${port}/${protocol}`)]);
+const linkId = ({ from, to, ports }: Link): string => JSON.stringify([from.map(formatIp), to.map(formatIp), ports.map(({ protocol, port }) => `${port}/${protocol}`)]);
 
 /** Source, destination, protocol and the destination's port. */
 export const linkKey = (family: IpFamily): NftType[] => [addressType(family), addressType(family), "protocol", "port"];
