@@ -57,6 +57,11 @@ export class Confinement {
     if (found) throw forbidden(`a container made through this socket must not reach the host or other containers: HostConfig.${found[0]} is not allowed`);
   }
 
+  /** Throws "forbidden": files of the host would say what runs, and with which rights. */
+  refuseCheckpoint(): never {
+    throw forbidden("starts from checkpoints are not allowed on this socket");
+  }
+
   /** Throws "forbidden" for a process with more rights than its container. */
   checkExec({ Privileged }: { Privileged: boolean }): void {
     if (Privileged) throw forbidden("privileged processes are not allowed on this socket");

@@ -38,6 +38,8 @@ for (const { name: clientName, program } of clients()) {
     for (const flags of [["-v", "/:/host"], ["--privileged"], ["--pid", "host"], ["--mount", "type=bind,src=/,dst=/host"]]) {
       assert.match((await work.run(["run", "--rm", ...flags, "busybox", "true"])).stderr, /must not reach the host or other containers/, flags.join(" "));
     }
+    const started = await new Api(path("work")).send("POST", `/containers/${name}/start`, { query: { checkpoint: "made-up", "checkpoint-dir": "/tmp" } });
+    assert.deepEqual([started.status, started.body.toString().trim()], [403, '{"message":"starts from checkpoints are not allowed on this socket"}']);
     await admin.ok("rm", "-f", name);
   });
 }

@@ -11,9 +11,10 @@ import { atoi, terminalSize } from "../numbers.ts";
 import { atLeast, boolQuery, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 
 /** What a start takes the processes from, if it does. */
-function checkpointIn(query: URLSearchParams, experimental: boolean): { name: string; dir: string } | undefined {
+function checkpointIn({ query, confinement }: Pick<Call, "query" | "confinement">, experimental: boolean): { name: string; dir: string } | undefined {
   const id = query.get("checkpoint") ?? "";
   if (id === "") return undefined;
+  confinement?.refuseCheckpoint();
   if (!experimental) throw invalidParameter("checkpoint is only supported in experimental mode");
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*[a-zA-Z0-9_-]$/.test(id)) throw invalidParameter(`invalid checkpoint ID ${JSON.stringify(id)}, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
   return { name: id, dir: query.get("checkpoint-dir") ?? "" };
@@ -28,7 +29,7 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
       handler: async (call) => {
         const length = call.req.headers["content-length"];
         if (call.req.headers["transfer-encoding"] !== undefined || Number(length ?? 0) > 7) throw invalidParameter("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
-        const checkpoint = checkpointIn(call.query, experimental);
+        const checkpoint = checkpointIn(call, experimental);
         await start(context, name(call), { trace: boolQuery(call.query, "trace"), ...(checkpoint && { checkpoint }) });
         sendEmpty(call, 204);
       },
