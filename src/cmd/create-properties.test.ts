@@ -16,23 +16,12 @@ import { GantryError } from "../lib/errors.ts";
 import { parseFilters } from "../lib/filters.ts";
 import type { Schema } from "../lib/schema.ts";
 import { compile } from "../oci/compile/compile.ts";
-import type { HostFacts } from "../oci/host.ts";
+import { fullHost } from "../oci/host.fixture.ts";
 import { encodePlan } from "../oci/plan/encode.ts";
 import { seccompProfiles } from "../oci/seccomp/profiles.ts";
 
 const seed = Number(process.env["GANTRY_SEED"] ?? 1);
 const tries = Number(process.env["GANTRY_TRIES"] ?? 5);
-
-const machine: HostFacts = {
-  architecture: "x86_64",
-  kernelRelease: "6.18.0",
-  capabilities: (1n << 41n) - 1n,
-  namespaces: new Set(["pid", "net", "mnt", "ipc", "uts", "user", "cgroup", "time"]),
-  cgroups: { mode: "v2", hierarchies: [{ version: 2, mountpoint: "/sys/fs/cgroup", controllers: ["cpu", "memory", "pids", "io", "hugetlb", "cpuset", "rdma"], ownPath: "/" }], files: new Set(["io.bfq.weight"]) },
-  apparmor: true,
-  selinux: true,
-  kcore: true,
-};
 
 let context: FakeContext;
 let server: Harness;
@@ -207,9 +196,9 @@ async function live(id: string, body: string): Promise<void> {
   const record = structuredClone(context.store.find(id));
   try {
     refuseAtStart(record, context.kernel);
-    const host = { ...context.host, seccomp: seccompProfiles(machine) };
+    const host = { ...context.host, seccomp: seccompProfiles(fullHost) };
     const spec = buildSpec({ record, sandbox: {}, host, settings: context.settings, pidOf: () => 7 });
-    encodePlan(compile(JSON.parse(JSON.stringify(spec)), { id, host: machine, rootfs: [{ type: "bind", source: "/r", readonly: false }] }));
+    encodePlan(compile(JSON.parse(JSON.stringify(spec)), { id, host: fullHost, rootfs: [{ type: "bind", source: "/r", readonly: false }] }));
   } catch (error) {
     assert.ok(error instanceof GantryError, `the start of ${body}: ${String((error as Error).stack)}`);
   }

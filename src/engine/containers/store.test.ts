@@ -8,12 +8,13 @@ import { emptyConfig, emptyHostConfig } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import { openDatabase } from "../../sys/database.ts";
 import { containerMigrations, ContainerStore } from "./store.ts";
+import { createdRecord } from "./testing/record.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "gantry-store-"));
 after(() => rmSync(folder, { recursive: true }));
 
 function record(id: string, name: string): ContainerRecord {
-  return {
+  return createdRecord({
     id,
     name,
     createdAt: 1700000000123456789n,
@@ -21,13 +22,7 @@ function record(id: string, name: string): ContainerRecord {
     imageRef: "image",
     config: { ...emptyConfig(), Labels: JSON.parse('{"__proto__":"x"}') },
     hostConfig: emptyHostConfig(),
-    networkingConfig: { EndpointsConfig: null },
-    storageDriver: "vfs",
-    mounts: [],
-    state: { status: "created" },
-    restartCount: 0,
-    stoppedByUser: false,
-  };
+  });
 }
 const failsWith = (code: string, message: string) => ({ name: "GantryError", code, message });
 const databases = new Map<string, DatabaseSync>();

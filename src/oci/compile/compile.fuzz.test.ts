@@ -5,21 +5,10 @@ import fc from "fast-check";
 import * as defaults from "../../core/oci-defaults.ts";
 import { GantryError } from "../../lib/errors.ts";
 import { exampleSpec } from "../cli/spec.ts";
-import type { HostFacts } from "../host.ts";
+import { fullHost as host } from "../host.fixture.ts";
 import { encodePlan } from "../plan/encode.ts";
 import { parseConfig } from "../validate/config.ts";
 import { compile } from "./compile.ts";
-
-const host: HostFacts = {
-  architecture: "x86_64",
-  kernelRelease: "6.18.0",
-  capabilities: (1n << 41n) - 1n,
-  namespaces: new Set(["pid", "net", "mnt", "ipc", "uts", "user", "cgroup", "time"]),
-  cgroups: { mode: "v2", hierarchies: [{ version: 2, mountpoint: "/sys/fs/cgroup", controllers: ["cpu", "memory", "pids", "io", "hugetlb", "cpuset", "rdma"], ownPath: "/" }], files: new Set(["io.bfq.weight"]) },
-  apparmor: true,
-  selinux: true,
-  kcore: true,
-};
 
 /** A configuration in which every member is there, so that every one gets changed. */
 const full = {

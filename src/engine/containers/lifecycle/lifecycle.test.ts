@@ -21,6 +21,7 @@ import { restart } from "./restart.ts";
 import { launch, start } from "./start.ts";
 import { kill, stop } from "./stop.ts";
 import { wait } from "./wait.ts";
+import { createdRecord } from "../testing/record.ts";
 
 const stateOf = ({ state }: ContainerRecord): [string, number | undefined] => [state.status, "exitCode" in state ? state.exitCode : undefined];
 const never = new AbortController().signal;
@@ -133,21 +134,12 @@ function world() {
     warn: (message) => warnings.push(message),
   };
   const add = (name: string, change: (record: ContainerRecord) => void = () => {}): ContainerRecord => {
-    const record: ContainerRecord = {
+    const record = createdRecord({
       id: randomBytes(32).toString("hex"),
       name,
-      createdAt: 1n,
-      imageId: "sha256:0",
-      imageRef: "image",
       config: { ...emptyConfig(), Labels: { l: "v" } },
       hostConfig: { ...emptyHostConfig(), LogConfig: { Type: "json-file", Config: {} }, RestartPolicy: { Name: "no", MaximumRetryCount: 0 } },
-      networkingConfig: { EndpointsConfig: null },
-      storageDriver: "vfs",
-      mounts: [],
-      state: { status: "created" },
-      restartCount: 0,
-      stoppedByUser: false,
-    };
+    });
     change(record);
     store.add(record);
     return record;

@@ -3,23 +3,17 @@ import { test } from "node:test";
 import { emptyConfig, emptyHostConfig } from "../../../core/container-config.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { compressesLog, logRequest } from "./log-request.ts";
+import { createdRecord } from "../testing/record.ts";
 
 function record(Type: string, Config: Record<string, string>): ContainerRecord {
-  return {
+  return createdRecord({
     id: "abcdef".repeat(11).slice(0, 64),
     name: "web",
-    createdAt: 0n,
     imageId: `sha256:${"1".repeat(64)}`,
     imageRef: "image:tag",
     config: { ...emptyConfig(), Cmd: ["a", "b"], Env: ["A=1", "B=2"], Labels: { l: "x", m: "y" } },
     hostConfig: { ...emptyHostConfig(), LogConfig: { Type, Config } },
-    networkingConfig: { EndpointsConfig: null },
-    storageDriver: "vfs",
-    mounts: [],
-    state: { status: "created" },
-    restartCount: 0,
-    stoppedByUser: false,
-  };
+  });
 }
 
 const of = (Type: string, Config: Record<string, string> = {}, most = 0) => logRequest(record(Type, Config), { path: "/log", most });
