@@ -255,7 +255,8 @@ real("an endpoint that is silenced is heard no more, and another has its address
   const red = network("red0", 87);
   await driver.createNetwork(red);
   const first = await container(driver, red, "10.87.0.2");
-  assert.ok(canReach(host, "10.87.0.2"));
+  // A new interface may need a second until the kernel says that it is up.
+  for (let tries = 0; !canReach(host, "10.87.0.2"); tries++) assert.ok(tries < 5);
   assert.ok(await driver.silence(first.request));
   assert.ok(!canReach(host, "10.87.0.2"));
   const second = await container(driver, red, "10.87.0.2");
