@@ -219,8 +219,8 @@ describe("runtime: faults", { skip: cannotRun }, () => {
     const fd = openSync(join(bench.rootfs, "etc/passwd"), "r");
     const { ino } = fstatSync(fd);
     await first.launcher.put("listener", [fd, fd]);
-    closeSync(fd);
     await first.close();
+    closeSync(fd);
     const second = bench.newRuntime();
     const fds = await second.launcher.get("listener");
     assert.equal(fds?.length, 2);

@@ -40,6 +40,8 @@ test("new or not, a database has all migrations once and survives the process", 
     }
     assert.throws(() => openDatabase(path, [first, second, wrong]), /cannot migrate the state database .*table a already exists/);
     openDatabase(path, [first, second]).close();
+    assert.throws(() => openDatabase(path, [first]), /was changed by a newer version of gantryd \(a-2\).* start the newer version again/);
+    openDatabase(path, [first, second]).close();
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,6 +1,6 @@
 /** SQLite with migrations. Each domain keeps its tables' schema beside its code as migrations; the daemon opens one database with all of them. */
 import { DatabaseSync } from "node:sqlite";
-import { systemError } from "../lib/errors.ts";
+import { conflict, GantryError, systemError } from "../lib/errors.ts";
 
 export interface Migration {
   /** Unique and never changed once released, as "containers-1". */
@@ -8,7 +8,7 @@ export interface Migration {
   sql: string;
 }
 
-/** Opens or makes the database at `path` and applies, in one transaction, the migrations that it does not have yet, in the given order. */
+/** Opens or makes the database at `path` and applies, in one transaction, the migrations that it does not have yet, in the given order. Refuses ("conflict") one that has others: a newer version of this program changed it. */
 export function openDatabase(path: string, migrations: readonly Migration[]): DatabaseSync {
   let database: DatabaseSync;
   try {
@@ -20,9 +20,11 @@ export function openDatabase(path: string, migrations: readonly Migration[]): Da
     throw systemError(`cannot open the state database ${path}: ${(cause as Error).message}`, cause);
   }
   try {
+    refuseNewer(database, path, migrations);
     migrate(database, migrations);
   } catch (cause) {
     database.close();
+    if (cause instanceof GantryError) throw cause;
     throw systemError(`cannot migrate the state database ${path}: ${(cause as Error).message}`, cause);
   }
   database.exec(`PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${MOST_PAGES}`);
@@ -37,8 +39,17 @@ export function settleDatabase(database: DatabaseSync): void {
   database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
+function refuseNewer(database: DatabaseSync, path: string, migrations: readonly Migration[]): void {
+  const known = new Set(migrations.map(({ id }) => id));
+  const unknown = applied(database).filter((id) => !known.has(id));
+  if (unknown.length === 0) return;
+  throw conflict(`the state database ${path} was changed by a newer version of gantryd (${unknown.join(", ")}), and this version would misread it: start the newer version again, or use another --data-root; containers that run are left alone`);
+}
+
+const applied = (database: DatabaseSync): string[] => database.prepare("SELECT id FROM migrations ORDER BY rowid").all().map((row) => row["id"] as string);
+
 function migrate(database: DatabaseSync, migrations: readonly Migration[]): void {
-  const known = new Set(database.prepare("SELECT id FROM migrations").all().map((row) => row["id"] as string));
+  const known = new Set(applied(database));
   const pending = migrations.filter((migration) => !known.has(migration.id));
   if (pending.length === 0) return;
   const record = database.prepare("INSERT INTO migrations (id, applied) VALUES (?, ?)");

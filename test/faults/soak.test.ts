@@ -9,26 +9,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { withEngine, type Engine } from "../harness/engine.ts";
 import { killAtRandom } from "./soak/chaos.ts";
 import { Client, watchEvents } from "./soak/clients.ts";
-import { after, byItself, Container } from "./soak/model.ts";
+import { sharedNetwork, sharedVolume } from "./soak/changes.ts";
 import { difference, holdings } from "./soak/remains.ts";
 import { World } from "./soak/world.ts";
 
-const seconds = Number(process.env["GANTRY_SOAK_SECONDS"] ?? 20);
+const seconds = Number(process.env["GANTRY_SOAK_SECONDS"] ?? 30);
 const seed = Number(process.env["GANTRY_SOAK_SEED"] ?? 1);
-const clients = 5;
-
-test("the model: answers narrow what is possible, lost ones widen it", () => {
-  const container = new Container({ short: false, always: false, autoRemove: false });
-  const call = (...[action, outcome, seen]: [Parameters<Container["begin"]>[0], Parameters<Container["end"]>[2], Parameters<Container["end"]>[3]?]): string | undefined => container.end(container.begin(action), action, outcome, seen);
-  assert.equal(call("create", "done"), undefined);
-  assert.equal(call("start", "lost"), undefined);
-  assert.deepEqual([...container.possible].sort(), ["created", "exited", "running"]);
-  assert.equal(call("look", "done", "running"), undefined);
-  assert.equal(call("pause", "done"), undefined);
-  assert.match(call("look", "done", "running") ?? "", /possible were paused/);
-  assert.deepEqual(after("running", "stop", "refused"), []);
-  assert.deepEqual(byItself("paused", container.traits), []);
-});
+const clients = 8;
 
 test(`${clients} clients for ${seconds} s while daemon, launcher and shims are killed, seed ${seed}`, () =>
   withEngine(async (engine) => {
@@ -38,10 +25,14 @@ test(`${clients} clients for ${seconds} s while daemon, launcher and shims are k
     const over = (): boolean => Date.now() > end;
     let done = false;
     const events = watchEvents(world, () => done);
-    const work = Array.from({ length: clients }, (_, index) => new Client(world, seed * 1000 + index, `c${index}`).work(over));
+    const workers = Array.from({ length: clients }, (_, index) => new Client(world, seed * 1000 + index, `c${index}`));
     try {
-      await Promise.all([...work, killAtRandom(world, seed * 1000 + 999, over)]);
+      await engine.api.json("POST", "/networks/create", { json: { Name: sharedNetwork } });
+      await engine.api.json("POST", "/volumes/create", { json: { Name: sharedVolume } });
+      await Promise.all([...workers.map((worker) => worker.work(over)), killAtRandom(world, seed * 1000 + 999, over)]);
+      for (const worker of workers) await worker.lookAtAll();
       await agree(world);
+      await clear({ engine, disagree: (text) => world.disagree(text) });
       await waitsAnswered(world);
       world.events?.destroy();
       done = true;
@@ -82,6 +73,15 @@ async function agree(world: World): Promise<void> {
     await world.act(subject, "look", "GET", `/containers/${subject.ref}/json`);
   }
   for (const { Id, Names } of await world.engine.api.json("GET", "/containers/json?all=1")) world.disagree(`left: container ${Names} ${Id}`);
+}
+
+/** Nothing uses anything any more: all of it can go, and then nothing is damaged or left over. */
+async function clear({ engine, disagree }: { engine: Engine; disagree: (text: string) => void }): Promise<void> {
+  const all = encodeURIComponent(JSON.stringify({ all: ["true"] }));
+  await engine.api.json("POST", `/volumes/prune?filters=${all}`);
+  await engine.api.json("POST", "/networks/prune");
+  for (const { Id, RepoTags } of await engine.api.json("GET", "/images/json")) if (!RepoTags.includes("busybox:latest")) await engine.api.json("DELETE", `/images/${Id}?force=1`);
+  for (const { Kind, Id, Problem } of (await engine.api.json("POST", "/system/check")).Problems) disagree(`system check: ${Kind} ${Id}: ${Problem}`);
 }
 
 async function waitsAnswered(world: World): Promise<void> {

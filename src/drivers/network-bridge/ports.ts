@@ -112,6 +112,15 @@ export function createPorts({ kernel, keeper, relay, warn }: PortsOptions): Port
     }
   };
 
+  const bindAgain = async (port: PublishedPort): Promise<PortReservation | undefined> => {
+    try {
+      return await bind([{ ...port, hostAddresses: [port.hostAddress], hostPorts: { first: port.hostPort, last: port.hostPort } }], DEFAULT_RANGE);
+    } catch (error) {
+      warn(`a port of a running container cannot be reserved again; it stays published: ${messageOf(error)}`);
+      return undefined;
+    }
+  };
+
   /** Those that take a port of the host; nothing is taken where it fails. */
   const acquire = async (wanted: readonly Wanted[], range: typeof DEFAULT_RANGE): Promise<Acquired> => {
     const bound = wanted.filter(({ hostAddresses }) => hostAddresses.length > 0);
@@ -203,8 +212,7 @@ export function createPorts({ kernel, keeper, relay, warn }: PortsOptions): Port
       if (!holding) return;
       holdings.delete(endpointId);
       try {
-        await relay?.drop(endpointId);
-        await keeper?.drop(nameOf(endpointId));
+        await Promise.all([relay?.drop(endpointId), keeper?.drop(nameOf(endpointId))]);
       } finally {
         holding.reservation?.close();
         holding.ports.forEach((port) => taken.delete(port));
@@ -222,12 +230,10 @@ export function createPorts({ kernel, keeper, relay, warn }: PortsOptions): Port
       const found = reserved ? await hold(endpointId, ports, [reserved]) : [];
       const lost = own.filter((_, index) => !found[index]);
       if (lost.length === 0) return;
-      try {
-        const again = await bind(lost.map((port) => ({ ...port, hostAddresses: [port.hostAddress], hostPorts: { first: port.hostPort, last: port.hostPort } })), DEFAULT_RANGE);
-        await hold(endpointId, ports, [holdings.get(endpointId)?.reservation, again]);
-      } catch (error) {
-        warn(`a port of a running container cannot be reserved again; it stays published: ${messageOf(error)}`);
-      }
+      // It has sockets of its own at those that it served, and gets the new ones.
+      await relay?.forget(endpointId).catch((error: unknown) => warn(messageOf(error)));
+      const again = await Promise.all(lost.map(bindAgain));
+      await hold(endpointId, ports, [holdings.get(endpointId)?.reservation, ...again]);
     },
     close: () => {
       relay?.close();

@@ -16,6 +16,8 @@ export interface Relay {
   serve(endpointId: string, ports: readonly RelayedPort[], sockets: () => PortReservation): Promise<void>;
   /** Idempotent; cheap where nothing is served. */
   drop(endpointId: string): Promise<void>;
+  /** As drop(), of what an earlier life of the daemon had it serve. */
+  forget(endpointId: string): Promise<void>;
   /** Ends what an earlier life of the daemon left of others. */
   keepOnly(endpointIds: readonly string[]): Promise<void>;
   /** What is served stays so. */
@@ -113,6 +115,8 @@ export function createRelay({ socketPath, start }: RelayProgram, warn: (message:
     }
   };
 
+  const end = (endpointId: string): Promise<void> => ask(Buffer.concat([Buffer.from("S"), Buffer.from(endpointId, "hex")]), { begin: false });
+
   const tellAgain = async (): Promise<void> => {
     warn("the relay of published ports ended and is started again");
     for (const [endpointId, one] of served) await tell(endpointId, one).catch((error: unknown) => warn(messageOf(error)));
@@ -127,8 +131,9 @@ export function createRelay({ socketPath, start }: RelayProgram, warn: (message:
       await tell(endpointId, { ports, sockets });
     },
     drop: async (endpointId) => {
-      if (served.delete(endpointId)) await ask(Buffer.concat([Buffer.from("S"), Buffer.from(endpointId, "hex")]), { begin: false });
+      if (served.delete(endpointId)) await end(endpointId);
     },
+    forget: (endpointId) => end(endpointId),
     keepOnly: (endpointIds) => ask(Buffer.concat([Buffer.from("K"), ...endpointIds.map((id) => Buffer.from(id, "hex"))]), { begin: false }),
     close: () => {
       closed = true;

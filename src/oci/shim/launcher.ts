@@ -1,9 +1,13 @@
 /**
  * The launcher: the resident process that shims are forked from, one per exec root. It is started when nobody answers on its
- * socket, and again when it died; shims and containers do not depend on it. It also keeps named fds over a restart of the daemon.
+ * socket, and again when it died; shims and containers do not depend on it. It also keeps named fds over a restart of the daemon:
+ * a launcher that is started in place of another is given them again.
+ *
+ * One of another version of this program, which a daemon finds after an upgrade, still answers for what it keeps (HELLO, PUT,
+ * GET, DROP and END are the same in all versions). Before the first fork one of our own takes its place.
  */
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { systemError, unavailable } from "../../lib/errors.ts";
 import { nativeDir } from "../../sys/addon.ts";
@@ -15,12 +19,20 @@ import { launcherReply, launcherRequest, launcherVersion } from "./protocol.ts";
 interface Answer {
   errno: number;
   version: number;
+  pid: number;
   fds: number[];
 }
+
+const program = join(nativeDir, "gantry-shim");
 
 export class Launcher {
   readonly #path: string;
   #socket: Seqpacket | undefined;
+  /** It is of another version of this program. */
+  #isForeign = false;
+  /** What it keeps for us: descriptors of the caller's, who drops names before it closes these. */
+  readonly #kept = new Map<string, readonly number[]>();
+  #closed = false;
   #connecting: Promise<Seqpacket> | undefined;
   #serial = 0;
   readonly #pending = new Map<number, { resolve: (answer: Answer) => void; reject: (error: unknown) => void }>();
@@ -38,16 +50,30 @@ export class Launcher {
   /** Forks a shim that serves `fd`, which stays the caller's. Resolves when the request is on its way. */
   async fork(fd: number): Promise<void> {
     try {
-      await (await this.#connected()).send(this.#message(launcherRequest.fork, 0).bytes(), [fd]);
+      await this.#forkWith(fd);
     } catch {
       // It died since the last use: once more with a new one.
       this.#drop();
-      await (await this.#connected()).send(this.#message(launcherRequest.fork, 0).bytes(), [fd]);
+      await this.#forkWith(fd);
     }
   }
 
-  /** Keeps `fds`, which stay the caller's, under `name`, instead of what was there. */
+  async #forkWith(fd: number): Promise<void> {
+    await this.#connected();
+    if (this.#isForeign) await this.#replace();
+    await (await this.#connected()).send(this.#message(launcherRequest.fork, 0).bytes(), [fd]);
+  }
+
+  /** Its shims live on. */
+  async #replace(): Promise<void> {
+    this.#replacing ??= this.end().finally(() => (this.#replacing = undefined));
+    await this.#replacing;
+  }
+  #replacing: Promise<void> | undefined;
+
+  /** Keeps `fds`, which stay the caller's, under `name`, instead of what was there. They are open until the name is dropped or has others. */
   async put(name: string, fds: readonly number[]): Promise<void> {
+    this.#kept.set(name, fds);
     await this.#named(launcherRequest.put, name, fds);
   }
 
@@ -58,6 +84,7 @@ export class Launcher {
   }
 
   async drop(name: string): Promise<void> {
+    this.#kept.delete(name);
     await this.#named(launcherRequest.drop, name, []);
   }
 
@@ -68,6 +95,7 @@ export class Launcher {
   }
 
   close(): void {
+    this.#closed = true;
     this.#drop();
   }
 
@@ -108,15 +136,22 @@ export class Launcher {
 
   async #connect(): Promise<Seqpacket> {
     for (let attempt = 0; attempt < 3; attempt++) {
-      const fd = this.#dial() ?? (await this.#start());
-      const socket = this.#listen(fd);
+      const found = this.#dial();
+      const socket = this.#listen(found ?? (await this.#start()));
       const answer = await this.#askOn(socket, launcherRequest.hello, undefined, []).catch(() => undefined);
-      if (answer?.version === launcherVersion) return (this.#socket = socket);
-      // A launcher of another version of this program makes room; its shims live on.
-      if (answer) await this.#askOn(socket, launcherRequest.end, undefined, []).catch(() => undefined);
-      socket.close();
+      if (answer === undefined) {
+        socket.close();
+        continue;
+      }
+      this.#isForeign = answer.version !== launcherVersion || !isOurProgram(answer.pid);
+      if (found === undefined) await this.#giveAgain(socket);
+      return (this.#socket = socket);
     }
     throw unavailable(`the launcher at ${this.#path} does not answer: see whether another version of gantryd runs`);
+  }
+
+  async #giveAgain(socket: Seqpacket): Promise<void> {
+    for (const [name, fds] of this.#kept) await this.#askOn(socket, launcherRequest.put, name, fds).catch(() => undefined);
   }
 
   #dial(): number | undefined {
@@ -131,7 +166,6 @@ export class Launcher {
 
   async #start(): Promise<number> {
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o711 });
-    const program = join(nativeDir, "gantry-shim");
     const output: Buffer[] = [];
     const child = spawn(program, ["launcher", this.#path], { stdio: ["ignore", "ignore", "pipe"], env: {}, cwd: "/" });
     child.stderr.on("data", (chunk: Buffer) => output.push(chunk));
@@ -153,11 +187,18 @@ export class Launcher {
     const socket: Seqpacket = new Seqpacket(fd, {
       message: (bytes, fds) => this.#answer(bytes, fds),
       end: () => {
-        if (this.#socket === socket) this.#socket = undefined;
+        if (this.#socket === socket) this.#lost();
         this.#rejectPending();
       },
     });
     return socket;
+  }
+
+  /** What it kept must not be free for others to take for longer than it takes to start another. */
+  #lost(): void {
+    this.#socket = undefined;
+    if (this.#closed || this.#kept.size === 0) return;
+    this.open().catch(() => undefined);
   }
 
   #answer(bytes: Buffer, fds: number[]): void {
@@ -165,7 +206,7 @@ export class Launcher {
     const failed = r.u8() === launcherReply.failed;
     const pending = this.#pending.get(r.u32());
     const value = r.u32();
-    pending?.resolve({ errno: failed ? value : 0, version: failed ? 0 : value, fds });
+    pending?.resolve({ errno: failed ? value : 0, version: failed ? 0 : value, pid: r.u32(), fds });
   }
 
   #rejectPending(): void {
@@ -178,5 +219,14 @@ export class Launcher {
     this.#socket?.close();
     this.#socket = undefined;
     this.#rejectPending();
+  }
+}
+
+/** It runs the same program that we would start, out of memory (native/shim/oneshot.c). One that cannot be seen is believed. */
+function isOurProgram(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/exe`).equals(readFileSync(program));
+  } catch {
+    return true;
   }
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Socket } from "node:net";
 import { demultiplex } from "../../harness/api.ts";
+import { Changes } from "./changes.ts";
 import { Random } from "./random.ts";
 import { programs, type Subject, type World } from "./world.ts";
 
@@ -13,12 +14,15 @@ export class Client {
   readonly #random: Random;
   readonly #name: string;
   readonly #own: Subject[] = [];
+  /** Of what is ours alone. */
+  readonly changes: Changes;
   #made = 0;
 
   constructor(world: World, seed: number, name: string) {
     this.#world = world;
     this.#random = new Random(seed);
     this.#name = name;
+    this.changes = new Changes(world, this.#random, name);
   }
 
   async work(until: () => boolean): Promise<void> {
@@ -38,27 +42,51 @@ export class Client {
     const subject = candidates[choice % candidates.length];
     if (subject === undefined) return;
     const at = `/containers/${subject.ref}`;
-    if (what < 30) return void (await this.#world.act(subject, "start", "POST", `${at}/start`));
-    if (what < 37) return void (await this.#world.act(subject, "stop", "POST", `${at}/stop?t=${choice % 2}`));
-    if (what < 42) return void (await this.#world.act(subject, "kill", "POST", `${at}/kill`));
-    if (what < 47) return void (await this.#world.act(subject, "restart", "POST", `${at}/restart?t=0`));
-    if (what < 52) return void (await this.#world.act(subject, "pause", "POST", `${at}/pause`));
-    if (what < 58) return void (await this.#world.act(subject, "unpause", "POST", `${at}/unpause`));
-    if (what < 61) return void (await this.#world.act(subject, "remove", "DELETE", at));
-    if (what < 64) return void (await this.#world.act(subject, "force-remove", "DELETE", `${at}?force=1`));
-    if (what < 74) return void (await this.#world.act(subject, "look", "GET", `${at}/json`));
-    if (what < 82) return this.#exec(subject, choice);
-    if (what < 86) return this.#logs(subject);
-    if (what < 91) return this.#attach(subject, choice);
-    if (what < 94) return this.#rename(subject, foreign);
-    if (what < 97) return this.#list();
+    if (what < 26) return void (await this.#world.act(subject, "start", "POST", `${at}/start`));
+    if (what < 31) return void (await this.#world.act(subject, "stop", "POST", `${at}/stop?t=${choice % 2}`));
+    if (what < 34) return void (await this.#world.act(subject, "kill", "POST", `${at}/kill`));
+    if (what < 38) return void (await this.#world.act(subject, "restart", "POST", `${at}/restart?t=0`));
+    if (what < 42) return void (await this.#world.act(subject, "pause", "POST", `${at}/pause`));
+    if (what < 47) return void (await this.#world.act(subject, "unpause", "POST", `${at}/unpause`));
+    if (what < 49) return void (await this.#world.act(subject, "remove", "DELETE", at));
+    if (what < 51) return void (await this.#world.act(subject, "force-remove", "DELETE", `${at}?force=1`));
+    if (what < 58) return this.#look(subject, foreign);
+    if (what < 65) return this.#exec(subject, choice);
+    if (what < 69) return this.#logs(subject);
+    if (what < 73) return this.#attach(subject, choice);
+    if (what < 86) return foreign || subject.id === undefined ? undefined : this.changes.step(subject as Subject & { id: string });
+    if (what < 92) return this.changes.thing();
+    if (what < 94) return this.#list();
+    if (what < 97) return this.#watch(at, choice);
+    if (what < 98) return choice % 4 === 0 ? this.#world.prune() : undefined;
     this.#wait(subject, choice % 3 === 0 ? "removed" : choice % 3 === 1 ? "next-exit" : "not-running");
+  }
+
+  /** Others may be changing a container that is not ours. */
+  async #look(subject: Subject, foreign: boolean): Promise<void> {
+    const reply = await this.#world.act(subject, "look", "GET", `/containers/${subject.ref}/json`);
+    if (reply && !foreign) this.changes.check(subject, reply);
+  }
+
+  /** Calls that change nothing. */
+  async #watch(at: string, choice: number): Promise<void> {
+    const paths = [`${at}/stats?stream=false&one-shot=1`, `${at}/top`, `${at}/changes`, "/system/df", "/info", "/images/json", "/networks", "/volumes"];
+    await this.#world.up;
+    const path = paths[choice % paths.length] as string;
+    await this.#world.send("GET", path, undefined, `watch ${path}`);
+  }
+
+  /** At the end, when nobody else acts. */
+  async lookAtAll(): Promise<void> {
+    for (const subject of this.#own) await this.#look(subject, false);
+    await this.changes.lookAtAll();
   }
 
   async #create(): Promise<void> {
     const name = `${this.#name}-${++this.#made}`;
     const subject = this.#world.add(name, this.#random.pick(programs));
     this.#own.push(subject);
+    this.changes.made(subject, name);
     const reply = await this.#world.act(subject, "create", "POST", `/containers/create?name=${name}`, subject.program.body);
     if (reply?.status === 201) subject.id = JSON.parse(String(reply.body)).Id;
   }
@@ -67,14 +95,6 @@ export class Client {
     await this.#world.up;
     const { reply } = await this.#world.send("GET", "/containers/json?all=1", undefined, "list");
     if (reply?.status === 200) for (const { State } of JSON.parse(String(reply.body))) if (State === "dead") this.#world.disagree("list: a dead container");
-  }
-
-  /** Only its owner renames, and nobody else calls it by name in that moment: ids are used once they are known. */
-  async #rename(subject: Subject, foreign: boolean): Promise<void> {
-    if (foreign || subject.id === undefined) return;
-    subject.ref = subject.id;
-    await this.#world.up;
-    await this.#world.send("POST", `/containers/${subject.id}/rename?name=${this.#name}-r${++this.#made}`, undefined, `rename ${subject.program.name} ${subject.ref}`);
   }
 
   async #exec(subject: Subject, choice: number): Promise<void> {

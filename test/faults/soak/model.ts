@@ -7,7 +7,7 @@
  */
 export type State = "absent" | "created" | "running" | "paused" | "restarting" | "exited" | "removing";
 
-export type Action = "create" | "start" | "stop" | "kill" | "restart" | "pause" | "unpause" | "remove" | "force-remove" | "look";
+export type Action = "create" | "start" | "stop" | "kill" | "restart" | "pause" | "unpause" | "remove" | "force-remove" | "prune" | "commit" | "look";
 
 /** "lost": the daemon died before it answered. "failed": an error that a killed shim or launcher excuses. */
 export type Outcome = "done" | "unchanged" | "refused" | "absent" | "lost" | "failed";
@@ -34,13 +34,18 @@ const effects: Record<Exclude<Action, "look">, Partial<Record<State, readonly St
   unpause: { paused: ["running"] },
   remove: { created: ["absent"], exited: ["absent"] },
   "force-remove": { created: ["absent"], exited: ["absent"], running: ["absent"], paused: ["absent"], restarting: ["absent"] },
+  prune: { created: ["absent"], exited: ["absent"], restarting: ["restarting", "absent"] },
+  commit: { created: ["created"], running: ["running"], paused: ["paused"], restarting: ["restarting"], exited: ["exited"] },
 };
+
+/** Of all containers at once: those that it does not concern stay as they are. */
+const forAll: ReadonlySet<Action> = new Set(["prune"]);
 
 /** What is answered with "not modified". */
 const unchanged: Partial<Record<Action, readonly State[]>> = { start: ["running"], stop: ["created", "exited"] };
 
 /** States on the way of an action, which stay when it is cut off. */
-const halfway: Partial<Record<Action, readonly State[]>> = { start: ["exited"], restart: ["exited"], remove: ["removing"], "force-remove": ["removing", "exited"] };
+const halfway: Partial<Record<Action, readonly State[]>> = { start: ["exited"], restart: ["exited"], remove: ["removing"], "force-remove": ["removing", "exited"], prune: ["removing"], commit: ["paused"] };
 
 const signalling: ReadonlySet<Action> = new Set(["stop", "kill", "restart", "force-remove"]);
 
@@ -50,7 +55,7 @@ export function after(state: State, action: Action, outcome: Outcome): readonly 
   const leads = effects[action][state];
   switch (outcome) {
     case "done":
-      return leads ?? [];
+      return leads ?? (forAll.has(action) ? [state] : []);
     case "unchanged":
       return unchanged[action]?.includes(state) === true ? [state] : [];
     case "refused":

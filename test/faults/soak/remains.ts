@@ -22,7 +22,7 @@ export function holdings(engine: Engine): Holdings {
       `${links.filter((line) => line.startsWith("link ")).length} links`,
       ...links.filter((line) => line.startsWith("process ")).map((line) => line.replace(/ \/.*/, " …")),
       ...list(engine.execRoot).map((name) => `exec root: ${name}`),
-      ...["containers", "layers", "layers/overlay2"].flatMap((folder) => list(join(engine.dataRoot, folder)).map((name) => `${folder}: ${name}`)),
+      ...["containers", "layers", "layers/overlay2", "content/sha256", "content/ingest", "volumes", "volume-parts", "shm"].flatMap((folder) => list(join(engine.dataRoot, folder)).map((name) => `${folder}: ${name}`)),
       ...engine.machine.run("nft", "list", "ruleset").split("\n").map((line) => `nft: ${line.trim().replace(/packets \d+ bytes \d+/, "")}`),
       ...rows(engine),
     ].sort(),
@@ -33,7 +33,7 @@ export function holdings(engine: Engine): Holdings {
 
 /** What there is now and was not before, or the other way round; waits for work behind answers. */
 export async function difference(engine: Engine, before: Holdings): Promise<string[]> {
-  for (const end = Date.now() + 8000; ; await delay(100)) {
+  for (const end = Date.now() + 15_000; ; await delay(100)) {
     const now = holdings(engine);
     const different = [...without(now.things, before.things).map((thing) => `left: ${thing}`), ...without(before.things, now.things).map((thing) => `missing: ${thing}`)];
     if (now.fds > before.fds + 6) different.push(`descriptors: ${now.fds} instead of ${before.fds}: ${describeFds(engine)}`);

@@ -98,11 +98,19 @@ export class World {
     return reply;
   }
 
+  /** All that do not run go, whoever's they are. */
+  async prune(): Promise<void> {
+    await this.up;
+    const calls = this.subjects.map(({ model }) => ({ model, call: model.begin("prune") }));
+    const { outcome } = await this.send("POST", "/containers/prune", undefined, "prune containers");
+    for (const { model, call } of calls) model.end(call, "prune", outcome === "refused" ? "lost" : outcome);
+  }
+
   /** One call; what it means is for the caller, unless nothing can excuse it. */
-  async send(method: string, path: string, json: object | undefined, what: string): Promise<{ outcome: Outcome; reply: Reply | undefined }> {
+  async send(method: string, path: string, body: object | Buffer | undefined, what: string): Promise<{ outcome: Outcome; reply: Reply | undefined }> {
     const began = performance.now();
     try {
-      const reply = await this.engine.api.send(method, path, { ...(json === undefined ? {} : { json }), timeoutMs: 40_000 });
+      const reply = await this.engine.api.send(method, path, { ...(body === undefined ? {} : Buffer.isBuffer(body) ? { body, headers: { "content-type": "application/x-tar" } } : { json: body }), timeoutMs: 40_000 });
       const outcome = outcomeOf(reply);
       this.note(`${what}: ${outcome} ${reply.status} ${Math.round(performance.now() - began)} ms`);
       this.count(`${what.split(" ")[0]} ${outcome}`);
@@ -129,5 +137,5 @@ function outcomeOf({ status, body }: Reply): Outcome {
   if (status < 300) return "done";
   if (status === 404) return "absent";
   // Docker answers some refusals with 500.
-  return status === 409 || /is not paused|is not running|is marked for removal|is already in progress/.test(String(body)) ? "refused" : "failed";
+  return status === 409 || /is not paused|is not running|is marked for removal|is already in progress|is not connected to|already exists in network|is in use|is restarting/.test(String(body)) ? "refused" : "failed";
 }
