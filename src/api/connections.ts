@@ -41,6 +41,11 @@ export class Connections {
     return this.#all.size;
   }
 
+  /** Those whose answers go on until somebody ends them. */
+  get streams(): number {
+    return [...this.#streams.values()].filter((isStream) => isStream()).length;
+  }
+
   /** A new connection; it may be closed at once, or close the one that has waited longest. */
   accepted(socket: Duplex): void {
     this.#add(socket);

@@ -114,6 +114,15 @@ test("what is no HTTP gets an answer and an end", async () => {
   assert.match(await huge.untilEnd(), /^HTTP\/1\.1 431 /);
 });
 
+test("a refusal waits for the body of a client that closes behind it", async () => {
+  await using api = await serve([{ method: "POST", path: "/refused", handler: () => { throw conflict("no"); } }]);
+  const client = api.open().send("POST /refused HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(client.text, "");
+  client.send("2\r\n{}\r\n0\r\n\r\n");
+  assert.match(await client.untilEnd(), /^HTTP\/1\.1 409 [^]*"no"/);
+});
+
 test("pipelined requests are answered in order", async () => {
   await using api = await serve(routes);
   const client = api.open().send("GET /version?q=1 HTTP/1.1\r\nHost: x\r\n\r\nGET /version?q=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

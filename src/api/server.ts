@@ -30,6 +30,8 @@ const HEAD_BYTES = 128 * 1024;
 const HEADERS = 200;
 /** How long an unread body is swallowed after the answer, so that its sender reads the answer. */
 const LINGER_MILLISECONDS = 1_000;
+/** How much of a body that nobody wants is read before the answer, as Go's server does. */
+const MAX_IGNORED_BYTES = 256 * 1024;
 /** How long the answer to a client that has ended its side may take. */
 const HALF_OPEN_MILLISECONDS = 300_000;
 /** How long the sender of a body may pause. */
@@ -178,6 +180,7 @@ export class ApiServer {
       if (names !== undefined) refuseBrowsers(req.headers, names);
       await this.#dispatch(req, res, confinement);
     } catch (error) {
+      if (!res.shouldKeepAlive && !res.headersSent && !isUpgrade(req)) await bodyPassed(req);
       this.#answerError(req, res, error);
     }
   }
@@ -321,6 +324,24 @@ function expectBodyEnd(req: IncomingMessage): void {
   const { socket } = req;
   const timer = setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
   req.once("end", () => clearTimeout(timer));
+}
+
+const isUpgrade = (req: IncomingMessage): boolean => req.headers.upgrade !== undefined;
+
+/** Node closes right behind an answer that is its connection's last: whoever still sends its body would meet a broken pipe and never read why. */
+async function bodyPassed(req: IncomingMessage): Promise<void> {
+  if (req.complete || req.destroyed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, LINGER_MILLISECONDS).unref();
+  let rest = MAX_IGNORED_BYTES;
+  req.on("data", ({ length }: Buffer) => {
+    rest -= length;
+    if (rest < 0) resolve();
+  });
+  for (const event of ["end", "close", "error"]) req.once(event, () => resolve());
+  req.resume();
+  await promise;
+  clearTimeout(timer);
 }
 
 /** Closing with unread input would make the kernel drop the answer on its way. */

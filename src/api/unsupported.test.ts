@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { notFound } from "../lib/errors.ts";
 import { EventBus } from "../engine/events/bus.ts";
 import { SystemService } from "../engine/system/service.ts";
+import { buildRoutes } from "./build/routes.ts";
 import { eventRoutes } from "./events/routes.ts";
 import { pluginRoutes } from "./plugins/routes.ts";
 import { registryRoutes } from "./registry/routes.ts";
@@ -38,7 +39,7 @@ const requireContainer = (ref: string): void => {
 
 test("every operation of the Engine API has a route", () => {
   const system = new SystemService({} as ConstructorParameters<typeof SystemService>[0]);
-  const served: Route[] = [...pingRoutes, ...systemRoutes(system), ...eventRoutes(new EventBus(() => {})), ...registryRoutes({} as Parameters<typeof registryRoutes>[0]), ...swarmRoutes(), ...pluginRoutes()];
+  const served: Route[] = [...pingRoutes(() => "2"), ...systemRoutes(system), ...eventRoutes(new EventBus(() => {})), ...registryRoutes({} as Parameters<typeof registryRoutes>[0]), ...swarmRoutes(), ...pluginRoutes(), ...buildRoutes({ emit: () => {} })];
   const router = new Router([...served, ...unsupportedRoutes(served, requireContainer)]);
   assert.equal(OPERATIONS.length, 108);
   for (const [method, path] of OPERATIONS) assert.ok(router.find(method, path), `${method} ${path}`);
@@ -51,7 +52,6 @@ test("what is not supported says its name, after what the client got wrong", asy
   assert.match(await ask("GET /containers/x/export"), /^HTTP\/1\.1 501 [^]*"ContainerExport \(GET \/containers\/\{id\}\/export\) is not supported yet"/);
   assert.match(await ask("GET /containers/none/export"), /^HTTP\/1\.1 404 [^]*"No such container: none"/);
   assert.match(await ask("POST /volumes/create", "\nContent-Type: text/plain\nContent-Length: 0"), /^HTTP\/1\.1 400 [^]*unsupported Content-Type header/);
-  assert.match(await ask("POST /session", "\nContent-Length: 0"), /^HTTP\/1\.1 400 [^]*no upgrade proto in request/);
   assert.match(await ask("GET /containers/x/checkpoints"), /^HTTP\/1\.1 501 [^]*experimental feature is disabled/);
   assert.match(await ask("GET /volumes"), /^HTTP\/1\.1 404 /, "what others serve is not refused");
 });

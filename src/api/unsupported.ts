@@ -2,7 +2,7 @@
  * The operations of the Engine API that other files may implement, by Docker's names. Whatever has no route yet is answered
  * with 501 and its name: a client can tell what is missing from what does not exist.
  */
-import { invalidParameter, notImplemented } from "../lib/errors.ts";
+import { notImplemented } from "../lib/errors.ts";
 import type { Route } from "./route.ts";
 import { readJson } from "./wire/body.ts";
 
@@ -68,7 +68,6 @@ const OPERATIONS: readonly Operation[] = [
   ["POST", "/networks/{id...}/connect", "NetworkConnect"],
   ["POST", "/networks/{id...}/disconnect", "NetworkDisconnect"],
   ["POST", "/networks/prune", "NetworkPrune"],
-  ["POST", "/session", "Session"],
 ];
 
 /** Routes for the operations that none of `routes` serves. `requireContainer` throws for containers that do not exist: that is told first. */
@@ -88,10 +87,8 @@ function refusal([method, path, name]: Operation, requireContainer: (ref: string
     method,
     path,
     handler: async (call) => {
-      const { req } = call;
       if (WITH_DOCUMENT.has(name)) await readJson(call);
       if (path.startsWith("/containers/{")) requireContainer(call.params["id"] as string);
-      if (name === "Session" && req.headers.upgrade === undefined) throw invalidParameter("no upgrade proto in request");
       throw notImplemented(`${name} (${method} ${path.replaceAll("...", "")}) is not supported yet`);
     },
   };

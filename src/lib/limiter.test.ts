@@ -19,3 +19,21 @@ test("no more than the limit at once, in order, also after a failure", async () 
   assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled", "fulfilled"]);
   assert.deepEqual([order, most], [["a", "b", "c", "d"], 2]);
 });
+
+test("another limit holds from then on", async () => {
+  const limiter = new Limiter(1);
+  const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+  let running = 0;
+  const all = gates.map(({ promise }) => limiter.run(async () => (running++, await promise, running--)));
+  assert.equal(running, 1);
+  limiter.limit(3);
+  await new Promise(setImmediate);
+  assert.equal(running, 3);
+  limiter.limit(1);
+  for (const gate of gates.slice(0, 2)) gate.resolve();
+  await Promise.all(all.slice(0, 2));
+  await new Promise(setImmediate);
+  assert.equal(running, 1);
+  for (const gate of gates) gate.resolve();
+  await Promise.all(all);
+});

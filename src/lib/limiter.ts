@@ -1,11 +1,17 @@
 /** So many pieces of work at once; the others wait in order. */
 export class Limiter {
-  readonly #most: number;
+  #most: number;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
   constructor(most: number) {
     this.#most = most;
+  }
+
+  /** Another number from now on: what runs above it ends first. */
+  limit(most: number): void {
+    this.#most = most;
+    this.#admit();
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
@@ -14,9 +20,15 @@ export class Limiter {
     try {
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
+      this.#running--;
+      this.#admit();
+    }
+  }
+
+  #admit(): void {
+    while (this.#running < this.#most && this.#waiting.length > 0) {
+      this.#running++;
+      this.#waiting.shift()?.();
     }
   }
 }

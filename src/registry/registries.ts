@@ -24,13 +24,14 @@ export interface RegistriesOptions {
 
 export interface OpenRegistries extends Registries {
   /** For what is asked from now on. Throws "invalid-parameter", and then changes nothing. */
-  configure(hosts: HostSettings): void;
+  configure(hosts: HostSettings, mostDownloadAttempts: number): void;
   close(): void;
 }
 
 /** Throws "invalid-parameter" for malformed settings. */
 export function createRegistries(options: RegistriesOptions): OpenRegistries {
-  const { userAgent, mostDownloadAttempts, backoffMilliseconds = 500 } = options;
+  const { userAgent, backoffMilliseconds = 500 } = options;
+  let { mostDownloadAttempts } = options;
   let hosts = new Hosts(options.hosts);
   const http = new HttpClient(options.proxies, options.limits);
   const tokens = new Tokens(http);
@@ -42,7 +43,10 @@ export function createRegistries(options: RegistriesOptions): OpenRegistries {
     login: (credentials: RegistryCredentials, cancel: Cancel = {}) => login({ hosts, http, tokens, userAgent }, credentials, cancel),
     search: (query: SearchQuery, cancel: Cancel = {}): Promise<SearchResult[]> => search({ hosts, sessionFor }, query, cancel),
     settings: (): RegistrySettings => ({ mirrors: hosts.mirrors, insecureNames: [...hosts.insecure.names], insecureNetworks: hosts.insecure.networks.map(formatPrefix) }),
-    configure: (settings: HostSettings) => void (hosts = new Hosts(settings)),
+    configure(settings: HostSettings, attempts: number): void {
+      hosts = new Hosts(settings);
+      mostDownloadAttempts = attempts;
+    },
     close: () => http.close(),
   };
 }

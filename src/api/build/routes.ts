@@ -4,6 +4,7 @@ import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { atoi } from "../../lib/strconv.ts";
 import { atLeast, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
+import { sessionRoute } from "./session.ts";
 
 const FILTERS = ["id", "label", "mutable", "parent", "private", "shared", "type", "until", "unused-for", "inuse", "immutable", "description"];
 
@@ -11,6 +12,7 @@ export function buildRoutes(events: EventSink): Route[] {
   return [
     { method: "POST", path: "/build/prune", since: [1, 31], handler: (call) => prune(call, events) },
     { method: "POST", path: "/build/cancel", handler: cancel },
+    sessionRoute,
   ];
 }
 

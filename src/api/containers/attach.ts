@@ -16,8 +16,8 @@ const MULTIPLEXED = "application/vnd.docker.multiplexed-stream";
 
 export function attachRoutes(context: LifecycleContext): Route[] {
   return [
-    { method: "POST", path: "/containers/{name}/attach", handler: (call) => handleAttach(context, call) },
-    { method: "GET", path: "/containers/{name}/attach/ws", handler: (call) => handleWebSocket(context, call) },
+    { method: "POST", path: "/containers/{name...}/attach", handler: (call) => handleAttach(context, call) },
+    { method: "GET", path: "/containers/{name...}/attach/ws", handler: (call) => handleWebSocket(context, call) },
   ];
 }
 

@@ -28,7 +28,7 @@ export function checkpointRoutes(context: LifecycleContext): Route[] {
     },
     {
       method: "DELETE",
-      path: "/containers/{name}/checkpoints/{checkpoint}",
+      path: "/containers/{name...}/checkpoints/{checkpoint}",
       handler: (call) => {
         deleteCheckpoint(context, call.params["name"] as string, { name: call.params["checkpoint"] as string, dir: call.query.get("dir") ?? "" });
         sendEmpty(call, 204);

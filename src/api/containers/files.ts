@@ -7,11 +7,11 @@ import { sendBytes } from "../streams.ts";
 
 export function fileRoutes(context: ContainersContext): Route[] {
   return [
-    { method: "HEAD", path: "/containers/{name}/archive", handler: (call) => handleStat(context, call) },
-    { method: "GET", path: "/containers/{name}/archive", handler: (call) => handleGet(context, call) },
-    { method: "PUT", path: "/containers/{name}/archive", handler: (call) => handlePut(context, call) },
-    { method: "GET", path: "/containers/{name}/changes", handler: async (call) => sendJson(call, 200, await changesOf(context, nameOf(call))) },
-    { method: "GET", path: "/containers/{name}/export", handler: (call) => exportFiles(context, nameOf(call), (bytes) => sendBytes(call, bytes, { "content-type": "application/octet-stream" })) },
+    { method: "HEAD", path: "/containers/{name...}/archive", handler: (call) => handleStat(context, call) },
+    { method: "GET", path: "/containers/{name...}/archive", handler: (call) => handleGet(context, call) },
+    { method: "PUT", path: "/containers/{name...}/archive", handler: (call) => handlePut(context, call) },
+    { method: "GET", path: "/containers/{name...}/changes", handler: async (call) => sendJson(call, 200, await changesOf(context, nameOf(call))) },
+    { method: "GET", path: "/containers/{name...}/export", handler: (call) => exportFiles(context, nameOf(call), (bytes) => sendBytes(call, bytes, { "content-type": "application/octet-stream" })) },
   ];
 }
 

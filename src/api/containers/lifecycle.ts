@@ -15,8 +15,8 @@ function checkpointIn({ query, confinement }: Pick<Call, "query" | "confinement"
   const id = query.get("checkpoint") ?? "";
   if (id === "") return undefined;
   confinement?.refuseCheckpoint();
-  if (!experimental) throw invalidParameter("checkpoint is only supported in experimental mode");
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*[a-zA-Z0-9_-]$/.test(id)) throw invalidParameter(`invalid checkpoint ID ${JSON.stringify(id)}, only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
+  if (!experimental) throw invalidParameter("checkpoint is only supported in experimental mode");
   return { name: id, dir: query.get("checkpoint-dir") ?? "" };
 }
 
@@ -25,7 +25,7 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
   return [
     {
       method: "POST",
-      path: "/containers/{name}/start",
+      path: "/containers/{name...}/start",
       handler: async (call) => {
         const length = call.req.headers["content-length"];
         if (call.req.headers["transfer-encoding"] !== undefined || Number(length ?? 0) > 7) throw invalidParameter("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
@@ -36,7 +36,7 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
     },
     {
       method: "POST",
-      path: "/containers/{name}/stop",
+      path: "/containers/{name...}/stop",
       handler: async (call) => {
         await stop(context, name(call), stopOptions(call));
         sendEmpty(call, 204);
@@ -44,7 +44,7 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
     },
     {
       method: "POST",
-      path: "/containers/{name}/restart",
+      path: "/containers/{name...}/restart",
       handler: async (call) => {
         await restart(context, name(call), restartOptions(call));
         sendEmpty(call, 204);
@@ -52,7 +52,7 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
     },
     {
       method: "POST",
-      path: "/containers/{name}/kill",
+      path: "/containers/{name...}/kill",
       handler: async (call) => {
         await kill(context, name(call), call.query.get("signal") ?? undefined);
         sendEmpty(call, 204);
@@ -60,7 +60,7 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
     },
     {
       method: "POST",
-      path: "/containers/{name}/pause",
+      path: "/containers/{name...}/pause",
       handler: async (call) => {
         await pause(context, name(call));
         sendEmpty(call, 204);
@@ -68,16 +68,16 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
     },
     {
       method: "POST",
-      path: "/containers/{name}/unpause",
+      path: "/containers/{name...}/unpause",
       handler: async (call) => {
         await unpause(context, name(call));
         sendEmpty(call, 204);
       },
     },
-    { method: "POST", path: "/containers/{name}/wait", handler: (call) => handleWait(context, call, name(call)) },
+    { method: "POST", path: "/containers/{name...}/wait", handler: (call) => handleWait(context, call, name(call)) },
     {
       method: "POST",
-      path: "/containers/{name}/resize",
+      path: "/containers/{name...}/resize",
       handler: async (call) => {
         const size = { height: terminalSize(call.query, "h", "height"), width: terminalSize(call.query, "w", "width") };
         const record = context.store.find(name(call));
@@ -90,7 +90,7 @@ export function lifecycleRoutes(context: LifecycleContext, { experimental }: { e
     },
     {
       method: "GET",
-      path: "/containers/{name}/start-trace",
+      path: "/containers/{name...}/start-trace",
       handler: (call) => sendJson(call, 200, { steps: context.live(context.store.find(name(call)).id).trace }),
     },
   ];

@@ -7,7 +7,7 @@ import { atLeast, boolQuery, type Call, type Route } from "../route.ts";
 import { drained } from "../streams.ts";
 
 export function logRoutes(context: LifecycleContext): Route[] {
-  return [{ method: "GET", path: "/containers/{name}/logs", handler: (call) => handleLogs(context, call) }];
+  return [{ method: "GET", path: "/containers/{name...}/logs", handler: (call) => handleLogs(context, call) }];
 }
 
 async function handleLogs(context: LifecycleContext, call: Call): Promise<void> {

@@ -16,9 +16,9 @@ export function containerRoutes(context: ContainersContext): Route[] {
     { method: "POST", path: "/containers/create", handler: (call) => handleCreate(context, call) },
     { method: "GET", path: "/containers/json", handler: (call) => handleList(lists, call) },
     { method: "POST", path: "/containers/prune", since: [1, 25], handler: (call) => handlePrune(context, call) },
-    { method: "GET", path: "/containers/{name}/json", handler: (call) => handleInspect(context, call) },
-    { method: "POST", path: "/containers/{name}/rename", handler: (call) => handleRename(context, call) },
-    { method: "POST", path: "/containers/{name}/update", handler: (call) => handleUpdate(context, call) },
+    { method: "GET", path: "/containers/{name...}/json", handler: (call) => handleInspect(context, call) },
+    { method: "POST", path: "/containers/{name...}/rename", handler: (call) => handleRename(context, call) },
+    { method: "POST", path: "/containers/{name...}/update", handler: (call) => handleUpdate(context, call) },
     { method: "DELETE", path: "/containers/{name...}", handler: (call) => handleRemove(context, call) },
   ];
 }

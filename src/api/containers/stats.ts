@@ -7,7 +7,7 @@ export function statsRoutes(context: LifecycleContext): Route[] {
   return [
     {
       method: "GET",
-      path: "/containers/{name}/stats",
+      path: "/containers/{name...}/stats",
       handler: async ({ params, query, res, signal }) => {
         const name = params["name"] as string;
         context.store.find(name);

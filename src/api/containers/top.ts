@@ -7,7 +7,7 @@ export function topRoutes(context: LifecycleContext): Route[] {
   return [
     {
       method: "GET",
-      path: "/containers/{name}/top",
+      path: "/containers/{name...}/top",
       handler: async (call) => sendJson(call, 200, await top(context, call.params["name"] as string, call.query.get("ps_args") ?? "")),
     },
   ];

@@ -15,7 +15,8 @@ export async function handleUpdate(context: ContainersContext, call: Call): Prom
   if (!atLeast(call.version, 55)) {
     request.BlkioWeightDevice = request.BlkioDeviceReadBps = request.BlkioDeviceWriteBps = request.BlkioDeviceReadIOps = request.BlkioDeviceWriteIOps = null;
   }
-  if (request.PidsLimit !== null) request.PidsLimit = Math.max(request.PidsLimit, -1);
+  // Any number of them, said explicitly: not the default limit.
+  if (request.PidsLimit !== null) request.PidsLimit = Math.max(request.PidsLimit, 0);
   const warnings = await updateContainer(context, call.params["name"] as string, request);
   sendJson(call, 200, { Warnings: warnings.length === 0 ? null : warnings });
 }

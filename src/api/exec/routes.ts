@@ -32,7 +32,7 @@ const startSchema = struct("ExecStartRequest", {
 
 export function execRoutes(execs: ExecService): Route[] {
   return [
-    { method: "POST", path: "/containers/{name}/exec", handler: (call) => handleCreate(execs, call) },
+    { method: "POST", path: "/containers/{name...}/exec", handler: (call) => handleCreate(execs, call) },
     { method: "POST", path: "/exec/{id}/start", handler: (call) => handleStart(execs, call) },
     {
       method: "POST",

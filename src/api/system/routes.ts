@@ -4,10 +4,15 @@ import type { SystemService } from "../../engine/system/service.ts";
 import { atLeast, sendJson, sendJsonText, type Call, type Route } from "../route.ts";
 
 /** They need nothing but a daemon that takes requests. */
-export const pingRoutes: readonly Route[] = [
-  { method: "GET", path: "/_ping", handler: (call) => ping(call, "OK") },
-  { method: "HEAD", path: "/_ping", handler: (call) => ping(call, "") },
-];
+export function pingRoutes(builder: () => BuilderVersion): Route[] {
+  return [
+    { method: "GET", path: "/_ping", handler: (call) => ping(call, { body: "OK", builder: builder() }) },
+    { method: "HEAD", path: "/_ping", handler: (call) => ping(call, { body: "", builder: builder() }) },
+  ];
+}
+
+/** What builds clients should ask for: "2" by BuildKit, "1" by the classic builder. */
+export type BuilderVersion = "1" | "2";
 
 export function systemRoutes(system: SystemService): Route[] {
   return [
@@ -16,10 +21,11 @@ export function systemRoutes(system: SystemService): Route[] {
   ];
 }
 
-function ping({ res }: Call, body: string): void {  res.writeHead(200, {
+function ping({ res }: Call, { body, builder }: { body: string; builder: BuilderVersion }): void {
+  res.writeHead(200, {
     "cache-control": "no-cache, no-store, must-revalidate",
     pragma: "no-cache",
-    "builder-version": "2",
+    "builder-version": builder,
     swarm: "inactive",
     "content-type": "text/plain; charset=utf-8",
     "content-length": body.length,

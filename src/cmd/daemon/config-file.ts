@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
+import { withoutCredentials } from "../../registry/http/proxy.ts";
 import { checkedPool, parseUlimit } from "./option-values.ts";
 import { DAEMON_OPTIONS, type DaemonOption } from "./options.ts";
 import { fileRuntime } from "./runtimes.ts";
@@ -60,7 +61,8 @@ export function checkConflicts(file: FileValues, flags: FlagValues): void {
     const option = byKey.get(key) as DaemonOption;
     if (option.flag === "" || !flags.changed(option.flag)) continue;
     const flag = option.type.repeated === true ? `[${flags.list(option.flag).join(" ")}]` : flags.string(option.flag);
-    conflicts.push(`${key}: (from flag: ${flag}, from file: ${printed(value)})`);
+    const [fromFlag, fromFile] = [flag, printed(value)].map(withoutCredentials);
+    conflicts.push(`${key}: (from flag: ${fromFlag}, from file: ${fromFile})`);
   }
   if (conflicts.length > 0) throw invalidParameter(`the following directives are specified both as a flag and in the configuration file: ${conflicts.join(", ")}`);
 }

@@ -1,6 +1,7 @@
 /** The daemon's configuration: from the command line and daemon.json to checked settings. */
 import { createHash } from "node:crypto";
 import { dirname, join, resolve } from "node:path";
+import type { BuilderVersion } from "../../api/system/routes.ts";
 import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
@@ -16,7 +17,7 @@ import { type Host, parseFeature, parseScopedSocket, parseUlimit, type ScopedSoc
 import type { HostSettings } from "../../registry/hosts/hosts.ts";
 import { parseInsecure } from "../../registry/hosts/insecure.ts";
 import { parseMirror } from "../../registry/hosts/mirror.ts";
-import { checkProxy, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
+import { checkProxy, overriddenVariables, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
 import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, type DaemonOption } from "./options.ts";
 import { checkDefaultRuntime, configuredRuntimes, type ConfiguredRuntime } from "./runtimes.ts";
 
@@ -24,6 +25,9 @@ export interface DaemonConfig {
   configFile: string;
   dataRoot: string;
   execRoot: string;
+  builderVersion: BuilderVersion;
+  /** As they were given. */
+  features: Record<string, boolean>;
   /** False when the pid file is the default one, which belongs to whoever holds the data root. */
   pidfileChosen: boolean;
   pidfile: string;
@@ -181,6 +185,8 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     configFile,
     dataRoot,
     execRoot,
+    features: Object.fromEntries(values.list("feature").map(parseFeature).map(({ name, enabled }) => [name, enabled])),
+    builderVersion: isOff(values, "buildkit") ? "1" : "2",
     pidfileChosen: pidfile !== "",
     pidfile: pidfile === "" ? join(execRoot, "gantryd.pid") : resolve(pidfile),
     hosts: hostsOf(values, tls !== undefined),
@@ -203,7 +209,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     shutdownTimeoutSeconds: nonNegative(values, "shutdown-timeout"),
     liveRestore: values.bool("live-restore"),
     idleExitSeconds: nonNegative(values, "idle-exit"),
-    warnings: mootOptions(values),
+    warnings: [...mootOptions(values), ...overriddenVariables(environment, proxiesOf(values)).map((name) => `overriding existing proxy variable with value from configuration: ${name}`)],
   };
 }
 
@@ -245,13 +251,15 @@ function minimumOf(values: FlagValues, environment: NodeJS.ProcessEnv): string {
   return text;
 }
 
+const proxiesOf = (values: FlagValues): ProxySettings => ({ httpProxy: values.string("http-proxy"), httpsProxy: values.string("https-proxy"), noProxy: values.string("no-proxy") });
+
 function registriesOf(values: FlagValues, { configFile, environment }: { configFile: string; environment: NodeJS.ProcessEnv }): RegistryConfig {
   const least = (name: string, least: number): number => {
     const value = values.int(name);
     if (value < least) throw invalidParameter(`invalid ${name.replaceAll("-", " ")}: ${value}`);
     return value;
   };
-  const proxies = proxySettings(environment, { httpProxy: values.string("http-proxy"), httpsProxy: values.string("https-proxy"), noProxy: values.string("no-proxy") });
+  const proxies = proxySettings(environment, proxiesOf(values));
   for (const proxy of [proxies.httpProxy, proxies.httpsProxy]) checkProxy(proxy);
   const hosts = {
     mirrors: values.list("registry-mirror").map(parseMirror),
@@ -307,9 +315,10 @@ function logDriverOf(values: FlagValues): ContainerDefaults["log"] {
   return { driver, options };
 }
 
+const isOff = (values: FlagValues, feature: string): boolean => values.list("feature").map(parseFeature).some(({ name, enabled }) => name === feature && !enabled);
+
 function cdiSpecDirsOf(values: FlagValues): string[] {
-  const isOff = values.list("feature").map(parseFeature).some(({ name, enabled }) => name === "cdi" && !enabled);
-  if (isOff) return [];
+  if (isOff(values, "cdi")) return [];
   return values.changed("cdi-spec-dir") ? values.list("cdi-spec-dir").filter((dir) => dir !== "") : ["/etc/cdi", "/var/run/cdi"];
 }
 

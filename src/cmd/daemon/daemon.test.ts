@@ -52,12 +52,13 @@ test("SIGHUP applies the file anew and says so; a wrong file changes nothing", {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   };
-  await reload('{"labels":["x=y"],"min-api-version":"1.44","debug":true}', "Reloaded configuration");
+  await reload('{"labels":["x=y"],"min-api-version":"1.44","debug":true,"max-concurrent-uploads":2,"features":{"buildkit":false}}', "Reloaded configuration");
   const info = JSON.parse((await bench.get("/info")).body);
   assert.deepEqual([info.Labels, info.Debug], [["x=y"], true]);
   assert.equal((await bench.get("/v1.43/info")).status, 400);
   const events = await bench.get(`/events?since=${since}&until=${Math.floor(Date.now() / 1000) + 1}&filters=${encodeURIComponent('{"type":["daemon"]}')}`);
   assert.match(events.body, /"Type":"daemon","Action":"reload".*"labels":"\[\\"x=y\\"\]"/);
+  assert.match(events.body, /"features":"\{\\"buildkit\\":false\}".*"max-concurrent-uploads":"2"/);
   await reload('{"nosuch":1}', "the following directives don't match any configuration option: nosuch");
   assert.deepEqual(JSON.parse((await bench.get("/info")).body).Labels, ["x=y"]);
 });

@@ -18,6 +18,7 @@ import { Metrics, type MetricSources } from "../../engine/system/metrics.ts";
 import { SystemService } from "../../engine/system/service.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
+import { type ProxySettings, withoutCredentials } from "../../registry/http/proxy.ts";
 import { build } from "./build-info.ts";
 import { callerOf } from "./caller.ts";
 import { CalmWatch } from "./calm.ts";
@@ -47,6 +48,7 @@ export class Daemon {
   readonly #calm = new CalmWatch(() => this.#rest());
   #giveBackMemory = (): void => {};
   readonly #metrics = new Metrics();
+  readonly #connections = new Connections(limitsFor(maxOpenFiles()));
   #engine: Engine | undefined;
   #metricsServer: MetricsServer | undefined;
   #api: ApiServer | undefined;
@@ -109,15 +111,14 @@ export class Daemon {
     notify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       const next = loadConfig(this.#flags, process.env);
-      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore } = next;
-      const { hosts } = next.registries;
-      this.#engine?.registries.configure(hosts);
+      const { runtime, runtimes, shmSize } = next.containers;
+      this.#engine?.reconfigure({ containers: { runtimes: runtimesFor(next.containers), shmSize }, registries: next.registries });
+      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, features, builderVersion } = next;
       const network = this.#switchFirewall(next.network.firewall);
-      const { runtime, runtimes } = next.containers;
-      this.#engine?.setRuntimes(runtimesFor(next.containers));
-      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, network, containers: { ...this.#config.containers, runtime, runtimes }, registries: { ...this.#config.registries, hosts } };
+      const registries = { ...next.registries, proxies: this.#config.registries.proxies };
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, features, builderVersion, network, registries, containers: { ...this.#config.containers, runtime, runtimes, shmSize } };
       this.#log.configure(log);
-      this.#log.info(`Reloaded configuration: ${JSON.stringify({ labels, debug, "min-api-version": minimumApiVersion, "shutdown-timeout": shutdownTimeoutSeconds, "live-restore": liveRestore, firewall: network.firewall, "default-runtime": runtime, runtimes: shownRuntimes(next.containers) })}`);
+      this.#log.info(`Reloaded configuration: ${JSON.stringify({ ...this.#attributes(), ...shownProxies(registries.proxies), "min-api-version": minimumApiVersion, firewall: network.firewall })}`);
       this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
     } catch (error) {
       this.#log.error(`Error reconfiguring the daemon: ${messageOf(error)}`);
@@ -187,9 +188,9 @@ export class Daemon {
 
   #createApi(laterRoutes: Promise<Route[]>): ApiServer {
     return new ApiServer({
-      routes: pingRoutes,
+      routes: pingRoutes(() => this.#config.builderVersion),
       laterRoutes,
-      connections: new Connections(limitsFor(maxOpenFiles())),
+      connections: this.#connections,
       log: this.#log,
       serverVersion: build.dockerVersion,
       experimental: this.#config.experimental,
@@ -248,7 +249,7 @@ export class Daemon {
       settings: () => ({ ...systemSettings(this.#config, dataRoot, engine.drivers()), registries: engine.registries.settings(), remapsUsers: engine.remapsUsers }),
       versionSettings: () => this.#config,
       discoverDevices: () => engine.discoverDevices(),
-      conditions: () => ({ ...engine.conditions(), openFiles: openFiles(), activeResources: process.getActiveResourcesInfo().length, eventListeners: engine.events.listeners, ipv4Forwarding: ipv4Forwarding() }),
+      conditions: () => ({ ...engine.conditions(), openFiles: openFiles(), activeResources: process.getActiveResourcesInfo().length + this.#connections.streams, eventListeners: engine.events.listeners, ipv4Forwarding: ipv4Forwarding() }),
     });
   }
 
@@ -259,22 +260,28 @@ export class Daemon {
   }
 
   #attributes(): Record<string, string> {
-    const { debug, labels, containers, shutdownTimeoutSeconds, liveRestore } = this.#config;
-    const { hosts } = this.#config.registries;
+    const { debug, labels, containers, shutdownTimeoutSeconds, liveRestore, features } = this.#config;
+    const { hosts, concurrentDownloads, concurrentUploads, downloadAttempts } = this.#config.registries;
     return {
       name: hostname(),
       debug: String(debug),
       "default-runtime": containers.runtime,
       "default-shm-size": String(containers.shmSize),
+      features: JSON.stringify(features),
       "insecure-registries": JSON.stringify(hosts.insecureRegistries),
       labels: JSON.stringify(labels),
       "live-restore": String(liveRestore),
+      "max-concurrent-downloads": String(concurrentDownloads),
+      "max-concurrent-uploads": String(concurrentUploads),
+      "max-download-attempts": String(downloadAttempts),
       "registry-mirrors": JSON.stringify(hosts.mirrors),
       runtimes: JSON.stringify(shownRuntimes(containers)),
       "shutdown-timeout": String(shutdownTimeoutSeconds),
     };
   }
 }
+
+const shownProxies = ({ httpProxy, httpsProxy, noProxy }: ProxySettings): Record<string, string> => ({ "http-proxy": withoutCredentials(httpProxy), "https-proxy": withoutCredentials(httpsProxy), "no-proxy": noProxy });
 
 function makeRoots({ dataRoot, execRoot }: DaemonConfig): void {
   try {

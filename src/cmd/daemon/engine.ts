@@ -1,4 +1,5 @@
 /** The engine as the daemon runs it: services behind the API, and what the daemon asks of them. */
+import type { RegistryConfig } from "./config.ts";
 import type { OpenRegistries } from "../../registry/registries.ts";
 import type { Route } from "../../api/route.ts";
 import type { Runtimes } from "../../engine/containers/runtimes.ts";
@@ -13,8 +14,8 @@ export interface Engine {
   remapsUsers: boolean;
   /** Other ways with other programs' firewalls, from now on. */
   setFirewall(mode: "docker" | "own-table" | "honour-host"): Promise<void>;
-  /** What containers may name from now on, and get without naming any. */
-  setRuntimes(runtimes: Runtimes): void;
+  /** Other runtimes and other ways to registries, from now on. Throws "invalid-parameter", and then changes nothing. */
+  reconfigure(next: { containers: { runtimes: Runtimes; shmSize: number }; registries: Omit<RegistryConfig, "proxies"> }): void;
   /** Throws Docker's not-found. */
   requireContainer(ref: string): void;
   conditions(): Pick<Conditions, "containers" | "images" | "storage">;

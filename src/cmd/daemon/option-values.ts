@@ -18,7 +18,7 @@ export function checkBytes(text: string): void {
 }
 
 /** Those of dockerd. The second ones concern parts that gantryd does without: they change nothing. */
-const FEATURES = { done: ["cdi"], moot: ["containerd-snapshotter", "containerd-migration"] };
+const FEATURES = { done: ["cdi", "buildkit"], moot: ["containerd-snapshotter", "containerd-migration"] };
 
 export function checkFeature(text: string): void {
   parseFeature(text);

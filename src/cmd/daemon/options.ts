@@ -80,7 +80,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("exec-opt", checked("list", checkKeyValue), "Option of the runtime (native.cgroupdriver=cgroupfs or systemd)", plural("exec-opt")),
   done("exec-root", string, "Folder of what lasts until the next boot (default " + DEFAULT_EXEC_ROOT + ", or one for the data root)"),
   done("experimental", bool, "Turn experimental features on: checkpoints"),
-  done("feature", { ...map, check: checkFeature }, "Switch a feature on or off: cdi", plural("feature")),
+  done("feature", { ...map, check: checkFeature }, "Switch a feature on or off: cdi, buildkit", plural("feature")),
   done("firewall", string, "Other programs' firewalls: passed (docker), left alone (own-table), or asked about published ports (honour-host)", { default: "docker" }),
   done("fixed-cidr", string, "Range of the default bridge's addresses that containers get"),
   done("fixed-cidr-v6", string, "IPv6 range of the default bridge"),

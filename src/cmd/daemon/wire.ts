@@ -224,7 +224,11 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     registries,
     remapsUsers: userMaps !== undefined,
     setFirewall: networks.setFirewall,
-    setRuntimes: (runtimes) => void (settings.runtimes = runtimes),
+    reconfigure({ containers: { runtimes, shmSize }, registries: { hosts, concurrentDownloads, concurrentUploads, downloadAttempts } }) {
+      registries.configure(hosts, downloadAttempts);
+      images.limitTransfers({ downloads: concurrentDownloads, uploads: concurrentUploads });
+      Object.assign(settings, { runtimes, shmSize });
+    },
     requireContainer: (ref) => void store.find(ref),
     conditions: () => ({ containers: countByState(store), images: images.count(), storage: { driver: snapshotter.driver, status: snapshotter.status() } }),
     drivers: () => ({ network: networks.drivers(), volume: volumes.drivers }),

@@ -37,11 +37,33 @@ function findLinked(name: string, find: (ref: string) => ContainerRecord): Conta
   }
 }
 
-/** As inspect shows them: "/child:/parent/alias"; null without links, and on user-defined networks, where they are the endpoint's. */
+/** Containers have names of their links, too: "PARENT/ALIAS". Undefined when it is none. */
+export function findByLink(ref: string, find: (name: string) => ContainerRecord | undefined): ContainerRecord | undefined {
+  const [parent = "", alias, ...more] = ref.split("/");
+  if (alias === undefined || more.length > 0) return undefined;
+  const record = find(parent);
+  const link = record && linksOf(record).find((one) => one.alias === alias);
+  return link && find(link.container);
+}
+
+/** By the ids of linked containers, the names that their links give them, with slashes. */
+export function linkNames(records: Iterable<ContainerRecord>, find: (ref: string) => ContainerRecord | undefined): Map<string, string[]> {
+  const names = new Map<string, string[]>();
+  for (const record of records) {
+    for (const { container, alias } of linksOf(record)) {
+      const child = find(container);
+      if (child) names.set(child.id, [...(names.get(child.id) ?? []), `/${record.name}/${alias}`]);
+    }
+  }
+  return names;
+}
+
+/** On user-defined networks they are the endpoint's. */
+const linksOf = ({ hostConfig }: ContainerRecord): Link[] => (isUserDefined(hostConfig.NetworkMode) ? [] : (hostConfig.Links ?? []).map(parseLink));
+
+/** As inspect shows them: "/child:/parent/alias"; null without links. */
 export function shownLinks(record: ContainerRecord, find: (ref: string) => ContainerRecord | undefined): string[] | null {
-  if (isUserDefined(record.hostConfig.NetworkMode)) return null;
-  const links = (record.hostConfig.Links ?? []).flatMap((text) => {
-    const { container, alias } = parseLink(text);
+  const links = linksOf(record).flatMap(({ container, alias }) => {
     const child = find(container);
     return child ? [`/${child.name}:/${record.name}/${alias}`] : [];
   });

@@ -6,6 +6,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { nowNanoseconds } from "../../lib/clock.ts";
 import type { Filters } from "../../lib/filters.ts";
 import type { ContainersContext } from "./context.ts";
+import { linkNames } from "./links.ts";
 import { listFilter } from "./list-filter.ts";
 import type { ListFilter } from "./list-filter.ts";
 import { rowOf } from "./view/row.ts";
@@ -43,14 +44,28 @@ export class ContainerLists {
   /** Youngest first; undefined when a container came or went. */
   #order: ContainerRecord[] | undefined;
   #ordered: ReadonlySet<ContainerRecord> = new Set();
+  /** Ids of containers with links. */
+  readonly #linking = new Set<string>();
+  #linkNames: ReadonlyMap<string, string[]> | undefined;
 
   constructor(context: ContainersContext) {
     this.#context = context;
+    for (const record of context.store.list()) if (hasLinks(record)) this.#linking.add(record.id);
     context.store.onChange((id, record) => {
       this.#answers.clear();
       for (const rows of this.#rows.values()) rows.delete(id);
+      this.#followLinks(id, record);
       if (record === undefined || !this.#ordered.has(record)) this.#order = undefined;
     });
+  }
+
+  /** What a container's links say is in the rows of others. */
+  #followLinks(id: string, record: ContainerRecord | undefined): void {
+    if (record && hasLinks(record)) this.#linking.add(id);
+    if (this.#linking.size === 0) return;
+    if (!record) this.#linking.delete(id);
+    this.#linkNames = undefined;
+    this.#rows.clear();
   }
 
   /** JSON text or its bytes. Throws Docker's refusals of filters. */
@@ -85,6 +100,7 @@ export class ContainerLists {
     this.#forgetting = undefined;
     this.#answers.clear();
     this.#rows.clear();
+    this.#linkNames = undefined;
     this.#order = undefined;
     this.#ordered = new Set();
   }
@@ -130,7 +146,9 @@ export class ContainerLists {
   }
 
   #make(record: ContainerRecord, shape: RowShape, rows: Map<string, Row>): Row {
-    const row = rowOf(record, shape, (name) => this.#context.findNetwork(name)?.id);
+    const { store } = this.#context;
+    this.#linkNames ??= linkNames(store.list(), (ref) => store.byName(ref) ?? store.get(ref));
+    const row = rowOf(record, shape, { networkId: (name) => this.#context.findNetwork(name)?.id, linkNames: this.#linkNames.get(record.id) ?? [] });
     rows.set(record.id, row);
     return row;
   }
@@ -142,6 +160,8 @@ export class ContainerLists {
     return seen.get(imageRef) === imageId ? imageRef : imageId;
   }
 }
+
+const hasLinks = ({ hostConfig }: ContainerRecord): boolean => (hostConfig.Links?.length ?? 0) > 0;
 
 const shapeOf = (version: number): RowShape => ({ annotations: version >= 46, manifest: version >= 48, health: version >= 52 });
 

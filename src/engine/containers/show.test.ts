@@ -41,6 +41,20 @@ test("a list is youngest first, and shows changes at once", async () => {
   assert.deepEqual(await names(lists, undefined), ["/four", "/three", "/two"]);
 });
 
+test("links of the default bridge are names of the linked container, as long as they are there", async () => {
+  const { context, lists } = await three();
+  const asked = request();
+  await createContainer(context, { ...asked, name: "app", hostConfig: { ...asked.hostConfig, NetworkMode: "bridge", Links: ["one:db"] } });
+  const shown = async (): Promise<unknown> => (await list(lists, undefined)).at(-1)?.["Names"];
+  assert.deepEqual(await shown(), ["/one", "/app/db"]);
+  assert.equal(context.store.find("app/db").name, "one");
+  assert.throws(() => context.store.find("app/nosuch"), /No such container: app\/nosuch/);
+  context.store.rename(context.store.find("app"), "program");
+  assert.deepEqual([await shown(), context.store.find("/program/db").name], [["/one", "/program/db"], "one"]);
+  context.store.remove(context.store.find("program"));
+  assert.deepEqual(await shown(), ["/one"]);
+});
+
 test("an image's name shows as long as it means the container's image", async () => {
   const { context, lists } = await three();
   assert.equal((await list(lists, undefined))[0]?.["Image"], "image");

@@ -11,6 +11,7 @@ import type { ContainerRecord } from "../../core/container.ts";
 import { conflict, invalidParameter, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import type { Migration } from "../../sys/database.ts";
+import { findByLink } from "./links.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 import { recordFromJson, recordToJson } from "./record-json.ts";
 
@@ -76,16 +77,20 @@ export class ContainerStore {
     return this.#records.values();
   }
 
-  /** By full id, name (with or without a slash) or unambiguous beginning of an id; Docker's errors. */
+  /** By full id, name (with or without a slash), name of a link ("PARENT/ALIAS") or unambiguous beginning of an id; Docker's errors. */
   find(ref: string): ContainerRecord {
     if (ref === "") throw invalidParameter('invalid name or ID supplied: ""');
     const record = this.#records.get(ref) ?? this.byName(ref.startsWith("/") ? ref.slice(1) : ref);
     if (record) return record;
     const ids = this.#ids.find(ref, 2);
     if (ids.length > 1) throw invalidParameter(`multiple IDs found with provided prefix: ${ref}`);
-    const id = ids[0];
-    if (id === undefined) throw noSuchContainer(ref);
-    return this.#records.get(id)!;
+    const found = ids[0] === undefined ? this.#byLink(ref) : this.#records.get(ids[0]);
+    if (found === undefined) throw noSuchContainer(ref);
+    return found;
+  }
+
+  #byLink(ref: string): ContainerRecord | undefined {
+    return findByLink(ref.replace(/^\//, ""), (name) => this.byName(name) ?? this.#records.get(name));
   }
 
   /** Full ids: none, or the one that begins so; none also when several do, as Docker's filters have it. */

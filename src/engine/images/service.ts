@@ -73,6 +73,11 @@ export function createImageService(options: ImageServiceOptions) {
     resolve: (ref: string, platform?: Platform): ImageForRun => resolveForRun(context, ref, platform),
     /** The id that a name means now; undefined when there is none, also for malformed names. */
     idOf: (ref: string): Digest | undefined => idOf(context, ref),
+    /** Other numbers of layers at once, from now on. */
+    limitTransfers({ downloads, uploads }: { downloads: number; uploads: number }): void {
+      context.downloads.limit(downloads);
+      context.uploads.limit(uploads);
+    },
     /** How many images there are, with and without names. */
     count: (): number => new Set(context.store.targets()).size,
     /** Containers' writable layers. */

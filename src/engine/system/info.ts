@@ -1,4 +1,5 @@
 /** What GET /info answers. The keys stand in Docker's order. */
+import { withoutCredentials } from "../../registry/http/proxy.ts";
 import type { RegistrySettings } from "../../core/registry.ts";
 import type { Build, CgroupFeatures, Conditions, DiscoveredDevices, Machine, SystemSettings } from "./types.ts";
 
@@ -34,7 +35,7 @@ export function info(sources: InfoSources): Info {
     Debug: settings.debug,
     NFd: conditions.openFiles,
     OomKillDisable: machine.cgroups.oomKillDisable,
-    // What comes nearest: what the process waits for.
+    // What comes nearest: what the process waits for, and streams to clients.
     NGoroutines: conditions.activeResources,
     SystemTime: sources.time,
     LoggingDriver: settings.loggingDriver,
@@ -52,8 +53,8 @@ export function info(sources: InfoSources): Info {
     MemTotal: machine.memoryBytes,
     GenericResources: null,
     DockerRootDir: settings.dataRoot,
-    HttpProxy: withoutPassword(settings.proxies.http),
-    HttpsProxy: withoutPassword(settings.proxies.https),
+    HttpProxy: withoutCredentials(settings.proxies.http),
+    HttpsProxy: withoutCredentials(settings.proxies.https),
     NoProxy: settings.proxies.no,
     Name: sources.hostName,
     Labels: settings.labels,
@@ -95,11 +96,6 @@ function registryConfig({ mirrors, insecureNames, insecureNetworks }: RegistrySe
     IndexConfigs: Object.fromEntries([...insecure, ["docker.io", { Name: "docker.io", Mirrors: mirrors, Secure: true, Official: true }]]),
     Mirrors: mirrors.length === 0 ? null : mirrors,
   };
-}
-
-/** A user name and password in a URL are nobody else's business. */
-function withoutPassword(text: string): string {
-  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, "$1xxxxx:xxxxx@");
 }
 
 function securityOptions(machine: Machine, settings: SystemSettings): string[] {

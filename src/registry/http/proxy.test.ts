@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkProxy, proxyFor, proxySettings } from "./proxy.ts";
+import { checkProxy, overriddenVariables, proxyFor, proxySettings, withoutCredentials } from "./proxy.ts";
 
 test("a proxy for each scheme, from settings before the environment", () => {
   const settings = proxySettings({ HTTP_PROXY: "e:1", https_proxy: "https://e:2", no_proxy: "x" }, { httpProxy: "http://s:1", httpsProxy: "", noProxy: "" });
@@ -34,4 +34,10 @@ test("what is reached directly, by Go's rules", () => {
 test("what is no proxy is refused without telling its password", () => {
   for (const text of ["", "p:3128", "http://u:secret@p", "https://p", "socks5://p", "socks5h://u:secret@p:1"]) checkProxy(text);
   for (const text of ["socks4://u:secret@p", "http://u:secret@"]) assert.throws(() => checkProxy(text), (error: Error) => !error.message.includes("secret"));
+});
+
+test("variables that settings override are known by name; credentials are not shown", () => {
+  const environment = { HTTP_PROXY: "http://a", http_proxy: "http://b", https_proxy: "http://c", NO_PROXY: "x" };
+  assert.deepEqual(overriddenVariables(environment, { httpProxy: "http://b", httpsProxy: "http://d", noProxy: "" }), ["HTTP_PROXY", "https_proxy"]);
+  assert.equal(withoutCredentials("https://me:secret@example.org:1"), "https://xxxxx:xxxxx@example.org:1");
 });

@@ -9,6 +9,11 @@ export interface ProxySettings {
   noProxy: string;
 }
 
+/** A user name and password in a URL are nobody else's business. */
+export function withoutCredentials(text: string): string {
+  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, "$1xxxxx:xxxxx@");
+}
+
 const schemes = new Set(["http:", "https:", "socks5:", "socks5h:"]);
 
 export const noProxies: ProxySettings = { httpProxy: "", httpsProxy: "", noProxy: "" };
@@ -18,6 +23,12 @@ export function proxySettings(environment: NodeJS.ProcessEnv, settings: ProxySet
   const from = (name: string): string => environment[name.toUpperCase()] || environment[name.toLowerCase()] || "";
   const all = from("all_proxy");
   return { httpProxy: settings.httpProxy || from("http_proxy") || all, httpsProxy: settings.httpsProxy || from("https_proxy") || all, noProxy: settings.noProxy || from("no_proxy") };
+}
+
+/** Variables of the environment that settings override. */
+export function overriddenVariables(environment: NodeJS.ProcessEnv, settings: ProxySettings): string[] {
+  const variables: [name: string, setting: string][] = [["http_proxy", settings.httpProxy], ["https_proxy", settings.httpsProxy], ["no_proxy", settings.noProxy]];
+  return variables.flatMap(([name, setting]) => [name.toUpperCase(), name].filter((one) => setting !== "" && (environment[one] ?? "") !== "" && environment[one] !== setting));
 }
 
 /** Throws "invalid-parameter" for what is no proxy's address, without telling its password. */

@@ -27,7 +27,8 @@ export function monitorHealth(context: LifecycleContext, record: ContainerRecord
     delete record.health;
     return;
   }
-  if (fresh || !record.health) record.health = initialHealth();
+  // As in Docker, what a restarted daemon finds is looked at anew; it does so at once.
+  record.health = { ...initialHealth(), log: fresh ? [] : (record.health?.log ?? []) };
   let timer: NodeJS.Timeout | undefined;
   let over = false;
   const started = task.startedAt ?? nowNanoseconds();
@@ -48,7 +49,7 @@ export function monitorHealth(context: LifecycleContext, record: ContainerRecord
     }
     schedule();
   };
-  byEngine(schedule);
+  byEngine(fresh ? schedule : () => void run());
   void task.exited.then(() => {
     over = true;
     clearTimeout(timer);

@@ -107,9 +107,9 @@ test("a read-only root makes Docker's own mounts and files read-only", async () 
 test("processes of containers that say nothing have the daemon's limit, but for privileged ones", async () => {
   const one = await input({}, {});
   const limit = (change: Partial<HostConfig>, pidsLimit = 99): number | undefined => buildSpec({ ...one, record: { ...one.record, hostConfig: { ...one.record.hostConfig, ...change } }, settings: { ...one.settings, pidsLimit } }).linux?.resources?.pids?.limit;
-  assert.deepEqual([limit({}), limit({ PidsLimit: 0 }), limit({ PidsLimit: 5 }), limit({ PidsLimit: -1 })], [99, 99, 5, -1]);
+  assert.deepEqual([limit({}), limit({ PidsLimit: 0 }), limit({ PidsLimit: 5 }), limit({ PidsLimit: -1 })], [99, -1, 5, -1]);
   assert.deepEqual([limit({ Privileged: true }), limit({}, 0), limit({ PidsLimit: 0 }, 0)], [undefined, undefined, -1]);
-  assert.deepEqual([updateResources({ ...emptyHostConfig(), PidsLimit: 0 }, one.host, 99).pids, updateResources(emptyHostConfig(), one.host, 99).pids], [{ limit: 99 }, undefined]);
+  assert.deepEqual([updateResources({ ...emptyHostConfig(), PidsLimit: 0 }, one.host, 99).pids, updateResources(emptyHostConfig(), one.host, 99).pids], [{ limit: -1 }, undefined]);
 });
 
 test("limits", async () => {

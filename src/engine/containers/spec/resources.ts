@@ -32,9 +32,9 @@ function plainLimits(resources: Resources): Pick<OciResources, "cpu" | "memory">
 /** What a container gets that sets no limit: a program that forks without end must not take the machine's last process number. */
 export const defaultPids = ({ Privileged }: Pick<HostConfig, "Privileged">, { pidsLimit }: Pick<SpecSettings, "pidsLimit">): number => (Privileged ? 0 : pidsLimit);
 
-/** Clients say 0 when nothing was said to them. */
+/** Null: nothing was asked for. */
 function pidsOf(asked: number | null, otherwise: number): OciResources["pids"] {
-  const limit = asked || otherwise;
+  const limit = asked ?? otherwise;
   if (limit > 0) return { limit };
   return asked === null ? undefined : { limit: -1 };
 }

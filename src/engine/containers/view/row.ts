@@ -21,13 +21,19 @@ export interface Row {
   afterStatus: string;
 }
 
-export function rowOf(record: ContainerRecord, shape: RowShape, networkId: (name: string) => string | undefined): Row {
+export interface RowSources {
+  networkId: (name: string) => string | undefined;
+  /** Names by links, beside its own. */
+  linkNames: readonly string[];
+}
+
+export function rowOf(record: ContainerRecord, shape: RowShape, { networkId, linkNames }: RowSources): Row {
   const manifest = shape.manifest && record.imageManifest ? `,"ImageManifestDescriptor":${json(record.imageManifest)}` : "";
   const annotations = record.hostConfig.Annotations ?? {};
   const hostConfig = { NetworkMode: record.hostConfig.NetworkMode, ...(shape.annotations && Object.keys(annotations).length > 0 && { Annotations: annotations }) };
   const health = { Status: record.health?.status ?? "none", FailingStreak: record.health?.failingStreak ?? 0 };
   return {
-    beforeImage: `{"Id":"${record.id}","Names":[${json(`/${record.name}`)}],"Image":`,
+    beforeImage: `{"Id":"${record.id}","Names":${json([`/${record.name}`, ...linkNames])},"Image":`,
     beforeSizes: `,"ImageID":${json(record.imageId)}${manifest},"Command":${json(commandText(record))},"Created":${record.createdAt / 1_000_000_000n},"Ports":${json(portSummaries(record))}`,
     beforeStatus: `,"Labels":${json(sorted(record.config.Labels ?? {}))},"State":"${record.state.status}","Status":`,
     afterStatus: `,"HostConfig":${json(hostConfig)}${shape.health ? `,"Health":${json(health)}` : ""},"NetworkSettings":{"Networks":${printNetworks(networks(record, networkId))}},"Mounts":${json(shownMounts(record.mounts))}}`,

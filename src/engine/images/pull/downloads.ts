@@ -53,6 +53,11 @@ export class Downloads {
     this.#limiter = new Limiter(mostAtOnce);
   }
 
+  /** Another number at once, from now on. */
+  limit(mostAtOnce: number): void {
+    this.#limiter.limit(mostAtOnce);
+  }
+
   /** Ends when the blob is in the content store. "cancelled" by the signal, else what the registry or the disk said. */
   async fetch(request: DownloadRequest): Promise<void> {
     const { blob, signal } = request;
