@@ -45,7 +45,7 @@ function runningRoot(root: { id: string; pid: number }): ViewRoot {
     return { kind: "process", fd, maps: mapsOf(fd) };
   } catch (error) {
     closeSync(fd);
-    throw error;
+    throw endedIfGone(root, error);
   }
 }
 
@@ -63,16 +63,22 @@ async function withProcess<T>(container: { id: string; pid: number }, work: (fd:
   }
 }
 
-/** The fd stays with this process: what gets its number later is another one. Its cgroup says whose it is. */
+/** The fd stays with this process: what gets its number later is another one. Its cgroup says whose it is. "ESRCH": it has ended. */
 function openProcess({ id, pid }: { id: string; pid: number }): number {
-  const fd = openDirectory(`/proc/${pid}`);
+  let fd = -1;
   try {
+    fd = openDirectory(`/proc/${pid}`);
     if (readFileSync(`/proc/self/fd/${fd}/cgroup`, "utf8").includes(id)) return fd;
     throw Object.assign(new Error(`process ${pid} is not of container ${id}`), { code: "ESRCH" });
   } catch (error) {
-    closeSync(fd);
-    throw error;
+    if (fd >= 0) closeSync(fd);
+    throw endedIfGone({ id, pid }, error);
   }
+}
+
+/** What a live process has in /proc is there. */
+function endedIfGone({ id, pid }: { id: string; pid: number }, error: unknown): unknown {
+  return (error as NodeJS.ErrnoException).code === "ENOENT" ? Object.assign(new Error(`process ${pid} of container ${id} has ended`), { code: "ESRCH" }) : error;
 }
 
 class View implements ContainerView {

@@ -93,6 +93,7 @@ export class Api {
         if (end < 0) return;
         socket.off("data", onData);
         socket.off("error", reject);
+        socket.off("close", onClose);
         socket.pause();
         const status = Number(head.toString("latin1", 9, 12));
         if (status !== 101 && status !== 200) {
@@ -102,8 +103,10 @@ export class Api {
         if (head.length > end + 4) socket.unshift(head.subarray(end + 4));
         resolve(socket);
       };
+      const onClose = (): void => reject(new Error(`POST ${path}: socket hang up`));
       socket.on("data", onData);
       socket.on("error", reject);
+      socket.on("close", onClose);
       socket.write(`POST ${path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${type}\r\n${body}`);
     });
   }

@@ -17,6 +17,8 @@ export interface EngineOptions {
   ownNode?: boolean;
   /** A path inside the machine; by default a folder that is seen from outside, too. */
   execRoot?: string;
+  /** The folder of the package whose daemon runs; this project's unless told. */
+  package?: string;
   /** "gantryd" unless told; GANTRY_TEST_ENGINE=dockerd checks the tests themselves. */
   program?: "gantryd" | "dockerd";
 }
@@ -31,6 +33,8 @@ export class Engine {
   readonly api: Api;
   readonly program: "gantryd" | "dockerd";
   readonly #options: EngineOptions;
+  /** Of the last start. */
+  #package: string;
   #process: ChildProcess | undefined;
 
   constructor(machine: Machine, options: EngineOptions = {}) {
@@ -38,6 +42,7 @@ export class Engine {
     mkdirSync(folder, { recursive: true });
     this.machine = machine;
     this.#options = options;
+    this.#package = options.package ?? project;
     this.program = options.program ?? (process.env["GANTRY_TEST_ENGINE"] === "dockerd" ? "dockerd" : "gantryd");
     this.socket = join(folder, "api.sock");
     this.dataRoot = join(folder, "root");
@@ -48,7 +53,8 @@ export class Engine {
   }
 
   /** Starts the daemon and resolves with the milliseconds to its first answer at `first`; gantryd answers pings before it serves anything else. */
-  async start({ first = "/version", ...extra }: { env?: Record<string, string>; flags?: string[]; first?: string } = {}): Promise<number> {
+  async start({ first = "/version", ...extra }: { env?: Record<string, string>; flags?: string[]; first?: string; package?: string } = {}): Promise<number> {
+    if (extra.package !== undefined) this.#package = extra.package;
     const output = openSync(this.logfile, "a");
     const env = { ...process.env, ...this.#options.env, ...extra.env };
     const { child, go } = await this.machine.prepare([...this.#argv(), ...(extra.flags ?? [])], { env, output });
@@ -66,7 +72,7 @@ export class Engine {
 
   #argv(): string[] {
     const roots = ["-H", `unix://${this.socket}`, "--data-root", this.dataRoot, "--exec-root", this.execRoot, "--pidfile", this.pidfile, ...(this.#options.flags ?? [])];
-    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [this.#node(), join(project, "dist/gantryd.js"), ...roots];
+    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [this.#node(), join(this.#package, "dist/gantryd.js"), ...roots];
   }
 
   #node(): string {

@@ -5,8 +5,29 @@ import { stderr, stdout } from "../streams.ts";
 import { Demultiplexer } from "./demultiplex.ts";
 
 export interface Connection {
-  socket: Socket;
+  /** Undefined: nothing is to be written. */
+  socket: Socket | undefined;
   body: AsyncIterable<Buffer>;
+}
+
+/** What has been shown of each stream, so that it is shown once when a log repeats it from its beginning. */
+export class Seen {
+  readonly #bytes = { stdout: 0, stderr: 0 };
+  #repeated = { stdout: 0, stderr: 0 };
+
+  /** From here on everything comes once more. */
+  repeat(): void {
+    this.#repeated = { ...this.#bytes };
+  }
+
+  /** What is new. */
+  take(stream: "stdout" | "stderr", bytes: Uint8Array): Uint8Array {
+    const known = Math.min(this.#repeated[stream], bytes.length);
+    this.#repeated[stream] -= known;
+    const fresh = bytes.subarray(known);
+    this.#bytes[stream] += fresh.length;
+    return fresh;
+  }
 }
 
 export interface StreamOptions {
@@ -15,6 +36,7 @@ export interface StreamOptions {
   stderr: boolean;
   tty: boolean;
   detachKeys: string;
+  seen?: Seen;
 }
 
 /** Throws with Docker's words when the keys make no sequence. */
@@ -29,26 +51,30 @@ export function validateDetachKeys(keys: string): void {
 
 /** Resolves with "detached" when the keys were typed, else when the container's output ended. */
 export async function joinStreams(connection: Connection, options: StreamOptions): Promise<"ended" | "detached"> {
-  const input = options.stdin ? new Input(connection.socket, options) : undefined;
-  if (!input) connection.socket.end();
+  const input = options.stdin && connection.socket ? new Input(connection.socket, options) : undefined;
+  if (!input) connection.socket?.end();
   try {
     const output = options.stdout || options.stderr ? copyOutput(connection, options).then(() => "ended" as const) : undefined;
     const typed = input?.run().then((how) => (how === "detached" ? how : (output ?? ("ended" as const))));
     return await Promise.race([output, typed].filter((promise) => promise !== undefined));
   } finally {
     input?.close();
-    connection.socket.destroy();
+    connection.socket?.destroy();
   }
 }
 
 async function copyOutput(connection: Connection, options: StreamOptions): Promise<void> {
+  const show = (name: "stdout" | "stderr", bytes: Uint8Array): void => {
+    const fresh = options.seen?.take(name, bytes) ?? bytes;
+    if (fresh.length > 0) (name === "stdout" ? stdout : stderr).write(fresh);
+  };
   if (options.tty) {
-    for await (const chunk of connection.body) stdout.write(chunk);
+    for await (const chunk of connection.body) show("stdout", chunk);
     return;
   }
   const demultiplexer = new Demultiplexer({
-    stdout: options.stdout ? (bytes) => stdout.write(bytes) : undefined,
-    stderr: options.stderr ? (bytes) => stderr.write(bytes) : undefined,
+    stdout: options.stdout ? (bytes) => show("stdout", bytes) : undefined,
+    stderr: options.stderr ? (bytes) => show("stderr", bytes) : undefined,
   });
   for await (const chunk of connection.body) demultiplexer.push(chunk);
 }
@@ -79,8 +105,12 @@ class Input {
     return new Promise((resolve) => {
       this.#finish = resolve;
       process.stdin.on("data", this.#onData);
+      process.stdin.ref?.();
+      process.stdin.resume();
       process.stdin.once("end", this.#onEnd);
       process.stdin.once("error", this.#onEnd);
+      // An earlier connection had it to its end.
+      if (process.stdin.readableEnded) this.#onEnd();
     });
   }
 

@@ -1,5 +1,6 @@
 import { path, readAll } from "../api/client.ts";
 import type { ApiClient } from "../api/client.ts";
+import { isLost } from "./reconnect.ts";
 import { stderr } from "../streams.ts";
 
 interface WaitAnswer {
@@ -11,8 +12,8 @@ const WAIT_FAILED = 125;
 
 /** A container's exit that is waited for. */
 export class Exit {
-  /** Settles when it came, or cannot be known any more; never rejects. */
-  readonly done: Promise<{ status: number; problem?: string }>;
+  /** Settles when it came, or cannot be known any more (`lost`: the daemon went away); never rejects. */
+  readonly done: Promise<{ status: number; problem?: string; lost?: boolean }>;
 
   constructor(answer: Promise<string>) {
     this.done = answer.then(
@@ -20,7 +21,7 @@ export class Exit {
         const { StatusCode: status, Error: error } = JSON.parse(text) as WaitAnswer;
         return error?.Message ? { status: WAIT_FAILED, problem: error.Message } : { status };
       },
-      (thrown: Error) => ({ status: WAIT_FAILED, problem: thrown.message }),
+      (thrown: Error) => ({ status: WAIT_FAILED, problem: thrown.message, lost: isLost(thrown) }),
     );
   }
 

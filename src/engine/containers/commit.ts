@@ -3,7 +3,7 @@ import { applyChanges } from "../../build/dockerfile/changes.ts";
 import { type ContainerConfig, emptyConfig } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { conflict, systemError } from "../../lib/errors.ts";
+import { conflict, messageOf, systemError } from "../../lib/errors.ts";
 import type { Descriptor, ImageSettings } from "../../lib/oci-image.ts";
 import { familiarName, type Reference } from "../../lib/reference.ts";
 import type { ContainersContext } from "./context.ts";
@@ -36,7 +36,8 @@ export async function commitContainer(context: ContainersContext, lifecycle: Lif
     try {
       return await commit(context, record, options);
     } finally {
-      if (paused && context.store.get(id)?.state.status === "paused") await thaw(lifecycle, record);
+      // The image is there all the same: one that ended meanwhile needs no thaw.
+      if (paused && context.store.get(id)?.state.status === "paused") await thaw(lifecycle, record).catch((error: unknown) => context.warn(`thawing container ${id} after a commit: ${messageOf(error)}`));
     }
   });
 }

@@ -4,6 +4,7 @@ import type { ContainerRecord, MountPoint } from "../../core/container.ts";
 import { conflict, GantryError, messageOf, notFound, notImplemented, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import type { ContainersContext } from "./context.ts";
+import { hasEnded } from "./files/errno.ts";
 import { resolveMountPoints, type WantedVolume } from "./mounts/points.ts";
 import { parseBind, validateMount } from "./mounts/spec.ts";
 import { isVolume, mountVolume, unmountVolume } from "./mounts/volumes.ts";
@@ -143,6 +144,7 @@ async function explained<T>({ destination }: MountPoint, work: () => Promise<T>)
   try {
     return await work();
   } catch (error) {
+    if (hasEnded(error)) throw conflict("the container ended just now");
     throw error instanceof GantryError ? error : systemError(`the mount at ${destination}: ${messageOf(error)}`, error);
   }
 }

@@ -33,8 +33,8 @@ async function killDaemon(world: World, choice: number): Promise<void> {
 
 function shimLost(subject: World["subjects"][number]): void {
   subject.shimKilled = true;
-  subject.model.lostShim();
-  setTimeout(() => subject.model.seenShim(), 2000).unref();
+  const lost = subject.model.lostShim();
+  setTimeout(() => subject.model.seenShim(lost), 2000).unref();
 }
 
 /** A process by its name, as the machine inside counts. */

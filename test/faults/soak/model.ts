@@ -59,6 +59,8 @@ export function after(state: State, action: Action, outcome: Outcome): readonly 
     case "unchanged":
       return unchanged[action]?.includes(state) === true ? [state] : [];
     case "refused":
+      // It may have ended while it was to be frozen.
+      if (action === "commit") return state === "absent" ? [] : [state];
       return leads === undefined && (state !== "absent" || action === "create") ? [state] : [];
     case "absent":
       return state === "absent" && action !== "create" ? [state] : [];
@@ -84,6 +86,7 @@ export class Container {
   #possible = new Set<State>(["absent"]);
   /** Its shim was killed and the engine may not have seen it yet. */
   #dying = false;
+  #lostShims = 0;
   /** Its policy starts it, sooner or later, until somebody stops it. */
   #due = false;
   readonly #running = new Set<Action>();
@@ -132,16 +135,17 @@ export class Container {
     return undefined;
   }
 
-  /** Its shim was killed, or may have been. Until `seenShim` it may still seem to run. */
-  lostShim(): void {
+  /** Its shim was killed, or may have been. Until seenShim() gets what this returns it may still seem to run. */
+  lostShim(): number {
     this.#due = this.traits.always;
     this.#dying = true;
     this.#possible = this.#closed(this.#possible);
+    return ++this.#lostShims;
   }
 
-  seenShim(): void {
+  seenShim(lost: number): void {
     this.#possible = this.#closed(this.#possible);
-    this.#dying = false;
+    if (lost === this.#lostShims) this.#dying = false;
   }
 
   /** The daemon was started again. */

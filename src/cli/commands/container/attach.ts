@@ -1,5 +1,6 @@
 import { forwardSignals } from "../../attach/signals.ts";
 import type { ContainerInspect } from "../../attach/inspect.ts";
+import { goOn, isLost } from "../../attach/reconnect.ts";
 import { joinStreams, validateDetachKeys } from "../../attach/stream.ts";
 import { checkTerminal, followTerminalSize, resizeTo } from "../../attach/terminal.ts";
 import { path, readAll } from "../../api/client.ts";
@@ -25,12 +26,25 @@ export async function run(session: Session): Promise<void> {
     });
     await attachable(session, name);
     if (tty && session.out.isTerminal) await redraw(session, name);
-    if ((await joinStreams(connection, { stdin, stdout: true, stderr: true, tty, detachKeys })) === "detached") throw new Error("read escape sequence");
-    await exitStatus(await waiting);
+    const options = { stdin, stdout: true, stderr: true, tty, detachKeys };
+    const ended = await joinStreams(connection, options).catch((thrown: unknown) => (isLost(thrown) ? ("ended" as const) : Promise.reject(thrown)));
+    const since = String(Date.now() / 1000);
+    if (ended === "detached") throw new Error(ESCAPED);
+    try {
+      await exitStatus(await waiting);
+    } catch (thrown) {
+      if (!isLost(thrown)) throw thrown;
+      const again = await goOn(client, { id: container.Id, streams: options, since });
+      if (again === "detached") throw new Error(ESCAPED);
+      if (again === undefined) throw thrown;
+      if (again !== 0) throw new StatusError(again);
+    }
   } finally {
     stopForwarding();
   }
 }
+
+const ESCAPED = "read escape sequence";
 
 /** Once more after attaching: a container that ended in between would leave us waiting. */
 async function attachable(session: Session, name: string): Promise<ContainerInspect> {

@@ -1,6 +1,7 @@
 import { followTerminalSize, checkTerminal } from "../../attach/terminal.ts";
 import { forwardSignals } from "../../attach/signals.ts";
-import { joinStreams, validateDetachKeys } from "../../attach/stream.ts";
+import { goOn, isLost } from "../../attach/reconnect.ts";
+import { joinStreams, Seen, validateDetachKeys } from "../../attach/stream.ts";
 import { waitForExit } from "../../attach/wait.ts";
 import { CREATE_CHECKS } from "../../create/checks.ts";
 import type { CreateBody } from "../../create/body.ts";
@@ -47,7 +48,8 @@ async function runCreated(session: Session, body: CreateBody, id: string): Promi
   if (!attach) session.out.line(id);
   const detachKeys = flags.string("detach-keys") || session.config.data.detachKeys || "";
   const [connection, exit] = await Promise.all([attach ? openStreams(session, body, { id, detachKeys }) : undefined, attach ? waitForExit(client, id, body.HostConfig.AutoRemove) : undefined]);
-  const streams = connection && joinStreams(connection, { stdin: body.AttachStdin, stdout: body.AttachStdout, stderr: body.AttachStderr, tty: body.Tty, detachKeys });
+  const options = { stdin: body.AttachStdin, stdout: body.AttachStdout, stderr: body.AttachStderr, tty: body.Tty, detachKeys, seen: new Seen() };
+  const streams = connection && joinStreams(connection, options);
   streams?.catch(() => undefined);
   try {
     await start(session, id);
@@ -64,8 +66,9 @@ async function runCreated(session: Session, body: CreateBody, id: string): Promi
   const first = await Promise.race([streams, exit.done]);
   if (first === "detached") return 0;
   if (typeof first === "object" && !outputs) connection?.socket.destroy();
-  if ((await streams.catch((thrown: unknown) => (outputs ? Promise.reject(thrown) : undefined))) === "detached") return 0;
-  return exit.status();
+  if ((await streams.catch((thrown: unknown) => (outputs && !isLost(thrown) ? Promise.reject(thrown) : undefined))) === "detached") return 0;
+  const again = (await exit.done).lost ? await goOn(client, { id, streams: options, since: "0" }) : undefined;
+  return again === "detached" ? 0 : (again ?? exit.status());
 }
 
 async function openStreams(session: Session, body: CreateBody, target: { id: string; detachKeys: string }): ReturnType<Session["client"]["hijack"]> {

@@ -1,5 +1,6 @@
 import { forwardSignals } from "../../attach/signals.ts";
-import { joinStreams, validateDetachKeys } from "../../attach/stream.ts";
+import { goOn, isLost } from "../../attach/reconnect.ts";
+import { joinStreams, Seen, validateDetachKeys } from "../../attach/stream.ts";
 import { followTerminalSize } from "../../attach/terminal.ts";
 import { waitForExit } from "../../attach/wait.ts";
 import { path } from "../../api/client.ts";
@@ -46,7 +47,9 @@ async function startAttached(session: Session, target: { name: string; detachKey
       client.hijack(path`/containers/${id}/attach`, { query: { stream: true, stdin: stdin || undefined, stdout: true, stderr: true, detachKeys: target.detachKeys || undefined }, headers: { "Content-Type": "text/plain" } }),
       waitForExit(client, id, host.AutoRemove),
     ]);
-    const streams = joinStreams(connection, { stdin, stdout: true, stderr: true, tty: config.Tty, detachKeys: target.detachKeys });
+    const options = { stdin, stdout: true, stderr: true, tty: config.Tty, detachKeys: target.detachKeys, seen: new Seen() };
+    const began = String(Math.floor(Date.now() / 1000));
+    const streams = joinStreams(connection, options);
     streams.catch(() => undefined);
     try {
       await client.text("POST", path`/containers/${id}/start`, { query: target.checkpoint });
@@ -57,8 +60,10 @@ async function startAttached(session: Session, target: { name: string; detachKey
       throw thrown;
     }
     if (config.Tty && session.out.isTerminal) await followTerminalSize(client, { kind: "containers", id });
-    if ((await streams) === "detached") return;
-    const status = await exit.status();
+    if ((await streams.catch((thrown: unknown) => (isLost(thrown) ? undefined : Promise.reject(thrown)))) === "detached") return;
+    const again = (await exit.done).lost ? await goOn(client, { id, streams: options, since: began }) : undefined;
+    if (again === "detached") return;
+    const status = again ?? (await exit.status());
     if (status !== 0) throw new StatusError(status);
   } finally {
     stopForwarding();

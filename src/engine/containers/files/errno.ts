@@ -9,3 +9,6 @@ const texts: Record<string, string> = {
 };
 
 export const errnoText = (code: string): string => texts[code] ?? code;
+
+/** Of a container's process that was to be entered. */
+export const hasEnded = (error: unknown): boolean => (error as { code?: unknown } | undefined)?.code === "ESRCH";

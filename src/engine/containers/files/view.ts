@@ -1,8 +1,10 @@
 /** Opening a container's files, and who else may touch the container meanwhile. */
+import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerView } from "../../../core/container-files.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { GantryError, messageOf, systemError } from "../../../lib/errors.ts";
 import type { ContainersContext } from "../context.ts";
+import { hasEnded } from "./errno.ts";
 import { openLayer, requireLayer } from "../layer.ts";
 import { hasTask } from "../lifecycle/state.ts";
 import { withMounts } from "./mounts.ts";
@@ -25,13 +27,23 @@ export interface ViewNeeds {
  */
 export async function withFiles<T>(context: ContainersContext, ref: string, { mounts, exclusive }: ViewNeeds, work: (opened: OpenContainer) => Promise<T>): Promise<T> {
   const { id } = context.store.find(ref);
-  const held = await context.store.withContainer(id, async (): Promise<{ result: T } | OpenContainer> => {
-    const record = context.store.find(id);
-    const opened = { record, view: await openView(context, record, mounts) };
-    return hasTask(record) && !exclusive ? opened : { result: await closing(opened, work) };
-  });
-  return "result" in held ? held.result : await closing(held, work);
+  for (const end = Date.now() + END_MS; ; await delay(LOOK_MS)) {
+    const held = await context.store.withContainer(id, async (): Promise<{ result: T } | OpenContainer | "ending"> => {
+      const record = context.store.find(id);
+      const view = await openView(context, record, mounts).catch((error: unknown) => (hasTask(record) && isGone(error) && Date.now() < end ? "ending" : Promise.reject(error)));
+      if (view === "ending") return view;
+      return hasTask(record) && !exclusive ? { record, view } : { result: await closing({ record, view }, work) };
+    });
+    if (held === "ending") continue;
+    return "result" in held ? held.result : await closing(held, work);
+  }
 }
+
+/** A process that has ended is one of a container that runs until its end is recorded, which takes the container's lock. */
+const END_MS = 5_000;
+const LOOK_MS = 10;
+
+const isGone = (error: unknown): boolean => hasEnded((error as { cause?: unknown }).cause);
 
 async function closing<T>(opened: OpenContainer, work: (opened: OpenContainer) => Promise<T>): Promise<T> {
   using _view = opened.view;
