@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -287,6 +289,15 @@ static napi_value peer_credentials(napi_env env, napi_callback_info info) {
   return pair;
 }
 
+/* unreadBytes(fd): what the other end of a unix socket has not received yet, as the kernel counts it; 0: it has all. */
+static napi_value unread_bytes(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int32_t fd;
+  int bytes;
+  if (!get_arguments(env, info, 1, &argument) || napi_get_value_int32(env, argument, &fd) != napi_ok) return NULL;
+  return ioctl(fd, SIOCOUTQ, &bytes) ? addon_throw_errno(env, errno, "SIOCOUTQ") : make_int(env, bytes);
+}
+
 /* socketPair(seqpacket): two fds. */
 static napi_value socket_pair(napi_env env, napi_callback_info info) {
   napi_value argument, pair;
@@ -339,7 +350,8 @@ int register_sys(napi_env env, napi_value exports) {
   return addon_function(env, exports, "seqpacketOpen", seqpacket_open) || addon_function(env, exports, "seqpacketSend", seqpacket_send) ||
                  addon_function(env, exports, "seqpacketClose", seqpacket_close) || addon_function(env, exports, "seqpacketConnect", seqpacket_connect) ||
                  addon_function(env, exports, "socketPair", socket_pair) || addon_function(env, exports, "sealedMemory", sealed_memory) ||
-                 addon_function(env, exports, "lockNow", lock_now) || addon_function(env, exports, "peerCredentials", peer_credentials)
+                 addon_function(env, exports, "lockNow", lock_now) || addon_function(env, exports, "peerCredentials", peer_credentials) ||
+                 addon_function(env, exports, "unreadBytes", unread_bytes)
              ? -1
              : 0;
 }

@@ -1,7 +1,8 @@
 /** The Call that a handler gets, of one request. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { takeOver } from "./hijack.ts";
+import { received, takeOver } from "./hijack.ts";
 import type { ApiVersion, Call } from "./route.ts";
 import type { Confinement } from "./scopes.ts";
 
@@ -12,15 +13,17 @@ export class RequestCall implements Call {
   readonly query: URLSearchParams;
   readonly version: ApiVersion;
   readonly confinement: Confinement | undefined;
+  readonly headReceived: () => Promise<void>;
   #aborter: AbortController | undefined;
 
-  constructor(request: Pick<Call, "req" | "res" | "params" | "query" | "version" | "confinement">) {
+  constructor(request: Pick<Call, "req" | "res" | "params" | "query" | "version" | "confinement">, hasReceivedAll: (socket: Socket) => boolean = () => true) {
     this.req = request.req;
     this.res = request.res;
     this.params = request.params;
     this.query = request.query;
     this.version = request.version;
     this.confinement = request.confinement;
+    this.headReceived = () => received(this.req.socket, hasReceivedAll);
   }
 
   get signal(): AbortSignal {

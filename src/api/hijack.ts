@@ -6,7 +6,9 @@
  * because it frees the parser.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { watchDeparture } from "./departed.ts";
 
 /** Sends the head of Docker's answer and gives the connection. The request's body must have been read. */
@@ -24,6 +26,15 @@ export function detach(req: IncomingMessage, res: ServerResponse): Duplex {
   if (!isUpgraded(req)) release(socket);
   socket.on("error", () => socket.destroy());
   return socket;
+}
+
+/** How long a client that does not read is waited for. */
+const HEAD_MILLISECONDS = 2000;
+
+/** Settles when the client has received all that was sent to it, is gone, or has not read for two seconds. */
+export async function received(socket: Socket, hasReceivedAll: (socket: Socket) => boolean): Promise<void> {
+  const end = performance.now() + HEAD_MILLISECONDS;
+  while (!socket.destroyed && (socket.writableLength > 0 || !hasReceivedAll(socket)) && performance.now() < end) await delay(1);
 }
 
 /** True when the request came with the "upgrade" event. */

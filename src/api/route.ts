@@ -26,6 +26,11 @@ export interface Call {
   signal: AbortSignal;
   /** Takes the connection over, answering 101 (with an Upgrade header) or 200 as Docker does; `contentType` is the raw or multiplexed stream type. Half-close survives. */
   hijack: (contentType: string) => Duplex;
+  /**
+   * After `hijack`: settles when the client has received the head of the answer, or has not for two seconds. What is sent before may
+   * reach the client in one piece with the head, and clients that read the head into a buffer (docker-py's exec and attach) lose it.
+   */
+  headReceived: () => Promise<void>;
 }
 
 /** True when the client's version is at least `minor` of API 1. */

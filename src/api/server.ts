@@ -54,6 +54,8 @@ export interface ApiOptions {
   headMilliseconds?: number;
   /** Who is at the other end of a connection: what events and the audit log tell. */
   callerOf?: (socket: Socket) => () => Caller;
+  /** Whether the client has received all that was sent to it; see Call.headReceived. */
+  hasReceivedAll?: (socket: Socket) => boolean;
   /** Called with the route and the seconds that its handler took. */
   onHandled?: (route: Route, seconds: number) => void;
   /** Called when a request begins; the function that it gives, when its connection is free again. */
@@ -220,7 +222,7 @@ export class ApiServer {
     confinement?.check(route);
     const begun = performance.now();
     try {
-      await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated, confinement }));
+      await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated, confinement }, this.#options.hasReceivedAll));
     } finally {
       this.#options.onHandled?.(route, (performance.now() - begun) / 1000);
     }

@@ -54,6 +54,9 @@ export function bridge(client: Duplex, process: Duplex, options: BridgeOptions =
     client.on("close", gone);
     process.on("error", () => endClient(client));
     process.on("close", () => settle("ended"));
+    // They may have ended before anybody carried.
+    if (client.destroyed) return gone();
+    if (process.destroyed) return endClient(client), settle("ended");
     if (options.output) process.pipe(options.output).pipe(client, { end: false });
     else process.pipe(client, { end: false });
     const exited = options.exited ?? Promise.resolve();

@@ -12,6 +12,7 @@ interface Native {
   socketPair(seqpacket: boolean): [number, number];
   sealedMemory(name: string, bytes: Buffer): number;
   peerCredentials(fd: number): [pid: number, uid: number];
+  unreadBytes(fd: number): number;
 }
 
 const native = addon as unknown as Native;
@@ -110,4 +111,9 @@ export function sealedMemory(name: string, bytes: Buffer): number {
 /** Who connected the unix socket `fd`; pid 0: not visible from here. */
 export function peerCredentials(fd: number): [pid: number, uid: number] {
   return native.peerCredentials(fd);
+}
+
+/** What the other end of the unix socket `fd` has not received yet, as the kernel counts it (SIOCOUTQ in unix(7)); 0: it has all. */
+export function unreadBytes(fd: number): number {
+  return native.unreadBytes(fd);
 }

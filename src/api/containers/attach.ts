@@ -54,6 +54,9 @@ async function handleAttach(context: LifecycleContext, call: Call): Promise<void
   }
   const upgrade = call.req.headers.upgrade !== undefined;
   const client = call.hijack(upgrade && !attachment.tty && atLeast(call.version, 42) ? MULTIPLEXED : RAW);
+  // Who carries hears of it.
+  attachment.stream.catch(() => {});
+  await call.headReceived();
   await carry(context, name, query, attachment, client);
 }
 
@@ -80,16 +83,15 @@ async function carry(context: LifecycleContext, name: string, query: AttachQuery
   client.once("close", () => gone.abort(new Error("the client went away")));
   client.on("error", () => client.destroy());
   const record = context.store.find(name);
+  // A start may fulfil it in the moment in which it is given up.
+  const giveUp = (): void => void attachment.stream.then((late) => late.destroy(), () => {});
   try {
+    if (client.destroyed) return giveUp();
     if (query.logs && (query.stdout || query.stderr)) await replay(context, name, query, client, gone.signal);
     if (!query.stream) return endClient(client);
     emit(context, record, "attach");
     const stream = await Promise.race([attachment.stream, new Promise<undefined>((resolve) => gone.signal.addEventListener("abort", () => resolve(undefined), { once: true }))]);
-    if (!stream) {
-      // A start may have fulfilled it in the same moment.
-      attachment.stream.then((late) => late.destroy(), () => {});
-      return;
-    }
+    if (!stream) return giveUp();
     const outcome = await bridge(client, stream, query.stdin && attachment.tty ? { detachKeys: query.keys } : {});
     if (outcome !== "detached") return;
     emit(context, record, "detach");

@@ -109,8 +109,11 @@ async function carry(execs: ExecService, call: Call, instance: ExecInstance, req
   try {
     stream = await execs.start(instance, request.options);
   } catch (error) {
+    await call.headReceived();
     return fail(messageOf(error));
   }
+  stream?.on("error", () => {});
+  await call.headReceived();
   if (!stream) {
     await execs.ended(instance);
     return endClient(client);

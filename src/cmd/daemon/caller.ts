@@ -1,9 +1,9 @@
-/** Who is at the other end of a connection, asked once and only when somebody wants to know. */
+/** The other end of a connection: who it is, asked once and only when somebody wants to know, and whether it has received what was sent. */
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Caller } from "../../core/caller.ts";
-import { peerCredentials } from "../../sys/seqpacket.ts";
+import { peerCredentials, unreadBytes } from "../../sys/seqpacket.ts";
 
 const callers = new WeakMap<Socket, () => Caller>();
 
@@ -19,11 +19,22 @@ export function callerOf(socket: Socket): () => Caller {
 function lookUp(socket: Socket): Caller {
   const { remoteAddress, remotePort } = socket;
   if (remoteAddress !== undefined) return { address: `${remoteAddress}:${remotePort}`, ...certificateOf(socket) };
-  const fd = (socket as { _handle?: { fd?: number } })._handle?.fd;
-  if (fd === undefined || fd < 0) return {};
+  const fd = fdOf(socket);
+  if (fd === undefined) return {};
   const [pid, uid] = peerCredentials(fd);
   // 0: a process of another pid namespace.
   return pid === 0 ? { uid } : { pid, uid, ...programOf(pid) };
+}
+
+function fdOf(socket: Socket): number | undefined {
+  const fd = (socket as { _handle?: { fd?: number } })._handle?.fd;
+  return fd === undefined || fd < 0 ? undefined : fd;
+}
+
+/** Whether the client has received all that was sent to it. A TCP client's kernel only says what itself has: it counts as having all. */
+export function hasReceivedAll(socket: Socket): boolean {
+  const fd = socket.remoteAddress === undefined ? fdOf(socket) : undefined;
+  return fd === undefined || unreadBytes(fd) === 0;
 }
 
 function certificateOf(socket: Socket): Caller {

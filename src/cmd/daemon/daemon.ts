@@ -20,7 +20,7 @@ import { messageOf, systemError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { type ProxySettings, withoutCredentials } from "../../registry/http/proxy.ts";
 import { build } from "./build-info.ts";
-import { callerOf } from "./caller.ts";
+import { callerOf, hasReceivedAll } from "./caller.ts";
 import { CalmWatch } from "./calm.ts";
 import { type DaemonConfig, loadConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
@@ -196,6 +196,7 @@ export class Daemon {
       experimental: this.#config.experimental,
       minimumVersion: () => this.#config.minimumApiVersion,
       callerOf,
+      hasReceivedAll,
       ...(this.#config.metricsAddress !== "" && { onHandled: (route, seconds) => this.#acted(route, seconds) }),
       onRequest: () => this.#requestBegins(),
     });

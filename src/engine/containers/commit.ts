@@ -3,7 +3,7 @@ import { applyChanges } from "../../build/dockerfile/changes.ts";
 import { type ContainerConfig, emptyConfig } from "../../core/container-config.ts";
 import type { ContainerRecord } from "../../core/container.ts";
 import type { Digest } from "../../lib/digest.ts";
-import { conflict, messageOf, systemError } from "../../lib/errors.ts";
+import { codeOf, conflict, messageOf, systemError } from "../../lib/errors.ts";
 import type { Descriptor, ImageSettings } from "../../lib/oci-image.ts";
 import { familiarName, type Reference } from "../../lib/reference.ts";
 import type { ContainersContext } from "./context.ts";
@@ -32,13 +32,20 @@ export async function commitContainer(context: ContainersContext, lifecycle: Lif
     const record = context.store.find(id);
     refuseEnding(record);
     const paused = options.pause && record.state.status === "running";
-    if (paused) await freeze(lifecycle, record);
+    if (paused) await freezeUnlessEnded(lifecycle, record);
     try {
       return await commit(context, record, options);
     } finally {
       // The image is there all the same: one that ended meanwhile needs no thaw.
       if (paused && context.store.get(id)?.state.status === "paused") await thaw(lifecycle, record).catch((error: unknown) => context.warn(`thawing container ${id} after a commit: ${messageOf(error)}`));
     }
+  });
+}
+
+/** A process that ends in this moment changes nothing any more. */
+async function freezeUnlessEnded(lifecycle: LifecycleContext, record: ContainerRecord): Promise<void> {
+  await freeze(lifecycle, record).catch((error: unknown) => {
+    if (codeOf(error) !== "conflict") throw error;
   });
 }
 

@@ -8,6 +8,9 @@ export interface VersionSources {
   apiVersion: string;
 }
 
+/** What stands where Docker names its Go: clients read the member without asking whether it is there. */
+const language = `node${process.versions.node}`;
+
 export function version({ build, machine, settings, apiVersion }: VersionSources): Record<string, unknown> {
   return {
     Platform: { Name: `Gantry ${build.version}` },
@@ -26,6 +29,7 @@ export function version({ build, machine, settings, apiVersion }: VersionSources
           BuildTime: build.buildTime,
           Experimental: String(settings.experimental),
           GitCommit: build.gitCommit,
+          GoVersion: language,
           KernelVersion: machine.kernelVersion,
           MinAPIVersion: settings.minimumApiVersion,
           NodeVersion: process.version.slice(1),
@@ -37,6 +41,7 @@ export function version({ build, machine, settings, apiVersion }: VersionSources
       { Name: "gantry-init", Version: build.version, Details: { GitCommit: build.gitCommit } },
     ],
     GitCommit: build.gitCommit,
+    GoVersion: language,
     ...(settings.experimental ? { Experimental: true } : {}),
     KernelVersion: machine.kernelVersion,
     BuildTime: build.buildTime,

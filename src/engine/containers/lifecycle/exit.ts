@@ -63,7 +63,5 @@ export function recordExit(context: LifecycleContext, record: ContainerRecord, s
   emit(context, record, "die", { execDuration: String(seconds < 0n ? 0n : seconds), exitCode: String(status.code) });
   const result = { exitCode: status.code, error: "" };
   live.tellExit(result);
-  if (restart) return;
-  live.tellStop(result);
-  if (!live.restarting) live.tellNeverHealthy(result);
+  if (!restart && !live.restarting) live.tellNeverHealthy(result);
 }

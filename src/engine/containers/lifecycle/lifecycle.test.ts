@@ -306,6 +306,20 @@ test("a disk that is full: a start is undone, an exit is known and saved later",
   assert.ok(w.warnings.some((warning) => warning.includes("tried again")));
 });
 
+test("wait is answered at the exit also when the policy restarts the container, and when a waiting restart is given up", async () => {
+  const w = world();
+  const record = w.add("a", (r) => (r.hostConfig.RestartPolicy = { Name: "always", MaximumRetryCount: 0 }));
+  await start(w.context, "a");
+  const waiting = wait(w.context, "a", "not-running", never);
+  w.tasks[0]?.end(4);
+  assert.deepEqual(await waiting, { exitCode: 4, error: "" });
+  await w.settled(record);
+  assert.equal(record.state.status, "restarting");
+  const again = wait(w.context, "a", "not-running", never);
+  await stop(w.context, "a", {});
+  assert.deepEqual([await again, record.state.status], [{ exitCode: 4, error: "" }, "exited"]);
+});
+
 test("wait ends when its client goes away", async () => {
   const w = world();
   w.add("a");

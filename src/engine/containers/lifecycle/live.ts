@@ -40,7 +40,6 @@ export class LiveContainer {
   /** Of attached clients; each leaves when it has carried everything. */
   readonly #attached = new Map<Duplex, Promise<void>>();
   readonly #exitWaiters = new Set<(result: WaitResult) => void>();
-  readonly #stopWaiters = new Set<(result: WaitResult) => void>();
   readonly #removalWaiters = new Set<(result: WaitResult) => void>();
   readonly #healthWaiters = new Set<(result: WaitResult) => void>();
 
@@ -60,14 +59,9 @@ export class LiveContainer {
     return Promise.race([Promise.all(this.#attached.values()), late]).finally(() => clearTimeout(timer));
   }
 
-  /** Resolves at the next exit of a task. */
+  /** Resolves at the next exit of a task, also when the container's policy restarts it, or when the restart that it waits for is given up. */
   nextExit(signal: AbortSignal): Promise<WaitResult> {
     return waiter(this.#exitWaiters, signal);
-  }
-
-  /** Resolves when the container is neither running nor about to be restarted by its policy. */
-  nextStop(signal: AbortSignal): Promise<WaitResult> {
-    return waiter(this.#stopWaiters, signal);
   }
 
   nextRemoval(signal: AbortSignal): Promise<WaitResult> {
@@ -87,19 +81,14 @@ export class LiveContainer {
     settle(this.#exitWaiters, result);
   }
 
-  tellStop(result: WaitResult): void {
-    settle(this.#stopWaiters, result);
-  }
-
   /** It ended, and nobody is about to start it again. */
   tellNeverHealthy(result: WaitResult): void {
     settle(this.#healthWaiters, { ...result, error: result.error || "the container ended before it was healthy" });
   }
 
   tellRemoval(result: WaitResult): void {
-    this.tellStop(result);
+    this.tellExit(result);
     this.tellNeverHealthy(result);
-    settle(this.#exitWaiters, result);
     settle(this.#removalWaiters, result);
   }
 }

@@ -155,7 +155,6 @@ function recordFailure(context: LifecycleContext, record: ContainerRecord, error
   persist(context, record);
   const live = context.live(record.id);
   const result = { exitCode, error: messageOf(error) };
-  live.tellStop(result);
   live.tellNeverHealthy(result);
   live.tellExit(result);
   return error instanceof GantryError ? error : new GantryError("system", messageOf(error), { cause: error });

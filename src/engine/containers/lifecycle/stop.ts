@@ -129,7 +129,7 @@ async function endRestarting(context: LifecycleContext, record: ContainerRecord,
     record.state = { ...record.state, status: "exited" };
     if (!options.forRestart) record.stoppedByUser = true;
     context.store.save(record);
-    context.live(record.id).tellStop({ exitCode: record.state.exitCode, error: "" });
+    context.live(record.id).tellExit({ exitCode: record.state.exitCode, error: "" });
     return true;
   });
 }

@@ -20,10 +20,9 @@ export function parseWaitCondition(text: string): WaitCondition {
 export function wait(context: LifecycleContext, ref: string, condition: WaitCondition, signal: AbortSignal): WaitResult | Promise<WaitResult> {
   const record = context.store.find(ref);
   const live = context.live(record.id);
-  if (condition === "next-exit") return live.nextExit(signal);
   if (condition === "removed") return live.nextRemoval(signal);
   if (condition === "healthy") return waitHealthy(record, live, signal);
-  if (isRunning(record)) return live.nextStop(signal);
+  if (condition === "next-exit" || isRunning(record)) return live.nextExit(signal);
   const { exitCode, error } = lastRun(record);
   return { exitCode, error };
 }
