@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "addon.h"
 #include "archive_job.h"
+#include "body.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,7 +111,8 @@ static napi_value open_archive(napi_env env, napi_callback_info info) {
 struct archive_call {
   struct archive_job job;
   struct archive *archive;
-  napi_ref handle, buffer;
+  napi_ref handle, buffer; /* buffer: of what the archive comes from */
+  struct body *body;
   const uint8_t *bytes;
   size_t size;
   int fd;
@@ -121,6 +123,7 @@ static void release(napi_env env, struct archive_job *job) {
   struct archive_call *call = (struct archive_call *)job;
   call->archive->busy = false;
   if (call->archive->cancelled) archive_close(call->archive);
+  if (call->body) body_use(call->body, false);
   napi_delete_reference(env, call->handle);
   if (call->buffer) napi_delete_reference(env, call->buffer);
   if (call->fd >= 0) close(call->fd);
@@ -165,6 +168,20 @@ static int run_all(struct archive_job *job) {
   }
   free(bytes);
   return result ? -1 : run_finish(job);
+}
+
+static int run_receive(struct archive_job *job) {
+  struct archive_call *call = (struct archive_call *)job;
+  struct archive *a = call->archive;
+  for (;;) {
+    const uint8_t *bytes;
+    size_t size;
+    int result = body_next(call->body, &bytes, &size, &job->error);
+    if (result < 0) return -1;
+    if (result == 0) return run_finish(job);
+    if (stream_push(a->stream, bytes, size)) return copy_error(a, &job->error);
+    a->position += size;
+  }
 }
 
 static void set_text(napi_env env, napi_value object, const char *name, const char *text) {
@@ -301,6 +318,22 @@ static napi_value run(napi_env env, napi_callback_info info) {
   return archive_job_start(env, &call->job);
 }
 
+/* archiveReceive(handle, body): pushes all of a body that bodyOpen gave, then finishes; a promise of the result. */
+static napi_value receive(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct body *body = body_of(env, arguments[1]);
+  if (!body) return addon_throw_errno(env, EINVAL, "archiveReceive");
+  struct archive_call *call = begin(env, arguments[0], run_receive);
+  if (!call) return NULL;
+  call->body = body;
+  body_use(body, true);
+  napi_create_reference(env, arguments[1], 1, &call->buffer);
+  call->job.value = result_value;
+  return archive_job_start(env, &call->job);
+}
+
 static struct archive *archive_of(napi_env env, napi_value handle) {
   struct archive *a;
   return napi_get_value_external(env, handle, (void **)&a) == napi_ok ? a : NULL;
@@ -355,6 +388,6 @@ int register_archive_tree(napi_env env, napi_value exports);
 int register_archive(napi_env env, napi_value exports) {
   return addon_function(env, exports, "archiveOpen", open_archive) || addon_function(env, exports, "archivePush", push) ||
          addon_function(env, exports, "archivePushSync", push_sync) || addon_function(env, exports, "archiveFinish", finish) ||
-         addon_function(env, exports, "archiveRun", run) || addon_function(env, exports, "archiveArrived", arrived) ||
+         addon_function(env, exports, "archiveRun", run) || addon_function(env, exports, "archiveReceive", receive) || addon_function(env, exports, "archiveArrived", arrived) ||
          addon_function(env, exports, "archivePosition", position_of) || addon_function(env, exports, "archiveClose", close_handle) || register_archive_tree(env, exports);
 }

@@ -12,6 +12,7 @@ import type { Duplex } from "node:stream";
 import { type Caller, onBehalfOf } from "../core/caller.ts";
 import type { Logger } from "../core/logger.ts";
 import { invalidParameter, messageOf } from "../lib/errors.ts";
+import { isLeft, leaveArchives, leaveBody, resumeReading } from "./body.ts";
 import { RequestCall } from "./call.ts";
 import { type Connections } from "./connections.ts";
 import { refuseBrowsers } from "./origin.ts";
@@ -144,14 +145,18 @@ export class ApiServer {
 
   #track(server: Server, withHandshake: boolean): void {
     const { connections } = this.#options;
-    server.on("connection", (socket) => (withHandshake ? connections.acceptedForHandshake(socket) : connections.accepted(socket)));
+    server.on("connection", (socket) => {
+      if (withHandshake) return connections.acceptedForHandshake(socket);
+      leaveArchives(socket);
+      connections.accepted(socket);
+    });
     server.on("secureConnection", (socket) => connections.secured(socket));
   }
 
   /** The request of a client that offers an upgrade: it is answered like any other, unless its handler takes the connection over. */
   #upgraded(req: IncomingMessage, socket: Duplex, { head, guards }: { head: Buffer; guards: Guards }): void {
     socket.on("error", () => socket.destroy());
-    if (head.length > 0) socket.unshift(head);
+    if (!leaveBody(req, socket, head) && head.length > 0) socket.unshift(head);
     const res = new http.ServerResponse(req);
     res.shouldKeepAlive = false;
     res.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]);
@@ -230,7 +235,8 @@ export class ApiServer {
 
   #setHeaders(res: ServerResponse): void {
     // As Go's server: HTTP/1.1 connections stay open without being told so.
-    res.removeHeader("connection");
+    if (isLeft(res.req)) res.setHeader("Connection", "close");
+    else res.removeHeader("connection");
     res.setHeader("Api-Version", MAX_API_VERSION);
     res.setHeader("Docker-Experimental", String(this.#options.experimental));
     res.setHeader("Ostype", "linux");
@@ -350,6 +356,7 @@ async function bodyPassed(req: IncomingMessage): Promise<void> {
 function lingeringClose(socket: Duplex): void {
   socket.end();
   socket.resume();
+  resumeReading(socket);
   setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
 }
 

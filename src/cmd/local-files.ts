@@ -16,7 +16,7 @@ export const localFiles: LocalFiles = {
   async unpack(folder, bytes) {
     const root = openDirectory(folder);
     try {
-      using archive = new ArchiveStream({ root, flags: extract.xattrs | extract.devices | extract.copy | extract.keepKind });
+      using archive = new ArchiveStream({ root, unhashed: "all", flags: extract.xattrs | extract.devices | extract.copy | extract.keepKind });
       for await (const chunk of bytes) await archive.push(chunk);
       await archive.finish();
     } finally {

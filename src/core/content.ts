@@ -2,7 +2,7 @@
  * The content store: blobs by digest, kept exactly as received.
  *
  *   receive() ──push...──▶ finish() ─▶ blob        a blob as it arrives, hashed on its way
- *   receiveArchive() ──push...──▶ finish()         an uploaded tar, untarred into a private folder
+ *   receiveArchive() ──▶ receive(bytes)            an uploaded tar, untarred into a private folder
  *        └─ read(path), adopt(path, digest) ─▶ blob
  *   write(bytes) ─▶ blob                           a small document made here
  *   ingest(descriptor) ──write...──▶ commit() ─▶ blob      a blob that is downloaded, in as many attempts as it takes
@@ -121,8 +121,8 @@ export interface IngestStatus {
 }
 
 export interface ArchiveReceiver extends AsyncDisposable {
-  push(bytes: Uint8Array): Promise<void>;
-  finish(): Promise<void>;
+  /** All of the archive, in any compression that can be inflated here. An AbortError when its sender has left. */
+  receive(bytes: AsyncIterable<Uint8Array>): Promise<void>;
   /** A file of the archive, or undefined. */
   read(path: string, mostBytes: number): Buffer | undefined;
   has(path: string): boolean;

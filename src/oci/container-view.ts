@@ -7,7 +7,7 @@ import { mapsUnlessSame, parseMapText, type UserMaps } from "../lib/user-maps.ts
 import { openMapped } from "../sys/user-namespace.ts";
 import { ArchiveStream, extract, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, tarFrom, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
 import { mountInto, unmountFrom } from "../sys/live-mounts.ts";
-import { decompressed } from "../sys/decompress.ts";
+import { receiveArchive } from "../sys/connection-body.ts";
 
 /** Not in the standard library's constants. */
 const O_PATH = 0o10000000;
@@ -147,13 +147,8 @@ class View implements ContainerView {
     const root = openInRoot(this.#view.root, path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       const flags = extract.owner | extract.xattrs | extract.devices | extract.copy | (keepKind ? extract.keepKind : 0) | (owner ? extract.chown : 0);
-      using archive = new ArchiveStream({ root, flags, ...(owner ? { owner } : {}), ...(this.#maps ? { maps: this.#maps } : {}) });
-      let isEmpty = true;
-      for await (const chunk of decompressed(bytes)) {
-        isEmpty = false;
-        await archive.push(chunk);
-      }
-      if (!isEmpty) await archive.finish();
+      using archive = new ArchiveStream({ root, flags, unhashed: "all", ...(owner ? { owner } : {}), ...(this.#maps ? { maps: this.#maps } : {}) });
+      await receiveArchive(archive, bytes);
     } catch (error) {
       const { code, message, path: entry = "" } = error as NodeJS.ErrnoException;
       if (keepKind && message.startsWith("of another kind")) throw new KindConflict(entry, code === "EISDIR");

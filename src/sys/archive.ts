@@ -2,6 +2,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import type { UserMaps } from "../lib/user-maps.ts";
 import { addon } from "./addon.ts";
+import type { BodyHandle } from "./connection-body.ts";
 import { idRanges, layerMaps } from "./user-namespace.ts";
 
 /** What the extractor does; values are those of enum extract_flags. */
@@ -72,6 +73,7 @@ const native = addon as unknown as {
   archivePushSync(handle: Handle, bytes: Uint8Array): void;
   archiveFinish(handle: Handle): Promise<ArchiveResult>;
   archiveRun(handle: Handle, fd: number, follow: boolean): Promise<ArchiveResult>;
+  archiveReceive(handle: Handle, body: BodyHandle): Promise<ArchiveResult>;
   archiveArrived(handle: Handle, bytes: number, complete: boolean): void;
   archivePosition(handle: Handle): number;
   archiveClose(handle: Handle): void;
@@ -139,6 +141,10 @@ export class ArchiveStream implements Disposable {
   /** All that `fd` has, on a thread of its own; then finishes. */
   run(fd: number): Promise<ArchiveResult> {
     return native.archiveRun(this.#handle, fd, false);
+  }
+  /** All of a request's body; then finishes. */
+  receive(body: BodyHandle): Promise<ArchiveResult> {
+    return native.archiveReceive(this.#handle, body);
   }
   /** The same of a file that is still growing: waits for what arrived() announces. */
   follow(fd: number): Promise<ArchiveResult> {

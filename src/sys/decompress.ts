@@ -17,6 +17,9 @@ function programFor(head: Uint8Array): Program | undefined {
   return /^BZh[1-9]/.test(magic) ? { name: "bzip2", args: ["-dcq"] } : undefined;
 }
 
+/** From the first bytes: whether `decompressed` needs a program for the rest. */
+export const needsProgram = (head: Uint8Array): boolean => programFor(head) !== undefined;
+
 /** Inflates what is bzip2 or xz, and passes everything else on. "system" without the program, and for what it cannot read. */
 export async function* decompressed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const source = bytes[Symbol.asyncIterator]();

@@ -2,6 +2,7 @@
 import type { ContainersContext } from "../../engine/containers/context.ts";
 import { copyIn, copyOut, type PathStat, statPath } from "../../engine/containers/files/archive.ts";
 import { changesOf, exportFiles } from "../../engine/containers/files/changes.ts";
+import { bodyOf } from "../body.ts";
 import { boolQuery, type Call, type Route, sendEmpty, sendJson } from "../route.ts";
 import { sendBytes } from "../streams.ts";
 
@@ -30,7 +31,6 @@ async function handleGet(context: ContainersContext, call: Call): Promise<void> 
 }
 
 async function handlePut(context: ContainersContext, call: Call): Promise<void> {
-  const bytes = call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  await copyIn(context, nameOf(call), { path: pathOf(call), bytes, keepKind: boolQuery(call.query, "noOverwriteDirNonDir"), copyOwner: boolQuery(call.query, "copyUIDGID") });
+  await copyIn(context, nameOf(call), { path: pathOf(call), bytes: bodyOf(call), keepKind: boolQuery(call.query, "noOverwriteDirNonDir"), copyOwner: boolQuery(call.query, "copyUIDGID") });
   sendEmpty(call, 200);
 }

@@ -5,9 +5,9 @@ import { isDigest } from "../../lib/digest.ts";
 import { GantryError, invalidParameter } from "../../lib/errors.ts";
 import { type Platform, parsePlatform } from "../../lib/platform.ts";
 import { type Reference, familiarRepository, isTag, parseReference } from "../../lib/reference.ts";
+import { bodyOf } from "../body.ts";
 import { atLeast, type Call } from "../route.ts";
 import { registryAccess } from "../wire/registry-auth.ts";
-import { requestBody } from "./body.ts";
 import { ProgressStream } from "./progress.ts";
 import { remoteBody } from "./remote.ts";
 
@@ -42,7 +42,7 @@ async function importImage(images: ImageService, call: Call, platform: Platform 
   const { query } = call;
   const source = query.get("fromSrc") ?? "";
   const reference = repositoryAndTag(query.get("repo") ?? "", query.get("tag") ?? "");
-  const body = source === "-" ? requestBody(call) : await remoteBody(source, call.signal, (url) => progress.write({ status: `Downloading from ${url}` }));
+  const body = source === "-" ? bodyOf(call) : await remoteBody(source, call.signal, (url) => progress.write({ status: `Downloading from ${url}` }));
   const message = query.get("message") ?? "";
   const id = await images.import(body, { reference, platform, message: message === "" ? `Imported from ${source}` : message, changes: query.getAll("changes") });
   progress.write({ status: id });

@@ -5,13 +5,13 @@ import { repositoryAndTag } from "../../engine/images/tag.ts";
 import { withoutValues } from "../../lib/environment.ts";
 import { invalidParameter } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
+import { bodyOf } from "../body.ts";
 import { type ApiVersion, type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson, sendJsonText } from "../route.ts";
 import { createImage } from "./create.ts";
 import { inspectAnswer, listAnswer } from "./compat.ts";
 import { decodePlatform, platformQuery, platformsQuery } from "./platform-query.ts";
 import { ProgressStream } from "./progress.ts";
 import { pushImage } from "./push.ts";
-import { requestBody } from "./body.ts";
 
 export function imageRoutes(images: ImageService): Route[] {
   return [
@@ -102,7 +102,7 @@ async function load(images: ImageService, call: Call): Promise<void> {
   const platforms = platformsQuery(call);
   const progress = new ProgressStream(call);
   try {
-    await images.load(requestBody(call), { ...(platforms.length === 0 ? {} : { platforms }), report: (text) => progress.write({ stream: text }) });
+    await images.load(bodyOf(call), { ...(platforms.length === 0 ? {} : { platforms }), report: (text) => progress.write({ stream: text }) });
   } catch (error) {
     progress.fail(error);
   }

@@ -13,6 +13,7 @@ import { type Digest, digestOf, hexOf, isDigest } from "../../lib/digest.ts";
 import { GantryError, conflict, invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import { ArchiveStream, extract, linkFile, openDirectory, openInRoot, syncFileSystem } from "../../sys/archive.ts";
 import type { ArchiveResult } from "../../sys/archive.ts";
+import { receiveArchive } from "../../sys/connection-body.ts";
 import { decompressed } from "../../sys/decompress.ts";
 import { Trash } from "../../sys/trash.ts";
 import { LocalIngest, readIngest, resumable } from "./ingest.ts";
@@ -137,10 +138,15 @@ export class LocalContent implements ContentStore {
     }
     const root = openDirectory(path);
     const stream = new ArchiveStream({ root, unhashed: "all", budget: { bytes: this.#freeBytes(), entries: 100_000 } });
-    const failed = (error: unknown): Promise<never> => Promise.reject(explained(diskErrors.has((error as NodeJS.ErrnoException).code ?? "") ? "cannot receive the archive" : "invalid archive", error));
     return {
-      push: (bytes) => stream.push(bytes).catch(failed),
-      finish: async () => void (await stream.finish().catch(failed)),
+      receive: async (bytes) => {
+        try {
+          if (!(await receiveArchive(stream, bytes))) await stream.finish();
+        } catch (error) {
+          if (error instanceof GantryError || (error as Error).name === "AbortError") throw error;
+          throw explained(diskErrors.has((error as NodeJS.ErrnoException).code ?? "") ? "cannot receive the archive" : "invalid archive", error);
+        }
+      },
       has: (name) => withFile(root, name, () => true) ?? false,
       read: (name, mostBytes) =>
         withFile(root, name, (fd) => {

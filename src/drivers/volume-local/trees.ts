@@ -30,7 +30,7 @@ export async function* changesOf(folder: string, older: string): AsyncGenerator<
 export async function unpack(folder: string, bytes: AsyncIterable<Uint8Array>, { apply }: { apply: boolean }): Promise<void> {
   const root = openDirectory(folder);
   try {
-    using archive = new ArchiveStream({ root, flags: extract.owner | extract.xattrs | extract.devices | (apply ? extract.whiteoutApply : 0) });
+    using archive = new ArchiveStream({ root, unhashed: "all", flags: extract.owner | extract.xattrs | extract.devices | (apply ? extract.whiteoutApply : 0) });
     let isEmpty = true;
     for await (const chunk of bytes) {
       isEmpty = false;

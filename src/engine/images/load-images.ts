@@ -24,8 +24,7 @@ export async function loadArchive(context: ImageContext, bytes: AsyncIterable<Ui
   let verified: ReadonlySet<Digest>;
   {
     await using archive = context.content.receiveArchive();
-    for await (const chunk of context.content.inflated(bytes)) await archive.push(chunk);
-    await archive.finish();
+    await archive.receive(bytes);
     faultPoint("image-load-received");
     ({ images: brought, adopted: verified } = await readImageArchive(archive, context.content, lease));
   }

@@ -58,7 +58,7 @@ export function copyIn(context: ContainersContext, ref: string, { path, bytes, k
     try {
       await view.extract(target, bytes, { keepKind, ...(owner && { owner }) });
     } catch (error) {
-      throw extractError(error, target);
+      throw error instanceof Error && error.name === "AbortError" ? error : extractError(error, target);
     }
     emit(context, record, "extract-to-dir");
   });

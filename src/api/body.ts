@@ -1,0 +1,80 @@
+/**
+ * The bodies of requests. Those that are archives are not parsed by Node: they stay in their connection, off which the addon reads
+ * them on a thread of its own, and the connection ends with the answer.
+ *
+ * A request's head decides. Node's parser stops behind it when its listener answers 2, as behind the head of an upgrade, and gives the
+ * connection away in an "upgrade" event.
+ */
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { UnreadBody } from "../lib/connection-body.ts";
+import type { Call } from "./route.ts";
+
+/** llhttp: no body, and what follows is not HTTP. */
+const STOP = 2;
+/** Shorter ones are parsed, and keep their connection. */
+const LEAST_BYTES = 256 << 10;
+
+interface Parsed {
+  parser?: { onIncoming?: (req: IncomingMessage, keepAlive: boolean) => number | undefined } | null;
+}
+
+interface Handled {
+  _handle?: { fd?: number; reading?: boolean; readStop?: () => void; readStart?: () => void } | null;
+}
+
+/** Where the request's body is. */
+const unread = new WeakMap<IncomingMessage, { fd: number; head: Uint8Array; length: number | undefined }>();
+
+/** For a new connection without TLS. */
+export function leaveArchives(socket: Duplex): void {
+  const { parser } = socket as Parsed;
+  const parse = parser?.onIncoming;
+  if (!parser || typeof parse !== "function" || fdOf(socket) === undefined) return;
+  parser.onIncoming = (req, keepAlive) => {
+    if (!bringsArchive(req)) return parse(req, keepAlive);
+    (req as { upgrade?: boolean }).upgrade = true;
+    return STOP;
+  };
+}
+
+function bringsArchive(req: IncomingMessage): boolean {
+  if (!(req.method === "PUT" || req.method === "POST") || req.httpVersion !== "1.1") return false;
+  if (!/^(\/v[\d.]+)?\/(containers\/[^/?]+\/archive|images\/load)(\?|$)/.test(req.url ?? "")) return false;
+  const { headers } = req;
+  if (headers.upgrade !== undefined || headers.expect !== undefined) return false;
+  if (headers["transfer-encoding"] !== undefined) return /^chunked$/i.test(headers["transfer-encoding"]);
+  return Number(headers["content-length"] ?? 0) >= LEAST_BYTES;
+}
+
+const fdOf = (socket: Duplex): number | undefined => {
+  const fd = (socket as Handled)._handle?.fd;
+  return fd === undefined || fd < 0 ? undefined : fd;
+};
+
+/** Of a request that came with the "upgrade" event, with what followed its head: false when its body was not left. */
+export function leaveBody(req: IncomingMessage, socket: Duplex, head: Uint8Array): boolean {
+  const handle = (socket as Handled)._handle;
+  const fd = fdOf(socket);
+  if (!handle || fd === undefined || !bringsArchive(req)) return false;
+  handle.readStop?.();
+  handle.reading = false;
+  unread.set(req, { fd, head: Uint8Array.from(head), length: req.headers["transfer-encoding"] === undefined ? Number(req.headers["content-length"]) : undefined });
+  return true;
+}
+
+/** The connection is Node's again. */
+export function resumeReading(socket: Duplex): void {
+  const handle = (socket as Handled)._handle;
+  if (!handle || handle.reading === true) return;
+  handle.reading = true;
+  handle.readStart?.();
+}
+
+export const isLeft = (req: IncomingMessage): boolean => unread.has(req);
+
+/** Leaving it early keeps the connection, so that the client can read why. */
+export function bodyOf({ req, signal }: Pick<Call, "req" | "signal">): AsyncIterable<Uint8Array> {
+  const body = unread.get(req);
+  return body === undefined ? (req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) : new UnreadBody({ ...body, signal });
+}
