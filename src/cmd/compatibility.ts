@@ -1,7 +1,7 @@
 /** docs/compatibility.md: what becomes of each field, flag and daemon option, from the tables that decode them. */
 import { HANDLERS } from "../cli/handlers.ts";
 import { TOP_LEVEL } from "../cli/tree/index.ts";
-import { CREATE_FIELDS, FLAG_NOTES, type FlagNote, REFUSED_GROUPS } from "../cli/tree/support.ts";
+import { CREATE_FIELDS, FLAG_NOTES, type FlagNote, isRefused } from "../cli/tree/support.ts";
 import { type CommandEntry, type FlagEntry, parseFlagEntries } from "../cli/tree/types.ts";
 import { fieldsPage, supportOf } from "../core/compatibility.ts";
 import { configSchema, hostConfigSchema, networkingConfigSchema } from "../core/container-config.ts";
@@ -60,7 +60,7 @@ ${table(["command", "status", "flags", ""], rows)}
 function commandSupport(name: string, entry: CommandEntry): [status: string, flags: string, note: string] {
   const notes = FLAG_NOTES[name] ?? {};
   const flags = flagsOf(entry).map((flag) => `--${flag.name}`).join(" ");
-  if (HANDLERS[name] === undefined || REFUSED_GROUPS.includes(name.split(" ")[0] as string)) return ["refused", flags, "not there yet"];
+  if (HANDLERS[name] === undefined || isRefused(name)) return ["refused", flags, "not there yet"];
   const odd = Object.entries(notes).map(([flag, { status, note }]) => `--${flag}: ${status} (${note})`);
   return [odd.length > 0 ? "partly" : "done", flags, odd.join("; ")];
 }

@@ -29,7 +29,7 @@ export interface VolumeDriver {
   has(name: string): Promise<boolean>;
   /** Names, in no particular order. Throws when nobody can say. */
   list(): Promise<string[]>;
-  /** What the driver says of it beyond what the engine knows; undefined: nothing. */
+  /** What the driver says of it beyond what the engine knows; undefined: it is not there. Throws when nobody can say. */
   status?(name: string): Promise<Readonly<Record<string, unknown>> | undefined>;
 
   /** Where its data is while it is mounted; "" while the driver has not said yet. */

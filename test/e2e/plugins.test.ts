@@ -92,7 +92,10 @@ test("volumes of a plugin: mounted while containers run, kept over the daemon's 
   assert.match(await cli.ok("info", "-f", "{{.Plugins.Volume}}"), /local wire/);
   await cli.ok("run", "-d", "--name", "keeper", "-v", "vol1:/data", "busybox", "sh", "-c", "echo kept >/data/file; sleep 1000");
   assert.match(await cli.ok("inspect", "-f", "{{(index .Mounts 0).Source}} {{(index .Mounts 0).Driver}}", "keeper"), /\/wire\/volumes\/vol1 wire$/);
+  const gets = (): number => methods().filter((method) => method === "VolumeDriver.Get").length;
+  const before = gets();
   assert.equal(await users(), 1);
+  assert.equal(gets(), before + 1);
   assert.match((await cli.run(["volume", "rm", "vol1"])).stderr, /volume is in use/);
   await engine.kill();
   await engine.start();

@@ -42,4 +42,9 @@ export const FLAG_NOTES: Readonly<Record<string, Readonly<Record<string, FlagNot
 };
 
 /** Commands that answer with what the daemon says of parts that are not there yet. */
-export const REFUSED_GROUPS: readonly string[] = ["config", "node", "plugin", "secret", "service", "stack", "swarm"];
+const REFUSED_GROUPS: readonly string[] = ["config", "node", "plugin", "secret", "service", "stack", "swarm"];
+
+/** There are no managed plugins: none are listed, and none is found. */
+const ASKING: readonly string[] = ["plugin inspect", "plugin ls"];
+
+export const isRefused = (command: string): boolean => !ASKING.includes(command) && REFUSED_GROUPS.includes(command.split(" ")[0] as string);

@@ -48,7 +48,16 @@ function parseConfig(text: string): FileValues {
     if (isObject(value) && !DEEP.has(key)) for (const [inner, item] of Object.entries(value)) values.set(inner, item);
     else values.set(key, value);
   }
-  return values;
+  return withNewNames(values);
+}
+
+/** Keys of old versions, which had one address. */
+function withNewNames(values: FileValues): FileValues {
+  const address = values.get("host-gateway-ip");
+  if (address === undefined) return values;
+  if (values.has("host-gateway-ips")) throw invalidParameter("the following directives are specified both as an old and as a new key: host-gateway-ip, host-gateway-ips");
+  values.delete("host-gateway-ip");
+  return values.set("host-gateway-ips", [address]);
 }
 
 /** Refuses keys that no option has, and options that the command line sets as well, with dockerd's messages. */
@@ -78,6 +87,7 @@ function printed(value: unknown): string {
 /** The texts that flags would have: several for a repeated one. */
 export function flagTexts(option: DaemonOption, value: unknown): string[] {
   if (value === null) return [];
+  if (option.key === "builder") return [JSON.stringify(Object.fromEntries(objectOf(option, value)))];
   if (option.key === "default-ulimits") return objectOf(option, value).map(([name, limit]) => ulimitText(name, limit));
   if (option.key === "runtimes") return objectOf(option, value).map(([name, entry]) => fileRuntime(name, entry));
   if (option.key === "default-address-pools") return listOf(option, value).map(poolText);

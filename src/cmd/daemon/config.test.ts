@@ -74,6 +74,13 @@ test("the file's structured values", () => {
   assert.ok(config.tlsRefused);
 });
 
+test("keys of old versions and of parts that are not there", () => {
+  assert.deepEqual(load([], '{"host-gateway-ip":"1.2.3.4"}').network.hostGatewayIps, ["1.2.3.4"]);
+  assert.match(refusal([], '{"host-gateway-ip":"1.2.3.4","host-gateway-ips":["1.2.3.5"]}'), /both as an old and as a new key: host-gateway-ip/);
+  const { warnings } = load([], '{"builder":{"gc":{"enabled":true}},"deprecated-key-path":"/k","allow-nondistributable-artifacts":["a","b"]}');
+  assert.deepEqual(warnings.map((warning) => warning.split(" has ")[0]), ['builder={"gc":{"enabled":true}}', "deprecated-key-path=/k", "allow-nondistributable-artifacts=a,b"]);
+});
+
 test("a byte order mark is no part of the file", () => {
   assert.equal(load([], Buffer.from('\ufeff{"debug":true}')).debug, true);
   assert.equal(load([], Buffer.from('\ufeff{"debug":true}', "utf16le")).debug, true);

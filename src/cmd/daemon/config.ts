@@ -169,10 +169,12 @@ function isUnusual(values: FlagValues, option: DaemonOption): boolean {
   return values.string(name) !== usual && !(option.type.bare === "true" && values.bool(name) === (usual === "true"));
 }
 
+const saidOf = (values: FlagValues, option: DaemonOption): string => (option.type.repeated === true ? values.list(nameOf(option)).join(",") : values.string(nameOf(option)));
+
 /** What was asked for and has no effect here, a sentence each. */
 function mootOptions(values: FlagValues): string[] {
   const features = values.list("feature").map(parseFeature).filter(({ hasEffect }) => !hasEffect).map(({ name }) => `the feature ${name} has no effect: gantryd works without`);
-  const flags = DAEMON_OPTIONS.filter((option) => option.support === "moot" && isUnusual(values, option)).map((option) => `--${option.flag}=${values.string(option.flag)} has no effect: gantryd works without`);
+  const flags = DAEMON_OPTIONS.filter((option) => option.support === "moot" && isUnusual(values, option)).map((option) => `${option.flag === "" ? option.key : `--${option.flag}`}=${saidOf(values, option)} has no effect: gantryd works without`);
   return [...flags, ...features];
 }
 

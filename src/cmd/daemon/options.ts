@@ -142,6 +142,9 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   moot("firewall-backend", string, "What firewall rules are made with: always nftables", { default: "nftables" }),
   moot("ip-forward-no-drop", bool, "Leave the policy of forwarded packets alone: it always is"),
   moot("userland-proxy-path", string, "The proxy of published ports"),
+  moot("", string, "Storage of the builder, and who may use it", { key: "builder" }),
+  moot("", string, "Key of old versions", { key: "deprecated-key-path" }),
+  moot("", list, "Registries for foreign layers", { key: "allow-nondistributable-artifacts" }),
 
   refused("authorization-plugin", list, "Load authorization plugins", plural("authorization-plugin")),
   refused("cpu-rt-period", int64, "Period of real-time scheduling of all containers"),
@@ -155,7 +158,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   refused("rootless", bool, "Run without root's rights"),
   refused("selinux-enabled", bool, "SELinux labels"),
   refused("swarm-default-advertise-addr", string, "Address that a swarm is told"),
-  refused("", map, "Options of the builder", { key: "builder" }),
-  refused("", duration, "Key of old versions", { key: "deprecated-key-path" }),
-  refused("", list, "Registries for foreign layers", { key: "allow-nondistributable-artifacts" }),
+  refused("", int, "Ticks of a swarm's elections", { key: "swarm-raft-election-tick" }),
+  refused("", int, "Ticks of a swarm's heartbeats", { key: "swarm-raft-heartbeat-tick" }),
 ];

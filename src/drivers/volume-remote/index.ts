@@ -53,8 +53,7 @@ class RemoteVolumes implements VolumeDriver {
 
   async status(name: string): Promise<PluginAnswer | undefined> {
     const volume = await this.#get(name);
-    const status = volume && this.#read("Get", () => partOf(volume, "Status"));
-    return status && Object.keys(status).length > 0 ? status : undefined;
+    return volume && this.#read("Get", () => partOf(volume, "Status"));
   }
 
   async list(): Promise<string[]> {

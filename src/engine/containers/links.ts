@@ -59,7 +59,10 @@ export function linkNames(records: Iterable<ContainerRecord>, find: (ref: string
 }
 
 /** On user-defined networks they are the endpoint's. */
-const linksOf = ({ hostConfig }: ContainerRecord): Link[] => (isUserDefined(hostConfig.NetworkMode) ? [] : (hostConfig.Links ?? []).map(parseLink));
+function linksOf({ hostConfig }: ContainerRecord): Link[] {
+  if (isUserDefined(hostConfig.NetworkMode)) return [];
+  return (hostConfig.Links ?? []).map(parseLink).map(({ container, alias }) => ({ container, alias: alias.replace(/^\//, "") }));
+}
 
 /** As inspect shows them: "/child:/parent/alias"; null without links. */
 export function shownLinks(record: ContainerRecord, find: (ref: string) => ContainerRecord | undefined): string[] | null {

@@ -44,7 +44,7 @@ test("a list is youngest first, and shows changes at once", async () => {
 test("links of the default bridge are names of the linked container, as long as they are there", async () => {
   const { context, lists } = await three();
   const asked = request();
-  await createContainer(context, { ...asked, name: "app", hostConfig: { ...asked.hostConfig, NetworkMode: "bridge", Links: ["one:db"] } });
+  await createContainer(context, { ...asked, name: "app", hostConfig: { ...asked.hostConfig, NetworkMode: "bridge", Links: ["one:/db"] } });
   const shown = async (): Promise<unknown> => (await list(lists, undefined)).at(-1)?.["Names"];
   assert.deepEqual(await shown(), ["/one", "/app/db"]);
   assert.equal(context.store.find("app/db").name, "one");

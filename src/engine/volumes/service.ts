@@ -90,9 +90,11 @@ export class VolumeService {
 
   /** Throws Docker's not-found. */
   async inspect(name: string): Promise<Volume> {
-    const row = await this.#existing(name);
-    const status = await this.#driverOf(row).status?.(name);
-    return { ...this.#show(row), ...(status && { Status: status }) };
+    const known = this.#store.get(name);
+    const asked = known && (await this.#driverOf(known).status?.(name));
+    const row = asked ? known : await this.#existing(name);
+    const status = asked ?? (await this.#driverOf(row).status?.(name)) ?? {};
+    return { ...this.#show(row), ...(Object.keys(status).length > 0 && { Status: status }) };
   }
 
   /** `warnings`: volumes of which nobody could say whether they are there are among the others. */

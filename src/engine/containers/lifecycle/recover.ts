@@ -3,6 +3,7 @@ import type { ContainerRecord } from "../../../core/container.ts";
 import type { RecoveredTask, Task } from "../../../core/runtime.ts";
 import { nowNanoseconds } from "../../../lib/clock.ts";
 import { codeOf, messageOf } from "../../../lib/errors.ts";
+import { initialHealth } from "../health/health-state.ts";
 import { monitorHealth } from "../health/monitor.ts";
 import { SIGKILL } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
@@ -65,6 +66,8 @@ async function recoverOne(context: LifecycleContext, record: ContainerRecord, op
   }
   const exit = recovered.kind === "exited" ? recovered.exit : { code: 255, at: nowNanoseconds(), oomKilled: false };
   recordExit(context, record, exit);
+  // The next run's health counts, as soon as the daemon answers.
+  if (record.state.status === "restarting" && record.health) record.health = initialHealth();
   await collect(context, record);
   if (record.hostConfig.AutoRemove && record.state.status === "exited") await context.remove(record);
 }
