@@ -12,7 +12,8 @@ import { DOCKER_POOLS, createDefaultIpam, localPool } from "../drivers/ipam-defa
 import type { DefaultPool } from "../drivers/ipam-default/ipam.ts";
 import { bridgeAddresses, chosenRoutes, freeBridgeName, hostPrefixes, ownerAlias } from "../drivers/network-bridge/bridge-link.ts";
 import { createBridgeDriver } from "../drivers/network-bridge/driver.ts";
-import type { BridgeDriver, FirewallMode } from "../drivers/network-bridge/driver.ts";
+import type { FirewallMode } from "../drivers/network-bridge/driver-options.ts";
+import type { BridgeDriver } from "../drivers/network-bridge/driver.ts";
 import type { DescriptorKeeper } from "../drivers/network-bridge/ports.ts";
 import type { RelayProgram } from "../drivers/network-bridge/relay.ts";
 import { createHostDriver } from "../drivers/network-host/driver.ts";

@@ -9,7 +9,8 @@ import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { NetworkKernel, OpenNamespace } from "../../sys/netlink/kernel.ts";
 import { createSandboxNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
-import type { BridgeDriver, BridgeDriverOptions } from "./driver.ts";
+import type { BridgeDriverOptions } from "./driver-options.ts";
+import type { BridgeDriver } from "./driver.ts";
 
 export interface Machine extends AsyncDisposable {
   host: OpenNamespace;

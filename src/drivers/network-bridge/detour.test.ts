@@ -9,7 +9,7 @@ import { cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/na
 import { askDatagrams, askServer, container, dualNetwork, echoServer, hasProgram, machine, options, outside, ufw } from "./bridge.testing.ts";
 import type { Machine } from "./bridge.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
-import type { BridgeDriverOptions } from "./driver.ts";
+import type { BridgeDriverOptions } from "./driver-options.ts";
 
 const real = (name: string, run: () => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
 const at = (hostPort: number, protocol: PortRequest["protocol"] = "tcp"): PortRequest => ({ protocol, port: 8000, hostPorts: { first: hostPort, last: hostPort } });

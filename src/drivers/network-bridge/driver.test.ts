@@ -9,7 +9,8 @@ import { formatPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
 import { FakeMachine } from "../../sys/netlink/fake.ts";
 import { createBridgeDriver } from "./driver.ts";
 import { hostInterfaceName } from "./endpoint.ts";
-import type { BridgeDriver, BridgeDriverOptions } from "./driver.ts";
+import type { BridgeDriverOptions } from "./driver-options.ts";
+import type { BridgeDriver } from "./driver.ts";
 
 const TAG = "abcd";
 
@@ -92,7 +93,7 @@ test("an own bridge loses the address of an earlier configuration, a foreign one
 
 test("an interface of that name that is no bridge is refused", async () => {
   const { machine, driver } = open();
-  machine.host.state.links.push({ index: 7, name: "docker0", up: true, mac: new Uint8Array(6), mtu: 1500, master: 0, kind: "veth", alias: "" });
+  machine.host.state.links.push({ index: 7, name: "docker0", up: true, running: true, mac: new Uint8Array(6), mtu: 1500, master: 0, kind: "veth", alias: "" });
   await assert.rejects(driver.createNetwork(spec()), (error) => codeOf(error) === "conflict" && /docker0 exists and is a veth, not a bridge/.test(String(error)));
   assert.equal(machine.host.transactions.at(-1)?.changes.at(-1)?.op, "deleteTable", "no firewall is left");
   await driver.close();
@@ -127,7 +128,7 @@ test("where a new namespace has more than loopback, the interface gets a later i
   const { machine, driver } = open();
   await driver.createNetwork(spec());
   const asked = request(machine);
-  machine.namespace(asked.sandbox.fd).state.links.push({ index: 2, name: "tunl0", up: false, mac: new Uint8Array(6), mtu: 1480, master: 0, kind: "ipip", alias: "" });
+  machine.namespace(asked.sandbox.fd).state.links.push({ index: 2, name: "tunl0", up: false, running: false, mac: new Uint8Array(6), mtu: 1480, master: 0, kind: "ipip", alias: "" });
   await driver.join(asked);
   assert.ok(machine.namespace(asked.sandbox.fd).done.includes("add address 172.17.0.2/16 to link 1000"));
   await driver.close();

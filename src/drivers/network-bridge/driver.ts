@@ -6,66 +6,32 @@ import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
-import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
 import type { NftTable } from "../../sys/netlink/nftables.ts";
-import { ensureBridge, findBridges, isIntact, ownerAlias, type BridgesFound } from "./bridge-link.ts";
+import { PORT_LIMITS, annexPrefixes, createAnnexes } from "./annexes.ts";
+import { ensureBridge, ownerAlias } from "./bridge-link.ts";
+import { createBridgeRepair, type BridgedNetwork } from "./bridge-repair.ts";
 import { createBridgeRemoval } from "./bridge-removal.ts";
 import { createDepartures } from "./departures.ts";
-import { addressesOf, hairpinChange, loopbackRoute, macOf, portChanges } from "./endpoint.ts";
+import { addressesOf, hairpinChange, loopbackRoute, macOf } from "./endpoint.ts";
 import { createDetour } from "./detour.ts";
+import type { BridgeDriverOptions } from "./driver-options.ts";
 import { keepFirewall, withoutFirewall, type OthersMode } from "./firewall-keeper.ts";
-import type { FirewallRules } from "./firewall.ts";
 import { firewallNetwork, portRules, publicationOf } from "./network-rules.ts";
 import { createJoined } from "./joined.ts";
-import { PREPARED_INTERFACE, createInterfaces, type BridgePort } from "./interfaces.ts";
-import { inDockersWords } from "./refusals.ts";
+import { PREPARED_INTERFACE, createInterfaces } from "./interfaces.ts";
+import { fullNetwork, inDockersWords, isFull } from "./refusals.ts";
 import { failOnRequest, failWithoutIpv6 } from "./requested-faults.ts";
 import { keepForwarding } from "./forwarding.ts";
 import { NO_GUARD, keepGuard } from "./guard-keeper.ts";
 import { DEFAULT_MTU, bridgeOptions, isWithoutGateway, type BridgeOptions } from "./options.ts";
-import { createPorts, type DescriptorKeeper } from "./ports.ts";
+import { createPorts } from "./ports.ts";
 import { createPreparedPool } from "./prepared-pool.ts";
-import { createRelay, type RelayProgram } from "./relay.ts";
+import { createRelay } from "./relay.ts";
 import { renumberInterface } from "./renumber.ts";
 import { keepSysctls } from "../../sys/netlink/sysctl-keeper.ts";
 import { createWatchman } from "./watchman.ts";
-
-/** "none": no rules are made, and no ports published. */
-export type FirewallMode = OthersMode | "none";
-
-export interface BridgeDriverOptions {
-  kernel: NetworkKernel;
-  /** Four characters that tell this daemon's interfaces from another's. */
-  tag: string;
-  /** The name of the nftables table. */
-  table: string;
-  /** Switch IP forwarding on. */
-  ipForward: boolean;
-  /** Prepared sandboxes; 0: none. */
-  poolSize: number;
-  warn: (message: string) => void;
-  /** Absent: reserved ports are free while the daemon is restarted. */
-  keeper?: DescriptorKeeper;
-  firewall: FirewallMode;
-  /** What holds for all networks. */
-  rules?: FirewallRules;
-  /** Something of ours was made again after another program took it away. */
-  repaired?: (what: string) => void;
-  /** Serves ports at addresses of the family that a container has not; absent: nobody does. */
-  relay?: RelayProgram;
-  /** false: containers may speak for each other, as with Docker. */
-  guard?: boolean;
-  /** false: without owners of tables, as on kernels before 6.9. */
-  tableOwner?: boolean;
-}
-
-interface Network {
-  spec: NetworkSpec;
-  options: BridgeOptions;
-  bridgeIndex: number;
-}
 
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
@@ -78,15 +44,15 @@ export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints
 export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const { kernel, tag, warn, repaired = () => {}, rules = { ipv6: true, directRouting: false } } = options;
   const alias = ownerAlias(tag);
-  const networks = new Map<string, Network>();
+  const networks = new Map<string, BridgedNetwork>();
   const changing = new KeyedQueue();
-  /** The bridges of networks that there were or are. */
-  const expected = new Set<string>();
+  /** The bridges of networks that there were or are, with the networks' ids. */
+  const expected = new Map<string, string>();
   const removal = createBridgeRemoval(kernel);
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
   const owner = options.tableOwner ?? true;
-  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, rules, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
+  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, rules, annexes: annexPrefixes(tag).bridge, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
   const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner });
   const forwarding = keepForwarding({ kernel, warn, repaired });
   const sysctls = keepSysctls({ kernel, warn, repaired });
@@ -96,7 +62,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const prefix = `veth${tag}`;
   const interfaces = createInterfaces(kernel, prefix);
   const { hostName } = interfaces;
-  const find = (id: string): Network => {
+  const find = (id: string): BridgedNetwork => {
     const network = networks.get(id);
     if (!network) throw notFound(`bridge network ${id} does not exist`);
     return network;
@@ -105,34 +71,58 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const pool = createPreparedPool({ size: options.poolSize, prepare: interfaces.prepare, warn });
 
   /** Without firewall rules the ports themselves keep containers from each other; then their published ports are closed to siblings too. */
-  const isIsolated = ({ options: { icc } }: Network): boolean => !icc && guard === NO_GUARD;
+  const isIsolated = ({ options: { icc } }: BridgedNetwork): boolean => !icc && guard === NO_GUARD;
 
-  const portOf = (network: Network): BridgePort => ({ bridgeIndex: network.bridgeIndex, isolated: isIsolated(network), mtu: network.options.mtu || DEFAULT_MTU });
-
-  const joined = createJoined({
+  const annexes = createAnnexes({
     kernel,
-    hostName,
-    portOf: (networkId) => {
+    tag,
+    alias,
+    limits: options.portLimits ?? PORT_LIMITS,
+    ownPort: (networkId) => {
       const network = networks.get(networkId);
-      return network && portOf(network);
+      return network && { bridgeIndex: network.bridgeIndex, isolated: isIsolated(network), mtu: network.options.mtu || DEFAULT_MTU };
     },
-    isPublishing: (endpointId) => publishing.has(endpointId),
+    opening: async (networkId, link) => {
+      await firewall.setAnnexed();
+      await guard.add({ name: link, mac: new Uint8Array(), addresses: [], guarded: false, secluded: !find(networkId).options.icc, link: true });
+    },
+    closed: guard.remove,
+    remove: removal.remove,
   });
 
+  const attached = (endpoint: EndpointReference, name: string): Promise<void> => annexes.settle(endpoint, name, guard.macOf(name));
+  const joined = createJoined({ kernel, hostName, portOf: annexes.portOf, isPublishing: (endpointId) => publishing.has(endpointId), attached });
+
+  /** With a port of the bridge that has one. */
+  const attach = async (network: BridgedNetwork, request: JoinRequest, mac: Uint8Array): Promise<void> => {
+    const wording = { network: network.spec.name, bridge: network.options.bridge };
+    let port = await annexes.take(request).catch((error: unknown) => Promise.reject(inDockersWords(error, request, wording)));
+    if (!port) throw fullNetwork(wording);
+    try {
+      await interfaces.join(port, request, mac);
+    } catch (error) {
+      if (!isFull(error)) throw inDockersWords(error, request, wording);
+      port = await annexes.takeOther(request).catch((second: unknown) => Promise.reject(inDockersWords(second, request, wording)));
+      if (!port) throw fullNetwork(wording);
+      await interfaces.attach(port, request);
+    }
+    await annexes.settle(request, hostName(request.endpointId), mac);
+  };
+
   /** The host's loopback reaches published ports; the firewall keeps containers from it. */
-  const openLoopback = async ({ spec, options: { bridge }, bridgeIndex }: Network): Promise<void> => {
+  const openLoopback = async ({ spec, options: { bridge }, bridgeIndex }: BridgedNetwork): Promise<void> => {
     await sysctls.keep(loopbackSysctl(bridge), "1");
     if (!spec.subnets.some(({ subnet }) => subnet.address.family === 6)) return;
     await kernel.apply([loopbackRoute(bridgeIndex)]);
   };
 
-  const publish = async (network: Network, request: Pick<JoinRequest, "networkId" | "endpointId" | "addresses" | "ports">): Promise<void> => {
+  const publish = async (network: BridgedNetwork, request: Pick<JoinRequest, "networkId" | "endpointId" | "addresses" | "ports">): Promise<void> => {
     if (!request.ports?.length) return;
     const endpoint = { ...request, ports: request.ports };
     await Promise.all([answer(network, endpoint), ports.keep(request), ports.serve(endpoint)]);
   };
 
-  const answer = async (network: Network, endpoint: PublishedEndpoint): Promise<void> => {
+  const answer = async (network: BridgedNetwork, endpoint: PublishedEndpoint): Promise<void> => {
     const first = ![...publishing.values()].includes(network.spec.id);
     publishing.set(endpoint.endpointId, network.spec.id);
     await Promise.all([firewall.publish(endpoint.endpointId, publicationOf(endpoint)), first ? openLoopback(network) : undefined]);
@@ -146,7 +136,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await firewall.unpublish(endpointId);
   };
 
-  const watchOver = async ({ options: { guarded, icc } }: Network, request: RenumberedEndpoint, mac: Uint8Array): Promise<void> => {
+  const watchOver = async ({ options: { guarded, icc } }: BridgedNetwork, request: RenumberedEndpoint, mac: Uint8Array): Promise<void> => {
     const port = { name: hostName(request.endpointId), mac, addresses: addressesOf(request).map(({ address }) => address), guarded: !request.trusted && guarded, secluded: !icc };
     if (port.guarded || port.secluded) await guard.add(port);
   };
@@ -160,37 +150,15 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   };
 
   /** What a new bridge and its new ports do not have yet. */
-  const republish = async (network: Network, present: readonly string[]): Promise<void> => {
+  const republish = async (network: BridgedNetwork, present: readonly string[]): Promise<void> => {
     const names = [...publishing].flatMap(([endpointId, id]) => (id === network.spec.id ? [hostName(endpointId)] : []));
     if (names.length > 0) await openLoopback(network);
     await kernel.apply(names.filter((name) => present.includes(name)).map(hairpinChange));
   };
 
-  /** A bridge that somebody deleted is made again, and the interfaces that lost it become its ports. */
-  const repair = async ({ spec: { id } }: Network, found: BridgesFound): Promise<void> => {
-    const network = networks.get(id);
-    if (!network || isIntact(found, network.spec, { options: network.options, index: network.bridgeIndex })) return;
-    const { spec, options: bridge, bridgeIndex } = network;
-    const link = await ensureBridge(kernel, spec, bridge, { alias, present: await kernel.link(bridge.bridge) });
-    if (link.index !== bridgeIndex) {
-      // At once: a container that joins meanwhile needs it.
-      const again = { ...network, bridgeIndex: link.index };
-      networks.set(spec.id, again);
-      const own = joined.hostNames(spec.id);
-      const lost = (await kernel.links()).filter(({ name, master }) => own.has(name) && master === 0);
-      await kernel.apply(lost.flatMap(({ index }) => portChanges({ index }, link.index, isIsolated(network))));
-      await republish(again, lost.map(({ name }) => name));
-    } else await republish(network, []);
-    warn(`the bridge ${bridge.bridge} was removed or changed by another program and has been restored`);
-    repaired(`bridge ${bridge.bridge}`);
-  };
-
-  const watchman = createWatchman({ kernel, warn, repaired, joined, bridges: () => [...networks.values()].map(({ options: { bridge } }) => bridge), networkIds: () => [...networks.keys()], repairBridges: async () => {
-    const found = await findBridges(kernel);
-    const broken = [...networks.values()].filter(({ spec, options: bridge, bridgeIndex }) => !isIntact(found, spec, { options: bridge, index: bridgeIndex }));
-    // What is being made or removed meanwhile is looked at again behind that.
-    for (const network of broken) await changing.run(network.spec.id, async () => repair(network, await findBridges(kernel)));
-  } });
+  const repairBridges = createBridgeRepair({ kernel, alias, networks, annexes, joined, queue: (id, work) => changing.run(id, work), republish, attached, warn, repaired });
+  const isBridge = (name: string): boolean => [...networks.values()].some(({ options: { bridge } }) => bridge === name) || annexes.hasName(name);
+  const watchman = createWatchman({ kernel, warn, repaired, joined, isBridge, networkIds: () => [...networks.keys()], repairBridges });
 
   const createNetwork = async (spec: NetworkSpec): Promise<void> => {
     const bridge = bridgeOptions(spec);
@@ -211,6 +179,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     try {
       if (link.status === "fulfilled") networks.set(spec.id, { spec, options: bridge, bridgeIndex: link.value.index });
       for (const step of steps) if (step.status === "rejected") throw step.reason;
+      await annexes.adopt(spec.id);
       await republish(find(spec.id), []);
     } catch (error) {
       networks.delete(spec.id);
@@ -226,11 +195,12 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     if (link?.alias === alias) await removal.remove(link.index);
   };
 
-  const renumber = async (network: Network, endpoint: RenumberedEndpoint): Promise<JoinResult> => {
+  const renumber = async (network: BridgedNetwork, endpoint: RenumberedEndpoint): Promise<JoinResult> => {
     const mac = endpoint.mac ?? macOf(endpoint.addresses, () => localMac(randomBytes(6)));
     const { ports: published = [] } = endpoint;
     // What it may speak for first: no packet from a new address is lost.
     await watchOver(network, endpoint, mac);
+    await annexes.settle(endpoint, hostName(endpoint.endpointId), mac);
     await renumberInterface(endpoint, mac);
     if (published.length > 0) await Promise.all([answer(network, { ...endpoint, ports: published }), ports.serve({ ...endpoint, ports: published })]);
     return { mac };
@@ -248,6 +218,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const deleteNetwork = async (networkId: string): Promise<void> => {
     const network = networks.get(networkId);
     if (!network) return;
+    await annexes.removeAll(networkId);
     networks.delete(networkId);
     sysctls.forget(loopbackSysctl(network.options.bridge));
     forwarding.forget(network.options.bridge);
@@ -272,13 +243,13 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       joined.add(request);
       try {
         failWithoutIpv6(request);
-        const steps = [interfaces.join(portOf(network), request, mac), publish(network, request), watchOver(network, request, mac)];
+        const steps = [attach(network, request, mac), publish(network, request), watchOver(network, request, mac)];
         const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
-        if (failed?.status === "rejected") throw inDockersWords(failed.reason, request, { network: network.spec.name, bridge: network.options.bridge });
+        if (failed?.status === "rejected") throw failed.reason;
       } catch (error) {
         joined.remove(request.endpointId);
         await guard.remove(hostName(request.endpointId));
-        await interfaces.remove(request.endpointId).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
+        await interfaces.remove(request.endpointId).then(() => annexes.release(request.endpointId)).catch((second: unknown) => warn(`undoing a join: ${messageOf(second)}`));
         throw error;
       }
       return { mac };
@@ -289,6 +260,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       joined.remove(endpointId);
       await guard.remove(hostName(endpointId));
       await (from ? interfaces.remove(endpointId) : departures.wait(hostName(endpointId)));
+      await annexes.release(endpointId);
     },
 
     silence: ({ endpointId }) => interfaces.silence(endpointId),
@@ -346,7 +318,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     expectNetworks: (specs) => {
       for (const spec of specs) {
         const bridge = bridgeOptions(spec);
-        expected.add(bridge.bridge);
+        expected.set(bridge.bridge, spec.id);
         firewall.setNetworkLater(spec.id, firewallNetwork(spec, bridge));
       }
     },
@@ -355,9 +327,15 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       endpoints.forEach(joined.add);
       const known = new Set([...interfaces.prepared(), ...endpoints.map(({ endpointId }) => endpointId)].map(hostName));
       await Promise.all([guard.recover(known), ports.recover(endpoints.map(({ endpointId }) => endpointId))]);
-      for (const { options: { bridge } } of networks.values()) expected.add(bridge);
-      const isStale = ({ name, kind, alias: owner }: Link): boolean => (kind === "veth" ? name.startsWith(prefix) && !known.has(name) : kind === "bridge" && owner === alias && !expected.has(name));
-      const stale = (await kernel.links()).filter(isStale);
+      for (const { spec, options: { bridge } } of networks.values()) expected.set(bridge, spec.id);
+      const links = await kernel.links();
+      const masters = new Map(links.map(({ name, master }) => [name, master]));
+      await annexes.recover(endpoints.map((endpoint) => ({ endpoint, master: masters.get(hostName(endpoint.endpointId)) ?? 0 })));
+      const isStale = ({ name, kind, alias: owner }: Link): boolean => {
+        if (annexes.isNamedSo(name)) return !annexes.expects(name, expected.values());
+        return kind === "veth" ? name.startsWith(prefix) && !known.has(name) : kind === "bridge" && owner === alias && !expected.has(name);
+      };
+      const stale = links.filter(isStale);
       const removals = await Promise.allSettled(stale.map(({ index }) => kernel.apply([{ op: "deleteLink", link: { index } }])));
       for (const removal of removals) if (removal.status === "rejected" && errnoCode(removal.reason) !== "ENODEV") warn(`removing a left-over interface: ${messageOf(removal.reason)}`);
     },
@@ -369,7 +347,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     rejoin: async (request) => {
       if (!joined.has(request.endpointId) || (await kernel.link(hostName(request.endpointId)))) return false;
-      await interfaces.join(portOf(find(request.networkId)), request, request.mac);
+      const port = annexes.portOf(request);
+      if (!port) return false;
+      await interfaces.join(port, request, request.mac);
+      await annexes.settle(request, hostName(request.endpointId), request.mac);
       if (joined.has(request.endpointId)) return true;
       await interfaces.remove(request.endpointId);
       return false;

@@ -33,6 +33,8 @@ export interface FirewallKeeper {
   unpublish(endpointId: string): Promise<void>;
   /** Other ways with other programs' firewalls, from now on. */
   setMode(mode: OthersMode): Promise<void>;
+  /** Has rules for annexes, from now on. */
+  setAnnexed(): Promise<void>;
   /** Both are idempotent. */
   openLink(link: Link): Promise<void>;
   closeLink(link: Link): Promise<void>;
@@ -54,6 +56,8 @@ export interface FirewallKeeperOptions {
   mode: OthersMode;
   detour: Detour;
   rules?: FirewallRules;
+  /** What the names of annexes begin with. */
+  annexes?: string;
   /** false: as on kernels that have no owners (before 6.9), for tests. */
   owner?: boolean;
 }
@@ -72,6 +76,7 @@ export function withoutFirewall(kernel: NetworkKernel, table: NftTable): Firewal
     publishLater: () => {},
     unpublish: () => Promise.resolve(),
     setMode: () => Promise.resolve(),
+    setAnnexed: () => Promise.resolve(),
     openLink: () => Promise.resolve(),
     closeLink: () => Promise.resolve(),
     close: () => {},
@@ -84,7 +89,7 @@ const HOOKS_OF: Record<OthersMode, Others["hooks"]> = { docker: ["forward"], "ow
 /** Tables of any daemon of ours. */
 const isOurs = (table: string): boolean => table.startsWith("gantry-");
 
-export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules = { ipv6: true, directRouting: false }, mode: firstMode, detour, owner = true }: FirewallKeeperOptions): FirewallKeeper {
+export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules = { ipv6: true, directRouting: false }, mode: firstMode, detour, annexes, owner = true }: FirewallKeeperOptions): FirewallKeeper {
   let ownership: Ownership | undefined = owner ? undefined : "none";
   const networks = new Map<string, FirewallNetwork>();
   const publications = new Map<string, Publication>();
@@ -95,7 +100,8 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
   let warnedOf = "";
   /** What an earlier mode left in other programs' chains is gone. */
   let passed = false;
-  const state = (): FirewallState => ({ networks, publications: [...publications.values()], links: links.all(), rules, ...(mode === "honour-host" ? { entrance: detour.entrance } : {}) });
+  let annexed = false;
+  const state = (): FirewallState => ({ networks, publications: [...publications.values()], links: links.all(), rules, ...(mode === "honour-host" && { entrance: detour.entrance }), ...(annexed && annexes !== undefined && { annexes }) });
   const others = (): Others => ({ isOurs, hooks: HOOKS_OF[mode] });
 
   const commit = async (): Promise<void> => {
@@ -115,6 +121,8 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
 
   const make = async (): Promise<NetlinkWatch> => {
     if (mode === "honour-host") await detour.open();
+    // Those of an earlier daemon's containers are not without rules for a moment.
+    annexed ||= annexes !== undefined && (await kernel.links()).some(({ name }) => name.startsWith(annexes));
     await commit();
     if (mode !== "honour-host") await detour.remove();
     return kernel.watchTable(table.name, { lost: restoring.request, others: minding.request });
@@ -203,6 +211,16 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
       await commit();
       if (mode !== "honour-host") await detour.remove();
       await mindOthers();
+    },
+    setAnnexed: async () => {
+      if (annexed) return;
+      annexed = true;
+      try {
+        await commit();
+      } catch (error) {
+        annexed = false;
+        throw error;
+      }
     },
     publish: async (endpointId, publication) => {
       const before = publications.get(endpointId);

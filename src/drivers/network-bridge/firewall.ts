@@ -18,6 +18,7 @@ import type { PortProtocol } from "../../core/network-ports.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { FAMILIES, addressField, addressType, atInterface, destinationPort, intervalOf, isFamily, isIcmp, isLoopback, loopbackOf, protocolAddressPort, rangesOf, setOf, wordsOf } from "./firewall-family.ts";
+import { annexRules } from "./annex-rules.ts";
 import { ASKED_PRIORITY } from "./detour.ts";
 import { linkElements, linkFields, linkKey } from "./links.ts";
 import type { Link } from "./links.ts";
@@ -65,14 +66,17 @@ export interface FirewallState {
   rules: FirewallRules;
   /** The detour's entrance: only what comes in there is redirected; absent: everything. */
   entrance?: string;
+  /** What the names of annexes begin with; absent: there are none. */
+  annexes?: string;
 }
 
 export const publishRules = (networks: ReadonlyMap<string, FirewallNetwork>, { directRouting }: FirewallRules): PublishRules => ({ directRouting, trusting: (id) => (networks.get(id)?.trusted.length ?? 0) > 0 });
 
 /** What the table holds, from empty. */
-export const firewallChanges = ({ networks, publications, links, rules, entrance }: FirewallState): NftChange[] => [
+export const firewallChanges = ({ networks, publications, links, rules, entrance, annexes }: FirewallState): NftChange[] => [
   ...sets(),
   ...chains(),
+  ...(annexes === undefined ? [] : annexRules(annexes)),
   ...rulesFor(rules, entrance),
   ...(entrance === undefined ? [] : asked(entrance)),
   ...networkElements("addElements", [...networks.values()]),

@@ -16,6 +16,8 @@ export interface Guard {
   add(port: GuardedPort): Promise<void>;
   /** For these addresses alone, if it is guarded. */
   believe(name: string, addresses: readonly IpAddress[]): Promise<void>;
+  /** Of a guarded port. */
+  macOf(name: string): Uint8Array | undefined;
   /** Idempotent. */
   remove(name: string): Promise<void>;
   /** Takes up the ports of an earlier daemon; others than these are gone. */
@@ -37,19 +39,21 @@ export interface GuardOptions {
   owner: boolean;
 }
 
-export const NO_GUARD: Guard = { add: () => Promise.resolve(), believe: () => Promise.resolve(), remove: () => Promise.resolve(), recover: () => Promise.resolve(), openLink: () => Promise.resolve(), closeLink: () => Promise.resolve(), removeTable: () => Promise.resolve(), close: () => {} };
+export const NO_GUARD: Guard = { add: () => Promise.resolve(), believe: () => Promise.resolve(), macOf: () => undefined, remove: () => Promise.resolve(), recover: () => Promise.resolve(), openLink: () => Promise.resolve(), closeLink: () => Promise.resolve(), removeTable: () => Promise.resolve(), close: () => {} };
 
 export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions): Guard {
   const ports = new Map<string, GuardedPort>();
   const links = new OpenLinks((changes) => change(changes));
   let made: Promise<NetlinkWatch> | undefined;
   let closed = false;
+  /** The rules for annexes are wanted; what they need of the kernel is not everywhere. */
+  let annexed = false;
 
   const commit = async (changes: NftChange[] = []): Promise<void> => {
     const protections = owner ? [{ owner: true, persist: true }, {}] : [{}];
     for (const protection of protections) {
       try {
-        return await kernel.nft({ table, changes: [{ op: "addTable", ...protection }, ...guardFrame(), ...changes] });
+        return await kernel.nft({ table, changes: [{ op: "addTable", ...protection }, ...guardFrame(annexed), ...changes] });
       } catch (error) {
         if (protection.owner !== true || !["ENOTSUP", "EOPNOTSUPP", "EINVAL"].includes(errnoCode(error))) throw error;
       }
@@ -88,6 +92,10 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
   const add = async (port: GuardedPort): Promise<void> => {
     const before = ports.get(port.name);
     ports.set(port.name, port);
+    if (port.link === true && !annexed) {
+      annexed = true;
+      if (made) await made.then(() => commit());
+    }
     await change([...(before ? guardElements("deleteElements", before) : []), ...guardElements("addElements", port)]);
   };
 
@@ -96,6 +104,10 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
     believe: async (name, addresses) => {
       const port = ports.get(name);
       if (port) await add({ ...port, addresses });
+    },
+    macOf: (name) => {
+      const port = ports.get(name);
+      return port?.guarded === true ? port.mac : undefined;
     },
     remove: async (name) => {
       const port = ports.get(name);

@@ -64,7 +64,7 @@ async function scene(guard: boolean, attack: (scene: Scene) => Promise<void>): P
   const [one, other] = [await container(bench.driver, red, "10.81.0.2"), await container(bench.driver, red, "10.81.0.3")];
   // A victim that listens to routers, as programs with IPv6 of their own do.
   inNamespace(other.sandbox, "sysctl -qw net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_ra=2");
-  assert.ok(canReach(other.sandbox, "10.81.0.1") && canReach(one.sandbox, "10.81.0.3"), "what is honest passes");
+  for (let tries = 0; !(canReach(other.sandbox, "10.81.0.1") && canReach(one.sandbox, "10.81.0.3")); tries++) assert.ok(tries < 10, "what is honest passes");
   await attack({ bench, attacker: one.sandbox, victim: other.sandbox });
   assert.ok(canReach(one.sandbox, "10.81.0.1"), "and goes on to");
   for (const { sandbox } of [one, other]) sandbox.close();

@@ -22,6 +22,8 @@ export interface GuardedPort {
   guarded: boolean;
   /** It reaches no other port of its kind: see seclusion.ts. */
   secluded: boolean;
+  /** It leads to an annex. */
+  link?: boolean;
 }
 
 const PRIORITY = -250;
@@ -37,7 +39,7 @@ const DROP: NftExpression = { expr: "verdict", verdict: "drop" };
 const BEHIND_NAME = 4;
 
 /** Sets that are there already keep their elements: ports of an earlier daemon stay guarded. */
-export function guardFrame(): NftChange[] {
+export function guardFrame(annexed: boolean): NftChange[] {
   const set = (name: string, ...key: ("ifname" | "mac" | "ipv4" | "ipv6")[]): NftChange => ({ op: "addSet", set: { name, key } });
   return [
     set("guarded", "ifname"),
@@ -47,7 +49,7 @@ export function guardFrame(): NftChange[] {
     { op: "addChain", chain: { name: "guard", base: { type: "filter", hook: "prerouting", priority: PRIORITY, policy: "accept" } } },
     { op: "flushChain", chain: "guard" },
     ...guardRules(),
-    ...seclusionFrame(),
+    ...seclusionFrame(annexed),
   ];
 }
 
@@ -102,8 +104,11 @@ const lookup = (set: string, base: Base, offset: number, length: number, { known
   { expr: "lookup", set, register: word(0), ...(known ? {} : { invert: true }) },
 ];
 
-export function guardElements(op: "addElements" | "deleteElements", { name, mac, addresses, guarded, secluded }: GuardedPort): NftChange[] {
-  const seclusion: NftChange[] = secluded ? [{ op, set: "secluded", elements: [{ key: ifname(name) }] }] : [];
+export function guardElements(op: "addElements" | "deleteElements", { name, mac, addresses, guarded, secluded, link = false }: GuardedPort): NftChange[] {
+  const seclusion: NftChange[] = [
+    ...(secluded ? [{ op, set: "secluded", elements: [{ key: ifname(name) }] }] : []),
+    ...(link ? [{ op, set: "links", elements: [{ key: concatenation(ifname(name), ifname(name)) }] }] : []),
+  ];
   if (!guarded) return seclusion;
   const of = (set: string, fields: Uint8Array[]): NftChange[] => (fields.length === 0 ? [] : [{ op, set, elements: fields.map((field): NftElement => ({ key: concatenation(ifname(name), field) })) }]);
   const family = (wanted: 4 | 6): Uint8Array[] => addresses.filter((address) => address.family === wanted).map(ipToBytes);
@@ -112,14 +117,15 @@ export function guardElements(op: "addElements" | "deleteElements", { name, mac,
 
 const NAME_BYTES = 16;
 /** What ports are told from. */
-export const PORT_SETS = ["macs", "ipv4", "ipv6", "secluded"] as const;
+export const PORT_SETS = ["macs", "ipv4", "ipv6", "secluded", "links"] as const;
 
 /** The ports that the sets' keys describe. */
 export function guardedPorts(keys: Record<(typeof PORT_SETS)[number], readonly Buffer[]>): GuardedPort[] {
   const ports = new Map<string, GuardedPort & { addresses: IpAddress[] }>();
   const nameOf = (key: Buffer): string => key.toString("utf8", 0, key.indexOf(0) < 0 ? NAME_BYTES : Math.min(key.indexOf(0), NAME_BYTES));
   const secluded = new Set(keys.secluded.map(nameOf));
-  for (const name of secluded) ports.set(name, { name, mac: new Uint8Array(), addresses: [], guarded: false, secluded: true });
+  for (const name of keys.links.map(nameOf)) ports.set(name, { name, mac: new Uint8Array(), addresses: [], guarded: false, secluded: secluded.has(name), link: true });
+  for (const name of secluded) if (!ports.has(name)) ports.set(name, { name, mac: new Uint8Array(), addresses: [], guarded: false, secluded: true });
   for (const key of keys.macs) ports.set(nameOf(key), { name: nameOf(key), mac: key.subarray(NAME_BYTES, NAME_BYTES + 6), addresses: [], guarded: true, secluded: secluded.has(nameOf(key)) });
   for (const key of [...keys.ipv4, ...keys.ipv6]) ports.get(nameOf(key))?.addresses.push(ipFromBytes(key.subarray(NAME_BYTES)));
   return [...ports.values()];

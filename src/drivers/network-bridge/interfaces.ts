@@ -29,6 +29,8 @@ export interface Interfaces {
   /** It is prepared no more. */
   forget(endpointId: string): void;
   join(port: BridgePort, request: JoinRequest, mac: Uint8Array): Promise<void>;
+  /** The bridge of a join that failed had no port left: the end on the host becomes this one's. */
+  attach(port: BridgePort, request: JoinRequest): Promise<void>;
   /** Says whether nothing comes from it any more. */
   silence(endpointId: string): Promise<boolean>;
   /** Idempotent. */
@@ -92,6 +94,7 @@ export function createInterfaces(kernel: NetworkKernel, prefix: string): Interfa
       prepared.delete(request.endpointId);
       return index === undefined ? joinNew(port, request, mac) : joinPrepared(port, index, request, mac);
     },
+    attach: (port, request) => kernel.apply(outside(port, request)),
     silence: async (endpointId) => {
       try {
         await kernel.apply([{ op: "setLink", link: { name: hostName(endpointId) }, port: { blocked: true } }]);

@@ -8,8 +8,10 @@ export interface JoinedOptions {
   kernel: NetworkKernel;
   hostName: (endpointId: string) => string;
   /** undefined: there is no such network any more. */
-  portOf: (networkId: string) => BridgePort | undefined;
+  portOf: (endpoint: EndpointReference) => BridgePort | undefined;
   isPublishing: (endpointId: string) => boolean;
+  /** Its end on the host is a port of that bridge again. */
+  attached: (endpoint: EndpointReference, name: string) => Promise<void>;
 }
 
 export interface Joined {
@@ -18,21 +20,22 @@ export interface Joined {
   has(endpointId: string): boolean;
   /** Of an end on the host. */
   hasName(name: string): boolean;
-  /** The names of their ends on the host. */
-  hostNames(networkId: string): Set<string>;
+  /** By the names of their ends on the host. */
+  of(networkId: string): Map<string, EndpointReference>;
   /** Switches ends on and makes them ports again. Gives the names of those, and the endpoints that have lost their interfaces. */
   mend(names: ReadonlySet<string>): Promise<{ mended: string[]; lost: EndpointReference[] }>;
 }
 
-export function createJoined({ kernel, hostName, portOf, isPublishing }: JoinedOptions): Joined {
+export function createJoined({ kernel, hostName, portOf, isPublishing, attached }: JoinedOptions): Joined {
   const endpoints = new Map<string, EndpointReference>();
 
-  const mendPort = async (name: string, { networkId, endpointId }: EndpointReference): Promise<"whole" | "mended" | "lost"> => {
-    const [link, port] = [await kernel.link(name), portOf(networkId)];
+  const mendPort = async (name: string, endpoint: EndpointReference): Promise<"whole" | "mended" | "lost"> => {
+    const [link, port] = [await kernel.link(name), portOf(endpoint)];
     if (!port) return "whole";
     if (!link) return endpoints.has(name) ? "lost" : "whole";
     if (link.up && link.master === port.bridgeIndex) return "whole";
-    await kernel.apply([...portChanges({ index: link.index }, port.bridgeIndex, port.isolated), ...(isPublishing(endpointId) ? [hairpinChange(name)] : [])]);
+    await kernel.apply([...portChanges({ index: link.index }, port.bridgeIndex, port.isolated), ...(isPublishing(endpoint.endpointId) ? [hairpinChange(name)] : [])]);
+    await attached(endpoint, name);
     return "mended";
   };
 
@@ -41,7 +44,7 @@ export function createJoined({ kernel, hostName, portOf, isPublishing }: JoinedO
     remove: (endpointId) => void endpoints.delete(hostName(endpointId)),
     has: (endpointId) => endpoints.has(hostName(endpointId)),
     hasName: (name) => endpoints.has(name),
-    hostNames: (networkId) => new Set([...endpoints].flatMap(([name, endpoint]) => (endpoint.networkId === networkId ? [name] : []))),
+    of: (networkId) => new Map([...endpoints].filter(([, endpoint]) => endpoint.networkId === networkId)),
     mend: async (names) => {
       const result: { mended: string[]; lost: EndpointReference[] } = { mended: [], lost: [] };
       for (const name of names) {

@@ -6,7 +6,7 @@ import { cannotUnshare, inNamespace } from "../../sys/netlink/namespace.testing.
 import { askServer, container, echoServer, hasProgram as has, machine, network, options, outside, ufw } from "./bridge.testing.ts";
 import type { Machine } from "./bridge.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
-import type { BridgeDriverOptions } from "./driver.ts";
+import type { BridgeDriverOptions } from "./driver-options.ts";
 
 const real = (name: string, run: () => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
 

@@ -17,23 +17,28 @@ const MARK = 0x1000_0000;
 const ALL_BITS = 0xffff_ffff;
 const COMMENT = "gantry: what its own table accepts";
 
-export const markPassage = (): NftExpression[] => [
+export const setMark = (mark: number): NftExpression[] => [
   { expr: "meta", key: "mark", register: 1 },
-  { expr: "bitwise", register: 1, mask: hostWord((ALL_BITS & ~MARK) >>> 0), flip: hostWord(MARK) },
+  { expr: "bitwise", register: 1, mask: hostWord((ALL_BITS & ~mark) >>> 0), flip: hostWord(mark) },
   { expr: "metaWrite", key: "mark", register: 1 },
 ];
 
-export const unmark = (): NftExpression[] => [
+export const clearMark = (mark: number): NftExpression[] => [
   { expr: "meta", key: "mark", register: 1 },
-  { expr: "bitwise", register: 1, mask: hostWord((ALL_BITS & ~MARK) >>> 0) },
+  { expr: "bitwise", register: 1, mask: hostWord((ALL_BITS & ~mark) >>> 0) },
   { expr: "metaWrite", key: "mark", register: 1 },
 ];
 
-export const isMarked = (): NftExpression[] => [
+/** Of one bit. */
+export const hasMark = (mark: number, wanted = true): NftExpression[] => [
   { expr: "meta", key: "mark", register: 1 },
-  { expr: "bitwise", register: 1, mask: hostWord(MARK) },
-  { expr: "compare", register: 1, equal: true, value: hostWord(MARK) },
+  { expr: "bitwise", register: 1, mask: hostWord(mark) },
+  { expr: "compare", register: 1, equal: wanted, value: hostWord(mark) },
 ];
+
+export const markPassage = (): NftExpression[] => setMark(MARK);
+export const unmark = (): NftExpression[] => clearMark(MARK);
+export const isMarked = (): NftExpression[] => hasMark(MARK);
 
 const PASS: NftExpression[] = [
   ...isMarked(),

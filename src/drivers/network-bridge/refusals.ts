@@ -9,11 +9,14 @@ const isTaken = (error: unknown, type: number): boolean => errnoCode(error) === 
 /** By its index, or its name. */
 export const isLinkTaken = (error: unknown): boolean => isTaken(error, RTM.NEWLINK);
 
-/** BR_MAX_PORTS, whose first number nobody gets. */
-const MAX_PORTS = 1023;
+export const isFull = (error: unknown): boolean => errnoCode(error) === "EXFULL";
 
-export function inDockersWords(error: unknown, { interfaceName }: JoinRequest, { network, bridge }: { network: string; bridge: string }): unknown {
-  if (errnoCode(error) === "EXFULL") return systemError(`network ${network} is full: its bridge ${bridge} has ${MAX_PORTS} ports, the most that the kernel gives a bridge; connect further containers to another network`, error);
+/** Its own bridge has no port left, nor has any further one. */
+export const fullNetwork = ({ network, bridge }: { network: string; bridge: string }, cause?: unknown): GantryError =>
+  systemError(`network ${network} is full: its bridge ${bridge} has all the ports that the kernel gives a bridge, and none is left to join a further bridge by; connect further containers to another network`, cause);
+
+export function inDockersWords(error: unknown, { interfaceName }: JoinRequest, names: { network: string; bridge: string }): unknown {
+  if (isFull(error)) return fullNetwork(names, error);
   if (isLinkTaken(error)) return systemError(`error renaming interface to ${JSON.stringify(interfaceName)}: file exists`, error);
   return isTaken(error, RTM.NEWROUTE) ? systemError("failed to set gateway: file exists", error) : error;
 }

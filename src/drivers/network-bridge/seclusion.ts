@@ -3,6 +3,7 @@
  * ports to another are dropped, but for what the other table has accepted (where bridges call it), links, and questions for
  * hardware addresses.
  */
+import { forgetAnnex, forgetRedirection, isEcho } from "./annex-rules.ts";
 import { FAMILIES, setOf } from "./firewall-family.ts";
 import { linkFields, linkKey } from "./links.ts";
 import { isMarked } from "./passage.ts";
@@ -17,19 +18,30 @@ const ICMPV6 = Uint8Array.of(58);
 const NEIGHBOUR = { first: Uint8Array.of(135), last: Uint8Array.of(136) } as const;
 const ACCEPT: NftExpression = { expr: "verdict", verdict: "accept" };
 
-/** Sets that are there already keep their elements. */
-export function seclusionFrame(): NftChange[] {
+/** Sets that are there already keep their elements. `annexed`: there are annexes. */
+export function seclusionFrame(annexed: boolean): NftChange[] {
   return [
     { op: "addSet", set: { name: "secluded", key: ["ifname"] } },
+    { op: "addSet", set: { name: "links", key: ["ifname", "ifname"] } },
     ...FAMILIES.map((family): NftChange => ({ op: "addSet", set: { name: setOf("linked", family), key: linkKey(family) } })),
     { op: "addChain", chain: { name: "between", base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" } } },
     { op: "flushChain", chain: "between" },
+    ...(annexed ? annexRules() : []),
     ...rules(),
   ];
 }
 
+const rule = (comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain: "between", expressions, comment });
+
+function annexRules(): NftChange[] {
+  return [
+    rule("accepted at an annex", ...forgetAnnex()),
+    rule("back to the annex that it came from", ...isEcho("links"), { expr: "verdict", verdict: "drop" }),
+    rule("a mark that has had its use", ...forgetRedirection()),
+  ];
+}
+
 function rules(): NftChange[] {
-  const rule = (comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain: "between", expressions, comment });
   return [
     rule("from others", ...port("iifname"), ACCEPT),
     rule("to others", ...port("oifname"), ACCEPT),

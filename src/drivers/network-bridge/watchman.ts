@@ -8,8 +8,8 @@ import { createRepairs } from "./repairs.ts";
 export interface WatchmanOptions {
   kernel: NetworkKernel;
   joined: Joined;
-  /** Their names. */
-  bridges: () => string[];
+  /** Whether the interface is a bridge, or joins two of them. */
+  isBridge: (name: string) => boolean;
   networkIds: () => string[];
   repairBridges: () => Promise<void>;
   warn: (message: string) => void;
@@ -26,7 +26,7 @@ export interface Watchman {
   close(): Promise<void>;
 }
 
-export function createWatchman({ kernel, joined, bridges, networkIds, repairBridges, warn, repaired }: WatchmanOptions): Watchman {
+export function createWatchman({ kernel, joined, isBridge, networkIds, repairBridges, warn, repaired }: WatchmanOptions): Watchman {
   let watching: Promise<NetlinkWatch[]> | undefined;
   let tellLoss: (endpoints: readonly EndpointReference[]) => void = () => {};
   let bridgesSuspect = false;
@@ -52,17 +52,17 @@ export function createWatchman({ kernel, joined, bridges, networkIds, repairBrid
 
   /** Ends of containers that end are nobody's by then, as a rule. */
   const lookAtLinks = (names: readonly string[] | undefined): void => {
-    const own = names ? names.filter(joined.hasName) : networkIds().flatMap((id) => [...joined.hostNames(id)]);
+    const own = names ? names.filter(joined.hasName) : networkIds().flatMap((id) => [...joined.of(id).keys()]);
     for (const name of own) suspects.add(name);
     if (own.length > 0) repairs.request();
-    if (!names || bridges().some((bridge) => names.includes(bridge))) lookAtBridges();
+    if (!names || names.some(isBridge)) lookAtBridges();
   };
 
   return {
     watch: () => (watching ??= Promise.all([kernel.watchAddresses(lookAtBridges), kernel.watchLinks(lookAtLinks)])),
     checkEndpoints: async () => {
       const whole = new Set((await kernel.links()).filter(({ up, master }) => up && master !== 0).map(({ name }) => name));
-      lookAtLinks(networkIds().flatMap((id) => [...joined.hostNames(id)]).filter((name) => !whole.has(name)));
+      lookAtLinks(networkIds().flatMap((id) => [...joined.of(id).keys()]).filter((name) => !whole.has(name)));
     },
     onLoss: (lost) => (tellLoss = lost),
     close: async () => {

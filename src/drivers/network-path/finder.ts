@@ -8,6 +8,7 @@ import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import { Netns } from "../../sys/netlink/netns.ts";
 import type { Link, Route } from "../../sys/netlink/rtnetlink-decode.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
+import { bridgeWay, bridgesBehind } from "./bridges.ts";
 import { legacyTables, listens } from "./proc.ts";
 import { NO_LINK } from "./packet.ts";
 import type { Packet } from "./packet.ts";
@@ -148,8 +149,25 @@ class Walk {
     packet.in = port;
     packet.out = NO_LINK;
     await this.#rules(host, "prerouting", { bridge: true });
-    if (route.gateway || (await this.#isOwn(host, packet.destination))) return this.#throughHost(host, bridge);
-    await this.#bridged(host, { bridge, port });
+    if (!route.gateway && !(await this.#isOwn(host, packet.destination))) return this.#bridged(host, { bridge, port });
+    const top = await this.#addressed(host, bridge);
+    this.#cross(host, bridge, top);
+    await this.#throughHost(host, top);
+  }
+
+  /** The bridge that has the host's address: where a network has several, they are joined by veth pairs. */
+  async #addressed(host: Place, bridge: Link): Promise<Link> {
+    const own = new Set((await host.kernel.addresses()).filter(({ address }) => address.address.family === this.#packet.destination.family).map(({ index }) => index));
+    return [bridge, ...bridgesBehind(host.links, bridge)].find(({ index }) => own.has(index)) ?? bridge;
+  }
+
+  /** From one bridge of a network to another one. */
+  #cross(host: Place, from: Link, to: Link): void {
+    for (const { out, into, bridge } of bridgeWay(host.links, from, to)) {
+      this.#usable(host, out);
+      this.#usable(host, bridge);
+      this.#say(host, "interface", `out at ${out.name}, and in at ${into.name}, a port of the bridge ${bridge.name}: they join two bridges of the network`);
+    }
   }
 
   /** Within a bridge; where it calls the firewall, forwarded packets are looked at as others. */
@@ -168,7 +186,9 @@ class Walk {
       packet.out = bridge;
       await this.#rules(host, "forward");
     }
-    this.#say(host, "interface", `out at ${other.name}, a port of the same bridge`);
+    const last = host.links.find(({ index }) => index === other.master) ?? bridge;
+    this.#cross(host, bridge, last);
+    this.#say(host, "interface", `out at ${other.name}, a port of ${last === bridge ? "the same bridge" : last.name}`);
     await this.#intoContainer(container);
   }
 
@@ -232,9 +252,11 @@ class Walk {
     if (end?.kind !== "container") return this.#say(host, "interface", `out at ${link.name}${route.gateway ? ` to the router ${this.#text(route.gateway)}` : ""}: the rest is not on this machine`);
     const container = await this.#enter(end);
     const [, port] = await this.#portOf(host, container);
-    if (!port || port.master !== link.index) this.#stop(host, "interface", `${container.where} has no interface at ${link.name}`);
+    const last = [link, ...bridgesBehind(host.links, link)].find(({ index }) => index === port?.master);
+    if (!port || !last) this.#stop(host, "interface", `${container.where} has no interface at ${link.name}`);
     this.#usable(host, port);
-    this.#say(host, "interface", `out at ${port.name}, a port of ${link.name}`);
+    this.#cross(host, link, last);
+    this.#say(host, "interface", `out at ${port.name}, a port of ${last.name}`);
     await this.#intoContainer(container);
   }
 

@@ -15,7 +15,7 @@ import type { BoundPort, PickedPorts, PortReservation, PortWish } from "../port-
 
 const ERRNO = { EPERM: 1, ENOENT: 2, EEXIST: 17, ENODEV: 19, EOPNOTSUPP: 95 } as const;
 export type FakeErrno = keyof typeof ERRNO;
-const LOOPBACK: Link = { index: 1, name: "lo", up: false, mac: new Uint8Array(6), mtu: 65536, master: 0, kind: "", alias: "" };
+const LOOPBACK: Link = { index: 1, name: "lo", up: false, running: false, mac: new Uint8Array(6), mtu: 65536, master: 0, kind: "", alias: "" };
 
 const HOST_FD = 3;
 
@@ -240,8 +240,8 @@ export class FakeKernel implements NetworkKernel {
     this.#peers.delete(link);
   }
 
-  #add(link: Omit<Link, "index" | "up" | "alias">, index?: number): Link {
-    const added: Link = { ...link, up: false, alias: "", index: index ?? 1 + Math.max(...this.state.links.map((other) => other.index)) };
+  #add(link: Omit<Link, "index" | "up" | "running" | "alias">, index?: number): Link {
+    const added: Link = { ...link, up: false, running: false, alias: "", index: index ?? 1 + Math.max(...this.state.links.map((other) => other.index)) };
     this.state.links.push(added);
     return added;
   }
@@ -277,6 +277,8 @@ export class FakeKernel implements NetworkKernel {
         return undefined;
       case "addNeighbour":
         return this.#find({ index: change.index }) ? undefined : "ENODEV";
+      case "addForwarding":
+        return this.#find({ index: change.port }) ? undefined : "ENODEV";
     }
   }
 
@@ -309,7 +311,7 @@ export class FakeKernel implements NetworkKernel {
     if (!link) return "ENODEV";
     const { up, mac, mtu, master, alias, group } = change;
     if (group !== undefined) this.#groups.set(link, group);
-    Object.assign(link, up === undefined ? {} : { up }, mac ? { mac } : {}, mtu === undefined ? {} : { mtu }, master === undefined ? {} : { master }, alias === undefined ? {} : { alias });
+    Object.assign(link, up === undefined ? {} : { up, running: up }, mac ? { mac } : {}, mtu === undefined ? {} : { mtu }, master === undefined ? {} : { master }, alias === undefined ? {} : { alias });
     return undefined;
   }
 

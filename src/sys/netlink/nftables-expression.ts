@@ -12,6 +12,8 @@ export type NftExpression =
   /** The packet belongs to no connection. */
   | { expr: "notrack" }
   | { expr: "ct"; key: keyof typeof CT; register: number }
+  /** Gives the packet the register's value: 16 bits. */
+  | { expr: "ctWrite"; key: "zone"; register: number }
   | { expr: "fib"; result: keyof typeof FIB_RESULT; flags: (keyof typeof FIB_FLAG)[]; register: number }
   /** `flip`: bits that are turned over after the mask; absent: none. */
   | { expr: "bitwise"; register: number; mask: Uint8Array; flip?: Uint8Array }
@@ -41,7 +43,7 @@ export const word = (index: number): number => 8 + index;
 
 const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 const PAYLOAD_BASE = { link: 0, network: 1, transport: 2 } as const;
-const CT = { state: 0, status: 2 } as const;
+const CT = { state: 0, status: 2, zone: 17 } as const;
 const FIB_RESULT = { type: 3 } as const;
 const FIB_FLAG = { saddr: 1, daddr: 2, iif: 8 } as const;
 /** Of the inet family: the kernel words the message for IPv4 or IPv6. */
@@ -72,6 +74,7 @@ const NAMES: Record<NftExpression["expr"], string> = {
   value: "immediate",
   notrack: "notrack",
   ct: "ct",
+  ctWrite: "ct",
   fib: "fib",
   bitwise: "bitwise",
   compare: "cmp",
@@ -114,6 +117,9 @@ function writeData(writer: MessageWriter, expression: NftExpression): void {
       return;
     case "ct":
       writer.attributeU32be(1, expression.register).attributeU32be(2, CT[expression.key]);
+      return;
+    case "ctWrite":
+      writer.attributeU32be(2, CT[expression.key]).attributeU32be(4, expression.register);
       return;
     case "fib":
       writer.attributeU32be(1, expression.register).attributeU32be(2, FIB_RESULT[expression.result]);

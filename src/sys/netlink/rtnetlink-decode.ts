@@ -3,7 +3,7 @@ import { ipFromBytes } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { attributeText, parseAttributes } from "./message.ts";
 import type { NetlinkMessage } from "./message.ts";
-import { IFA, IFF_UP, IFLA, IFLA_BRPORT, IFLA_INFO, RTA, RTM } from "./rtnetlink.ts";
+import { IFA, IFF_RUNNING, IFF_UP, IFLA, IFLA_BRPORT, IFLA_INFO, RTA, RTM } from "./rtnetlink.ts";
 
 const IFA_F_PERMANENT = 0x80;
 
@@ -11,6 +11,8 @@ export interface Link {
   index: number;
   name: string;
   up: boolean;
+  /** The kernel has noticed that it is up, and has a carrier. */
+  running: boolean;
   mac: Uint8Array;
   mtu: number;
   /** 0: none. */
@@ -65,6 +67,7 @@ export function decodeLink(message: NetlinkMessage): Link | undefined {
     index: message.payload.readInt32LE(4),
     name: attributeText(attributes.get(IFLA.IFNAME)),
     up: (message.payload.readUInt32LE(8) & IFF_UP) !== 0,
+    running: (message.payload.readUInt32LE(8) & IFF_RUNNING) !== 0,
     mac: Uint8Array.from(attributes.get(IFLA.ADDRESS) ?? []),
     mtu: attributes.get(IFLA.MTU)?.readUInt32LE(0) ?? 0,
     master: attributes.get(IFLA.MASTER)?.readUInt32LE(0) ?? 0,

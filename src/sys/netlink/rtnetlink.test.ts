@@ -59,7 +59,8 @@ test("routes: default by a gateway, a subnet by a link", () => {
   assert.equal(encoded({ op: "addRoute", index: 2, destination: parsePrefix("10.0.0.0/8")!, metric: 9, replace: true }), `24 504 ${hex("02 08 00 00 fe 04 fd 01 00000000", "0800 0100 0a000000", "0800 0600 09000000", "0800 0400 02000000")}`);
 });
 
-test("a permanent neighbour and a bridge port", () => {
+test("a permanent neighbour, a bridge port, and who is behind it", () => {
+  assert.equal(encoded({ op: "addForwarding", port: 4, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) }), `28 504 ${hex("07 00 0000 04000000 4000 44 00", "0a00 0200 020000000001 0000")}`);
   assert.equal(encoded({ op: "addNeighbour", index: 2, address: parseIp("10.0.0.2")!, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) }), `28 504 ${hex("02 00 0000 02000000 8000 00 00", "0800 0100 0a000002", "0a00 0200 020000000001 0000")}`);
   assert.equal(encoded({ op: "setLink", link: { index: 4 }, port: { hairpin: true, isolated: false } }), `16 4 ${hex(ifinfo("04000000"), "2400 1280", "0b00 0400 62726964676500 00", "1400 0580 0500 0400 01 000000 0500 2100 00 000000")}`);
 });
@@ -75,7 +76,7 @@ test("decoders take what encoders wrote, and nothing that is too short", () => {
     return parseMessages(new MessageWriter().message({ type, flags, sequence: 1 }, write).finish())[0]!;
   };
   const link = decodeLink(message({ op: "addBridge", name: "br0", mac: Uint8Array.of(2, 1, 2, 3, 4, 5), mtu: 1400 }))!;
-  assert.deepEqual({ ...link, mac: [...link.mac] }, { index: 0, name: "br0", up: false, mac: [2, 1, 2, 3, 4, 5], mtu: 1400, master: 0, kind: "bridge", alias: "" });
+  assert.deepEqual({ ...link, mac: [...link.mac] }, { index: 0, name: "br0", up: false, running: false, mac: [2, 1, 2, 3, 4, 5], mtu: 1400, master: 0, kind: "bridge", alias: "" });
   assert.deepEqual(decodeAddress(message({ op: "addAddress", index: 2, address: parsePrefix("172.17.0.2/16")! })), { index: 2, address: parsePrefix("172.17.0.2/16"), temporary: true });
   assert.deepEqual(decodeRoute(message({ op: "addRoute", index: 2, gateway: parseIp("172.17.0.1")! })), { family: 4, gateway: parseIp("172.17.0.1"), index: 2, table: 254, type: 1 });
   const neighbour = decodeNeighbour(message({ op: "addNeighbour", index: 2, address: parseIp("10.0.0.2")!, mac: Uint8Array.of(2, 0, 0, 0, 0, 1) }))!;

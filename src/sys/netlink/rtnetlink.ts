@@ -27,7 +27,13 @@ const IFA_F_NODAD = 2;
 export const RTA = { DST: 1, SRC: 2, IIF: 3, OIF: 4, GATEWAY: 5, PRIORITY: 6, PREFSRC: 7, TABLE: 15 } as const;
 const NDA = { DST: 1, LLADDR: 2 } as const;
 const NUD_PERMANENT = 0x80;
+const NUD_NOARP = 0x40;
+/** Of the bridge that the link is a port of; it stays at that port. */
+const NTF_MASTER = 4;
+const NTF_STICKY = 0x40;
+const AF_BRIDGE = 7;
 export const IFF_UP = 1;
+export const IFF_RUNNING = 0x40;
 const AF = { 4: 2, 6: 10 } as const;
 const RT_TABLE_MAIN = 254;
 const RT_TABLE_LOCAL = 255;
@@ -66,7 +72,9 @@ export type RouteChange =
   /** Without a destination: the default route. `local`: packets for it are this machine's own, come in where they may. */
   | { op: "addRoute"; index: number; destination?: IpPrefix; gateway?: IpAddress; metric?: number; replace?: boolean; local?: boolean }
   | { op: "deleteRoute"; index: number; destination: IpPrefix }
-  | { op: "addNeighbour"; index: number; address: IpAddress; mac: Uint8Array };
+  | { op: "addNeighbour"; index: number; address: IpAddress; mac: Uint8Array }
+  /** The bridge's frames for that hardware address go to the port, whatever frames from there it sees elsewhere. */
+  | { op: "addForwarding"; port: number; mac: Uint8Array };
 
 /** What is done, for errors and for `--dry-run`. */
 export function describe(change: RouteChange): string {
@@ -95,6 +103,8 @@ export function describe(change: RouteChange): string {
       return `delete route to ${formatPrefix(change.destination)}`;
     case "addNeighbour":
       return `add neighbour ${formatIp(change.address)} at ${formatMac(change.mac)}`;
+    case "addForwarding":
+      return `forward ${formatMac(change.mac)} to link ${change.port}`;
   }
 }
 
@@ -134,6 +144,8 @@ function encodings(change: RouteChange): Encoding {
       return [RTM.DELROUTE, 0, (writer) => writeRoute(writer, change)];
     case "addNeighbour":
       return [RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, (writer) => writeNeighbour(writer, change)];
+    case "addForwarding":
+      return [RTM.NEWNEIGH, NLM_F.CREATE | NLM_F.REPLACE, (writer) => writeForwarding(writer, change)];
   }
 }
 
@@ -260,6 +272,11 @@ function writeRoute(writer: MessageWriter, change: { index: number; destination?
 function writeNeighbour(writer: MessageWriter, change: Change<"addNeighbour">): void {
   writer.u8(AF[change.address.family]).u8(0).u16(0).u32(change.index).u16(NUD_PERMANENT).u8(0).u8(0);
   writer.attributeBytes(NDA.DST, ipToBytes(change.address)).attributeBytes(NDA.LLADDR, change.mac);
+}
+
+function writeForwarding(writer: MessageWriter, { port, mac }: Change<"addForwarding">): void {
+  writer.u8(AF_BRIDGE).u8(0).u16(0).u32(port).u16(NUD_NOARP).u8(NTF_MASTER | NTF_STICKY).u8(0);
+  writer.attributeBytes(NDA.LLADDR, mac);
 }
 
 const DUMP_OF = { links: RTM.GETLINK, addresses: RTM.GETADDR, routes: RTM.GETROUTE, neighbours: RTM.GETNEIGH } as const;
