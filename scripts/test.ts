@@ -25,8 +25,8 @@ const files = (asked.length > 0 ? asked : ["src", "test"]).flatMap(testFiles).so
 if (files.length === 0) throw new Error(`no test file in ${asked.join(", ")}`);
 const isWhole = (file: string): boolean => file.startsWith("test/");
 const phases: Phase[] = [
-  { files: files.filter((file) => !isWhole(file)), concurrency: 2, timeoutMs: 180_000 },
-  { files: files.filter(isWhole), concurrency: 1, timeoutMs: 600_000 },
+  { files: files.filter((file) => !isWhole(file)), concurrency: 2, timeoutMs: 300_000 },
+  { files: files.filter(isWhole), concurrency: 1, timeoutMs: 900_000 },
 ];
 
 // spec() is a Transform of test events to text; its types know single runs only.

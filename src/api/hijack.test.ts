@@ -8,10 +8,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { conflict } from "../lib/errors.ts";
+import { until } from "../lib/eventually.testing.ts";
 import type { Call, Route } from "./route.ts";
 import { bridge } from "./streams.ts";
 import { serve } from "./testing/harness.ts";
-import { RawClient, waitFor } from "./testing/raw-client.ts";
+import { RawClient } from "./testing/raw-client.ts";
 
 /** Tells the request's body, then what the client sends, then says goodbye when the client has ended its side. */
 async function echo(call: Call): Promise<void> {
@@ -123,13 +124,13 @@ test("connections that were taken over and aborted are let go, though nobody wri
     await Promise.all(reading.map((client) => client.until("body=;")));
     for (const client of reading) client.socket.destroy();
   }
-  await waitFor(() => api.connections.total === 0, 2000, () => `${api.connections.total} connections are left`);
+  await until("no connections are left", () => api.connections.total === 0);
   for (const headers of ["", UPGRADE]) {
     const clients = Array.from({ length: 100 }, () => api.open().send(post("/echo", headers)));
     await Promise.all(clients.map((client) => client.until("body=;")));
     for (const client of clients) client.socket.destroy();
   }
-  await waitFor(() => api.connections.total === 0, 10_000, () => `${api.connections.total} connections are left`);
+  await until("no connections are left", () => api.connections.total === 0);
 });
 
 function certificate(): { key: Buffer; cert: Buffer } {
@@ -158,13 +159,13 @@ test("half-close works through TLS", async () => {
 });
 
 test("connections that stall in their TLS handshake make place, those that are served do not", async () => {
-  await using api = await serve(routes, { tcp: { tls: certificate() }, limits: { waiting: 5, total: 50 }, headMilliseconds: 1000 });
+  await using api = await serve(routes, { tcp: { tls: certificate() }, limits: { waiting: 5, total: 50 }, headMilliseconds: 60_000 });
   const served = openTls(api.address).send(post("/echo", UPGRADE));
   await served.until("body=;");
   const stalled = Array.from({ length: 30 }, () => api.open());
-  await waitFor(() => stalled.filter((client) => client.ended).length >= 25, 5000, () => `${stalled.filter((client) => client.ended).length} of 30 were closed`);
+  await until("25 of 30 are closed", () => stalled.filter((client) => client.ended).length >= 25);
   served.send("still");
   await served.until("got still;");
   for (const client of [served, ...stalled]) client.socket.destroy();
-  await waitFor(() => api.connections.total === 0, 5000, () => `${api.connections.total} connections are left`);
+  await until("no connections are left", () => api.connections.total === 0);
 });

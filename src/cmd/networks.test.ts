@@ -13,11 +13,12 @@ import type { ContainerRecord } from "../core/container.ts";
 import type { Networks } from "../engine/networks/networks.ts";
 import { networkMigrations } from "../engine/networks/store.ts";
 import { notFound } from "../lib/errors.ts";
+import { eventually, until } from "../lib/eventually.testing.ts";
 import { parsePrefix } from "../lib/ip.ts";
 import { openDatabase } from "../sys/database.ts";
 import { openNetworkKernel } from "../sys/netlink/kernel.ts";
 import type { OpenNamespace } from "../sys/netlink/kernel.ts";
-import { canReach, cannotUnshare, createSandboxNamespace, inNamespace } from "../sys/netlink/namespace.testing.ts";
+import { canReach, cannotUnshare, createSandboxNamespace, inNamespace, reaches } from "../sys/netlink/namespace.testing.ts";
 import { DEFAULT_NETWORK_FLAGS, openNetworks } from "./networks.ts";
 import type { NetworkFlags } from "./networks.ts";
 
@@ -80,8 +81,7 @@ real("the default bridge is docker0 where nobody else has it, and this daemon's 
   const bridges = async (): Promise<string> => inNamespace(await host, "ip -br link show type bridge; nft list tables");
   assert.match(await bridges(), /docker0[^]*gantry-docker0/);
   await first.networks.close();
-  await sleep(20);
-  assert.equal((await bridges()).trim(), "", "no container is connected: nothing is left on the machine");
+  await eventually(async () => assert.equal((await bridges()).trim(), "", "no container is connected: nothing is left on the machine"));
   assert.equal(bridgeOf(await start()), "docker0 172.17.0.0/16 172.17.0.1");
 });
 
@@ -137,21 +137,17 @@ real("containers from prepared sandboxes talk to each other; a restart keeps a r
   await first.networks.prepared();
   const [a, b] = [await first.networks.connect(container("a")), await first.networks.connect(container("b"))];
   const [inA, inB] = [{ fd: a.netnsFd! }, { fd: b.netnsFd! }];
-  assert.ok(canReach(inA, b.network!.endpoints[0]!.ipAddress));
-  assert.ok(canReach(inA, "172.17.0.1"));
+  await reaches(inA, b.network!.endpoints[0]!.ipAddress);
+  await reaches(inA, "172.17.0.1");
   await first.networks.close();
   await sleep(20);
   const second = await start();
   await second.networks.collect((id) => id === "a");
-  assert.ok(canReach(await host, a.network!.endpoints[0]!.ipAddress), "still connected");
-  const deadline = performance.now() + 20_000;
-  while (canReach(inB, "172.17.0.1")) {
-    assert.ok(performance.now() < deadline, "b, whose namespace lives, was not silenced");
-    await sleep(100);
-  }
+  await reaches(await host, a.network!.endpoints[0]!.ipAddress, "still connected");
+  await until("b, whose namespace lives, is silenced", () => !canReach(inB, "172.17.0.1"));
   const c = await second.networks.connect(container("c"));
   assert.equal(c.network!.endpoints[0]!.ipAddress, "172.17.0.3", "the address of b is free");
-  assert.ok(canReach({ fd: c.netnsFd! }, a.network!.endpoints[0]!.ipAddress));
+  await reaches({ fd: c.netnsFd! }, a.network!.endpoints[0]!.ipAddress);
   assert.deepEqual(second.warnings, []);
 });
 
@@ -174,11 +170,7 @@ real("many connects and disconnects at once leave nothing", async (t) => {
   }
   assert.ok(addresses.size >= 20);
   await networks.close();
-  const deadline = performance.now() + 20_000;
-  while ((await kernel.links()).some(({ kind }) => kind === "veth")) {
-    assert.ok(performance.now() < deadline, "interfaces are left");
-    await sleep(20);
-  }
+  await until("no interfaces are left", async () => !(await kernel.links()).some(({ kind }) => kind === "veth"));
   assert.deepEqual(warnings, []);
   assert.deepEqual(networks.find("bridge").endpoints, []);
 });
@@ -191,7 +183,7 @@ real("--ipv6, --bip6, --fixed-cidr-v6, --ip: the default bridge has both familie
   assert.equal(first.networks.find("bridge").options["com.docker.network.bridge.host_binding_ipv4"], "10.0.0.1");
   const sandbox = await first.networks.connect(container("c1"));
   assert.match(inNamespace({ fd: sandbox.netnsFd! }, "ip -6 addr show eth0; ip -6 route"), /inet6 fd[^]*default via fd/);
-  assert.ok(canReach({ fd: sandbox.netnsFd! }, v6!.gateway));
+  await reaches({ fd: sandbox.netnsFd! }, v6!.gateway);
   await first.networks.close();
   await sleep(20);
   assert.deepEqual((await start({ ipv6: true })).networks.find("bridge").ipam.config, [v4, v6]);

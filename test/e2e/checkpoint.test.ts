@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { demultiplex, type Json } from "../harness/api.ts";
 import { Cli } from "../harness/cli.ts";
 import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
@@ -23,12 +23,7 @@ describe("checkpoints", () => {
   const inspect = (name: string): Promise<Json> => engine.api.json("GET", `/containers/${name}/json`);
   const lines = async (name: string): Promise<string[]> => demultiplex((await engine.api.send("GET", `/containers/${name}/logs?stdout=1&stderr=1`)).body).stdout.trim().split("\n");
   const last = async (name: string): Promise<number> => Number((await lines(name)).at(-1));
-  const countsPast = async (name: string, least: number): Promise<void> => {
-    for (let tries = 0; (await last(name)) <= least; tries++) {
-      if (tries > 1200) throw new Error(`it counts no more: ${(await lines(name)).slice(-3).join()}`);
-      await delay(50);
-    }
-  };
+  const countsPast = (name: string, least: number): Promise<void> => until(`a count beyond ${least}`, async () => (await last(name)) > least);
   const counting = ["busybox", "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"];
   const refusal = async (method: "POST" | "GET" | "DELETE", path: string, json?: object): Promise<[number, string]> => {
     const { status, body } = await engine.api.send(method, path, json && { json });
@@ -115,10 +110,7 @@ describe("checkpoints", () => {
     assert.match((await cli.run(["start", "--checkpoint", "broken", "again"])).stderr, /criu failed: restore.*broken\/restore\.log/);
     assert.equal((await inspect("again")).State.Status, "exited");
     await cli.ok("start", "again");
-    for (let tries = 0; (await lines("again")).filter((line) => line === "1").length < 2; tries++) {
-      if (tries > 1200) throw new Error("it did not begin anew");
-      await delay(50);
-    }
+    await until("a new beginning", async () => (await lines("again")).filter((line) => line === "1").length === 2);
     await cli.ok("rm", "-f", "again");
   });
 });

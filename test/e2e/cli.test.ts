@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually, until } from "../../src/lib/eventually.testing.ts";
 import { Cli, clients, collect } from "../harness/cli.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 import { busyboxImage } from "../harness/images.ts";
@@ -72,10 +72,12 @@ for (const { name, program } of clients()) {
     });
 
     test("-d, ps, logs, wait, rm", async () => {
-      const id = await cli.ok("run", "-d", "--name", `${name}-d`, "--label", "a=b", "busybox", "sh", "-c", "for i in 1 2 3; do echo line $i; done; sleep 0.5; exit 4");
+      const id = await cli.ok("run", "-d", "--name", `${name}-d`, "--label", "a=b", "busybox", "sh", "-c", "for i in 1 2 3; do echo line $i; done; until [ -e /go ]; do sleep 0.1; done; exit 4");
       assert.match(id, /^[0-9a-f]{64}$/);
       assert.equal(await cli.ok("ps", "--no-trunc", "-q", "--filter", "label=a=b"), id);
-      assert.equal(await cli.ok("logs", "-f", `${name}-d`), "line 1\nline 2\nline 3");
+      const followed = cli.ok("logs", "-f", `${name}-d`);
+      await cli.ok("exec", `${name}-d`, "touch", "/go");
+      assert.equal(await followed, "line 1\nline 2\nline 3");
       assert.equal(await cli.ok("wait", `${name}-d`), "4");
       assert.equal(await cli.ok("logs", "--tail", "1", `${name}-d`), "line 3");
       assert.equal(await cli.ok("ps", "-q", "--filter", "label=a=b"), "");
@@ -86,8 +88,7 @@ for (const { name, program } of clients()) {
 
     test("--rm leaves nothing", async () => {
       await cli.ok("run", "--rm", "--name", `${name}-rm`, "busybox", "true");
-      for (let tries = 0; tries < 50 && (await cli.ok("ps", "-aq", "--filter", `name=${name}-rm`)) !== ""; tries++) await delay(20);
-      assert.equal(await cli.ok("ps", "-aq", "--filter", `name=${name}-rm`), "");
+      await eventually(async () => assert.equal(await cli.ok("ps", "-aq", "--filter", `name=${name}-rm`), ""));
     });
 
     test("create, start -a, rename, restart, stop, kill", async () => {
@@ -110,17 +111,15 @@ for (const { name, program } of clients()) {
     });
 
     test("stop kills what ignores SIGTERM", async () => {
-      await cli.ok("run", "-d", "--name", `${name}-i`, "busybox", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done");
+      await cli.ok("run", "-d", "--name", `${name}-i`, "--stop-timeout", "1000", "busybox", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done");
       await untilLogged(cli, `${name}-i`, "up");
-      const began = Date.now();
       await cli.ok("stop", "-t", "1", `${name}-i`);
-      assert.ok(Date.now() - began < 5000);
       assert.equal(await cli.ok("inspect", "--format", "{{.State.ExitCode}}", `${name}-i`), "137");
       await cli.ok("rm", `${name}-i`);
     });
 
     test("exec: streams, status, user, folder, environment, terminal", async () => {
-      await cli.ok("run", "-d", "--name", `${name}-e`, "-e", "FROM=run", "busybox", "sleep", "60");
+      await cli.ok("run", "-d", "--name", `${name}-e`, "-e", "FROM=run", "busybox", "sleep", "1000");
       assert.deepEqual(await cli.run(["exec", `${name}-e`, "sh", "-c", "echo out; echo err >&2; exit 9"]), { code: 9, stdout: "out\n", stderr: "err\n" });
       assert.equal(await cli.ok("exec", "-u", "user", "-w", "/tmp", "-e", "MORE=exec", `${name}-e`, "sh", "-c", "echo $(id -u) $PWD $FROM $MORE"), "1000 /tmp run exec");
       assert.deepEqual(await cli.run(["exec", "-i", `${name}-e`, "cat"], "piped"), { code: 0, stdout: "piped", stderr: "" });
@@ -128,7 +127,7 @@ for (const { name, program } of clients()) {
       assert.equal((await cli.run(["exec", `${name}-e`, "/nothing"])).code, 127);
       const terminal = await cli.typed(["exec", "-it", `${name}-e`, "sh"], [["# ", "tty\n"], ["/dev/pts/", "exit 2\n"]]);
       assert.equal(terminal.code, 2);
-      assert.match(await cli.ok("top", `${name}-e`), /sleep 60/);
+      assert.match(await cli.ok("top", `${name}-e`), /sleep 1000/);
       await cli.ok("rm", "-f", `${name}-e`);
     });
 
@@ -159,7 +158,7 @@ for (const { name, program } of clients()) {
     test("what a container sees: user, folder, names, mounts, limits", async () => {
       const run = (...args: string[]): Promise<string> => cli.ok("run", "--rm", ...args);
       assert.equal(await run("-u", "1000:10", "-w", "/new/folder", "busybox", "sh", "-c", "id -u; id -g; pwd"), "1000\n10\n/new/folder");
-      assert.equal(await run("-h", "box", "--add-host", "other:10.9.8.7", "busybox", "sh", "-c", "hostname; grep -c 10.9.8.7 /etc/hosts"), "box\n1");
+      assert.equal(await run("-h", "box", "--add-host", "other:10.9.8.7", "busybox", "sh", "-c", "hostname; grep -c '^10[.]9[.]8[.]7' /etc/hosts"), "box\n1");
       assert.equal(await run("--read-only", "--tmpfs", "/scratch:size=1m", "busybox", "sh", "-c", "touch /x 2>/dev/null || echo ro; touch /scratch/x && echo rw"), "ro\nrw");
       const shared = join(engine.machine.folder, `shared-${name}`);
       mkdirSync(shared);
@@ -194,31 +193,24 @@ for (const { name, program } of clients()) {
     });
 
     test("networks: bridge reaches out, none does not, host and container share", async () => {
-      assert.equal(await cli.ok("run", "--rm", "busybox", "sh", "-c", "ping -c 1 -w 5 10.231.0.1 >/dev/null && echo reached"), "reached");
+      assert.equal(await cli.ok("run", "--rm", "busybox", "sh", "-c", "ping -c 1 -w 60 10.231.0.1 >/dev/null && echo reached"), "reached");
       assert.equal(await cli.ok("run", "--rm", "--network", "none", "busybox", "sh", "-c", "ls /sys/class/net"), "lo");
       assert.match(await cli.ok("run", "--rm", "--network", "host", "busybox", "ip", "-o", "addr"), /10\.231\.0\.2\/24/);
-      await cli.ok("run", "-d", "--name", `${name}-n`, "busybox", "sleep", "60");
+      await cli.ok("run", "-d", "--name", `${name}-n`, "busybox", "sleep", "1000");
       const address = await cli.ok("inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", `${name}-n`);
       assert.match(address, /^\d+\.\d+\.\d+\.\d+$/);
       assert.match(await cli.ok("run", "--rm", "--network", `container:${name}-n`, "busybox", "ip", "-o", "addr"), new RegExp(` ${address.replaceAll(".", "\\.")}/`));
-      assert.equal(await cli.ok("run", "--rm", "busybox", "sh", "-c", `ping -c 1 -w 5 ${address} >/dev/null && echo neighbour`), "neighbour");
+      assert.equal(await cli.ok("run", "--rm", "busybox", "sh", "-c", `ping -c 1 -w 60 ${address} >/dev/null && echo neighbour`), "neighbour");
       await cli.ok("rm", "-f", `${name}-n`);
     });
 
     test("restart policy", async () => {
       await cli.ok("run", "-d", "--name", `${name}-p`, "--restart", "on-failure:2", "busybox", "sh", "-c", "echo try; exit 1");
-      for (let tries = 0; tries < 250 && (await cli.ok("inspect", "--format", "{{.State.Status}} {{.RestartCount}}", `${name}-p`)) !== "exited 2"; tries++) await delay(20);
-      assert.equal(await cli.ok("inspect", "--format", "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}", `${name}-p`), "exited 2 1");
+      await eventually(async () => assert.equal(await cli.ok("inspect", "--format", "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}", `${name}-p`), "exited 2 1"));
       assert.equal(await cli.ok("logs", `${name}-p`), "try\ntry\ntry");
       await cli.ok("rm", `${name}-p`);
     });
   });
 }
 
-async function untilLogged(cli: Cli, container: string, text: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if ((await cli.ok("logs", container)).includes(text)) return;
-    await delay(20);
-  }
-  throw new Error(`${container} never printed ${text}`);
-}
+const untilLogged = (cli: Cli, container: string, text: string): Promise<void> => until(`${text} in the log of ${container}`, async () => (await cli.ok("logs", container)).includes(text));

@@ -32,13 +32,25 @@ try:
 except docker.errors.NotFound:
     pass
 
-container = client.containers.run("py:one", ["sh", "-c", "echo begun; exec sleep 60"], detach=True, name="py-c", labels={"by": "py"}, mem_limit="64m", environment={"A": "b"})
+container = client.containers.run("py:one", ["sh", "-c", "echo begun; exec sleep 1000"], detach=True, name="py-c", labels={"by": "py"}, mem_limit="64m", environment={"A": "b"})
 assert [c.name for c in client.containers.list(filters={"label": "by=py"})] == ["py-c"]
-status, output = container.exec_run(["sh", "-c", "echo $A; exit 4"])
-assert (status, output) == (4, b"b\n"), (status, output)
-status, (out, err) = container.exec_run(["sh", "-c", "echo 1; echo 2 >&2"], demux=True)
-assert (out, err) == (b"1\n", b"2\n")
-assert any("sleep 60" in " ".join(row) for row in container.top()["Processes"])
+assert container.exec_run("true").exit_code == 0
+
+
+def executed(script, go):
+    """Status and output. The library loses what comes with the answer's head, so the script begins when that was read."""
+    begun = low.exec_create(container.id, ["sh", "-c", "until [ -e " + go + " ]; do sleep 0.05; done; " + script])["Id"]
+    frames = low.exec_start(begun, stream=True, demux=True)
+    low.exec_start(low.exec_create(container.id, ["touch", go])["Id"], detach=True)
+    printed = list(frames)
+    return low.exec_inspect(begun)["ExitCode"], b"".join(out for out, _ in printed if out), b"".join(err for _, err in printed if err)
+
+
+outcome = executed("echo $A; exit 4", "/one")
+assert outcome == (4, b"b\n", b""), outcome
+outcome = executed("echo 1; echo 2 >&2", "/two")
+assert outcome == (0, b"1\n", b"2\n"), outcome
+assert any("sleep 1000" in " ".join(row) for row in container.top()["Processes"])
 assert next(container.logs(stream=True, follow=True)).startswith(b"begun")
 container.rename("py-d")
 container.restart(timeout=0)

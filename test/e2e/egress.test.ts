@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually, until } from "../../src/lib/eventually.testing.ts";
 import { Cli } from "../harness/cli.ts";
 import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
 
@@ -29,7 +29,7 @@ async function started(name: string, network: string, hostConfig: object = {}, c
 const remove = (name: string): Promise<unknown> => engine.api.json("DELETE", `/containers/${name}`, { query: { force: true } });
 const endpointOf = ({ NetworkSettings }: Inspected): { IPAddress: string; Gateway: string; NetworkID: string } => Object.values(NetworkSettings.Networks)[0]!;
 const inside = ({ State }: Inspected, command: string): string => engine.machine.run("nsenter", "--target", String(State.Pid), "--mount", "--net", "--", "sh", "-c", `${command} 2>&1 || true`);
-const GET = (address: string, port = 8080): string => `nc -w 5 ${address} ${port} </dev/null`;
+const GET = (address: string, port = 8080): string => `nc -w 30 ${address} ${port} </dev/null`;
 const page = (answer: string): string => (answer.includes("hello") ? "hello" : answer);
 /** Statically linked programs ask no name server by themselves. */
 const addressFor = (container: Inspected, host: string): string => (/^[\d.]+$/.test(host) ? host : (/^Address: ([\d.]+)$/m.exec(inside(container, `nslookup ${host} 127.0.0.11`))?.[1] ?? ""));
@@ -39,18 +39,11 @@ function fetched(container: Inspected, host: string): string {
 }
 const SERVER = ["nc", "-ll", "-p", "8080", "-e", "echo", "hello"];
 
-async function eventually(check: () => boolean): Promise<void> {
-  for (let tries = 0; !check(); tries++) {
-    assert.ok(tries < 200);
-    await delay(50);
-  }
-}
-
 test("a container's rules and a network's: by name, by address, through restarts; denials are events", async () => {
   const since = Date.now() / 1000;
   const [web, other] = [await started("egress-web", "egress-net", {}, SERVER), await started("egress-other", "egress-net", {}, SERVER)];
   const free = await started("egress-free", "egress-net");
-  await eventually(() => fetched(free, "egress-web") === "hello" && fetched(free, "egress-other") === "hello");
+  await until("both servers answer", () => fetched(free, "egress-web") === "hello" && fetched(free, "egress-other") === "hello");
   const limited = await started("egress-limited", "egress-net", { Egress: ["allow=egress-web:8080"] });
   assert.deepEqual(limited.HostConfig.Egress, ["allow=egress-web:8080"]);
   assert.equal(fetched(limited, "egress-web"), "hello");
@@ -62,13 +55,13 @@ test("a container's rules and a network's: by name, by address, through restarts
   await engine.start();
   assert.equal(fetched(limited, "egress-web"), "hello");
   assert.doesNotMatch(fetched(limited, endpointOf(other).IPAddress), /hello/, "with the next one");
-  let denied = "";
-  for (let tries = 0; !denied.includes(endpointOf(other).IPAddress) && tries < 100; tries++) {
+  await eventually(async () => {
     fetched(limited, endpointOf(other).IPAddress);
     const { body } = await engine.api.send("GET", "/events", { query: { since, until: Date.now() / 1000 + 0.1, filters: JSON.stringify({ event: ["deny"] }) } });
-    denied = body.toString();
-  }
-  assert.match(denied, new RegExp(`"Action":"deny".*"container":"${limited.Id}".*"port":"8080"`));
+    const denied = body.toString();
+    assert.ok(denied.includes(`"${endpointOf(other).IPAddress}"`), denied);
+    assert.match(denied, new RegExp(`"Action":"deny".*"container":"${limited.Id}".*"port":"8080"`));
+  });
   await remove("egress-limited");
   const [next] = [await started("egress-next", "egress-net")];
   assert.equal(fetched(next, "egress-other"), "hello", "an address that is used again is not limited");
@@ -80,7 +73,7 @@ test("on the default bridge, by the command line, and on networks; what cannot h
   const web = await started("egress-web", "bridge", {}, SERVER);
   const address = endpointOf(web).IPAddress;
   const free = await started("egress-free", "bridge");
-  await eventually(() => fetched(free, address) === "hello");
+  await until("the server answers", () => fetched(free, address) === "hello");
   const cli = new Cli(join(project, "bin/gantry"), engine);
   const run = (...args: string[]) => cli.run(args);
   assert.equal((await run("run", "--rm", "--egress", `allow=${address}:8080`, "busybox", "sh", "-c", GET(address))).stdout.trim(), "hello");

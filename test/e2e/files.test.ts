@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually, until } from "../../src/lib/eventually.testing.ts";
 import type { Json } from "../harness/api.ts";
 import { Cli, clients } from "../harness/cli.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
@@ -34,10 +34,7 @@ async function container(name: string, script: string, hostConfig: object = {}):
 async function running(name: string, script: string, hostConfig: object = {}): Promise<void> {
   await container(name, `${script}; touch /ready; sleep 600`, hostConfig);
   await api("POST", `/containers/${name}/start`);
-  for (let tries = 0; (await engine.api.send("HEAD", `/containers/${name}/archive?path=/ready`)).status !== 200; tries++) {
-    assert.ok(tries < 200, "not ready");
-    await delay(20);
-  }
+  await until(`${name} is ready`, async () => (await engine.api.send("HEAD", `/containers/${name}/archive?path=/ready`)).status === 200);
 }
 
 for (const { name, program } of clients()) {
@@ -141,8 +138,7 @@ test("a client that leaves in the middle of a copy leaves nothing behind", async
   const fds = (): number => Number(engine.machine.run("sh", "-c", `ls -l /proc/${pid}/fd | grep -cvE ' (net|socket):'`));
   const before = fds();
   for (let round = 0; round < 10; round++) await engine.api.send("GET", "/containers/big/archive?path=/big", { timeoutMs: 1 }).catch(() => undefined);
-  for (let tries = 0; fds() > before + 2 && tries < 100; tries++) await delay(50);
-  assert.ok(fds() <= before + 2, `${fds()} open files after ${before}`);
+  await eventually(() => assert.ok(fds() <= before + 2, `${fds()} open files after ${before}`));
   await api("POST", "/containers/big/kill");
   assert.ok(!existsSync(join(engine.dataRoot, "volume-parts/big")));
 });

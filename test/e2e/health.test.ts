@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually, until } from "../../src/lib/eventually.testing.ts";
 import type { Json } from "../harness/api.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 
@@ -20,14 +20,12 @@ async function started(name: string, healthcheck: object): Promise<void> {
   await api("POST", `/containers/${name}/start`);
 }
 
-async function untilHealth(name: string, found: (health: Json) => boolean): Promise<Json> {
-  for (let tries = 0; tries < 600; tries++) {
+const untilHealth = (name: string, found: (health: Json) => boolean): Promise<Json> =>
+  eventually(async () => {
     const { Health } = (await api("GET", `/containers/${name}/json`)).State;
-    if (found(Health)) return Health;
-    await delay(20);
-  }
-  throw new Error(`never: the health of ${name}`);
-}
+    assert.ok(found(Health), JSON.stringify(Health));
+    return Health;
+  });
 
 test("a container is starting, healthy, and unhealthy after its retries; probes leave what they printed", async () => {
   await started("probed", { Test: ["CMD-SHELL", "echo looked; echo twice >&2; [ ! -e /ill ]"], Interval: 50 * MILLISECONDS, Timeout: 60_000 * MILLISECONDS, Retries: 2 });
@@ -42,10 +40,10 @@ test("a container is starting, healthy, and unhealthy after its retries; probes 
 });
 
 test("a probe that takes too long is killed, and keeps what it printed", async () => {
-  await started("slow", { Test: ["CMD", "sh", "-c", "echo begun; exec sleep 1000"], Interval: 100 * MILLISECONDS, Timeout: 300 * MILLISECONDS, Retries: 1 });
+  await started("slow", { Test: ["CMD", "sh", "-c", "echo begun; exec sleep 1000"], Interval: 100 * MILLISECONDS, Timeout: 1000 * MILLISECONDS, Retries: 1 });
   const { Log } = await untilHealth("slow", ({ Log }) => Log?.some(({ Output }: Json) => Output.includes("begun")));
   const probe = Log.find(({ Output }: Json) => Output.includes("begun"));
-  assert.deepEqual([probe.ExitCode, probe.Output], [-1, "Health check exceeded timeout (300ms): begun\n"]);
+  assert.deepEqual([probe.ExitCode, probe.Output], [-1, "Health check exceeded timeout (1s): begun\n"]);
   const { Processes } = await api("GET", "/containers/slow/top");
   assert.ok(Processes.length <= 3, "probes do not pile up");
   await api("DELETE", "/containers/slow?force=1");
@@ -69,9 +67,9 @@ test("URLs are probed in the container's network, without a program in it; whoev
 
 test("a container that is to be restarted when unhealthy is, until it is healthy", async () => {
   const Annotations = { "gantry.restart-unhealthy": "true" };
-  // Each run is ill until its third.
+  // Each run is ill until its third, and is asked once it has said that it is one.
   const Cmd = ["sh", "-c", "echo run >> /runs; exec sleep 1000"];
-  await api("POST", "/containers/create?name=ill", { Image: "busybox", Cmd, StopTimeout: 0, Healthcheck: { Test: ["CMD-SHELL", "[ $(wc -l < /runs) -ge 3 ]"], Interval: 50 * MILLISECONDS, Retries: 1 }, HostConfig: { Annotations } });
+  await api("POST", "/containers/create?name=ill", { Image: "busybox", Cmd, StopTimeout: 0, Healthcheck: { Test: ["CMD-SHELL", "until grep -q ^sleep /proc/1/cmdline; do sleep 0.02; done; [ $(wc -l < /runs) -ge 3 ]"], Interval: 50 * MILLISECONDS, Retries: 1 }, HostConfig: { Annotations } });
   await api("POST", "/containers/ill/start");
   assert.deepEqual(await api("POST", "/containers/ill/wait?condition=healthy"), { StatusCode: 0 });
   const { RestartCount, State } = await api("GET", "/containers/ill/json");
@@ -91,14 +89,8 @@ test("a container whose port is taken when the daemon starts is started when it 
   await once(listener.stdout!, "data");
   await engine.start();
   const status = async () => (await api("GET", "/containers/late/json")).State.Status as string;
-  for (let tries = 0; (await status()) !== "restarting"; tries++) {
-    assert.ok(tries < 1000, "it is tried again");
-    await delay(20);
-  }
+  await until("it is tried again", async () => (await status()) === "restarting");
   listener.stdin!.end();
-  for (let tries = 0; (await status()) !== "running"; tries++) {
-    assert.ok(tries < 1000, "it runs when the port is free");
-    await delay(50);
-  }
+  await until("it runs when the port is free", async () => (await status()) === "running");
   await api("DELETE", "/containers/late?force=1");
 });

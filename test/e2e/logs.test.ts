@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 import { demultiplex, type Json } from "../harness/api.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 
@@ -28,10 +28,7 @@ test("rotated files are compressed while more is written; readers and followers 
   const id = await run("packed", "i=0; while [ $i -lt 600 ]; do echo line $i; i=$((i+1)); [ $((i % 100)) -ne 0 ] || sleep 0.1; done", { Type: "json-file", Config: { "max-size": "8k", "max-file": "20", compress: "true", tag: "{{.Name}}" } });
   const expected = Array.from({ length: 600 }, (_, index) => `line ${index}`);
   assert.deepEqual(await read("packed", "&follow=1"), expected);
-  for (let tries = 0; filesOf(id).some((name) => /\.\d+$/.test(name)); tries++) {
-    assert.ok(tries < 1000, `all old files are compressed: ${filesOf(id).join(" ")}`);
-    await delay(20);
-  }
+  await eventually(() => assert.deepEqual(filesOf(id).filter((name) => /\.\d+$/.test(name)), [], "all old files are compressed"));
   assert.ok(filesOf(id).filter((name) => name.endsWith(".gz")).length >= 3);
   assert.deepEqual(await read("packed"), expected);
   assert.deepEqual(await read("packed", "&tail=150"), expected.slice(-150));

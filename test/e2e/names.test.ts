@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 
 let engine: Engine;
@@ -35,13 +35,6 @@ const addressOf = ({ NetworkSettings }: Inspected, network = "names-net"): strin
 const inside = ({ State }: Inspected, command: string): string => engine.machine.run("nsenter", "--target", String(State.Pid), "--mount", "--net", "--", "sh", "-c", `${command} 2>&1 || true`);
 const ask = (container: Inspected, name: string): string => inside(container, `nslookup ${name} 127.0.0.11`);
 
-async function eventually(check: () => boolean): Promise<void> {
-  for (let tries = 0; !check(); tries++) {
-    assert.ok(tries < 200);
-    await delay(50);
-  }
-}
-
 /** The name server's processes of this engine, as the test's machine numbers them. */
 function nameServers(): number[] {
   const path = join(engine.execRoot, "dns.sock");
@@ -59,7 +52,7 @@ test("names, aliases, short ids and addresses; the file points to the name serve
   const [a, b, c] = [await started("names-a", "names-net"), await started("names-b", "names-net", ["store"]), await started("names-c", "names-inner")];
   assert.match(inside(a, "cat /etc/resolv.conf"), /^nameserver 127\.0\.0\.11\n(search .*\n)?options .*ndots:0$/m);
   for (const name of ["names-b", "store", "STORE.names-net", b.Id.slice(0, 12)]) assert.match(ask(a, name), new RegExp(`Address.*: ${addressOf(b)}\\b`), name);
-  assert.match(inside(a, "ping -c 1 -W 5 store"), /1 packets received/);
+  assert.match(inside(a, "ping -c 1 -W 60 store"), /1 packets received/);
   assert.match(ask(a, addressOf(b)), /name = names-b\.names-net/);
   assert.match(ask(a, "names-c"), UNKNOWN);
   await engine.api.json("POST", "/networks/names-net/connect", { json: { Container: c.Id } });
@@ -86,10 +79,10 @@ test("names are answered while the daemon is killed and restarted, and again whe
   const c = await started("names-c", "names-net");
   assert.match(ask(a, "names-c"), new RegExp(`: ${addressOf(c)}\\b`), "it learns on");
   process.kill(server!, "SIGKILL");
-  await eventually(() => known.test(ask(a, "names-b")) && known.test(ask(c, "names-b")));
+  await until("an answer of the new name server", () => known.test(ask(a, "names-b")) && known.test(ask(c, "names-b")));
   await engine.kill();
   process.kill(nameServers()[0]!, "SIGKILL");
   await engine.start();
-  await eventually(() => known.test(ask(a, "names-b")));
+  await until("an answer of the new daemon's name server", () => known.test(ask(a, "names-b")));
   for (const name of ["names-a", "names-b", "names-c"]) await remove(name);
 });

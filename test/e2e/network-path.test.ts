@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { Json } from "../harness/api.ts";
 import { Cli } from "../harness/cli.ts";
 import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
@@ -18,6 +18,7 @@ before(async () => {
   await cli.ok("run", "-d", "--name", "client", "--network", "front", "busybox", "sleep", "1000");
   await cli.ok("run", "-d", "--name", "hidden", "--network", "back", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc");
   await cli.ok("run", "-d", "--name", "plain", "busybox", "sleep", "1000");
+  for (const name of ["web", "hidden"]) await until(`the server of ${name}`, async () => (await cli.run(["exec", name, "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/hostname"])).code === 0);
 });
 after(async () => endEngine(engine));
 
@@ -85,7 +86,7 @@ test("published ports: from outside, from another network, from the host; closed
 
 test("other programs' rules: those that are understood, and a probe for the rest", async () => {
   engine.machine.run("nft", "add table inet strict; add chain inet strict forward { type filter hook forward priority 0; policy drop; }");
-  for (let tries = 0; !engine.machine.run("nft", "list", "chain", "inet", "strict", "forward").includes("0x10000000") && tries < 100; tries++) await delay(20);
+  await until("the engine's rule in another program's chain", () => engine.machine.run("nft", "list", "chain", "inet", "strict", "forward").includes("0x10000000"));
   assertSteps(await path("plain", "10.77.5.1:21680"), /^host rule pass forwarded: table inet strict, chain forward: gantry: what its own table accepts accepts/);
   engine.machine.run("nft", "add table inet mine; add chain inet mine forward { type filter hook forward priority -20; }; add rule inet mine forward ip daddr 10.77.5.2 tcp dport 80 drop comment closed");
   const dropped = await path("--probe", "plain", "10.77.5.1:21680");

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 
 let engine: Engine;
@@ -47,7 +48,7 @@ const inNetworkOf = ({ State }: Inspected, ...argv: string[]): string => engine.
 
 function reaches(from: Inspected, address: string): boolean {
   try {
-    inNetworkOf(from, "ping", "-n", "-c", "1", "-W", "1", address);
+    inNetworkOf(from, "ping", "-n", "-c", "1", "-W", "60", address);
     return true;
   } catch {
     return false;
@@ -82,8 +83,8 @@ test("none has loopback only; host has the machine's; container:ID has another's
 test("hosts, hostname and resolv.conf inside; a change of resolv.conf survives a restart", async () => {
   const files = await output("net-files", "tail -2 /etc/hosts; cat /etc/hostname; grep -v '^#' /etc/resolv.conf", { Hostname: "hh", Domainname: "dd.test", HostConfig: { ExtraHosts: ["x:10.1.1.1"], Dns: ["10.9.9.9"] } });
   assert.match(files, /^10\.1\.1\.1\tx\n[\d.]+\thh\.dd\.test hh\nhh\n\nnameserver 10\.9\.9\.9\n/);
-  const container = await started("net-resolv", { Cmd: ["sh", "-c", "echo nameserver 192.0.2.1 > /etc/resolv.conf; exec sleep 1000"] });
-  await delay(200);
+  const container = await started("net-resolv", { Cmd: ["sh", "-c", "[ -e /changed ] || { echo nameserver 192.0.2.1 > /etc/resolv.conf; touch /changed; }; exec sleep 1000"] });
+  await until("the change", async () => (await engine.api.send("HEAD", `/containers/${container.Id}/archive?path=/changed`)).status === 200);
   await engine.api.json("POST", `/containers/${container.Id}/restart`, { query: { t: 0 } });
   const exec = await engine.api.json("POST", `/containers/${container.Id}/exec`, { json: { Cmd: ["cat", "/etc/resolv.conf"], AttachStdout: true, Tty: true } });
   const { body } = await engine.api.send("POST", `/exec/${exec.Id}/start`, { json: { Tty: true } });

@@ -4,7 +4,7 @@ import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually, until } from "../../src/lib/eventually.testing.ts";
 import { Cli, clients } from "../harness/cli.ts";
 import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
 
@@ -18,10 +18,7 @@ const methods = (): string[] => asked().map((line) => line.split(" ")[0] ?? "");
 async function startPlugin(): Promise<void> {
   mkdirSync(state(), { recursive: true });
   plugin = engine.machine.spawn([join(project, "build", "node"), join(project, "test", "plugins", "wire.ts"), "/run/docker/plugins/wire.sock", state()], { stdio: "ignore" });
-  for (let tries = 0; !engine.machine.run("sh", "-c", "ls /run/docker/plugins 2>/dev/null || true").includes("wire.sock"); tries++) {
-    assert.ok(tries < 300, "the plugin does not start");
-    await delay(100);
-  }
+  await until("the plugin's socket", () => engine.machine.run("sh", "-c", "ls /run/docker/plugins 2>/dev/null || true").includes("wire.sock"));
 }
 
 before(async () => {
@@ -50,7 +47,7 @@ test("networks and addresses of a plugin: containers reach each other, come and 
   await cli.ok("run", "-d", "--name", "one", "--network", "net1", "busybox", "sleep", "1000");
   await cli.ok("run", "-d", "--name", "two", "--network", "net1", "--ip", "10.99.0.77", "busybox", "sleep", "1000");
   assert.equal(await cli.ok("inspect", "-f", "{{(index .NetworkSettings.Networks \"net1\").IPAddress}}", "one"), "10.99.0.7");
-  assert.match(await cli.ok("exec", "one", "ping", "-c1", "-w5", "two"), /1 packets received/);
+  assert.match(await cli.ok("exec", "one", "ping", "-c1", "-w60", "two"), /1 packets received/);
   assert.match(await cli.ok("exec", "one", "ip", "route"), /default via 10\.99\.0\.254/);
   assert.match((await cli.run(["run", "--rm", "--network", "net1", "-p", "80", "busybox", "true"])).stderr, /cannot be published yet: it is of the plugin wire/);
   assert.match((await cli.run(["run", "--rm", "--network", "net1", "--ip", "10.99.0.77", "busybox", "true"])).stderr, /10\.99\.0\.77 is given out/);
@@ -58,19 +55,18 @@ test("networks and addresses of a plugin: containers reach each other, come and 
   await engine.kill();
   await engine.start();
   assert.equal(methods().filter((method) => method === "NetworkDriver.CreateNetwork" || method === "IpamDriver.RequestPool").length, 2, "what outlived the daemon is not made again");
-  assert.match(await cli.ok("exec", "two", "ping", "-c1", "-w5", "one"), /1 packets received/);
-  await cli.ok("run", "--rm", "--network", "net1", "busybox", "ping", "-c1", "-w5", "10.99.0.7");
+  assert.match(await cli.ok("exec", "two", "ping", "-c1", "-w60", "one"), /1 packets received/);
+  await cli.ok("run", "--rm", "--network", "net1", "busybox", "ping", "-c1", "-w60", "10.99.0.7");
   await cli.ok("network", "disconnect", "net1", "two");
   assert.doesNotMatch(await cli.ok("exec", "two", "ip", "addr"), /10\.99\./);
   await cli.ok("network", "connect", "net1", "two");
-  assert.match(await cli.ok("exec", "two", "ping", "-c1", "-w5", "one"), /1 packets received/);
+  assert.match(await cli.ok("exec", "two", "ping", "-c1", "-w60", "one"), /1 packets received/);
 
   await cli.ok("rm", "-f", "one", "two");
   await cli.ok("network", "rm", "net1");
   const endpoints = (method: string): Set<string> => new Set(asked().flatMap((line) => (line.startsWith(`NetworkDriver.${method} `) ? (/"EndpointID":"(\w+)"/.exec(line)?.[1] ?? []) : [])));
   const left = (): string[] => [...[...endpoints("CreateEndpoint")].filter((id) => !endpoints("DeleteEndpoint").has(id)), ...[...endpoints("Join")].filter((id) => !endpoints("Leave").has(id))];
-  for (let tries = 0; left().length > 0 && tries < 100; tries++) await delay(50);
-  assert.deepEqual([left(), endpoints("Join").size], [[], 4]);
+  await eventually(() => assert.deepEqual([left(), endpoints("Join").size], [[], 4]));
   assert.doesNotMatch(engine.machine.run("ip", "-o", "link"), /\b(wire-|wh|wc)[0-9a-f]/);
   const { networks, pools } = JSON.parse(readFileSync(join(state(), "state.json"), "utf8"));
   assert.deepEqual([networks, pools], [{}, {}], "the plugin has everything back");
@@ -96,6 +92,7 @@ test("volumes of a plugin: mounted while containers run, kept over the daemon's 
   const before = gets();
   assert.equal(await users(), 1);
   assert.equal(gets(), before + 1);
+  await eventually(async () => assert.equal(await cli.ok("exec", "keeper", "cat", "/data/file"), "kept"));
   assert.match((await cli.run(["volume", "rm", "vol1"])).stderr, /volume is in use/);
   await engine.kill();
   await engine.start();

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually, until } from "../../src/lib/eventually.testing.ts";
 import { Cli } from "../harness/cli.ts";
 import { endEngine, type Engine, project, startedEngine } from "../harness/engine.ts";
 
@@ -41,16 +41,7 @@ async function started(name: string, hostConfig: object, more: object = {}): Pro
 const tcp = (...hostPorts: (number | string)[]): object => ({ PortBindings: { "80/tcp": hostPorts.map((port) => ({ HostPort: String(port) })) } });
 
 /** From the machine itself; waits for the server, not for the network. */
-async function fetched(url: string): Promise<string> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return engine.machine.run(process.execPath, "-e", `fetch(${JSON.stringify(url)}, { signal: AbortSignal.timeout(2000) }).then((answer) => answer.text()).then((text) => process.stdout.write(text), () => process.exit(1))`).trim();
-    } catch (error) {
-      if (tries === 20) throw error;
-      await delay(50);
-    }
-  }
-}
+const fetched = (url: string): Promise<string> => eventually(() => engine.machine.run(process.execPath, "-e", `fetch(${JSON.stringify(url)}, { signal: AbortSignal.timeout(10_000) }).then((answer) => answer.text()).then((text) => process.stdout.write(text), () => process.exit(1))`).trim());
 
 /** Whether a program of the machine gets the port. */
 function canListen(port: number): boolean {
@@ -111,9 +102,8 @@ test("ranges, all exposed ports, and ports that are taken", async () => {
 test("ports of a running container change by the command line, and stay so over restarts", async () => {
   const cli = new Cli(join(project, "bin/gantry"), engine);
   const { Id } = await started("ports-k", tcp(21380));
-  const events = cli.start("events", "--filter", "event=update", "--format", "{{.Action}} {{.Actor.Attributes.name}}");
+  const events = cli.start("events", "--since", String(Date.now() / 1000), "--filter", "event=update", "--format", "{{.Action}} {{.Actor.Attributes.name}}");
   const told = once(events.stdout, "data");
-  await delay(200);
   assert.equal(await cli.ok("update", "--publish-rm", "21380:80", "--publish-add", "21381:80", "--publish-add", "127.0.0.1:21382-21383:80-81/tcp", "ports-k"), "ports-k");
   assert.match(String(await told), /^update ports-k/);
   events.kill();
@@ -181,9 +171,10 @@ test("SIGHUP has the machine's own firewall asked about published ports, also wh
   const server = await started("ports-n", tcp(21580));
   await engine.api.json("POST", "/networks/create", { json: { Name: "ports-z", IPAM: { Config: [{ Subnet: "10.77.3.0/24" }] } } });
   const client = await started("ports-o", { NetworkMode: "ports-z" });
-  const asks = (): boolean => {
+  /** Within a minute where it is to be let through; two seconds of silence are a no. */
+  const asks = (seconds = 60): boolean => {
     try {
-      return engine.machine.run("nsenter", `--net=/proc/${client.State.Pid}/ns/net`, "timeout", "2", "bash", "-c", 'exec 3<>/dev/tcp/10.77.3.1/21580; printf "GET / HTTP/1.0\r\n\r\n" >&3; cat <&3').includes("served");
+      return engine.machine.run("nsenter", `--net=/proc/${client.State.Pid}/ns/net`, "timeout", String(seconds), "bash", "-c", 'exec 3<>/dev/tcp/10.77.3.1/21580; printf "GET / HTTP/1.0\r\n\r\n" >&3; cat <&3').includes("served");
     } catch {
       return false;
     }
@@ -191,22 +182,21 @@ test("SIGHUP has the machine's own firewall asked about published ports, also wh
   const reload = async (firewall: string): Promise<void> => {
     writeFileSync(file, JSON.stringify({ firewall }));
     engine.machine.run("kill", "-HUP", String(engine.pid()));
-    const isDone = (): boolean => engine.machine.run("nft", "list", "tables").includes("gantry-docker0-detour") === (firewall === "honour-host");
-    for (let tries = 0; !isDone() && tries < 100; tries++) await delay(50);
+    await until("the reload", () => engine.machine.run("nft", "list", "tables").includes("gantry-docker0-detour") === (firewall === "honour-host"));
   };
   const strict = "flush chain inet strict in; add rule inet strict in iifname lo accept; add rule inet strict in ct state established accept";
   engine.machine.run("nft", `add table inet strict; add chain inet strict in { type filter hook input priority 0; policy drop; }; ${strict}`);
   await fetched("http://127.0.0.1:21580/");
   assert.ok(asks(), "docker's mode does not ask");
   await reload("honour-host");
-  assert.ok(!asks());
+  assert.ok(!asks(2));
   await engine.kill();
   engine.machine.run("nft", "add rule inet strict in tcp dport 21580 accept");
   assert.ok(asks(), "while the daemon is away");
   await engine.start({ flags: ["--config-file", file] });
   assert.ok(asks());
   engine.machine.run("nft", strict);
-  assert.ok(!asks());
+  assert.ok(!asks(2));
   assert.equal(await fetched("http://127.0.0.1:21580/"), "served", "the machine itself is not asked");
   await reload("docker");
   assert.ok(asks());
@@ -223,8 +213,8 @@ test("a daemon that is killed: ports stay reserved, connections go on, and the n
   await engine.kill();
   assert.equal(await fetched("http://127.0.0.1:21280/"), "served");
   assert.ok(!canListen(21280));
-  engine.machine.run("kill", "-9", engine.machine.run("pgrep", "-f", "httpd -f").trim().split("\n").at(-1)!);
-  const polling = spawn(...engine.machine.command([process.execPath, "-e", 'const ask = () => fetch("http://127.0.0.1:21280/", { signal: AbortSignal.timeout(20_000), headers: { connection: "close" } }).then((answer) => answer.text()).then(ask, () => process.exit(1)); ask()']), { stdio: "ignore" });
+  engine.machine.run("kill", "-9", String(gone.State.Pid));
+  const polling = spawn(...engine.machine.command([process.execPath, "-e", 'const ask = () => fetch("http://127.0.0.1:21280/", { signal: AbortSignal.timeout(60_000), headers: { connection: "close" } }).then((answer) => answer.text()).then(ask, () => process.exit(1)); ask()']), { stdio: "ignore" });
   await engine.start();
   assert.equal(polling.exitCode, null, "no connection failed while the daemon started");
   polling.kill("SIGKILL");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 import { Engine, withEngine } from "../harness/engine.ts";
 import { Machine } from "../harness/machine.ts";
 
@@ -104,6 +104,6 @@ test("fuse-overlayfs: a container's life, also without the daemon; nothing of it
     assert.equal((await engine.api.send("GET", `/containers/${id}/archive?path=/made`)).status, 200, "of a container that does not run");
     await engine.api.json("POST", "/commit", { query: { container: id, repo: "changed" }, json: {} });
     assert.equal(await finish(engine, (await engine.api.json("POST", "/containers/create", { json: { Image: "changed", WorkingDir: "/tmp", Cmd: ["sh", "-c", "grep written /made && ! test -e /bin/vi"] } })).Id), 0);
-    for (const end = Date.now() + 30_000; servers() !== 0; await delay(50)) assert.ok(Date.now() < end, "a program that serves nobody");
+    await eventually(() => assert.equal(servers(), 0, "a program that serves nobody"));
   });
 });

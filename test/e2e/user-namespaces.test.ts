@@ -158,7 +158,7 @@ describe("a remapped daemon", () => {
   });
 
   test("has rights over its own network, and none over the host's", async () => {
-    assert.match(await run("ping -c1 -W5 127.0.0.1; ip link set lo down && ip link show lo; cat /proc/sys/net/ipv4/ip_unprivileged_port_start", { CapAdd: ["NET_ADMIN"] }), /1 packets received[^]*lo: <LOOPBACK>[^]*\n0$/);
+    assert.match(await run("ping -c1 -W60 127.0.0.1; ip link set lo down && ip link show lo; cat /proc/sys/net/ipv4/ip_unprivileged_port_start", { CapAdd: ["NET_ADMIN"] }), /1 packets received[^]*lo: <LOOPBACK>[^]*\n0$/);
     await create("web", "echo served > /index.html; httpd -f -p 80 -h /", { PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } }, { ExposedPorts: { "80/tcp": {} } });
     await api("POST", "/containers/web/start");
     const port = (await api("GET", "/containers/web/json")).NetworkSettings.Ports["80/tcp"][0].HostPort;
@@ -182,7 +182,7 @@ describe("a remapped daemon", () => {
   });
 
   test("mounts come and go while it runs", async () => {
-    await create("changes", "sleep 600");
+    await create("changes", "sleep 1000");
     await api("POST", "/containers/changes/start");
     await api("POST", "/containers/changes/update", { MountAdd: [{ Type: "volume", Source: "coming", Target: "/made/for/it" }] });
     assert.equal(await exec("changes", "touch /made/for/it/x; stat -c %u:%g /made /made/for/it /made/for/it/x"), "0:0\n0:0\n0:0");
@@ -193,7 +193,7 @@ describe("a remapped daemon", () => {
   });
 
   test("a network that is connected while it runs", async () => {
-    await create("roams", "sleep 600");
+    await create("roams", "sleep 1000");
     await api("POST", "/containers/roams/start");
     await api("POST", "/networks/create", { Name: "further" });
     await api("POST", "/networks/further/connect", { Container: "roams" });
@@ -210,7 +210,7 @@ describe("a remapped daemon", () => {
     const tar = tarOf({ name: "grep", data: readFileSync(engine.machine.run("sh", "-c", "readlink -f $(command -v busybox)").trim()), mode: 0o755, pax: { "SCHILY.xattr.security.capability": capability } });
     const effective = "/tmp/grep CapEff /proc/self/status";
     const raw = /^CapEff:\s+0000000000002000$/;
-    await create("capable", "sleep 600");
+    await create("capable", "sleep 1000");
     await copyIn("capable", "/tmp", tar);
     await api("POST", "/containers/capable/start");
     assert.match(await exec("capable", effective, "user"), raw);
@@ -225,9 +225,9 @@ describe("a remapped daemon", () => {
   });
 
   test("shares processes and IPC with another in one user namespace, with a network of its own", async () => {
-    await create("donor", "trap exit TERM; while :; do sleep 0.1; done; : donor", { IpcMode: "shareable" });
+    await create("donor", "trap exit TERM; touch /dev/shm/ready; while :; do sleep 0.1; done; : donor", { IpcMode: "shareable" });
     await api("POST", "/containers/donor/start");
-    const script = "readlink /proc/self/ns/user; ps | grep -c ': [d]onor'; ping -c1 -W5 127.0.0.1 | grep -o '1 packets received'; touch /dev/shm/x; kill -TERM 1 && echo ended";
+    const script = "until [ -e /dev/shm/ready ]; do sleep 0.1; done; readlink /proc/self/ns/user; ps | grep -c ': [d]onor'; ping -c1 -W60 127.0.0.1 | grep -o '1 packets received'; touch /dev/shm/x; kill -TERM 1 && echo ended";
     const [users, ...rest] = (await run(script, { PidMode: "container:donor", IpcMode: "container:donor" })).split("\n");
     assert.deepEqual(rest, ["1", "1 packets received", "ended"]);
     assert.match(users!, /^user:\[\d+\]$/);
@@ -236,7 +236,7 @@ describe("a remapped daemon", () => {
     assert.equal(await run("cat /proc/self/uid_map | tr -s ' '; mount | grep -c mqueue", { IpcMode: "container:donor" }), `0 ${UID} 65536\n1`);
     const [status, message] = await startRefusal({ PidMode: "container:donor", IpcMode: "container:other" });
     assert.deepEqual([status, message], [409, "cannot share namespaces of containers with different user namespaces: start them with --userns=host"]);
-    await create("hosts", "sleep 600", { UsernsMode: "host" });
+    await create("hosts", "sleep 1000", { UsernsMode: "host" });
     await api("POST", "/containers/hosts/start");
     assert.match((await startRefusal({ PidMode: "container:hosts" }))[1], /cannot share namespaces of one in the host's: start both with --userns=host, or none/);
     assert.equal(await run("id -u", { UsernsMode: "host", PidMode: "container:hosts" }), "0");
@@ -253,7 +253,7 @@ describe("a remapped daemon", () => {
 
   /** With a further container "other", in a user namespace of its own. */
   async function startRefusal(hostConfig: object): Promise<[status: number, message: string]> {
-    await create("other", "sleep 600", { IpcMode: "shareable" });
+    await create("other", "sleep 1000", { IpcMode: "shareable" });
     await api("POST", "/containers/other/start");
     await create("refused", "true", hostConfig);
     const answer = await refusal("POST", "/containers/refused/start", {});

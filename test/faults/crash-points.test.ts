@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { globSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 import type { Json } from "../harness/api.ts";
 import { type Engine, project, withEngine } from "../harness/engine.ts";
 import { busyboxImage } from "../harness/images.ts";
@@ -331,8 +331,7 @@ describe("kill -9 of gantryd at", () => {
         await works(engine);
         for (const { Id } of await engine.api.json("GET", "/containers/json?all=1")) await engine.api.json("DELETE", `/containers/${Id}?force=1`);
         // They go behind the answer.
-        for (let tries = 0; tries < 100 && foldersOf(engine).length > containers.length; tries++) await delay(20);
-        assert.deepEqual(foldersOf(engine), containers, "container folders are left");
+        await eventually(() => assert.deepEqual(foldersOf(engine), containers, "container folders are left"));
       }, { flags: ["--userland-proxy=false"] }));
   }
 });

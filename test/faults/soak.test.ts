@@ -10,7 +10,7 @@ import { withEngine, type Engine } from "../harness/engine.ts";
 import { killAtRandom } from "./soak/chaos.ts";
 import { Client, watchEvents } from "./soak/clients.ts";
 import { sharedNetwork, sharedVolume } from "./soak/changes.ts";
-import { difference, holdings } from "./soak/remains.ts";
+import { difference, type Holdings, settled } from "./soak/remains.ts";
 import { World } from "./soak/world.ts";
 
 const seconds = Number(process.env["GANTRY_SOAK_SECONDS"] ?? 30);
@@ -50,7 +50,7 @@ test(`${clients} clients for ${seconds} s while daemon, launcher and shims are k
   }));
 
 /** What a daemon holds that has run containers, and was killed, before. */
-async function idle(engine: Engine): Promise<ReturnType<typeof holdings>> {
+async function idle(engine: Engine): Promise<Holdings> {
   const runOne = async (): Promise<void> => {
     const { Id } = await engine.api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["true"], HostConfig: { PortBindings: { "80/tcp": [{}] } } } });
     await engine.api.json("POST", `/containers/${Id}/start`);
@@ -60,9 +60,8 @@ async function idle(engine: Engine): Promise<ReturnType<typeof holdings>> {
   await engine.kill();
   await engine.start();
   await runOne();
-  await delay(1000);
   engine.api.close();
-  return holdings(engine);
+  return settled(engine);
 }
 
 /** Looks at every container, and removes it. */
@@ -86,7 +85,7 @@ async function clear({ engine, disagree }: { engine: Engine; disagree: (text: st
 
 async function waitsAnswered(world: World): Promise<void> {
   for (const { what, over } of world.waits) {
-    const answered = await Promise.race([over.then(() => true), delay(2000, false)]);
+    const answered = await Promise.race([over.then(() => true), delay(30_000, false, { ref: false })]);
     if (!answered) world.disagree(`${what}: not answered`);
   }
 }

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 import { Api } from "./api.ts";
 import { busyboxImage } from "./images.ts";
 import { Machine } from "./machine.ts";
@@ -120,7 +121,7 @@ export class Engine {
   /** Resolves when the daemon has ended by itself, at a fault point. */
   async ended(): Promise<void> {
     if (this.#process === undefined || this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    await once(this.#process, "exit", { signal: AbortSignal.timeout(10_000) });
+    await once(this.#process, "exit", { signal: AbortSignal.timeout(90_000) });
   }
 
   /** Makes the image "busybox" from the machine's static busybox. */
@@ -159,21 +160,19 @@ export async function withEngine(body: (engine: Engine) => Promise<void>, option
 /** The parent of all containers' groups, and what outlives the daemon: the launcher, and for ten seconds the name server and the relay of ports. */
 const stays = /^cgroup [^/]+\/gantry$|^process \S+\/gantry-shim launcher |^process gantry-dns |^process \S+\/gantry-relay /;
 
-/** What is still there three seconds later: the kernel takes network namespaces apart behind everyone's back. */
-async function leftovers(engine: Engine): Promise<string[]> {
-  for (const end = Date.now() + 3000; ; await delay(50)) {
+/** Throws for what is still there half a minute later: the kernel takes network namespaces apart behind everyone's back. */
+const nothingLeft = (engine: Engine): Promise<void> =>
+  eventually(() => {
     const left = engine.machine.inventory().filter((item) => !stays.test(item));
-    if (left.length === 0 || Date.now() > end) return left;
-  }
-}
+    if (left.length > 0) throw new Error(`gantryd left behind:\n  ${left.join("\n  ")}\n${engine.log().slice(-2000)}`);
+  }, 30);
 
 /** Ends the daemon and its machine; throws if the daemon left anything behind although all containers were removed. */
 export async function endEngine(engine: Engine): Promise<void> {
   try {
     for (const { Id } of await engine.api.json("GET", "/containers/json", { query: { all: true } })) await engine.api.json("DELETE", `/containers/${Id}`, { query: { force: true } });
     await engine.stop();
-    const left = engine.program === "gantryd" ? await leftovers(engine) : [];
-    if (left.length > 0) throw new Error(`gantryd left behind:\n  ${left.join("\n  ")}\n${engine.log().slice(-2000)}`);
+    if (engine.program === "gantryd") await nothingLeft(engine);
   } finally {
     engine.api.close();
     await engine.machine[Symbol.asyncDispose]();

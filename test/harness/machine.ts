@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 
 const hierarchies = "/sys/fs/cgroup";
 /** nsenter enters the namespace of groups, not the groups; of cgroup v2 the machine has none of its own. */
@@ -67,6 +68,11 @@ export class Machine implements AsyncDisposable {
     return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   }
 
+  /** Whether there is such a path inside. */
+  has(path: string): boolean {
+    return this.run("sh", "-c", '[ ! -e "$1" ] || echo yes', "sh", path) !== "";
+  }
+
   /** What a daemon that has stopped should have left nothing of: everything that a container's run adds to a machine. */
   inventory(): string[] {
     const links = this.run("ip", "-o", "link").split("\n").map((line) => /^\d+: (\S+?)[@:]/.exec(line)?.[1]).filter((link) => link?.startsWith("veth") === true || link?.startsWith("gt") === true);
@@ -86,7 +92,8 @@ export class Machine implements AsyncDisposable {
       this.#holder.kill("SIGKILL");
       await exited;
     }
-    await retry(10_000, () => removeGroups(this.name));
+    // Processes that were killed leave their groups a moment later.
+    await eventually(() => removeGroups(this.name));
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -117,17 +124,4 @@ function walk(path: string): string[] {
 
 function removeGroups(name: string): void {
   for (const root of roots(name)) for (const path of walk(root)) rmdirSync(path);
-}
-
-/** Calls until it does not throw; processes that were killed leave their groups a moment later. */
-async function retry(milliseconds: number, call: () => void): Promise<void> {
-  const end = Date.now() + milliseconds;
-  for (;;) {
-    try {
-      return call();
-    } catch (thrown) {
-      if (Date.now() > end) throw thrown;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
 }

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 import type { Machine } from "./machine.ts";
 import { type Digest, digestOf, hexOf } from "../../src/lib/digest.ts";
 import { tarEnd, tarHeader, tarPadding } from "../../src/lib/tar-header.ts";
@@ -44,14 +44,8 @@ export class RegistryStore {
     const config = join(machine.folder, `registry-${address.replace(/.*:/, "")}.yml`);
     writeFileSync(config, `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${this.folder}}}\nhttp: {addr: "${address}"}\n`);
     machine.spawn(["docker-registry", "serve", config], { stdio: "ignore" });
-    for (const end = Date.now() + 10_000; ; await delay(50)) {
-      try {
-        machine.run("busybox", "wget", "-q", "-O", "/dev/null", `http://${address}/v2/`);
-        return () => void machine.run("sh", "-c", "kill $(pidof docker-registry)");
-      } catch (thrown) {
-        if (Date.now() > end) throw thrown;
-      }
-    }
+    await eventually(() => machine.run("busybox", "wget", "-q", "-O", "/dev/null", `http://${address}/v2/`));
+    return () => void machine.run("sh", "-c", "kill $(pidof docker-registry)");
   }
 
   remove(): void {

@@ -5,11 +5,11 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { Connections, limitsFor } from "../../src/api/connections.ts";
 import { imageRoutes } from "../../src/api/images/routes.ts";
 import { ApiServer } from "../../src/api/server.ts";
 import { digestOf } from "../../src/lib/digest.ts";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 import { parseFilters } from "../../src/lib/filters.ts";
 import { tarOf } from "../../src/sys/tar.fixture.ts";
 import { type ImageBench, layoutOf, openBench } from "./bench.ts";
@@ -98,8 +98,7 @@ test("a client that leaves in the middle of an upload leaves nothing behind", as
     }
   }
   const left = (): unknown[] => [readdirSync(join(s.bench.dir, "content/ingest")), s.bench.content.list(), s.bench.snapshotter.list()];
-  for (let tries = 0; tries < 100 && JSON.stringify(left()) !== "[[],[],[]]"; tries++) await delay(20);
-  assert.deepEqual(left(), [[], [], []]);
+  await eventually(() => assert.deepEqual(left(), [[], [], []]));
   assert.equal((await s.call("POST", "/images/load", image)).status, 200);
 });
 

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../../src/lib/eventually.testing.ts";
 import { type Certificates, makeCertificates } from "../../src/registry/testing/certificates.ts";
 import { Cli } from "../harness/cli.ts";
 import { endEngine, Engine, project } from "../harness/engine.ts";
@@ -67,14 +67,13 @@ describe("docker-registry", { skip: has("docker-registry") ? false : "no docker-
     const pidfile = join(engine.machine.folder, `${name}.pid`);
     const logfile = join(engine.machine.folder, `${name}.log`);
     engine.machine.spawn(["sh", "-c", `echo $$ >${pidfile}; exec "$@" >${logfile} 2>&1`, "sh", ...argv], { stdio: "ignore" });
-    for (const end = Date.now() + 20_000; ; await delay(50)) {
+    await eventually(() => {
       try {
         engine.machine.run("bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/${ports[name]}`);
-        break;
       } catch (error) {
-        if (Date.now() > end) throw new Error(`${name} does not listen: ${readFileSync(logfile, "utf8")}`, { cause: error });
+        throw new Error(`${name} does not listen: ${readFileSync(logfile, "utf8")}`, { cause: error });
       }
-    }
+    });
     pids.push(readFileSync(pidfile, "utf8").trim());
   }
 

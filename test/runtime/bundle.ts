@@ -4,8 +4,8 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { defaultCapabilities, defaultDeviceRules, defaultMaskedPaths, defaultMounts, defaultNamespaces, defaultReadonlyPaths } from "../../src/core/oci-defaults.ts";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { OciProcess, OciSpec } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
 
@@ -72,7 +72,7 @@ export class Bundle implements Disposable {
     const [outPath, errPath] = [join(this.folder, "stdout"), join(this.folder, "stderr")];
     const [out, err] = [openSync(outPath, "w"), openSync(errPath, "w")];
     try {
-      const { status } = spawnSync(this.program, this.line(args), { cwd: this.folder, timeout: 120_000, stdio: [stdin ?? "ignore", out, err, ...fds] });
+      const { status } = spawnSync(this.program, this.line(args), { cwd: this.folder, timeout: 300_000, stdio: [stdin ?? "ignore", out, err, ...fds] });
       return { status, stdout: readFileSync(outPath, "utf8"), stderr: readFileSync(errPath, "utf8") };
     } finally {
       closeSync(out);
@@ -99,11 +99,7 @@ export class Bundle implements Disposable {
   }
 
   async until(status: string): Promise<void> {
-    const deadline = Date.now() + 60_000;
-    while (this.state().status !== status) {
-      if (Date.now() > deadline) throw new Error(`the container is ${this.state().status}, not ${status}`);
-      await sleep(20);
-    }
+    await until(`the container is ${status}`, () => this.state().status === status);
   }
 
   /** Groups of the container that are still there. */

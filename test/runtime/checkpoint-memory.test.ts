@@ -7,8 +7,9 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { Bundle } from "./bundle.ts";
-import { counted, counting, countsPast, criu, imagesOf, needsCriu, ok, program, until } from "./criu.ts";
+import { counted, counting, countsPast, criu, imagesOf, needsCriu, ok, program } from "./criu.ts";
 
 /** Without CAP_SYS_RESOURCE criu cannot make the pipe that its page server reads from. */
 const pipeSize = 3_354_624;
@@ -45,7 +46,7 @@ test("--lazy-pages: memory follows when it is wanted, over TCP", { skip: lazySki
   assert.equal(byte[0], 0);
   closeSync(ready);
   const pages = spawn("criu", ["lazy-pages", "--page-server", "--address", "127.0.0.1", "--port", String(port), "-D", images], { stdio: "ignore" });
-  await until(() => existsSync(join(images, "lazy-pages.socket")), "a server of lazy pages");
+  await until("a server of lazy pages", () => existsSync(join(images, "lazy-pages.socket")));
   const before = counted(bundle);
   // The first container is there until its last page is gone: the second one has another name and other groups.
   bundle.configure({ process: counting }, { cgroupsPath: `${bundle.cgroupsPath}2` });

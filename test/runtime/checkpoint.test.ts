@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { defaultMounts } from "../../src/core/oci-defaults.ts";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { Bundle, busybox, processOf, skip } from "./bundle.ts";
-import { counted, counting, countsPast, imagesOf, needsCriu, ok, program, until } from "./criu.ts";
+import { counted, counting, countsPast, imagesOf, needsCriu, ok, program } from "./criu.ts";
 
 const mountsBelow = (folder: string): string[] => readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(folder));
 
@@ -51,7 +52,7 @@ test("in the foreground: streams, signals, the exit code, hooks", needsCriu, asy
   const fd = openSync(output, "w");
   const restored = spawn(program, bundle.line(["restore", ...imagesOf(bundle), bundle.id]), { cwd: bundle.folder, stdio: ["ignore", fd, fd] });
   closeSync(fd);
-  await until(() => existsSync(join(bundle.folder, "state", bundle.id, "state.json")), "a restored container");
+  await until("a restored container", () => existsSync(join(bundle.folder, "state", bundle.id, "state.json")));
   restored.kill("SIGTERM");
   const [code] = (await once(restored, "exit")) as [number];
   assert.equal(code, 7);
@@ -80,7 +81,7 @@ test("a terminal: its master goes to the console socket; in the foreground it is
     const child = spawn("python3", ["-c", receive, path, line], { stdio: ["ignore", "pipe", "inherit"] });
     let output = "";
     child.stdout.on("data", (bytes) => (output += String(bytes)));
-    await until(() => existsSync(path), "a console socket");
+    await until("a console socket", () => existsSync(path));
     return () => output;
   };
   await listen("");
@@ -89,7 +90,7 @@ test("a terminal: its master goes to the console socket; in the foreground it is
   ok(bundle.runtime("checkpoint", ...imagesOf(bundle), bundle.id));
   const second = await listen("hello");
   ok(bundle.runtime("restore", "-d", "--console-socket", path, ...imagesOf(bundle), bundle.id));
-  await until(() => second().includes("/dev/pts/0"), "what the terminal shows");
+  await until("what the terminal shows", () => second().includes("/dev/pts/0"));
   assert.match(second(), /^\/dev\/ptmx\nhello\r\nread hello\r\n\/dev\/pts\/0/);
   ok(bundle.runtime("checkpoint", ...imagesOf(bundle), bundle.id));
   const restored = spawn(program, bundle.line(["restore", ...imagesOf(bundle), bundle.id]), { cwd: bundle.folder, stdio: ["pipe", "pipe", "inherit"] });
@@ -120,7 +121,7 @@ test("a joined network namespace stays the one that it was", needsCriu, async ()
   const holder = spawn("unshare", ["--net", "sleep", "1000"], { stdio: "ignore" });
   try {
     const file = `/proc/${holder.pid}/ns/net`;
-    await until(() => readlinkSync(file) !== readlinkSync("/proc/self/ns/net"), "a network namespace");
+    await until("a network namespace", () => readlinkSync(file) !== readlinkSync("/proc/self/ns/net"));
     const types = ["pid", "ipc", "uts", "mount", "cgroup"] as const;
     bundle.configure({ process: counting }, { namespaces: [...types.map((type) => ({ type })), { type: "network", path: file }] });
     ok(bundle.runtime("run", "-d", bundle.id));
@@ -165,7 +166,7 @@ test("pipes of the one who restores take the place of those that were", needsCri
   // Node's own are sockets.
   const withPipes = (...args: string[]) => spawn("sh", ["-c", 'cat | "$@" 2>err | cat', "sh", program, ...bundle.line(args)], { cwd: bundle.folder, stdio: ["pipe", "pipe", "inherit"] });
   const started = withPipes("run", "-d", bundle.id);
-  await until(() => bundle.runtime("state", bundle.id).stdout.includes('"running"'), "a running container");
+  await until("a running container", () => bundle.runtime("state", bundle.id).stdout.includes('"running"'));
   ok(bundle.runtime("checkpoint", ...imagesOf(bundle), bundle.id));
   started.stdin.destroy();
   const restored = withPipes("restore", ...imagesOf(bundle), bundle.id);
@@ -211,7 +212,7 @@ test("a restore that is killed: delete --force takes what it had mounted away, a
   writeFileSync(join(programs, "criu"), `#!/bin/sh\n${busybox} dd bs=4096 count=1 <&3 >request.$$ 2>/dev/null\n[ $(${busybox} stat -c %s request.$$) = 2 ] || exec ${busybox} sleep 1000\n${busybox} printf '\\010\\012\\020\\001R\\004\\010\\004\\020\\002' >&3\n`, { mode: 0o755 });
   const restoring = spawn(program, bundle.line(["restore", "-d", "--image-path", images, bundle.id]), { cwd: bundle.folder, stdio: "ignore", env: { ...process.env, PATH: `${programs}:${process.env["PATH"]}` } });
   const mountpoint = join(bundle.folder, "state", bundle.id, "criu-root");
-  await until(() => mountsBelow(mountpoint).length > 0, "a mounted root");
+  await until("a mounted root", () => mountsBelow(mountpoint).length > 0);
   restoring.kill("SIGKILL");
   await once(restoring, "exit");
   ok(bundle.runtime("delete", "--force", bundle.id));

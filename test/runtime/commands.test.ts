@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { OciSpec } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
 import { Bundle, processOf, skip } from "./bundle.ts";
@@ -21,7 +22,7 @@ const ok = ({ status, stdout, stderr }: { status: number | null; stdout: string;
 };
 
 test("pause and resume, and what a paused container refuses", { skip }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   ok(bundle.runtime("run", "-d", bundle.id));
   assert.match(bundle.runtime("resume", bundle.id).stderr, /container not paused/);
   ok(bundle.runtime("pause", bundle.id));
@@ -36,10 +37,12 @@ test("pause and resume, and what a paused container refuses", { skip }, () => {
   assert.match(bundle.runtime("pause", bundle.id).stderr, /container does not exist/);
 });
 
-test("ps: the container's processes and nobody else's", { skip }, () => {
-  using bundle = new Bundle({ process: processOf(["sh", "-c", "sleep 100 & wait"]) });
+test("ps: the container's processes and nobody else's", { skip }, async () => {
+  using bundle = new Bundle({ process: processOf(["sh", "-c", "sleep 1000 & wait"]) });
   ok(bundle.runtime("run", "-d", bundle.id));
-  const pids = JSON.parse(ok(bundle.runtime("ps", "--format", "json", bundle.id))) as number[];
+  const all = (): number[] => JSON.parse(ok(bundle.runtime("ps", "--format", "json", bundle.id))) as number[];
+  await until("both its processes", () => all().length === 2);
+  const pids = all();
   assert.ok(pids.includes(bundle.state().pid));
   const [title, ...lines] = ok(bundle.runtime("ps", bundle.id, "-o", "pid,args")).trim().split("\n");
   assert.match(title!, /PID\s+COMMAND/);
@@ -48,7 +51,7 @@ test("ps: the container's processes and nobody else's", { skip }, () => {
 });
 
 test("update: flags, a file, and what is left as it was", { skip: skip || layout.mode === "v2" }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) }, { resources: { memory: { limit: 64 << 20 }, cpu: { quota: 50_000, period: 100_000, shares: 100 }, pids: { limit: 20 } } });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) }, { resources: { memory: { limit: 64 << 20 }, cpu: { quota: 50_000, period: 100_000, shares: 100 }, pids: { limit: 20 } } });
   ok(bundle.runtime("run", "-d", bundle.id));
   const read = (controller: string, file: string): string => readFileSync(join(group(bundle, controller)!, file), "utf8").trim();
   ok(bundle.runtime("update", bundle.id, "--memory", "48M", "--cpu-share", "200", "--pids-limit", "-1"));
@@ -115,7 +118,7 @@ test("file descriptors that are preserved arrive from 3 on, and no others", { sk
 });
 
 test("exec joins groups below the container's, and refuses others", { skip: skip || layout.mode === "v2" }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   ok(bundle.runtime("run", "-d", bundle.id));
   mkdirSync(join(group(bundle, "pids")!, "below"));
   assert.match(ok(bundle.runtime("exec", "--cgroup", "pids:below", bundle.id, "cat", "/proc/self/cgroup")), /:pids:\/below$/m);
@@ -128,7 +131,7 @@ test("a container may use every CPU of its cpuset, whatever its caller may; an e
   using bundle = new Bundle();
   const cpus = /Cpus_allowed_list:\t(.*)/.exec(readFileSync("/proc/self/status", "utf8"))![1]!;
   const first = cpus.split(/[-,]/)[0]!;
-  bundle.configure({ process: processOf(["sleep", "100"], { execCPUAffinity: { initial: first, final: first } }) });
+  bundle.configure({ process: processOf(["sleep", "1000"], { execCPUAffinity: { initial: first, final: first } }) });
   const line = ["-c", first, process.execPath, ...bundle.line(["run", "-d", bundle.id])];
   assert.equal(spawnSync("taskset", line, { cwd: bundle.folder, stdio: "ignore" }).status, 0);
   const allowed = (text: string): string => /Cpus_allowed_list:\t(.*)/.exec(text)![1]!;
@@ -137,7 +140,7 @@ test("a container may use every CPU of its cpuset, whatever its caller may; an e
 });
 
 test("a group that is in use, or frozen, is refused", { skip }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   ok(bundle.runtime("run", "-d", bundle.id));
   const { status, stderr } = bundle.runtime("create", `${bundle.id}-second`);
   assert.equal(status, 1);
@@ -147,7 +150,7 @@ test("a group that is in use, or frozen, is refused", { skip }, () => {
 });
 
 test("a pidfd of the process is sent to --pidfd-socket", { skip }, async () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   const path = join(bundle.folder, "pidfd.sock");
   const received = new Promise<string>((resolve) => {
     const server = createServer((socket) => socket.once("data", (data) => (resolve(String(data)), server.close()))).listen(path);
@@ -158,7 +161,7 @@ test("a pidfd of the process is sent to --pidfd-socket", { skip }, async () => {
 });
 
 test("state.json has the members of runc's that others read", { skip }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   ok(bundle.runtime("run", "-d", bundle.id));
   const state = JSON.parse(readFileSync(join(bundle.folder, "state", bundle.id, "state.json"), "utf8")) as Record<string, unknown>;
   const { pid } = bundle.state();

@@ -4,7 +4,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { closeSync, copyFileSync, existsSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { OciNamespaceType } from "../../src/lib/oci-spec.ts";
 import { bindDatagram } from "../../src/sys/datagram.ts";
 import { Bundle, processOf, skip } from "./bundle.ts";
@@ -28,10 +28,7 @@ test("a seccomp listener gets the state, and decides", { skip: withoutCompiler }
     const file = openSync(heard, "w");
     const child = spawn(join(tools.folder, "agent"), ["listen", socket], { stdio: ["ignore", file, "inherit"] });
     closeSync(file);
-    for (let tries = 0; !readFileSync(heard, "utf8").includes("listening"); tries++) {
-      assert.ok(tries < 1000 && child.exitCode === null, "the listener does not listen");
-      await sleep(10);
-    }
+    await until("a listener", () => readFileSync(heard, "utf8").includes("listening"));
     return () => child.kill("SIGKILL");
   };
   const seccomp = { defaultAction: "SCMP_ACT_ALLOW", listenerPath: socket, listenerMetadata: "meta", syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY" }] };
@@ -102,7 +99,7 @@ test("every namespace of another container is joined by its path, the user names
   const types = own("mount", "network", "uts", "pid", "ipc", "user", "cgroup", "time");
   spawnSync("chown", ["-R", "100000:100000", first.rootfs, second.rootfs]);
   for (const { folder } of [first, second]) spawnSync("chmod", ["755", folder]);
-  first.configure({ process: processOf(["sleep", "100"]) }, { namespaces: types, uidMappings: map, gidMappings: map, timeOffsets: { boottime: { secs: 1000 } } });
+  first.configure({ process: processOf(["sleep", "1000"]) }, { namespaces: types, uidMappings: map, gidMappings: map, timeOffsets: { boottime: { secs: 1000 } } });
   const { status, stderr } = first.runtime("run", "-d", first.id);
   assert.equal(status, 0, stderr);
   const { pid } = first.state();
@@ -127,7 +124,7 @@ test("LISTEN_FDS: what systemd opened goes to the container, before what is pres
 test("NOTIFY_SOCKET: the container says that it is ready, and the service manager hears which process that is", { skip: withoutCompiler }, async () => {
   using bundle = new Bundle();
   copyFileSync(join(tools.folder, "agent"), join(bundle.rootfs, "bin/agent"));
-  bundle.configure({ process: processOf(["sh", "-c", "agent notify && sleep 100"]) });
+  bundle.configure({ process: processOf(["sh", "-c", "agent notify && sleep 1000"]) });
   const manager = bindDatagram(join(bundle.folder, "manager.sock"));
   const log = openSync(join(bundle.folder, "log"), "w");
   const child = spawn(process.execPath, bundle.line(["run", "-d", bundle.id]), { cwd: bundle.folder, env: { ...process.env, NOTIFY_SOCKET: join(bundle.folder, "manager.sock") }, stdio: ["ignore", log, log] });

@@ -5,6 +5,7 @@ import { chownSync, mkdirSync, readFileSync, readdirSync, readlinkSync as readli
 import { join } from "node:path";
 import { test } from "node:test";
 import { defaultMounts, defaultNamespaces } from "../../src/core/oci-defaults.ts";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { OciNamespaceType } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
 import { Bundle, capabilities, processOf, skip } from "./bundle.ts";
@@ -25,7 +26,7 @@ test("capabilities, no-new-privs, user, groups, umask, limits", { skip }, () => 
   assert.match(output, /\n0027\n99\n100\n77\n$/);
 });
 
-test("namespaces are the container's own, joined, or the host's", { skip }, () => {
+test("namespaces are the container's own, joined, or the host's", { skip }, async () => {
   using bundle = new Bundle();
   const links = (asked: { type: OciNamespaceType; path?: string }[]): Record<string, string> =>
     Object.fromEntries(bundle.run("for n in pid net mnt ipc uts cgroup time; do echo $n $(readlink /proc/self/ns/$n); done", {}, { namespaces: asked }).trim().split("\n").map((line) => line.split(" ") as [string, string]));
@@ -34,24 +35,15 @@ test("namespaces are the container's own, joined, or the host's", { skip }, () =
   for (const [name, link] of Object.entries(own)) assert.notEqual(link, host(name), name);
   const few = links([{ type: "mount" }, { type: "pid" }]);
   for (const name of ["net", "ipc", "uts", "cgroup"]) assert.equal(few[name], host(name));
-  const other = spawn("unshare", ["-n", "-i", "sleep", "30"]);
+  const other = spawn("unshare", ["-n", "-i", "sleep", "1000"]);
   try {
-    waitFor(() => readlink(`/proc/${other.pid}/ns/ipc`) !== host("ipc"));
+    await until("namespaces of its own", () => readlink(`/proc/${other.pid}/ns/ipc`) !== host("ipc"));
     const joined = links([{ type: "mount" }, { type: "network", path: `/proc/${other.pid}/ns/net` }, { type: "ipc", path: `/proc/${other.pid}/ns/ipc` }]);
     assert.deepEqual([joined["net"], joined["ipc"]], [readlink(`/proc/${other.pid}/ns/net`), readlink(`/proc/${other.pid}/ns/ipc`)]);
   } finally {
     other.kill("SIGKILL");
   }
 });
-
-
-function waitFor(done: () => boolean): void {
-  const deadline = Date.now() + 5000;
-  while (!done()) {
-    if (Date.now() > deadline) throw new Error("waited in vain");
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
-  }
-}
 
 test("a user namespace maps ids, and the container's root owns what it makes as the mapped one", { skip }, () => {
   using bundle = new Bundle();
@@ -64,15 +56,16 @@ test("a user namespace maps ids, and the container's root owns what it makes as 
 
 test("limits are the group's, and the container sees its own group", { skip: skip || (detectLayout().mode === "v2" ? "is about cgroup v1" : false) }, () => {
   using bundle = new Bundle();
+  const cpu = /^Cpus_allowed_list:\t(\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))![1]!;
   const output = bundle.run("cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes pids/pids.max cpu*/cpu.cfs_quota_us cpu*/cpu.shares cpuset/cpuset.cpus; cat pids/cgroup.procs | head -1; cat /proc/self/cgroup | grep pids; mkdir memory/x 2>&1; true", { process: processOf([]) }, {
-    resources: { memory: { limit: 64 << 20, swap: 96 << 20 }, pids: { limit: 55 }, cpu: { quota: 30_000, period: 100_000, shares: 300, cpus: "0" }, devices: [{ allow: false }] },
+    resources: { memory: { limit: 64 << 20, swap: 96 << 20 }, pids: { limit: 55 }, cpu: { quota: 30_000, period: 100_000, shares: 300, cpus: cpu }, devices: [{ allow: false }] },
   }).replace(/mkdir.*\n/, (line) => (assert.match(line, /Read-only/), ""));
-  assert.deepEqual(output.trim().split("\n"), ["67108864", "100663296", "55", "30000", "300", "0", "1", output.trim().split("\n").at(-1)!]);
+  assert.deepEqual(output.trim().split("\n"), ["67108864", "100663296", "55", "30000", "300", cpu, "1", output.trim().split("\n").at(-1)!]);
   assert.match(output, /:pids:\/\n$/);
 });
 
 test("limits on a hybrid machine's v2 side", { skip: skip || (detectLayout().hierarchies.some(({ version, controllers }) => version === 2 && controllers.includes("hugetlb")) ? false : "needs the hugetlb controller on v2") }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "50"]) }, { resources: { hugepageLimits: [{ pageSize: "2MB", limit: 4 << 20 }] } });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) }, { resources: { hugepageLimits: [{ pageSize: "2MB", limit: 4 << 20 }] } });
   const made = bundle.runtime("create", bundle.id);
   assert.equal(made.status, 0, made.stderr);
   const v2 = detectLayout().hierarchies.find(({ version }) => version === 2)!;

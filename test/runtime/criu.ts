@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { Bundle } from "./bundle.ts";
 import { processOf, skip } from "./bundle.ts";
 
@@ -15,11 +15,7 @@ export const needsCriu = { skip: works ? false : skip || "needs a criu that work
 export const counting = processOf(["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/tmp/new; mv /tmp/new /tmp/count; sleep 0.1; done"]);
 export const counted = (bundle: Bundle): number => Number(existsSync(join(bundle.rootfs, "tmp/count")) ? readFileSync(join(bundle.rootfs, "tmp/count"), "utf8") : 0);
 
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !condition(); await sleep(20)) if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-}
-
-export const countsPast = (bundle: Bundle, least: number): Promise<void> => until(() => counted(bundle) > least, `a count beyond ${least}`);
+export const countsPast = (bundle: Bundle, least: number): Promise<void> => until(`a count beyond ${least}`, () => counted(bundle) > least);
 
 export function ok({ status, stdout, stderr }: { status: number | null; stdout: string; stderr: string }): string {
   assert.equal(status, 0, stderr + stdout);

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { which } from "../harness/cli.ts";
 import { endEngine, project, startedEngine } from "../harness/engine.ts";
 import { Machine } from "../harness/machine.ts";
@@ -14,10 +14,6 @@ const runtime = join(project, "build/native/gantry-runtime");
 const missing = (...programs: string[]): string | false =>
   skip || programs.filter((program) => which(program) === undefined).map((program) => `needs ${program}`).join(", ") || (spawnSync("criu", ["check"], { stdio: "ignore" }).status === 0 ? false : "needs a criu that works on this kernel (criu check)");
 
-async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await done()); await sleep(50)) if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-}
-
 const counting = "i=0; while :; do i=$((i+1)); echo $i >/tmp/new; mv /tmp/new /tmp/count; sleep 0.1; done";
 
 test("dockerd in its experimental mode", { skip: missing("dockerd", "containerd", "ctr", "iptables") }, async () => {
@@ -26,9 +22,9 @@ test("dockerd in its experimental mode", { skip: missing("dockerd", "containerd"
     const { Id } = await engine.api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"] } });
     const last = async (): Promise<number> => Number((await engine.api.send("GET", `/containers/${Id}/logs`, { query: { stdout: true, tail: 1 } })).body.toString("latin1").slice(8));
     await engine.api.json("POST", `/containers/${Id}/start`);
-    await until(async () => (await last()) > 3, "a count");
+    await until("a count", async () => (await last()) > 3);
     await engine.api.json("POST", `/containers/${Id}/checkpoints`, { json: { CheckpointID: "one", Exit: true } });
-    await until(async () => (await engine.api.json("GET", `/containers/${Id}/json`)).State.Status === "exited", "its end");
+    await until("its end", async () => (await engine.api.json("GET", `/containers/${Id}/json`)).State.Status === "exited");
     const before = await last();
     // dockerd 20.10.24 cannot store what its own containerd still has of the checkpoint.
     const start = () => engine.api.send("POST", `/containers/${Id}/start`, { query: { checkpoint: "one" } });
@@ -38,7 +34,7 @@ test("dockerd in its experimental mode", { skip: missing("dockerd", "containerd"
       const { status, body } = await start();
       assert.equal(status, 204, body.toString());
     }
-    await until(async () => (await last()) > before, `a count beyond ${before}`);
+    await until(`a count beyond ${before}`, async () => (await last()) > before);
     await engine.api.json("DELETE", `/containers/${Id}`, { query: { force: true } });
   } finally {
     await endEngine(engine);
@@ -51,17 +47,17 @@ test("podman container checkpoint and restore", { skip: missing("podman", "conmo
   const folder = join(machine.folder, "podman");
   const podman = (...args: string[]): string => {
     const [program, argv] = machine.command(["podman", "--root", `${folder}/root`, "--runroot", `${folder}/run`, "--tmpdir", `${folder}/tmp`, "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", runtime, ...args]);
-    const { status, stdout, stderr } = spawnSync(program, argv, { encoding: "utf8", timeout: 60_000 });
+    const { status, stdout, stderr } = spawnSync(program, argv, { encoding: "utf8", timeout: 300_000 });
     assert.equal(status, 0, stdout + stderr);
     return stdout.trim();
   };
   const count = (): number => (existsSync(join(bundle.rootfs, "tmp/count")) ? Number(readFileSync(join(bundle.rootfs, "tmp/count"), "utf8")) : 0);
   podman("run", "--detach", "--name", "one", "--network", "none", "--rootfs", bundle.rootfs, "/bin/sh", "-c", counting);
-  await until(() => count() > 3, "a count");
+  await until("a count", () => count() > 3);
   podman("container", "checkpoint", "one");
   assert.equal(podman("inspect", "--format", "{{.State.Status}}", "one"), "exited");
   const before = count();
   podman("container", "restore", "one");
-  await until(() => count() > before, `a count beyond ${before}`);
+  await until(`a count beyond ${before}`, () => count() > before);
   podman("rm", "--force", "--time", "0", "one");
 });

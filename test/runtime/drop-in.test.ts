@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { which } from "../harness/cli.ts";
 import { endEngine, project, startedEngine } from "../harness/engine.ts";
 import type { Engine } from "../harness/engine.ts";
@@ -17,12 +17,8 @@ const missing = (...programs: string[]): string | false => skip || programs.filt
 /** In the machine; whether it succeeds, and all that it prints. */
 function call(machine: Machine, argv: string[]): { ok: boolean; text: string } {
   const [program, args] = machine.command(argv);
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", timeout: 60_000 });
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", timeout: 300_000 });
   return { ok: status === 0, text: `${stdout}${stderr}`.trim() };
-}
-
-async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !(await done()); await sleep(50)) if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
 }
 
 /* ---- dockerd ---- */
@@ -97,7 +93,7 @@ async function startContainerd(machine: Machine): Promise<string> {
   const names = ["grpc.v1.cri", "snapshotter.v1.aufs", "snapshotter.v1.btrfs", "snapshotter.v1.devmapper", "snapshotter.v1.zfs"].map((name) => JSON.stringify(`io.containerd.${name}`));
   writeFileSync(join(folder, "config.toml"), `version = 2\nroot = "${folder}/root"\nstate = "${folder}/state"\ndisabled_plugins = [${names.join(", ")}]\n[grpc]\naddress = "${socket}"\n[ttrpc]\naddress = "${folder}/ttrpc.sock"\n`);
   machine.spawn(["containerd", "--config", join(folder, "config.toml")], { stdio: "ignore" });
-  await until(() => existsSync(socket) && call(machine, ["ctr", "-a", socket, "version"]).ok, "containerd");
+  await until("containerd", () => existsSync(socket) && call(machine, ["ctr", "-a", socket, "version"]).ok);
   return socket;
 }
 
@@ -117,7 +113,7 @@ test("containerd: its shim for runc, pointed at gantry-runtime", { skip: missing
   assert.match(ctr("task", "ls").text, /two\s+\d+\s+PAUSED/);
   assert.equal(ctr("task", "resume", "two").ok, true);
   assert.equal(ctr("task", "kill", "--signal", "KILL", "two").ok, true);
-  await until(() => /two\s+\d+\s+STOPPED/.test(ctr("task", "ls").text), "the end of the task");
+  await until("the end of the task", () => /two\s+\d+\s+STOPPED/.test(ctr("task", "ls").text));
   assert.equal(ctr("task", "rm", "two").ok, true);
   assert.deepEqual(ctr("container", "rm", "two"), { ok: true, text: "" });
 });
@@ -140,6 +136,6 @@ test("podman: --runtime", { skip: missing("podman", "conmon") }, async () => {
   assert.equal(podman("stop", "--time", "0", "two").ok, true);
   assert.equal(podman("start", "two").ok, true);
   assert.equal(podman("kill", "two").ok, true);
-  await until(() => podman("inspect", "--format", "{{.State.Status}}", "two").text === "exited", "the end of the container");
+  await until("the end of the container", () => podman("inspect", "--format", "{{.State.Status}}", "two").text === "exited");
   assert.equal(podman("rm", "two").ok, true);
 });

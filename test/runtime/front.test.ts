@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { nativeDir } from "../../src/sys/addon.ts";
 import { Bundle, processOf, skip } from "./bundle.ts";
 
@@ -46,7 +46,7 @@ const timeless = (text: string): string => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:
 
 /** A shell command, in which $runtime is the program. */
 function shell(command: string, { resident = folder, cwd = folder }: Way = {}): Outcome {
-  const { status, stdout, stderr } = spawnSync("bash", ["-c", command], { cwd, encoding: "utf8", timeout: 60_000, env: { ...process.env, runtime: program, GANTRY_RESIDENT: resident } });
+  const { status, stdout, stderr } = spawnSync("bash", ["-c", command], { cwd, encoding: "utf8", timeout: 300_000, env: { ...process.env, runtime: program, GANTRY_RESIDENT: resident } });
   return { status, stdout: timeless(stdout), stderr: timeless(stderr) };
 }
 
@@ -55,14 +55,6 @@ const state = (bundle: Bundle): string => `--root ${bundle.folder}/state`;
 /** What `$runtime run` of the configuration says. */
 function run(bundle: Bundle, way?: Way): Outcome {
   return shell(`$runtime ${state(bundle)} run --bundle ${bundle.folder} ${bundle.id}`, way);
-}
-
-async function until(done: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!done()) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${done.toString()}`);
-    await sleep(10);
-  }
 }
 
 function start(bundle: Bundle): ChildProcess & { stderrText: () => string } {
@@ -116,12 +108,12 @@ test("with and without the resident process, calls answer alike", { skip }, () =
 test("the container's parents are the caller's children, and what is the caller's is theirs", { skip }, async () => {
   using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   const child = start(bundle);
-  await until(() => shell(`$runtime ${state(bundle)} state ${bundle.id}`).stdout.includes('"running"'));
+  await until("a running container", () => shell(`$runtime ${state(bundle)} state ${bundle.id}`).stdout.includes('"running"'));
   const [shim] = childrenOf(child.pid!);
   assert.equal(readlinkSync(`/proc/${child.pid}/exe`), program);
   assert.equal(nameOf(shim!), "gantry-shim");
   // It runs when it is allowed to, and executes the program a moment later.
-  await until(() => childrenOf(shim!).map(nameOf).join() === "sleep");
+  await until("its program", () => childrenOf(shim!).map(nameOf).join() === "sleep");
   shell(`$runtime ${state(bundle)} kill ${bundle.id} KILL`);
   assert.equal(await exitOf(child), 137);
 
@@ -163,23 +155,23 @@ test("many first calls at once start one resident process, and all succeed", { s
   assert.deepEqual(more, []);
   process.kill(only!, "SIGKILL");
   // The socket of one that died is in nobody's way.
-  await until(() => residents(cold).length === 0);
+  await until("the end of the resident process", () => residents(cold).length === 0);
   assert.equal(run(bundle, { resident: cold }).status, 0);
   assert.equal(residents(cold).length, 1);
   // It ends when its socket is gone.
   rmSync(cold, { recursive: true });
-  await until(() => residents(cold).length === 0);
+  await until("the end of the resident process", () => residents(cold).length === 0);
 });
 
 test("a resident process that hangs is done without; one that dies in the middle is told of", { skip }, async () => {
   using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   const child = start(bundle);
-  await until(() => shell(`$runtime ${state(bundle)} state ${bundle.id}`).stdout.includes('"running"'));
+  await until("a running container", () => shell(`$runtime ${state(bundle)} state ${bundle.id}`).stdout.includes('"running"'));
   const [pid] = residents(folder);
   process.kill(pid!, "SIGSTOP");
   assert.equal(shell(`$runtime ${state(bundle)} state ${bundle.id}`).status, 0);
   process.kill(pid!, "SIGKILL");
-  await until(() => residents(folder).length === 0);
+  await until("the end of the resident process", () => residents(folder).length === 0);
   assert.equal(shell(`$runtime ${state(bundle)} kill ${bundle.id} KILL`).status, 0);
   assert.equal(await exitOf(child), 1);
   assert.match(child.stderrText(), /the resident process ended in the middle of the command/);

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { nativeDir } from "../../src/sys/addon.ts";
 import { Bundle, processOf, skip } from "./bundle.ts";
 
@@ -42,7 +43,8 @@ for (const [name, { program, args, stepMs }] of Object.entries(ways)) {
         if ((await ended) === 0) whole++;
         const deleted = spawnSync(installed, ["--root", state, "delete", "--force", bundle.id], { encoding: "utf8", env });
         assert.equal(deleted.status, 0, deleted.stderr);
-        await until(() => bundle.groups().length === 0 && readdirSync(state).length === 0);
+        // gantry-shim undoes what it is at when it finds its caller gone.
+        await until("nothing is left behind", () => bundle.groups().length === 0 && readdirSync(state).length === 0);
       }
       assert.ok(whole < tries, "no create was killed");
       assert.equal(bundle.runtime("create", "--bundle", bundle.folder, bundle.id).status, 0);
@@ -51,9 +53,4 @@ for (const [name, { program, args, stepMs }] of Object.entries(ways)) {
       rmSync(residents, { recursive: true });
     }
   });
-}
-
-/** gantry-shim undoes what it is at when it finds its caller gone. */
-async function until(done: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 20_000; !done(); await sleep(20)) if (Date.now() > deadline) throw new Error("something is left behind");
 }

@@ -4,10 +4,11 @@ import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { Bundle, processOf, skip } from "./bundle.ts";
 
 test("create, start, kill, delete, with the specification's states", { skip }, async () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]), annotations: { a: "b" } });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]), annotations: { a: "b" } });
   const { id } = bundle;
   const made = bundle.runtime("create", "--pid-file", join(bundle.folder, "pid"), id);
   assert.equal(made.status, 0, made.stderr);
@@ -59,7 +60,7 @@ test("signals to run go to the container", { skip }, async () => {
 });
 
 test("exec runs beside the container's program, with its own user, directory, environment and code", { skip }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   assert.equal(bundle.runtime("run", "--detach", bundle.id).status, 0);
   const exec = (...args: string[]): [number | null, string] => {
     const { status, stdout, stderr } = bundle.runtime("--log", join(bundle.folder, "log"), "exec", ...args);
@@ -85,7 +86,7 @@ test("a terminal's master is sent to the console socket", { skip: skip || (spawn
   const path = join(bundle.folder, "console.sock");
   const receiver = spawn("python3", ["-c", receive, path], { stdio: ["ignore", "pipe", "inherit"] });
   const output = text(receiver.stdout);
-  while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until("a console socket", () => existsSync(path));
   assert.match(bundle.runtime("create", bundle.id).stderr, /needs --console-socket/);
   const made = bundle.runtime("create", "--console-socket", path, bundle.id);
   assert.equal(made.status, 0, made.stderr);
@@ -95,7 +96,7 @@ test("a terminal's master is sent to the console socket", { skip: skip || (spawn
 
 const receive = `
 import array, os, socket, sys
-s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1] + ".new"); s.listen(1); os.rename(sys.argv[1] + ".new", sys.argv[1])
 c, _ = s.accept()
 data, control, _, _ = c.recvmsg(4096, socket.CMSG_SPACE(4))
 print(data.decode(), flush=True)

@@ -23,7 +23,7 @@ test("run, exec, ps, state, kill and delete as an ordinary user", { skip: skip |
   const log = join(runtime, "log");
   const as = (...args: string[]): { status: number | null; output: string } => {
     // A detached container keeps what it got as its output.
-    const { status } = spawnSync("setpriv", [...asUser, "sh", "-c", 'exec "$@" >"$0" 2>&1 </dev/null', log, process.execPath, entry, ...args], { cwd: bundle.folder, env: { PATH: process.env["PATH"], XDG_RUNTIME_DIR: runtime }, timeout: 30_000 });
+    const { status } = spawnSync("setpriv", [...asUser, "sh", "-c", 'exec "$@" >"$0" 2>&1 </dev/null', log, process.execPath, entry, ...args], { cwd: bundle.folder, env: { PATH: process.env["PATH"], XDG_RUNTIME_DIR: runtime }, timeout: 300_000 });
     return { status, output: readFileSync(log, "utf8") };
   };
   const configure = (args: string[], change: Partial<NonNullable<OciSpec["linux"]>> = {}): void => {
@@ -34,7 +34,7 @@ test("run, exec, ps, state, kill and delete as an ordinary user", { skip: skip |
   const { status, output } = as("run", "first");
   assert.equal(status, 0, output);
   assert.match(output, new RegExp(`^0\n\\s+0\\s+${user}\\s+1\ndeny\n/dev/null\n$`));
-  configure(["sleep", "100"]);
+  configure(["sleep", "1000"]);
   assert.equal(as("run", "-d", "second").status, 0);
   assert.match(as("exec", "second", "id", "-u").output, /^0\n/);
   const pids = JSON.parse(as("ps", "-f", "json", "second").output) as number[];

@@ -30,7 +30,7 @@ test("a directory of the host that the caller has open is no working directory (
     assert.notEqual(status, 0);
     assert.equal(stdout, "");
   }
-  bundle.configure({ process: processOf(["sleep", "100"]) });
+  bundle.configure({ process: processOf(["sleep", "1000"]) });
   assert.equal(bundle.runtimeWith({ fds }, "run", "-d", bundle.id).status, 0);
   for (const place of places) assert.doesNotMatch(bundle.runtimeWith({ fds }, "exec", "--cwd", `/proc/self/fd/${place}`, bundle.id, "cat", "secret").stdout, /of the host/);
   // Nor is it among the files of a container's init.
@@ -84,7 +84,7 @@ test("cgroups cannot be written, nor mounted anew, by a container's root (CVE-20
 });
 
 test("a user's number is exact, or an error (CVE-2024-40635)", { skip }, () => {
-  using bundle = new Bundle({ process: processOf(["sleep", "100"]) });
+  using bundle = new Bundle({ process: processOf(["sleep", "1000"]) });
   writeFileSync(join(bundle.rootfs, "etc/passwd"), "1:x:0:0::/:/bin/sh\n4294967296:x:0:0::/:/bin/sh\n");
   assert.equal(bundle.runtime("run", "-d", bundle.id).status, 0);
   for (const user of ["4294967296", "0x0", " 1", ""]) {

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { OciResources } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
 import { FakeSystemd } from "../../src/oci/cgroups/systemd/fake.testing.ts";
@@ -107,7 +107,7 @@ test("after a failure neither unit, groups nor record are left", { skip }, async
   });
 });
 
-test("killed while systemd makes the unit: its first process goes, and delete --force removes the rest", { skip: skip || (process.env["GANTRY_TEST_RUNTIME"] ? "the resident process would go on" : false), timeout: 120_000 }, async () => {
+test("killed while systemd makes the unit: its first process goes, and delete --force removes the rest", { skip: skip || (process.env["GANTRY_TEST_RUNTIME"] ? "the resident process would go on" : false), timeout: 300_000 }, async () => {
   await withSystemd(async ({ bundle, systemd, unit, call }) => {
     systemd.jobResult = undefined;
     let holder = 0;
@@ -117,7 +117,7 @@ test("killed while systemd makes the unit: its first process goes, and delete --
     await systemd.asked("StartTransientUnit", 1);
     creating.kill("SIGKILL");
     await once(creating, "exit");
-    while (existsSync(`/proc/${holder}`)) await sleep(20);
+    await until("the end of its first process", () => !existsSync(`/proc/${holder}`));
     systemd.jobResult = "done";
     systemd.units.clear();
     assert.equal((await call("delete", "--force", bundle.id)).code, 0);

@@ -10,7 +10,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 import { compiled, type Programs, withoutCompiler } from "./programs.ts";
 
@@ -49,10 +49,7 @@ describe("copies race with a container", { skip: withoutCompiler }, () => {
 
   test("control: by its name, the host's file is read", async (context) => {
     const path = join(engine.dataRoot, "volumes/raced/_data/real/file");
-    for (let tries = 0; !existsSync(path); tries++) {
-      assert.ok(tries < 3000, "the container prepares nothing");
-      await delay(20);
-    }
+    await until("the container is prepared", () => existsSync(path));
     const said = execFileSync(programs.attacks, ["copy-by-name", path, "10000000"], { encoding: "utf8" });
     context.diagnostic(said.trim());
     assert.match(said, /^made [1-9]\d*, escaped [1-9]/);

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EngineEvent } from "../../core/events.ts";
 import { EventBus } from "../../engine/events/bus.ts";
+import { until } from "../../lib/eventually.testing.ts";
 import { serve } from "../testing/harness.ts";
-import { waitFor } from "../testing/raw-client.ts";
 import { eventRoutes } from "./routes.ts";
 
 const event = (action: string, attributes: Record<string, string> = {}): EngineEvent => ({ type: "container", action, actor: { id: "abc", attributes } });
@@ -23,7 +23,7 @@ test("past events end with the answer, live ones come as they happen", async () 
   await live.until('"Action":"pause"');
   assert.equal(bus.listeners, 1);
   live.socket.destroy();
-  await waitFor(() => bus.listeners === 0, 2000, () => "the listener is left");
+  await until("no listener is left", () => bus.listeners === 0);
 });
 
 test("a live stream ends at its time", async () => {
@@ -67,6 +67,6 @@ test("a listener that does not read is cut off before it fills the memory", asyn
     bus.emit(large);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  await waitFor(() => bus.listeners === 0, 2000, () => "the listener is left");
+  await until("no listener is left", () => bus.listeners === 0);
   lazy.socket.destroy();
 });

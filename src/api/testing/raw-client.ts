@@ -1,5 +1,6 @@
 /** A client that sends what it is told, byte by byte: for tests of what well-behaved clients never do. */
 import { connect, type NetConnectOpts, type Socket } from "node:net";
+import { until } from "../../lib/eventually.testing.ts";
 
 export class RawClient {
   readonly socket: Socket;
@@ -31,22 +32,14 @@ export class RawClient {
   }
 
   /** Resolves with all text so far when it holds `wanted`. */
-  async until(wanted: string | RegExp, milliseconds = 5000): Promise<string> {
-    await waitFor(() => (typeof wanted === "string" ? this.text.includes(wanted) : wanted.test(this.text)), milliseconds, () => `no ${String(wanted)} in ${JSON.stringify(this.text)}`);
+  async until(wanted: string | RegExp): Promise<string> {
+    await until(() => `${String(wanted)} in ${JSON.stringify(this.text)}`, () => (typeof wanted === "string" ? this.text.includes(wanted) : wanted.test(this.text)));
     return this.text;
   }
 
   /** Resolves with all text when the other side has ended. */
-  async untilEnd(milliseconds = 5000): Promise<string> {
-    await waitFor(() => this.#ended, milliseconds, () => `no end after ${JSON.stringify(this.text.slice(0, 500))}`);
+  async untilEnd(): Promise<string> {
+    await until(() => `an end after ${JSON.stringify(this.text.slice(0, 500))}`, () => this.#ended);
     return this.text;
-  }
-}
-
-export async function waitFor(condition: () => boolean, milliseconds: number, message: () => string): Promise<void> {
-  const end = performance.now() + milliseconds;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(message());
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

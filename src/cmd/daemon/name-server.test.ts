@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { createEmbeddedDns } from "../../drivers/dns-embedded/client.ts";
 import { lookUp, names, view } from "../../drivers/dns-embedded/dns.testing.ts";
+import { eventually } from "../../lib/eventually.testing.ts";
 import { cannotUnshare, createSandboxNamespace } from "../../sys/netlink/namespace.testing.ts";
 import { startNameServerProcess } from "./name-server.ts";
 
@@ -35,12 +35,7 @@ test("the process answers, is replaced when it was killed, and answers on withou
     const [first, ...others] = processesOf(socketPath);
     assert.deepEqual([typeof first, others], ["number", []]);
     process.kill(first!, "SIGKILL");
-    let answer: string | string[] = "";
-    for (let tries = 0; answer !== "10.0.0.1" && tries < 200; tries++) {
-      await delay(50);
-      answer = String(await lookUp(netns, "web", { stream: true }).catch(() => ""));
-    }
-    assert.equal(answer, "10.0.0.1");
+    await eventually(async () => assert.deepEqual(await lookUp(netns, "web", { stream: true }), ["10.0.0.1"]));
     dns.close();
     assert.deepEqual(await lookUp(netns, "web"), ["10.0.0.1"]);
     const next = client();

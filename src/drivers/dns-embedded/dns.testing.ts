@@ -10,7 +10,7 @@ import { MessageStream, framed } from "./stream.ts";
 
 const net = process.getBuiltinModule("node:net");
 export const LOOPBACK = parseIp("127.0.0.1")!;
-const WAIT_MS = 10_000;
+const WAIT_MS = 60_000;
 
 export interface Asking {
   type?: Question["type"];

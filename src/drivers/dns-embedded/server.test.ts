@@ -5,8 +5,8 @@ import { closeSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import packet from "dns-packet";
+import { eventually, until } from "../../lib/eventually.testing.ts";
 import { parseIp } from "../../lib/ip.ts";
 import type { OpenNamespace } from "../../sys/netlink/kernel.ts";
 import { cannotUnshare, createSandboxNamespace } from "../../sys/netlink/namespace.testing.ts";
@@ -188,12 +188,7 @@ real("the host's servers are asked from the host, as its resolv.conf says now", 
   await b.dns.attach({ id: idOf("a"), netnsFd: netns.fd }, view([], { forward: true }));
   assert.deepEqual(await lookUp(netns, "a.test"), ["192.0.2.1"]);
   writeFileSync(b.resolvConf, `search x\nnameserver ${address}.2\n`);
-  let answer = await lookUp(netns, "b.test");
-  for (let tries = 0; answer[0] !== "192.0.2.2" && tries < 100; tries++) {
-    await delay(50);
-    answer = await lookUp(netns, "b.test");
-  }
-  assert.deepEqual(answer, ["192.0.2.2"]);
+  await eventually(async () => assert.deepEqual(await lookUp(netns, "b.test"), ["192.0.2.2"]));
   one.close();
   two.close();
 });
@@ -315,13 +310,13 @@ real("a server that ended is replaced and knows everything again", async () => {
   await b.dns.attach({ id: idOf("a"), netnsFd: netns.fd }, view(["red"]));
   await b.servers[0]!.end();
   await b.dns.setEndpoint({ networkId: "red", endpointId: "e2" }, names("red", ["db"], "10.1.0.3"));
-  for (let tries = 0; b.servers.length < 2 && tries < 200; tries++) await delay(20);
-  assert.deepEqual([await lookUp(netns, "web"), await lookUp(netns, "db")], [["10.1.0.2"], ["10.1.0.3"]]);
+  await until("another one", () => b.servers.length === 2);
+  await eventually(async () => assert.deepEqual([await lookUp(netns, "web", { stream: true }), await lookUp(netns, "db", { stream: true })], [["10.1.0.2"], ["10.1.0.3"]]));
   assert.match(b.warnings.join("\n"), /another one is started/);
 });
 
 real("it serves nobody, it ends; the next sandbox has a new one", async () => {
-  await using b = bench(50);
+  await using b = bench(1000);
   const netns = await b.sandbox();
   await b.dns.setEndpoint(ENDPOINT, names("red", ["web"], "10.1.0.2"));
   assert.equal(b.servers.length, 0, "names alone start nothing");

@@ -93,6 +93,7 @@ export async function echoServer(netns: { readonly fd: number }): Promise<Dispos
   return { [Symbol.dispose]: () => void child.kill("SIGKILL") };
 }
 
+/** The address that the server sees, "timeout" after a second, or why not. */
 export function askServer(netns: { readonly fd: number }, address: string, port = 8000): string {
   const program = `const c = require("net").connect({ host: "${address}", port: ${port}, timeout: 1000 }); c.on("data", (d) => process.stdout.write(d)); c.on("timeout", () => { process.stdout.write("timeout"); c.destroy(); }); c.on("error", (e) => process.stdout.write(e.code))`;
   return runInNamespace(netns, `${process.execPath} -e '${program}'`).stdout;

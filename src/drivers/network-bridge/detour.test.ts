@@ -1,8 +1,8 @@
 /** Published ports behind the host's own firewall, real ones where the machine has them, in a machine of the test's own. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { PortRequest } from "../../core/network-ports.ts";
+import { eventually, until } from "../../lib/eventually.testing.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { OpenNamespace } from "../../sys/netlink/kernel.ts";
 import { cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
@@ -81,18 +81,16 @@ for (const { name, missing, deny, allow } of FIREWALLS) {
     await using honoured = await scene({ firewall: "docker" });
     const { host, driver } = honoured.bench;
     inNamespace(host, deny);
-    for (let tries = 0; askServer(honoured.next, "192.0.2.1", 8080) !== OPEN[0] && tries < 5; tries++) await sleep(200);
-    assert.deepEqual(honoured.answers(), OPEN, "positive control: docker's mode does not ask it");
+    await eventually(() => assert.deepEqual(honoured.answers(), OPEN, "positive control: docker's mode does not ask it"));
     await driver.setFirewall("honour-host");
     assert.notEqual(askServer(honoured.next, "192.0.2.1", 8080), OPEN[0], "closed");
     if (name === "nftables") for (const [index, answer] of honoured.answers().entries()) assert.notEqual(answer, OPEN[index], "closed");
     inNamespace(host, allow("192.0.2.99"));
     assert.notEqual(askServer(honoured.next, "192.0.2.1", 8080), OPEN[0], "for somebody else");
     inNamespace(host, allow());
-    for (let tries = 0; honoured.answers().some((answer, index) => answer !== OPEN[index]) && tries < 5; tries++) await sleep(200);
-    assert.deepEqual(honoured.answers(), OPEN);
+    await eventually(() => assert.deepEqual(honoured.answers(), OPEN));
     assert.notEqual(askServer(honoured.next, "192.0.2.1", 8081), OPEN[0], "another port stays closed");
-    assert.equal(askServer(host, "127.0.0.1", 8081), "10.81.0.1", "the host itself needs no permission");
+    await eventually(() => assert.equal(askServer(host, "127.0.0.1", 8081), "10.81.0.1", "the host itself needs no permission"));
   });
 }
 
@@ -100,18 +98,20 @@ real("without a firewall all ways to a port are as in docker's mode; long transf
   await using open = await scene();
   const { host, driver } = open.bench;
   const sibling = await container(driver, red, "10.81.0.3");
-  assert.equal(askServer(sibling.sandbox, "10.81.0.1", 8080), "10.81.0.1", "the same network");
-  assert.equal(askServer(sibling.sandbox, "192.0.2.1", 8080), "10.81.0.1");
-  assert.equal(askServer(host, "192.0.2.1", 8080), "192.0.2.1", "the host by its own address");
-  assert.equal(askServer(host, "2001:db8::1", 8080), "2001:db8::1");
-  assert.equal(askServer(open.next, "192.0.2.1", 8000), "192.0.2.2", "one of a range");
-  assert.match(askServer(open.next, "192.0.2.1", 8090), /ECONNREFUSED/, "a port that nobody publishes");
+  await eventually(() => assert.equal(askServer(sibling.sandbox, "10.81.0.1", 8080), "10.81.0.1", "the same network"));
+  await eventually(() => assert.equal(askServer(sibling.sandbox, "192.0.2.1", 8080), "10.81.0.1"));
+  await eventually(() => assert.equal(askServer(host, "192.0.2.1", 8080), "192.0.2.1", "the host by its own address"));
+  await eventually(() => assert.equal(askServer(host, "2001:db8::1", 8080), "2001:db8::1"));
+  await eventually(() => assert.equal(askServer(open.next, "192.0.2.1", 8000), "192.0.2.2", "one of a range"));
+  await eventually(() => assert.match(askServer(open.next, "192.0.2.1", 8090), /ECONNREFUSED/, "a port that nobody publishes"));
   const crossed = (): number => Number(inNamespace(host, "cat /proc/net/dev").split("\n").find((line) => line.includes("gty-7e57-in"))?.trim().split(/\s+/)[2]);
-  const before = crossed();
-  assert.deepEqual(open.answers(), OPEN);
-  const packets = crossed() - before;
   // A connection has five or more in each direction; a busy machine repeats its first, and interfaces have some of their own.
-  assert.ok(packets >= 3 && packets <= 8, `one packet each of three connections, not ${packets}`);
+  await eventually(() => {
+    const before = crossed();
+    assert.deepEqual(open.answers(), OPEN);
+    const packets = crossed() - before;
+    assert.ok(packets >= 3 && packets <= 8, `one packet each of three connections, not ${packets}`);
+  });
   sibling.sandbox.close();
 });
 
@@ -123,19 +123,17 @@ real("it is healed when its interfaces or its tables go, stays while the daemon 
   for (const damage of ["ip link del gty-7e57-in", "nft delete table ip gantry-test0-detour", "nft flush ruleset"]) {
     repairs.length = 0;
     inNamespace(host, damage);
-    for (let tries = 0; !repairs.some((what) => what.startsWith("detour")) && tries < 100; tries++) await sleep(20);
-    assert.ok(repairs.some((what) => what.startsWith("detour")), damage);
-    for (let tries = 0; askServer(honoured.next, "192.0.2.1", 8080) !== OPEN[0] && tries < 5; tries++) await sleep(100);
-    assert.deepEqual(honoured.answers(), OPEN, damage);
+    await until(`a repair after ${damage}`, () => repairs.some((what) => what.startsWith("detour")));
+    await eventually(() => assert.deepEqual(honoured.answers(), OPEN, damage));
   }
   await driver.setFirewall("docker");
   assert.equal(links(), "");
-  assert.deepEqual(honoured.answers(), OPEN);
+  await eventually(() => assert.deepEqual(honoured.answers(), OPEN));
   await driver.setFirewall("honour-host");
   const index = (await kernel.link("gty-7e57-in"))!.index;
-  assert.deepEqual(honoured.answers(), OPEN);
+  await eventually(() => assert.deepEqual(honoured.answers(), OPEN));
   await driver.close();
-  assert.deepEqual(honoured.answers(), OPEN, "while the daemon is away");
+  await eventually(() => assert.deepEqual(honoured.answers(), OPEN, "while the daemon is away"));
   const later = openNetworkKernel(host.fd);
   const next = createBridgeDriver({ ...options(later, honoured.bench.warnings), firewall: "honour-host", tableOwner: false });
   await next.createNetwork(red);

@@ -1,7 +1,7 @@
 /** Containers beside other programs' firewalls, real ones where the machine has them, in a machine of the test's own. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../../lib/eventually.testing.ts";
 import { cannotUnshare, inNamespace } from "../../sys/netlink/namespace.testing.ts";
 import { askServer, container, echoServer, hasProgram as has, machine, network, options, outside, ufw } from "./bridge.testing.ts";
 import type { Machine } from "./bridge.testing.ts";
@@ -77,11 +77,10 @@ for (const { name, missing, deny, reload, list } of FIREWALLS) {
     await using open = await scene({ firewall: "docker", repaired: (what) => repairs.push(what) }, deny);
     const { host } = open.bench;
     assert.match(inNamespace(host, list), /0x10000000/);
-    assert.deepEqual(open.connected(), OPEN);
+    await eventually(() => assert.deepEqual(open.connected(), OPEN));
     inNamespace(host, reload);
-    for (let tries = 0; repairs.length === 0 && tries < 200; tries++) await sleep(20);
-    assert.match(repairs.join(), /passage through chain/);
-    assert.deepEqual(open.connected(), OPEN);
+    await eventually(() => assert.match(repairs.join(), /passage through chain/));
+    await eventually(() => assert.deepEqual(open.connected(), OPEN));
     assert.equal(inNamespace(host, list).match(/0x10000000.*(ACCEPT|accept)/g)?.length, 1, "one rule");
   });
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../../lib/eventually.testing.ts";
 import { cannotUnshare, inNamespace } from "../../sys/netlink/namespace.testing.ts";
 import { container, echoServer, machine, network, options, steadyClient } from "./bridge.testing.ts";
 import type { Machine } from "./bridge.testing.ts";
@@ -19,10 +20,7 @@ async function arrives(bench: Machine, times: number, between: () => Promise<voi
   using _server = await echoServer(victim.sandbox);
   using client = steadyClient(attacker.sandbox, "10.82.0.2", 8000);
   using neighbour = steadyClient(victim.sandbox, "10.82.0.2", 8000);
-  for (let tries = 0; !neighbour.answered() || sentBy(attacker.sandbox) === 0; tries++) {
-    assert.ok(tries < 3000, "the server does not answer its own, or nobody sends");
-    await sleep(20);
-  }
+  await until("the server answers its own, and somebody sends", () => neighbour.answered() && sentBy(attacker.sandbox) > 0);
   let answered = false;
   for (let round = 0; round < times && !answered; round++) {
     inNamespace(bench.host, reloads[round % reloads.length]!);

@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { snapshotterContract } from "../../core/snapshotter.contract.ts";
 import type { Snapshotter } from "../../core/snapshotter.ts";
+import { until } from "../../lib/eventually.testing.ts";
 import { create } from "./index.ts";
 
 const missing = !existsSync("/dev/fuse") || spawnSync("fuse-overlayfs", ["--version"]).status !== 0 ? "needs fuse-overlayfs and /dev/fuse" : undefined;
@@ -46,13 +46,13 @@ else {
       holder.stdout.setEncoding("utf8");
       let said = "";
       holder.stdout.on("data", (text: string) => (said += text));
-      await until(() => said === "in\n");
+      await until("what it says", () => said === "in\n");
       await attached?.[Symbol.asyncDispose]();
       assert.deepEqual(readdirSync(root), [], "here it is gone");
       assert.deepEqual(serversOf(dir), [server]);
       writeFileSync(join(dir, "end"), "");
-      await until(() => serversOf(dir).length === 0);
-      await until(() => said === "in\nold");
+      await until("its program's end", () => serversOf(dir).length === 0);
+      await until("what it says", () => said === "in\nold");
     }));
 
   test("fuse-overlayfs: what a daemon that died left mounted is taken away by the next one", () =>
@@ -60,7 +60,7 @@ else {
       await snapshotter.attach?.("container");
       create(dir);
       assert.deepEqual(readdirSync(root), []);
-      await until(() => serversOf(dir).length === 0);
+      await until("its program's end", () => serversOf(dir).length === 0);
     }));
 
   test("fuse-overlayfs: sizes and unknown options are refused", () =>
@@ -116,8 +116,4 @@ function read(file: string): string {
 function opened(pid: string): string[] {
   const { stdout } = spawnSync("sh", ["-c", `ls -l /proc/${pid}/fd`], { encoding: "utf8" });
   return stdout.split("\n").map((line) => line.split(" -> ")[1] ?? "");
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  for (const end = Date.now() + 30_000; !isTrue(); await delay(20)) assert.ok(Date.now() < end, "not in time");
 }

@@ -29,9 +29,9 @@ test("a list is youngest first, and shows changes at once", async () => {
   assert.deepEqual(await names(lists, undefined, { all: false }), []);
   assert.equal((await list(lists, undefined))[0]?.["Status"], "Created");
   const [one] = records as [ContainerRecord, ...ContainerRecord[]];
-  context.store.save(running(one, BigInt(Date.now()) * 1_000_000n - 5_000_000_000n));
+  context.store.save(running(one, BigInt(Date.now()) * 1_000_000n - 150_000_000_000n));
   const [row] = await list(lists, undefined, { all: false });
-  assert.deepEqual([row?.["State"], row?.["Status"], row?.["Command"], row?.["Image"]], ["running", "Up 5 seconds", "sh -c 'a b'", "image"]);
+  assert.deepEqual([row?.["State"], row?.["Status"], row?.["Command"], row?.["Image"]], ["running", "Up 2 minutes", "sh -c 'a b'", "image"]);
   context.store.rename(one, "renamed");
   assert.deepEqual(await names(lists, undefined, { limit: 1 }), ["/three"]);
   assert.deepEqual(await names(lists, { name: ["^/ren"] }), ["/renamed"]);

@@ -175,7 +175,7 @@ export class Launcher {
     });
     child.stderr.destroy();
     // Two that start at once: one of them waits for the other's socket.
-    for (let tries = 0; code === 0 && tries < 50; tries++) {
+    for (let tries = 0; code === 0 && tries < 1000; tries++) {
       const fd = this.#dial();
       if (fd !== undefined) return fd;
       await new Promise((resolve) => setTimeout(resolve, 10));

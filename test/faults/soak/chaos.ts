@@ -34,7 +34,7 @@ async function killDaemon(world: World, choice: number): Promise<void> {
 function shimLost(subject: World["subjects"][number]): void {
   subject.shimKilled = true;
   const lost = subject.model.lostShim();
-  setTimeout(() => subject.model.seenShim(lost), 2000).unref();
+  setTimeout(() => subject.model.seenShim(lost), 5000).unref();
 }
 
 /** A process by its name, as the machine inside counts. */

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fr
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { Engine } from "../../harness/engine.ts";
 
 export interface Holdings {
@@ -12,10 +13,11 @@ export interface Holdings {
   kilobytes: number;
 }
 
-export function holdings(engine: Engine): Holdings {
+function holdings(engine: Engine): Holdings {
   const pid = hostPid(engine);
   const fds = readdirSync(`/proc/${pid}/fd`);
-  const links = engine.machine.inventory();
+  // The relay of ports goes ten seconds after its last port.
+  const links = engine.machine.inventory().filter((line) => !/^process \S+\/gantry-relay /.test(line));
   return {
     things: [
       ...links.filter((line) => !/^(link|process) /.test(line)),
@@ -31,9 +33,19 @@ export function holdings(engine: Engine): Holdings {
   };
 }
 
+/** Once work behind answers is done: the same twice, a second apart. */
+export async function settled(engine: Engine): Promise<Holdings> {
+  for (let last = holdings(engine); ; ) {
+    await delay(1000);
+    const now = holdings(engine);
+    if (isDeepStrictEqual(now.things, last.things)) return now;
+    last = now;
+  }
+}
+
 /** What there is now and was not before, or the other way round; waits for work behind answers. */
 export async function difference(engine: Engine, before: Holdings): Promise<string[]> {
-  for (const end = Date.now() + 15_000; ; await delay(100)) {
+  for (const end = Date.now() + 60_000; ; await delay(100)) {
     const now = holdings(engine);
     const different = [...without(now.things, before.things).map((thing) => `left: ${thing}`), ...without(before.things, now.things).map((thing) => `missing: ${thing}`)];
     if (now.fds > before.fds + 6) different.push(`descriptors: ${now.fds} instead of ${before.fds}: ${describeFds(engine)}`);

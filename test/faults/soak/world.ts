@@ -38,7 +38,7 @@ export interface Subject {
 
 const failures = /ECONNRESET|ECONNREFUSED|ENOENT|EPIPE|socket hang up|aborted/;
 /** After a kill of a shim or launcher, errors are excused for so long. */
-const excusedMs = 1500;
+const excusedMs = 5000;
 
 export class World {
   readonly engine: Engine;

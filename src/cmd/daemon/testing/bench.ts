@@ -5,11 +5,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { request as send } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "../../../lib/eventually.testing.ts";
 
 export const PROGRAM = join(import.meta.dirname, "../../gantryd.ts");
 /** Why tests that start a daemon cannot run here; false when they can. */
 export const cannotRun: string | false = process.getuid?.() === 0 ? false : "gantryd needs root";
-export const START_MILLISECONDS = 60_000;
 
 /** A folder with daemons that have no default network; all of it is gone at the end. */
 export class Bench implements AsyncDisposable {
@@ -18,23 +18,15 @@ export class Bench implements AsyncDisposable {
   readonly #children: ChildProcess[] = [];
 
   /** Starts a daemon that has no default network; resolves with it and what it printed once that contains `until`. */
-  async start(args: string[] = [], { until = "API listen on", env = {} }: { until?: string; env?: NodeJS.ProcessEnv } = {}): Promise<{ child: ChildProcess; text: () => string }> {
+  async start(args: string[] = [], { until: wanted = "API listen on", env = {} }: { until?: string; env?: NodeJS.ProcessEnv } = {}): Promise<{ child: ChildProcess; text: () => string }> {
     const common = ["--config-file", join(this.folder, "daemon.json"), "--data-root", join(this.folder, "data"), "--exec-root", join(this.folder, "exec"), "-H", `unix://${this.socket}`, "--bridge=none"];
     if (!existsSync(join(this.folder, "daemon.json"))) writeFileSync(join(this.folder, "daemon.json"), "{}");
     const child = spawn(process.execPath, [PROGRAM, ...common, ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     this.#children.push(child);
     let printed = "";
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk: Buffer) => (printed += chunk.toString()));
-    await this.#until(() => printed.includes(until) || child.exitCode !== null, () => `no ${JSON.stringify(until)} in ${printed}`);
+    await until(() => `${JSON.stringify(wanted)} in ${printed}`, () => printed.includes(wanted) || child.exitCode !== null);
     return { child, text: () => printed };
-  }
-
-  async #until(condition: () => boolean, message: () => string): Promise<void> {
-    const end = performance.now() + START_MILLISECONDS;
-    while (!condition()) {
-      if (performance.now() > end) throw new Error(message());
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
   }
 
   get(path: string, method = "GET"): Promise<{ status: number; body: string }> {
@@ -59,7 +51,7 @@ export class Bench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#children) await this.end(child, "SIGTERM");
-    await this.#until(() => !readdirSync("/proc").some((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(this.folder)), () => "a process is left");
+    await until("no process is left", () => !readdirSync("/proc").some((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(this.folder)));
     rmSync(this.folder, { recursive: true });
   }
 }
