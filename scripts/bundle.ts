@@ -14,7 +14,7 @@ import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } 
 import { basename, join } from "node:path";
 import { recordClient } from "./code-cache.ts";
 
-const programs = ["gantry", "gantryd", "gantry-runtime", "gantry-dns", "gantry-resident"];
+const programs = ["gantry", "gantryd", "gantry-runtime", "gantry-dns", "gantry-logs", "gantry-resident"];
 const dayMs = 24 * 60 * 60 * 1000;
 /** Importing these as ES modules reads all their exports, which loads the web APIs: 36 ms and 15 MB. */
 const slowAsModule = ["http", "https", "http2", "undici"].flatMap((name) => [name, `node:${name}`]);

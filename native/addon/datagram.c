@@ -1,4 +1,4 @@
-/* Datagrams of unix sockets: what sd_notify(3) speaks, and Node does not. */
+/* Datagrams of unix sockets: what sd_notify(3), syslog(3) and the journal speak, and Node does not. */
 #define _GNU_SOURCE
 #include "addon.h"
 
@@ -10,9 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static napi_value new_fd(napi_env env, int fd) {
+static napi_value new_number(napi_env env, int number) {
   napi_value value;
-  return napi_create_int32(env, fd, &value) == napi_ok ? value : NULL;
+  return napi_create_int32(env, number, &value) == napi_ok ? value : NULL;
 }
 
 /* datagramBind(path): a socket there that anybody may write to; reading it never waits. */
@@ -30,7 +30,7 @@ static napi_value datagram_bind(napi_env env, napi_callback_info info) {
     close(fd);
     return addon_throw_errno(env, error, "bind");
   }
-  return new_fd(env, fd);
+  return new_number(env, fd);
 }
 
 /* datagramSend(path, text): a path that begins with "@" is abstract. */
@@ -55,4 +55,54 @@ static napi_value datagram_send(napi_env env, napi_callback_info info) {
   return sent < 0 ? addon_throw_errno(env, error, "sendto") : NULL;
 }
 
-int register_datagram(napi_env env, napi_value exports) { return addon_function(env, exports, "datagramSend", datagram_send) || addon_function(env, exports, "datagramBind", datagram_bind); }
+/* datagramOpen(path): a socket that sends there. */
+static napi_value datagram_open(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  size_t count = 1, length;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok || count != 1 ||
+      napi_get_value_string_utf8(env, args[0], address.sun_path, sizeof address.sun_path, &length) != napi_ok || length == 0 || length >= sizeof address.sun_path - 1)
+    return addon_throw_errno(env, ENAMETOOLONG, "datagramOpen");
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return addon_throw_errno(env, errno, "socket");
+  int room = 8 << 20;
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room)) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  if (connect(fd, (struct sockaddr *)&address, sizeof address)) {
+    int error = errno;
+    close(fd);
+    return addon_throw_errno(env, error, "connect");
+  }
+  return new_number(env, fd);
+}
+
+/* datagramWrite(fd, bytes, file): 0, or the errno; file: an fd that goes with it, or -1. */
+static napi_value datagram_write(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  size_t count = 3, length;
+  uint8_t *bytes;
+  napi_typedarray_type type;
+  int32_t fd, file;
+  if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok || count != 3 || napi_get_value_int32(env, args[0], &fd) != napi_ok ||
+      napi_get_typedarray_info(env, args[1], &type, &length, (void **)&bytes, NULL, NULL) != napi_ok || type != napi_uint8_array ||
+      napi_get_value_int32(env, args[2], &file) != napi_ok)
+    return addon_throw_errno(env, EINVAL, "datagramWrite");
+  struct iovec part = {.iov_base = bytes, .iov_len = length};
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (file >= 0) {
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control.room;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(header), &file, sizeof file);
+  }
+  return new_number(env, sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? errno : 0);
+}
+
+int register_datagram(napi_env env, napi_value exports) {
+  return addon_function(env, exports, "datagramSend", datagram_send) || addon_function(env, exports, "datagramBind", datagram_bind) ||
+         addon_function(env, exports, "datagramOpen", datagram_open) || addon_function(env, exports, "datagramWrite", datagram_write);
+}

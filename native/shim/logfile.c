@@ -84,11 +84,22 @@ static int lock_folder(const struct logfile *log) {
   return fd;
 }
 
-static void move_old(const struct logfile *log, const char *end) {
+/* The first number that no old file has, or the last that one may have: there may be many more numbers than files. */
+static uint32_t free_number(const struct logfile *log) {
+  char plain[PATH_MAX], packed[PATH_MAX];
+  for (uint32_t i = 1; i < log->max_files - 1; i++) {
+    rotated_name(log, plain, i, "");
+    rotated_name(log, packed, i, ".gz");
+    if (access(plain, F_OK) && access(packed, F_OK)) return i;
+  }
+  return log->max_files - 1;
+}
+
+static void move_old(const struct logfile *log, uint32_t last, const char *end) {
   char from[PATH_MAX], to[PATH_MAX];
-  rotated_name(log, to, log->max_files - 1, end);
+  rotated_name(log, to, last, end);
   unlink(to);
-  for (uint32_t i = log->max_files - 1; i > 1; i--) {
+  for (uint32_t i = last; i > 1; i--) {
     rotated_name(log, from, i - 1, end);
     rotated_name(log, to, i, end);
     rename(from, to);
@@ -101,8 +112,9 @@ static void rotate(struct logfile *log) {
   if (log->max_files > 1) {
     int lock = lock_folder(log);
     if (lock < 0) return;
-    move_old(log, "");
-    move_old(log, ".gz");
+    uint32_t last = free_number(log);
+    move_old(log, last, "");
+    move_old(log, last, ".gz");
     rotated_name(log, to, 1, "");
     /* Readers have the old file open: it is moved or unlinked, never cut. */
     int failed = rename(log->path, to);

@@ -1,3 +1,7 @@
+/** What this build has besides json-file, local and none: each sends the log on, and keeps a record of it here. */
+export const REMOTE_LOG_DRIVERS: readonly string[] = ["gelf", "syslog"];
+export const LOG_DRIVERS: readonly string[] = [...REMOTE_LOG_DRIVERS, "json-file", "local"].sort();
+
 /**
  * Reading a container's log. The shim is the only writer; readers follow the files. What a reader yields is ready for a
  * client: Docker's multiplexed frames, or with a terminal the plain text.

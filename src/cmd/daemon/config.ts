@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { dirname, join, resolve } from "node:path";
 import type { BuilderVersion } from "../../api/system/routes.ts";
 import { checkMinimumVersion, MIN_API_VERSION } from "../../api/versions.ts";
+import { LOG_DRIVERS } from "../../core/log.ts";
 import { validateLogConfig } from "../../engine/containers/validate/log-config.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import { type FlagSpec, FlagValues, type ParsedLine, parseFlags } from "../../lib/flags.ts";
@@ -59,7 +60,6 @@ export interface DaemonConfig {
   warnings: string[];
 }
 
-const LOG_DRIVERS = ["json-file", "local", "none"];
 
 export interface RegistryConfig {
   hosts: HostSettings;
@@ -311,7 +311,7 @@ function containersOf(values: FlagValues): ContainerDefaults {
 
 function logDriverOf(values: FlagValues): ContainerDefaults["log"] {
   const driver = values.string("log-driver");
-  if (!LOG_DRIVERS.includes(driver)) throw invalidParameter(`the log driver ${JSON.stringify(driver)} is not supported yet: there are ${LOG_DRIVERS.join(", ")}`);
+  if (driver !== "none" && !LOG_DRIVERS.includes(driver)) throw invalidParameter(`the log driver ${JSON.stringify(driver)} is not supported yet: there are ${[...LOG_DRIVERS, "none"].join(", ")}`);
   const options = Object.fromEntries(values.list("log-opt").map(splitOnce));
   validateLogConfig({ Type: driver, Config: options }, { Type: driver, Config: {} });
   return { driver, options };

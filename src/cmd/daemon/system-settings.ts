@@ -1,13 +1,11 @@
 /** The daemon's settings as `info` and `version` show them. */
+import { LOG_DRIVERS } from "../../core/log.ts";
 import type { SystemSettings } from "../../engine/system/types.ts";
 import { DOCKER_POOLS } from "../../drivers/ipam-default/ipam.ts";
 import { formatPrefix } from "../../lib/ip.ts";
 import type { DaemonConfig } from "./config.ts";
 import { machine } from "./machine.ts";
 import { shownRuntimes } from "./runtimes.ts";
-
-/** The drivers that this build has, beside those of networks. */
-const LOG_DRIVERS = ["json-file", "local"];
 
 export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: Pick<SystemSettings["plugins"], "network" | "volume">): Omit<SystemSettings, "registries" | "remapsUsers"> {
   const { containers, network, tls } = config;
@@ -35,6 +33,6 @@ export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: 
     proxies: { http: httpProxy, https: httpsProxy, no: noProxy },
     minimumApiVersion: config.minimumApiVersion,
     openAddresses,
-    plugins: { ...drivers, log: LOG_DRIVERS },
+    plugins: { ...drivers, log: [...LOG_DRIVERS] },
   };
 }

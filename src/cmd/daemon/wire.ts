@@ -86,6 +86,7 @@ import type { Engine } from "./engine.ts";
 import { connectInside } from "./connect-inside.ts";
 import { startNameServerProcess } from "./name-server.ts";
 import { lockMachine } from "./root-lock.ts";
+import { logForwarder } from "./log-forwarder.ts";
 import { specHost } from "./spec-host.ts";
 import { openSnapshotter } from "./storage.ts";
 import { userMapsFor } from "./user-remap.ts";
@@ -154,6 +155,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   const devices = cdiSpecDirs.length > 0 ? createCdiDriver(cdiSpecDirs) : undefined;
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
   const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion, userMaps });
+  const forwarder = logForwarder(warn);
   const discarded = new Trash(join(containersRoot, "trash"));
   const lifecycle: Lifecycle = createLifecycle({
     store,
@@ -161,6 +163,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     events,
     logs: jsonFileReader,
     compressor: jsonFileCompressor(warn),
+    forwarder,
     containersRoot,
     discard: (path) => discarded.discard(path),
     networks: {
@@ -245,6 +248,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     rest: () => settleDatabase(database),
     stopContainers: () => stopAll(lifecycle.context),
     async close() {
+      await forwarder.close();
       await networks.close();
       names.close();
       await runtime.close();

@@ -54,11 +54,11 @@ function compressing(path: string, warn: (message: string) => void): () => void 
   };
 }
 
-/** Compresses what is rotated and plain, oldest first. */
-export async function compressOld(path: string): Promise<void> {
+/** Compresses what is rotated and plain, oldest first; with `above`, only what has a higher number. */
+export async function compressOld(path: string, above: () => Promise<number> = async () => 0): Promise<void> {
   for (;;) {
     const number = await oldestPlain(path);
-    if (number === undefined) return;
+    if (number === undefined || number <= (await above())) return;
     if (!(await compressOne(path, number))) return;
   }
 }
@@ -98,12 +98,7 @@ async function compressOne(path: string, number: number): Promise<boolean> {
 
 /** The file has this number or a higher one by now. */
 async function replace(path: string, { ino, aside, from }: { ino: number; aside: string; from: number }): Promise<boolean> {
-  const folder = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    for (let tries = 0; !lockNow(folder.fd); tries++) {
-      if (tries === LOCK_TRIES) return false;
-      await delay(5);
-    }
+  const done = await underLock(path, async () => {
     for (let number = from; ; number++) {
       const found = await inodeOf(`${path}.${number}`);
       if (found === ino) {
@@ -113,6 +108,19 @@ async function replace(path: string, { ino, aside, from }: { ino: number; aside:
       }
       if (found === 0 && (await inodeOf(`${path}.${number}.gz`)) === 0) return true;
     }
+  });
+  return done === true;
+}
+
+/** Nothing is rotated while `run` works; undefined: the lock was not to be had. */
+export async function underLock<T>(path: string, run: () => Promise<T>): Promise<T | undefined> {
+  const folder = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    for (let tries = 0; !lockNow(folder.fd); tries++) {
+      if (tries === LOCK_TRIES) return undefined;
+      await delay(5);
+    }
+    return await run();
   } finally {
     await folder.close();
   }

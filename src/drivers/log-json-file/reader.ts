@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import type { LogOptions, LogReader, LogSource } from "../../core/log.ts";
 import { decodeJsonLog, type DecodeOptions } from "../../sys/json-log.ts";
 import { closeLogFiles, inflate, inodeOf, openLogFile, openLogFiles, sinceOffset, tailOffset, type LogFile } from "./files.ts";
+import { Wake } from "./wake.ts";
 
 /** One step of decoding: large enough for speed, small enough to keep the event loop below 2 ms. */
 const CHUNK = 1024 * 1024;
@@ -160,21 +161,4 @@ function deadline(until: bigint | undefined, wake: Wake): { passed: boolean; han
   if (milliseconds <= 0) state.passed = true;
   else if (milliseconds < 2 ** 31) state.handle = setTimeout(() => ((state.passed = true), wake.ring()), milliseconds);
   return state;
-}
-
-/** A flag that one waiter sleeps on. */
-class Wake {
-  #rung = false;
-  #resolve: (() => void) | undefined;
-
-  ring(): void {
-    this.#rung = true;
-    this.#resolve?.();
-  }
-
-  async wait(): Promise<void> {
-    if (!this.#rung) await new Promise<void>((resolve) => (this.#resolve = resolve));
-    this.#rung = false;
-    this.#resolve = undefined;
-  }
 }

@@ -3,6 +3,7 @@
  * accepts a setting and fails only at the start, so does this engine.
  */
 import type { ContainerRecord } from "../../core/container.ts";
+import { LOG_DRIVERS } from "../../core/log.ts";
 import type { KernelSupport } from "../../core/kernel-support.ts";
 import { notImplemented, type GantryError } from "../../lib/errors.ts";
 import { quote } from "../../lib/strconv.ts";
@@ -21,8 +22,8 @@ export function refuseAtStart(record: Settings, kernel: KernelSupport): void {
 type Refusal = (record: Settings, kernel: KernelSupport) => string | GantryError | undefined;
 
 const logDriver: Refusal = ({ hostConfig: { LogConfig: log } }) => {
-  if (["none", "local", "json-file"].includes(log.Type)) return undefined;
-  return `log driver ${quote(log.Type)} is not implemented yet: use json-file, local or none`;
+  if (log.Type === "none" || LOG_DRIVERS.includes(log.Type)) return undefined;
+  return `log driver ${quote(log.Type)} is not implemented: use ${LOG_DRIVERS.join(", ")} or none`;
 };
 
 const securityLabels: Refusal = ({ hostConfig }, kernel) => {

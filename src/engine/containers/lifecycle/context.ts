@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { ContainerRecord, SandboxState } from "../../../core/container.ts";
 import type { EventSink } from "../../../core/events.ts";
+import type { LogForwarder } from "../../../core/log-forwarder.ts";
 import type { LogCompressor, LogReader } from "../../../core/log.ts";
 import type { Runtime, RuntimeProgram } from "../../../core/runtime.ts";
 import type { IpAddress } from "../../../lib/ip.ts";
@@ -16,6 +17,7 @@ export interface LifecycleContext {
   events: EventSink;
   logs: LogReader;
   compressor: LogCompressor;
+  forwarder: LogForwarder;
   /** What makes a container's root file system; disposed once the task has it. */
   rootfs(record: ContainerRecord): Promise<OpenLayer>;
   networks: SandboxPort;

@@ -103,6 +103,7 @@ function world() {
     events: { emit: (event) => events.push(event) },
     logs: { read: async function* () {} },
     compressor: { watch: () => {} },
+    forwarder: { verify: async () => {}, forward: () => {}, ended: () => {}, drained: () => undefined, drop: () => {}, isBehind: () => false, close: async () => {} },
     rootfs: async () => ({ mounts: [], [Symbol.asyncDispose]: async () => undefined }),
     networks: {
       connect: async (record) => (connected.add(record.id), {}),

@@ -2,6 +2,8 @@
 import type { LogOptions } from "../../../core/log.ts";
 import { invalidParameter, notImplemented } from "../../../lib/errors.ts";
 import type { LifecycleContext } from "./context.ts";
+import { keepsRecord } from "./log-cache.ts";
+import { isForwarded } from "./log-forwarding.ts";
 import { hasTask } from "./state.ts";
 
 export interface LogQuery extends Omit<LogOptions, "frames"> {}
@@ -10,7 +12,8 @@ export interface LogQuery extends Omit<LogOptions, "frames"> {}
 export function logs(context: LifecycleContext, ref: string, query: LogQuery): { tty: boolean; chunks: AsyncIterable<Buffer> } {
   const record = context.store.find(ref);
   if (!query.stdout && !query.stderr) throw invalidParameter("must specify at least one of 'stdout' or 'stderr'");
-  if (record.hostConfig.LogConfig.Type === "none") throw notImplemented("configured logging driver does not support reading");
+  const { Type, Config } = record.hostConfig.LogConfig;
+  if (Type === "none" || (isForwarded(record) && !keepsRecord(Config ?? {}))) throw notImplemented("configured logging driver does not support reading");
   const live = context.live(record.id);
   const running = hasTask(record);
   const ended = running ? live.nextExit(query.signal) : Promise.resolve();

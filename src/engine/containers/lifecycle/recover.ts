@@ -8,6 +8,7 @@ import { monitorHealth } from "../health/monitor.ts";
 import { SIGKILL } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
 import { recordExit, watchTask } from "./exit.ts";
+import { forwardLeftovers } from "./log-forwarding.ts";
 import { shouldStartWithDaemon } from "./restart-policy.ts";
 import { launchByPolicy } from "./restart-timer.ts";
 import { inStartOrder } from "./start-order.ts";
@@ -23,6 +24,7 @@ export async function recoverAll(context: LifecycleContext, options: RecoverOpti
   const records = [...context.store.list()];
   await Promise.all(records.map((record) => context.store.withContainer(record.id, () => recoverOne(context, record, options)).catch((error: unknown) => context.warn(`recovering container ${record.id}: ${messageOf(error)}`))));
   for (const record of records) if (isDue(record)) context.live(record.id).due = record.state;
+  forwardLeftovers(context, records);
   await purgeOrphans(context, new Set(records.map((record) => record.id)));
 }
 

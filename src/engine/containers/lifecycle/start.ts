@@ -11,6 +11,7 @@ import { type CheckpointName, checkpointOf } from "./checkpoint.ts";
 import type { LifecycleContext, Sandbox } from "./context.ts";
 import { watchTask } from "./exit.ts";
 import type { LiveContainer } from "./live.ts";
+import { verifyLog } from "./log-forwarding.ts";
 import { logRequest } from "./log-request.ts";
 import { persist } from "./persist.ts";
 import { cancelRestart } from "./restart-timer.ts";
@@ -69,7 +70,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
     faultPoint("start-networked");
     const spec = await measured("spec", () => context.buildSpec(record, sandbox));
     const attachFirst = live.pending.size > 0;
-    task = await measured("task", () =>
+    task = await measured("task", async () =>
       context.runtime.create({
         id: record.id,
         spec,
@@ -77,7 +78,7 @@ export async function launch(context: LifecycleContext, record: ContainerRecord,
         rootfs: rootfs.mounts,
         ...(sandbox.netnsFd === undefined ? {} : { netnsFd: sandbox.netnsFd }),
         stdio: stdioOf(record),
-        log: logOf(context, record),
+        log: await logOf(context, record),
         autostart: !attachFirst,
         ...(checkpoint !== undefined && { checkpoint }),
         ...(trace && { trace: (step, microseconds) => trace.push({ name: `task: ${step}`, microseconds }) }),
@@ -119,10 +120,12 @@ export function stdioOf(record: ContainerRecord): StdioRequest {
 }
 
 /** The container's folder may not exist yet: one in another's network has no files of names. */
-function logOf(context: LifecycleContext, record: ContainerRecord): LogRequest {
+async function logOf(context: LifecycleContext, record: ContainerRecord): Promise<LogRequest> {
   const path = context.logPath(record);
   mkdirSync(dirname(path), { recursive: true, mode: 0o710 });
-  return logRequest(record, { path, most: context.logBytes });
+  const request = logRequest(record, { path, most: context.logBytes });
+  await verifyLog(context, record);
+  return request;
 }
 
 /** Connects those who attached before the start, so that they miss nothing. */

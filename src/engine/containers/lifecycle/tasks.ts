@@ -7,6 +7,7 @@ import type { ContainerTasks } from "../context.ts";
 import { ExecService } from "../exec/exec.ts";
 import type { LifecycleContext } from "./context.ts";
 import { LiveContainer } from "./live.ts";
+import { afterLastLines } from "./log-forwarding.ts";
 import { cancelRestart } from "./restart-timer.ts";
 import { lastRun, taskOf } from "./state.ts";
 import { explainStart } from "./explain.ts";
@@ -59,7 +60,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       const { exitCode, error } = lastRun(record);
       context.live(record.id).tellRemoval({ exitCode, error });
       lives.delete(record.id);
-      removeFolder(record.id);
+      afterLastLines(context, record, () => removeFolder(record.id));
     },
     released: async (record) => context.live(record.id).released,
     execIds: (id) => execs.idsOf(id),
@@ -70,7 +71,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     execs,
     tasks,
     async sweep() {
-      for (const name of await readdir(containersRoot)) if (/^[0-9a-f]{64}$/.test(name) && !given.store.get(name)) removeFolder(name);
+      for (const name of await readdir(containersRoot)) if (/^[0-9a-f]{64}$/.test(name) && !given.store.get(name) && !given.forwarder.drained(name)) removeFolder(name);
     },
   };
 }

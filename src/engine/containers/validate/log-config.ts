@@ -2,8 +2,10 @@
  * HostConfig.LogConfig: the options that each of Docker's log drivers knows. A container with a driver that this version
  * has not is accepted, as Docker does, and refused at its start.
  */
+import { existsSync } from "node:fs";
 import type { HostConfig } from "../../../core/container-config.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
+import { parseSocketUrl } from "../../../lib/socket-address.ts";
 import { atoi, parseBool, quote } from "../../../lib/strconv.ts";
 import { parseRamSize } from "../../../lib/units.ts";
 
@@ -43,12 +45,13 @@ export function validateLogConfig(log: HostConfig["LogConfig"], defaults: HostCo
   if (log.Type === "") log.Type = defaults.Type;
   log.Config = log.Type === defaults.Type ? { ...defaults.Config, ...log.Config } : { ...log.Config };
   if (log.Type === "none") return;
-  const { mode, "max-buffer-size": bufferSize, ...options } = log.Config;
+  const { mode, "max-buffer-size": bufferSize, ...others } = log.Config;
   if (!["", "blocking", "non-blocking"].includes(mode ?? "")) throw invalidParameter(`logger: logging mode not supported: ${mode}`);
   if (bufferSize !== undefined) {
     if (mode !== "non-blocking") throw invalidParameter("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
     if (parseRamSize(bufferSize) === undefined) throw invalidParameter(`error parsing option max-buffer-size: invalid size: '${bufferSize}'`);
   }
+  const options = withoutCache(others);
   const driver = Object.hasOwn(DRIVERS, log.Type) ? DRIVERS[log.Type] : undefined;
   if (!driver) throw invalidParameter(`error looking up logging plugin ${log.Type}: plugin ${quote(log.Type)} not found`);
   if (driver === DRIVERS["gelf"]) checkGelfAddress(options);
@@ -56,11 +59,16 @@ export function validateLogConfig(log: HostConfig["LogConfig"], defaults: HostCo
   driver.check?.(options);
 }
 
-/** The scheme, host and path of an address. Throws Go's words for one without a scheme. */
-function parseUrl(address: string): { scheme: string; host: string; path: string } {
-  if (address.startsWith(":")) throw new Error(`parse ${quote(address)}: missing protocol scheme`);
-  const match = /^(?:([a-zA-Z][a-zA-Z0-9+.-]*):)?(?:\/\/([^/?#]*))?([^?#]*)/.exec(address);
-  return { scheme: (match?.[1] ?? "").toLowerCase(), host: match?.[2] ?? "", path: match?.[3] ?? "" };
+/** Every driver takes the options of the record that is kept here. */
+function withoutCache({ "cache-disabled": disabled = "", ...options }: Options): Options {
+  if (disabled !== "") {
+    try {
+      parseBool(disabled);
+    } catch {
+      throw invalidParameter(`invalid value for option cache-disabled: ${disabled}`);
+    }
+  }
+  return Object.fromEntries(Object.entries(options).filter(([key]) => !["cache-max-size", "cache-max-file", "cache-compress"].includes(key)));
 }
 
 const FACILITIES = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp local0 local1 local2 local3 local4 local5 local6 local7".split(" ");
@@ -68,7 +76,8 @@ const FACILITIES = "kern user mail daemon auth syslog lpr news uucp cron authpri
 function checkSyslog(options: Options): void {
   const address = options["syslog-address"] ?? "";
   if (address !== "") {
-    const { scheme } = wrapped(() => parseUrl(address), "");
+    const { scheme, path } = wrapped(() => parseSocketUrl(address), "");
+    if (scheme.startsWith("unix") && !existsSync(path)) throw invalidParameter(`stat ${path}: no such file or directory`);
     if (!["unix", "unixgram", "udp", "tcp", "tcp+tls"].includes(scheme)) throw invalidParameter(`unsupported scheme: '${scheme}'`);
   }
   const facility = options["syslog-facility"] ?? "";
@@ -80,7 +89,7 @@ function checkSyslog(options: Options): void {
 function checkGelfAddress(options: Options): string {
   const address = options["gelf-address"] ?? "";
   if (address === "") throw invalidParameter("gelf-address is a required parameter");
-  const { scheme, host } = wrapped(() => parseUrl(address), "");
+  const { scheme, host } = wrapped(() => parseSocketUrl(address), "");
   if (scheme !== "udp" && scheme !== "tcp") throw invalidParameter("gelf: endpoint needs to be TCP or UDP");
   if (!/:[^:]*$/.test(host)) throw invalidParameter("gelf: please provide gelf-address as proto://host:port");
   return scheme;
@@ -108,7 +117,7 @@ function checkFluentd(options: Options): void {
 }
 
 function checkFluentdAddress(address: string): void {
-  const { scheme, host, path } = parseUrl(address.includes("://") ? address : `tcp://${address}`);
+  const { scheme, host, path } = parseSocketUrl(address.includes("://") ? address : `tcp://${address}`);
   if (scheme === "unix") {
     if (path.replace(/^\/+/, "") === "") throw new Error("path is empty");
     return;

@@ -1,0 +1,68 @@
+/** Servers of streams and datagrams for tests of log drivers. */
+import { createSocket } from "node:dgram";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+
+export interface StreamServer {
+  /** A port on 127.0.0.1, or the path that was asked for. */
+  port: number;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+export type Connection = (bytes: Buffer, socket: Socket) => void;
+
+/** `connected` makes what takes the bytes of one connection. */
+export async function streamServer(connected: () => Connection, { path, make = (listener) => createServer(listener) }: { path?: string; make?: (listener: (socket: Socket) => void) => Server } = {}): Promise<StreamServer> {
+  const sockets = new Set<Socket>();
+  let server: Server;
+  const result: StreamServer = {
+    port: 0,
+    async start() {
+      server = make((socket) => {
+        const take = connected();
+        sockets.add(socket);
+        socket.on("error", () => {});
+        socket.on("data", (bytes: Buffer) => take(bytes, socket));
+      });
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        if (path === undefined) server.listen(result.port, "127.0.0.1", resolve);
+        else server.listen(path, resolve);
+      });
+      const address = server.address();
+      if (address !== null && typeof address === "object") result.port = address.port;
+    },
+    async stop() {
+      for (const socket of sockets) socket.destroy();
+      sockets.clear();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+  await result.start();
+  return result;
+}
+
+export async function udpServer(took: (bytes: Buffer) => void): Promise<StreamServer> {
+  const socket = createSocket({ type: "udp4", recvBufferSize: 1 << 21 });
+  socket.on("message", took);
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  let open = true;
+  return {
+    port: socket.address().port,
+    async start() {},
+    async stop() {
+      if (open) socket.close();
+      open = false;
+    },
+  };
+}
+
+export function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), "gantry-logs-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
