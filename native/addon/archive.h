@@ -273,13 +273,22 @@ int tree_diff(int dir, const int *lowers, size_t count, enum tree_kind kind, tre
 
 /* ---- archive_write.c ---- */
 
+/* The next `size` bytes of a file: 1, or 0 when they are to be read and given as bytes, or -1 with errno. */
+typedef int (*tree_file)(void *context, int fd, uint64_t size);
+
+struct tree_output {
+  stream_output bytes;
+  tree_file file; /* NULL: everything is given as bytes */
+  void *context;
+};
+
 /* The tree below `dir` as a tar archive, in sorted order: the same tree gives the same bytes. overlay: `dir` is an upper folder,
  * written as a layer. Errors of output (-1 with errno) stop it. */
-int tree_write(int dir, bool overlay, const struct id_maps *ids, stream_output output, void *context);
+int tree_write(int dir, bool overlay, const struct id_maps *ids, const struct tree_output *output);
 /* What the tree at `dir` has changed in the older one at lowers[0], as a layer with whiteouts; what it shares with the others is no change. */
 int tree_write_changes(int dir, const int *lowers, size_t count, enum tree_kind kind, stream_output output, void *context);
 /* One thing alone, under another name: `name` in `dir`, or `dir` itself and what is below it when `name` is "". */
-int tree_write_as(int dir, const char *name, const char *renamed, const struct id_maps *ids, stream_output output, void *context);
+int tree_write_as(int dir, const char *name, const char *renamed, const struct id_maps *ids, const struct tree_output *output);
 
 /* ---- archive_overlay.c ---- */
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "addon.h"
 #include "archive_job.h"
+#include "archive_send.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,11 +24,13 @@ struct tree_call {
   int32_t kind;
   char *changes; /* kind, path, NUL; repeated */
   size_t changes_size, changes_room;
+  const volatile int32_t *given_up; /* NULL: `to` is no connection */
+  napi_ref kept;
 };
 
 static void release(napi_env env, struct archive_job *job) {
-  (void)env;
   struct tree_call *call = (struct tree_call *)job;
+  if (call->kept) napi_delete_reference(env, call->kept);
   if (call->from >= 0) close(call->from);
   if (call->to >= 0) close(call->to);
   for (size_t i = 0; i < call->lower_count; i++) close(call->lowers[i]);
@@ -119,40 +122,42 @@ static napi_value copy(napi_env env, napi_callback_info info) {
   return archive_job_start(env, &call->job);
 }
 
-static int write_all(void *context, const uint8_t *bytes, size_t size) {
-  int fd = *(int *)context;
-  while (size) {
-    ssize_t written = write(fd, bytes, size);
-    if (written < 0) return -1;
-    bytes += written;
-    size -= (size_t)written;
-  }
-  return 0;
-}
-
 static int run_write(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  int result = call->renames ? tree_write_as(call->from, call->name, call->renamed, &call->ids, write_all, &call->to) : tree_write(call->from, call->overlay, &call->ids, write_all, &call->to);
-  return result ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
+  struct archive_send send = {.fd = call->to, .given_up = call->given_up};
+  struct tree_output output = {send_bytes, send_file, &send};
+  int result = call->renames ? tree_write_as(call->from, call->name, call->renamed, &call->ids, &output) : tree_write(call->from, call->overlay, &call->ids, &output);
+  return result || send_flush(&send) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
 }
 
-/* treeWrite(dirFd, outFd, overlay, ids): a promise. outFd must block. */
+/* A connection is told by an Int32Array, whose first number is not 0 any more when nobody wants the rest. */
+static void keep_given_up(napi_env env, struct tree_call *call, napi_value value) {
+  napi_typedarray_type type;
+  size_t length;
+  void *data;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok || type != napi_int32_array || !length) return;
+  call->given_up = data;
+  napi_create_reference(env, value, 1, &call->kept);
+}
+
+/* treeWrite(dirFd, outFd, overlay, ids, givenUp): a promise. outFd must block, or be a connection. */
 static napi_value write_tree(napi_env env, napi_callback_info info) {
-  size_t count = 4;
-  napi_value arguments[4];
+  size_t count = 5;
+  napi_value arguments[5];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   struct tree_call *call = begin(env, arguments[0], run_write);
   if (!call) return NULL;
   call->ids = archive_ids_of(env, arguments[3]);
   call->to = fcntl(int_of(env, arguments[1]), F_DUPFD_CLOEXEC, 3);
   napi_get_value_bool(env, arguments[2], &call->overlay);
+  keep_given_up(env, call, arguments[4]);
   return archive_job_start(env, &call->job);
 }
 
-/* treeWriteAs(dirFd, name or "", renamed, outFd, ids): a promise. outFd must block. */
+/* treeWriteAs(dirFd, name or "", renamed, outFd, ids, givenUp): a promise. outFd must block, or be a connection. */
 static napi_value write_tree_as(napi_env env, napi_callback_info info) {
-  size_t count = 5, size;
-  napi_value arguments[5];
+  size_t count = 6, size;
+  napi_value arguments[6];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   struct tree_call *call = begin(env, arguments[0], run_write);
   if (!call) return NULL;
@@ -161,12 +166,14 @@ static napi_value write_tree_as(napi_env env, napi_callback_info info) {
   napi_get_value_string_utf8(env, arguments[1], call->name, sizeof call->name, &size);
   napi_get_value_string_utf8(env, arguments[2], call->renamed, sizeof call->renamed, &size);
   call->to = fcntl(int_of(env, arguments[3]), F_DUPFD_CLOEXEC, 3);
+  keep_given_up(env, call, arguments[5]);
   return archive_job_start(env, &call->job);
 }
 
 static int run_write_changes(struct archive_job *job) {
   struct tree_call *call = (struct tree_call *)job;
-  return tree_write_changes(call->from, call->lowers, call->lower_count, (enum tree_kind)call->kind, write_all, &call->to) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
+  struct archive_send send = {.fd = call->to};
+  return tree_write_changes(call->from, call->lowers, call->lower_count, (enum tree_kind)call->kind, send_bytes, &send) || send_flush(&send) ? archive_fail(&job->error, errno, "", "cannot write the archive") : 0;
 }
 
 static void keep_lowers(napi_env env, struct tree_call *call, napi_value list) {

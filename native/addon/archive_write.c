@@ -124,6 +124,8 @@ int writer_header(struct writer *w, const char *path, char type, const char *lin
 
 /* Exactly as many bytes as the header says, also when the file changes meanwhile. */
 static int emit_data(struct writer *w, int fd, uint64_t size) {
+  int sent = w->file ? w->file(w->context, fd, size) : 0;
+  if (sent) return sent < 0 ? -1 : emit_padding(w, size);
   for (uint64_t left = size; left;) {
     ssize_t got = read(fd, w->room, left < WRITER_ROOM ? (size_t)left : WRITER_ROOM);
     if (got < 0) return -1;
@@ -282,13 +284,13 @@ int writer_finish(struct writer *w, int result) {
   return result;
 }
 
-int tree_write(int dir, bool overlay, const struct id_maps *ids, stream_output output, void *context) {
-  struct writer w = {.ids = *ids, .overlay = overlay, .output = output, .context = context, .room = malloc(WRITER_ROOM)};
+int tree_write(int dir, bool overlay, const struct id_maps *ids, const struct tree_output *output) {
+  struct writer w = {.ids = *ids, .overlay = overlay, .output = output->bytes, .file = output->file, .context = output->context, .room = malloc(WRITER_ROOM)};
   return writer_finish(&w, w.room ? write_dir(&w, dir, "", 0) : -1);
 }
 
-int tree_write_as(int dir, const char *name, const char *renamed, const struct id_maps *ids, stream_output output, void *context) {
-  struct writer w = {.ids = *ids, .output = output, .context = context, .room = malloc(WRITER_ROOM)};
+int tree_write_as(int dir, const char *name, const char *renamed, const struct id_maps *ids, const struct tree_output *output) {
+  struct writer w = {.ids = *ids, .output = output->bytes, .file = output->file, .context = output->context, .room = malloc(WRITER_ROOM)};
   struct stat st;
   int result = w.room ? 0 : -1;
   if (!result && !*name) result = write_folder(&w, dir, ".", renamed, 0);

@@ -16,6 +16,7 @@ struct writer {
   bool overlay;
   struct id_maps ids;
   stream_output output;
+  tree_file file;
   void *context;
   struct known_file *known; /* files with several names, in the order of the hash table below */
   size_t known_count, known_room;

@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { UnreadBody } from "../lib/connection-body.ts";
+import { type ConnectionBody, UnreadBody } from "../lib/connection-body.ts";
 import type { Call } from "./route.ts";
 
 /** llhttp: no body, and what follows is not HTTP. */
@@ -24,13 +24,13 @@ interface Handled {
 }
 
 /** Where the request's body is. */
-const unread = new WeakMap<IncomingMessage, { fd: number; head: Uint8Array; length: number | undefined }>();
+const unread = new WeakMap<IncomingMessage, Pick<ConnectionBody, "head" | "length">>();
 
 /** For a new connection without TLS. */
 export function leaveArchives(socket: Duplex): void {
   const { parser } = socket as Parsed;
   const parse = parser?.onIncoming;
-  if (!parser || typeof parse !== "function" || fdOf(socket) === undefined) return;
+  if (!parser || typeof parse !== "function" || fdOf(socket) < 0) return;
   parser.onIncoming = (req, keepAlive) => {
     if (!bringsArchive(req)) return parse(req, keepAlive);
     (req as { upgrade?: boolean }).upgrade = true;
@@ -47,19 +47,16 @@ function bringsArchive(req: IncomingMessage): boolean {
   return Number(headers["content-length"] ?? 0) >= LEAST_BYTES;
 }
 
-const fdOf = (socket: Duplex): number | undefined => {
-  const fd = (socket as Handled)._handle?.fd;
-  return fd === undefined || fd < 0 ? undefined : fd;
-};
+/** -1 with TLS, and when it is closed. */
+export const fdOf = (socket: Duplex): number => (socket as Handled)._handle?.fd ?? -1;
 
 /** Of a request that came with the "upgrade" event, with what followed its head: false when its body was not left. */
 export function leaveBody(req: IncomingMessage, socket: Duplex, head: Uint8Array): boolean {
   const handle = (socket as Handled)._handle;
-  const fd = fdOf(socket);
-  if (!handle || fd === undefined || !bringsArchive(req)) return false;
+  if (!handle || fdOf(socket) < 0 || !bringsArchive(req)) return false;
   handle.readStop?.();
   handle.reading = false;
-  unread.set(req, { fd, head: Uint8Array.from(head), length: req.headers["transfer-encoding"] === undefined ? Number(req.headers["content-length"]) : undefined });
+  unread.set(req, { head: Uint8Array.from(head), length: req.headers["transfer-encoding"] === undefined ? Number(req.headers["content-length"]) : undefined });
   return true;
 }
 
@@ -76,5 +73,13 @@ export const isLeft = (req: IncomingMessage): boolean => unread.has(req);
 /** Leaving it early keeps the connection, so that the client can read why. */
 export function bodyOf({ req, signal }: Pick<Call, "req" | "signal">): AsyncIterable<Uint8Array> {
   const body = unread.get(req);
-  return body === undefined ? (req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) : new UnreadBody({ ...body, signal });
+  if (body === undefined) return req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+  return new UnreadBody({
+    get fd() {
+      return fdOf(req.socket);
+    },
+    head: body.head,
+    length: body.length,
+    signal,
+  });
 }

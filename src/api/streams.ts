@@ -2,6 +2,8 @@
 import { Transform, type Duplex } from "node:stream";
 import { DetachFilter } from "../lib/detach-keys.ts";
 import { frame, FrameReader } from "../lib/multiplex.ts";
+import { type SendableBytes, isSendable } from "../lib/connection-body.ts";
+import { fdOf } from "./body.ts";
 import type { Call } from "./route.ts";
 
 /** How long a client that was told the end may take to close its side. */
@@ -111,6 +113,7 @@ export function drained({ res, signal }: Pick<Call, "res" | "signal">): Promise<
 /** The body of an answer. Ends early when the client leaves. */
 export async function sendBytes(call: Call, bytes: AsyncIterable<Uint8Array>, headers: Record<string, string>): Promise<void> {
   const { res, signal } = call;
+  if (isSendable(bytes) && isPlainConnection(call)) return await sendDirectly(call, bytes, headers);
   let isFirst = true;
   for await (const chunk of bytes) {
     if (signal.aborted) return;
@@ -119,5 +122,18 @@ export async function sendBytes(call: Call, bytes: AsyncIterable<Uint8Array>, he
     isFirst = false;
     if (!res.write(chunk)) await drained(call);
   }
+  res.end();
+}
+
+/** Without TLS, for an answer in chunks. */
+const isPlainConnection = ({ req, res }: Call): boolean => res.socket !== null && fdOf(res.socket) >= 0 && req.httpVersion === "1.1" && res.useChunkedEncodingByDefault;
+
+/** Node writes the head and the last chunk. */
+async function sendDirectly({ res, signal }: Call, bytes: SendableBytes, headers: Record<string, string>): Promise<void> {
+  const { socket } = res;
+  res.writeHead(200, headers);
+  res.flushHeaders();
+  await new Promise<void>((resolve) => (socket === null ? resolve() : socket.write("", () => resolve())));
+  await bytes.sendTo({ fd: socket === null ? -1 : fdOf(socket), signal });
   res.end();
 }

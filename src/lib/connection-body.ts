@@ -1,7 +1,7 @@
 /** A request's body that nobody has read yet: what reads it off its connection, on a thread of its own, spares the daemon's. */
 export interface ConnectionBody {
-  /** Of the connection. Its owner keeps it open and does not read meanwhile. */
-  fd: number;
+  /** The connection's descriptor, to be duplicated at once; -1 when it is closed. Its owner does not read meanwhile. */
+  readonly fd: number;
   /** What of the body came with the request's head. */
   head: Uint8Array;
   /** In bytes; undefined: it comes in chunks. */
@@ -22,3 +22,19 @@ export class UnreadBody implements AsyncIterable<Uint8Array> {
     throw new Error("this body is to be read off its connection");
   }
 }
+
+/** A connection that waits for the rest of an answer, and does not block. */
+export interface AnswerConnection {
+  /** To be duplicated at once; -1 when it is closed. */
+  readonly fd: number;
+  /** Aborted when nobody wants the rest. */
+  signal: AbortSignal;
+}
+
+/** Bytes that a thread can also write into a connection itself, as chunks of HTTP without the last one, instead of being iterated over. */
+export interface SendableBytes extends AsyncIterable<Uint8Array> {
+  /** An AbortError when the receiver has left. */
+  sendTo(connection: AnswerConnection): Promise<void>;
+}
+
+export const isSendable = (bytes: AsyncIterable<Uint8Array>): bytes is SendableBytes => "sendTo" in bytes;

@@ -1,5 +1,6 @@
 /** Layers as byte streams, and trees: typed views of native/addon/archive*.c. Everything inside a root is resolved by fd (openat2 RESOLVE_IN_ROOT). */
 import { closeSync, constants, openSync } from "node:fs";
+import type { SendableBytes } from "../lib/connection-body.ts";
 import type { UserMaps } from "../lib/user-maps.ts";
 import { addon } from "./addon.ts";
 import type { BodyHandle } from "./connection-body.ts";
@@ -86,9 +87,9 @@ const native = addon as unknown as {
   tellsKinds(dir: number): boolean;
   treeCopy(from: number, to: number): Promise<void>;
   treeDiff(dir: number, lowers: number[], kind: number): Promise<Buffer>;
-  treeWrite(dir: number, out: number, overlay: boolean, ids?: Uint32Array): Promise<void>;
+  treeWrite(dir: number, out: number, overlay: boolean, ids?: Uint32Array, givenUp?: Int32Array): Promise<void>;
   treeWriteChanges(dir: number, lowers: number[], out: number, kind: number): Promise<void>;
-  treeWriteAs(dir: number, name: string, renamed: string, out: number, ids?: Uint32Array): Promise<void>;
+  treeWriteAs(dir: number, name: string, renamed: string, out: number, ids?: Uint32Array, givenUp?: Int32Array): Promise<void>;
   viewOpen(root: number, isFolder: boolean, process: number, sources: readonly string[], destinations: readonly string[], flags: readonly number[], ids?: Uint32Array): Promise<[number, number]>;
   readLinkAt(fd: number): string;
   pipe(): [number, number];
@@ -211,16 +212,44 @@ export const copyOpenTree = (from: number, to: number): Promise<void> => native.
 export const writeTree = (dir: string, out: number, overlay: boolean): Promise<void> => withDirectory(dir, (fd) => native.treeWrite(fd, out, overlay));
 
 /** The same of an open folder; with the ids of containers with these maps. */
-export const writeOpenTree = (dir: number, out: number, maps?: UserMaps): Promise<void> => native.treeWrite(dir, out, false, idRanges(maps));
+export const writeOpenTree = (dir: number, out: Output, maps?: UserMaps): Promise<void> => native.treeWrite(dir, out.fd, false, idRanges(maps), out.givenUp);
 
 /** Writes one thing of an open folder under another name, or with `name` "" the folder itself and what is below it. Links are not followed. */
-export const writeTreeAs = (from: { dir: number; name: string; maps?: UserMaps | undefined }, renamed: string, out: number): Promise<void> => native.treeWriteAs(from.dir, from.name, renamed, out, idRanges(from.maps));
+export const writeTreeAs = (from: { dir: number; name: string; maps?: UserMaps | undefined }, renamed: string, out: Output): Promise<void> => native.treeWriteAs(from.dir, from.name, renamed, out.fd, idRanges(from.maps), out.givenUp);
 
 /** What the symbolic link says that an O_PATH fd is of. */
 export const readLinkAt = (fd: number): string => native.readLinkAt(fd);
 
-/** What `write` writes to a blocking pipe, on a thread of its own. Owns `dir` from the first step on. Leaving it early ends the thread, too. */
-export async function* tarFrom(dir: number, write: (out: number) => Promise<void>): AsyncGenerator<Uint8Array> {
+/** Where an archive goes: a file or a blocking pipe, or a connection, with a number that is 0 as long as somebody wants the rest. */
+export interface Output {
+  fd: number;
+  givenUp?: Int32Array;
+}
+
+/** What `write` writes on a thread of its own. Owns `dir` from the first step on. */
+export function tarFrom(dir: number, write: (out: Output) => Promise<void>): SendableBytes {
+  return {
+    [Symbol.asyncIterator]: () => piecesFrom(dir, (fd) => write({ fd })),
+    sendTo: async ({ signal, fd }) => {
+      const givenUp = new Int32Array(1);
+      const giveUp = (): void => void (givenUp[0] = 1);
+      signal.addEventListener("abort", giveUp, { once: true });
+      if (signal.aborted) giveUp();
+      try {
+        const written = fd < 0 ? Promise.reject(Object.assign(new Error("closed"), { code: "EPIPE" })) : write({ fd, givenUp });
+        closeSync(dir);
+        await written;
+      } catch (error) {
+        throw ["EPIPE", "ECONNRESET", "ECANCELED"].includes((error as NodeJS.ErrnoException).code ?? "") ? new DOMException("the client went away", "AbortError") : error;
+      } finally {
+        signal.removeEventListener("abort", giveUp);
+      }
+    },
+  };
+}
+
+/** Through a pipe. Leaving it early ends the thread, too. */
+async function* piecesFrom(dir: number, write: (out: number) => Promise<void>): AsyncGenerator<Uint8Array> {
   const net = process.getBuiltinModule("node:net");
   const [readable, writable] = native.pipe();
   const stream = new net.Socket({ fd: readable, readable: true, writable: false });
@@ -240,7 +269,7 @@ export async function* tarFrom(dir: number, write: (out: number) => Promise<void
 /** An overlay's upper folder as a layer with whiteouts. */
 export function layerFrom(upper: string): AsyncIterable<Uint8Array> {
   const dir = openDirectory(upper);
-  return tarFrom(dir, (out) => native.treeWrite(dir, out, true));
+  return piecesFrom(dir, (out) => native.treeWrite(dir, out, true));
 }
 
 /** What a tree is to those below it: a whole copy of the first or its snapshot (the same inodes), or an overlay's upper folder. Values are those of enum tree_kind. */
@@ -250,7 +279,7 @@ export type TreeKind = keyof typeof treeKinds;
 /** What a tree changed in older ones (the first that has a path counts), as a layer with whiteouts. */
 export function changesFrom(tree: string, lowers: readonly string[], kind: TreeKind): AsyncIterable<Uint8Array> {
   const dir = openDirectory(tree);
-  return tarFrom(dir, (out) => {
+  return piecesFrom(dir, (out) => {
     const fds: number[] = [];
     try {
       for (const lower of lowers) fds.push(openDirectory(lower));

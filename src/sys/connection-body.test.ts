@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { UnreadBody } from "../lib/connection-body.ts";
-import { ArchiveStream, openDirectory } from "./archive.ts";
+import { ArchiveStream, openDirectory, tarFrom, writeOpenTree } from "./archive.ts";
 import { receiveArchive } from "./connection-body.ts";
 import { tarOf } from "./tar.fixture.ts";
 
@@ -123,4 +123,51 @@ test("a sender that leaves, and one who is not wanted any more, end the work", a
   const received = receive(ends, { bytes: archive.subarray(0, 100), length: archive.length, signal: aborter.signal });
   setTimeout(() => aborter.abort(), 20);
   await assert.rejects(received, { name: "AbortError" });
+});
+
+/** The data of chunks, of which the last one is missing. */
+function joined(bytes: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf("\r\n", at);
+    const size = Number.parseInt(bytes.toString("latin1", at, end), 16);
+    assert.ok(size > 0);
+    parts.push(bytes.subarray(end + 2, end + 2 + size));
+    assert.equal(bytes.toString("latin1", end + 2 + size, end + 4 + size), "\r\n");
+    at = end + 4 + size;
+  }
+  return Buffer.concat(parts);
+}
+
+test("a tree goes into a connection as chunks of the same bytes that it gives in pieces", async () => {
+  using ends = await pair();
+  const tree = join(ends.folder, "tree");
+  mkdirSync(tree);
+  for (const [at, size] of [0, 1, 511, 512, 65_000, 65_536, 300_001, 2_000_000].entries()) writeFileSync(join(tree, `file-${at}`), Buffer.alloc(size, at));
+  for (let at = 0; at < 300; at++) writeFileSync(join(tree, `small-${at}`), `${at}`);
+  const source = (): ReturnType<typeof tarFrom> => {
+    const dir = openDirectory(tree);
+    return tarFrom(dir, (out) => writeOpenTree(dir, out));
+  };
+  const received: Buffer[] = [];
+  ends.sender.on("data", (chunk: Buffer) => received.push(chunk));
+  await source().sendTo({ fd: ends.fd, signal: new AbortController().signal });
+  const pieces: Uint8Array[] = [];
+  for await (const piece of source()) pieces.push(piece);
+  const whole = Buffer.concat(pieces);
+  const count = (): number => received.reduce((sum, { length }) => sum + length, 0);
+  for (let before = -1; before !== count() || count() < whole.length; await new Promise((resolve) => setTimeout(resolve, 50))) before = count();
+  assert.ok(joined(Buffer.concat(received)).equals(whole));
+});
+
+test("a receiver that leaves or waits for ever ends the sending", async () => {
+  for (const leave of [true, false]) {
+    using ends = await pair();
+    writeFileSync(join(ends.folder, "large"), Buffer.alloc(4_000_000));
+    const dir = openDirectory(ends.folder);
+    const aborter = new AbortController();
+    const sent = tarFrom(dir, (out) => writeOpenTree(dir, out)).sendTo({ fd: ends.fd, signal: aborter.signal });
+    setTimeout(() => (leave ? ends.sender.destroy() : aborter.abort()), 20);
+    await assert.rejects(sent, { name: "AbortError" });
+  }
 });

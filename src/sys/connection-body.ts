@@ -28,7 +28,9 @@ async function pushAll(archive: ArchiveStream, bytes: AsyncIterable<Uint8Array>)
   return isEmpty ? undefined : await archive.finish();
 }
 
-async function receiveBody(archive: ArchiveStream, { fd, head, length, signal }: ConnectionBody): Promise<ArchiveResult | undefined> {
+async function receiveBody(archive: ArchiveStream, connection: ConnectionBody): Promise<ArchiveResult | undefined> {
+  const { head, length, signal, fd } = connection;
+  if (fd < 0) throw left();
   const body = native.bodyOpen(fd, head, length ?? -1);
   const close = (): void => native.bodyClose(body);
   signal.addEventListener("abort", close, { once: true });
@@ -38,13 +40,14 @@ async function receiveBody(archive: ArchiveStream, { fd, head, length, signal }:
     if (first.length === 0) return undefined;
     return await (needsProgram(first) ? pushAll(archive, decompressed(piecesOf(body))) : archive.receive(body));
   } catch (error) {
-    throw hasLeft(error) ? new DOMException("the client went away", "AbortError") : error;
+    throw hasLeft(error) ? left() : error;
   } finally {
     signal.removeEventListener("abort", close);
     close();
   }
 }
 
+const left = (): DOMException => new DOMException("the client went away", "AbortError");
 const hasLeft = (error: unknown): boolean => ["ECONNRESET", "ECANCELED"].includes((error as NodeJS.ErrnoException).code ?? "");
 
 async function* piecesOf(body: BodyHandle): AsyncGenerator<Uint8Array> {
