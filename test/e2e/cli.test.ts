@@ -213,4 +213,10 @@ for (const { name, program } of clients()) {
   });
 }
 
+test("a container gets the API's socket and the client's credentials", async () => {
+  const cli = new Cli(clients()[0]!.program!, engine);
+  assert.match(await cli.ok("run", "--rm", "--use-api-socket", "busybox", "sh", "-c", "test -S /var/run/docker.sock && stat -c %a $DOCKER_CONFIG/config.json && cat $DOCKER_CONFIG/config.json"), /^600\n\{"auths":\{.*\}\}$/);
+  assert.match(await cli.ok("run", "--rm", "--use-api-socket", "-e", "DOCKER_CONFIG=/own", "busybox", "sh", "-c", "echo $DOCKER_CONFIG; ls /run/secrets || echo none"), /^\/own\n.*none$/s);
+});
+
 const untilLogged = (cli: Cli, container: string, text: string): Promise<void> => until(`${text} in the log of ${container}`, async () => (await cli.ok("logs", container)).includes(text));

@@ -11,6 +11,7 @@ import { pullImage } from "../registry/pull.ts";
 import type { Session } from "../session.ts";
 import { StatusError, withHelp } from "../status-error.ts";
 import { stderr } from "../streams.ts";
+import { useApiSocket } from "./api-socket.ts";
 import { createBody } from "./body.ts";
 import type { CreateBody } from "./body.ts";
 import { openError } from "./key-values.ts";
@@ -42,7 +43,7 @@ interface Created {
 /** Creates it and answers its id. Warnings go to stderr, the id into the --cidfile. */
 export async function createContainer(session: Session, body: CreateBody): Promise<string> {
   const { flags } = session;
-  if (flags.bool("use-api-socket")) throw new Error("--use-api-socket is not implemented yet: bind the socket with --volume");
+  const giveCredentials = flags.bool("use-api-socket") ? useApiSocket(session, body) : undefined;
   const platform = flags.string("platform") || process.env["DOCKER_DEFAULT_PLATFORM"] || "";
   if (platform !== "") parsePlatform(platform);
   using idFile = new IdFile(body.HostConfig.ContainerIDFile);
@@ -68,6 +69,7 @@ export async function createContainer(session: Session, body: CreateBody): Promi
   if (flags.changed("egress")) await requireEgress(session, created.Id);
   for (const warning of created.Warnings ?? []) session.err.line(`WARNING: ${warning}`);
   idFile.write(created.Id);
+  await giveCredentials?.(created.Id);
   return created.Id;
 }
 

@@ -36,6 +36,18 @@ export function credentialsFor(config: ConfigData, server: string): AuthConfig {
   return key === undefined ? {} : decodeAuth(key, config.auths?.[key] ?? {});
 }
 
+/** Of every server that something is known for. */
+export function allCredentials(config: ConfigData): Record<string, AuthConfig> {
+  const servers = new Set([...Object.keys(environmentEntries() ?? {}), ...Object.keys(config.credHelpers ?? {}), ...Object.keys(config.auths ?? {}), ...(config.credsStore ? serversOf(config.credsStore) : [])]);
+  return Object.fromEntries([...servers].map((server) => [server, credentialsFor(config, server)]));
+}
+
+/** What `docker-credential-NAME list` knows; a helper that does not answer knows nothing. */
+function serversOf(helper: string): string[] {
+  const { status, stdout } = process.getBuiltinModule("node:child_process").spawnSync(`docker-credential-${helper}`, ["list"], { encoding: "utf8" });
+  return status === 0 ? Object.keys(JSON.parse(stdout) as Record<string, string>) : [];
+}
+
 const ENVIRONMENT = "DOCKER_AUTH_CONFIG";
 
 /** Credentials of the environment take precedence; malformed ones do not count, which is said. */

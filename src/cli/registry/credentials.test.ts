@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { loadConfig } from "../config/file.ts";
-import { authKey, credentialsFor, hostOfServer, INDEX_SERVER } from "./auth.ts";
+import { allCredentials, authKey, credentialsFor, hostOfServer, INDEX_SERVER } from "./auth.ts";
 import { eraseCredentials, storeCredentials } from "./store.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "gantry-credentials-"));
@@ -36,6 +36,7 @@ test("the file keeps credentials for its owner, and what else it has", () => {
   assert.deepEqual(JSON.parse(fileText()), { psFormat: "json", auths: { other: { auth: "eA==" }, "r.example": { auth: Buffer.from("u:p:q").toString("base64") } } });
   assert.deepEqual(credentialsFor(loadConfig(folder).data, "r.example"), { username: "u", password: "p:q", serveraddress: "r.example" });
   assert.deepEqual(credentialsFor(loadConfig(folder).data, "unknown"), {});
+  assert.deepEqual(Object.keys(allCredentials(loadConfig(folder).data)), ["other", "r.example"]);
   eraseCredentials(config, ["r.example", "https://r.example"]);
   assert.deepEqual(Object.keys(JSON.parse(fileText()).auths), ["other"]);
 });

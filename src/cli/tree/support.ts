@@ -22,7 +22,7 @@ export const CREATE_FIELDS: Readonly<Record<string, string | undefined>> = {
   pid: "HostConfig.PidMode", "pids-limit": "HostConfig.PidsLimit", privileged: "HostConfig.Privileged", publish: "HostConfig.PortBindings", "publish-all": "HostConfig.PublishAllPorts", "read-only": "HostConfig.ReadonlyRootfs", restart: "HostConfig.RestartPolicy", "restart-unhealthy": "HostConfig.Annotations", rm: "HostConfig.AutoRemove",
   runtime: "HostConfig.Runtime", "security-opt": "HostConfig.SecurityOpt", "shm-size": "HostConfig.ShmSize", "stop-signal": "StopSignal", "stop-timeout": "StopTimeout", "storage-opt": "HostConfig.StorageOpt", sysctl: "HostConfig.Sysctls", tmpfs: "HostConfig.Tmpfs", tty: "Tty",
   ulimit: "HostConfig.Ulimits", user: "User", userns: "HostConfig.UsernsMode", uts: "HostConfig.UTSMode", volume: "HostConfig.Binds", "volume-driver": "HostConfig.VolumeDriver", "volumes-from": "HostConfig.VolumesFrom", workdir: "WorkingDir",
-  detach: undefined, "detach-keys": undefined, name: undefined, platform: undefined, pull: undefined, quiet: undefined, "sig-proxy": undefined, trace: undefined, "dry-run": undefined,
+  detach: undefined, "detach-keys": undefined, name: undefined, platform: undefined, pull: undefined, quiet: undefined, "sig-proxy": undefined, trace: undefined, "dry-run": undefined, "use-api-socket": undefined,
 };
 
 const noTrust: FlagNote = { status: "no meaning", note: "there is no content trust" };
@@ -31,8 +31,8 @@ const noCluster: FlagNote = { status: "refused", note: "cluster volumes need a s
 
 /** By command and flag. */
 export const FLAG_NOTES: Readonly<Record<string, Readonly<Record<string, FlagNote>>>> = {
-  "container create": { "disable-content-trust": noTrust, "kernel-memory": noKernelMemory, "use-api-socket": { status: "refused", note: "bind the socket with --volume" } },
-  "container run": { "disable-content-trust": noTrust, "kernel-memory": noKernelMemory, "use-api-socket": { status: "refused", note: "bind the socket with --volume" } },
+  "container create": { "disable-content-trust": noTrust, "kernel-memory": noKernelMemory },
+  "container run": { "disable-content-trust": noTrust, "kernel-memory": noKernelMemory },
   "container update": { "kernel-memory": noKernelMemory },
   "image pull": { "disable-content-trust": noTrust },
   "image push": { "disable-content-trust": noTrust },

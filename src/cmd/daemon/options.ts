@@ -97,7 +97,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("ip", ip, "Address that ports are published on by default", { default: "0.0.0.0" }),
   done("ip-forward", bool, "Switch IP forwarding on", ON),
   done("ip6tables", bool, "Make IPv6 firewall rules; without them no port is published at IPv6 addresses", ON),
-  done("iptables", bool, "Make firewall rules (in nftables); without them no port is published", ON),
+  done("iptables", bool, "Make firewall rules (in nftables); without them published ports are relayed by a program", ON),
   done("ip-masq", bool, "Hide containers on the default bridge behind the machine's address", ON),
   done("ipv6", bool, "IPv6 on the default bridge"),
   done("label", checked("list", checkLabel), "Label of the daemon, as key=value", plural("label")),

@@ -52,11 +52,11 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const departures = createDepartures(kernel, warn);
   const table: NftTable = { family: "inet", name: options.table };
   const owner = options.tableOwner ?? true;
-  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table) : keepFirewall({ kernel, table, warn, repaired, rules, annexes: annexPrefixes(tag).bridge, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
+  const firewall = options.firewall === "none" ? withoutFirewall(kernel, table, { relays: options.relay !== undefined }) : keepFirewall({ kernel, table, warn, repaired, rules, annexes: annexPrefixes(tag).bridge, mode: options.firewall, detour: createDetour({ kernel, tag, table: options.table, warn, repaired, owner }), owner });
   const guard = options.firewall === "none" || options.guard === false ? NO_GUARD : keepGuard({ kernel, table: { family: "bridge", name: `${options.table}-guard` }, warn, repaired, owner });
   const forwarding = keepForwarding({ kernel, warn, repaired });
   const sysctls = keepSysctls({ kernel, warn, repaired });
-  const ports = createPorts({ kernel, keeper: options.keeper, relay: options.relay && createRelay(options.relay, warn), warn });
+  const ports = createPorts({ kernel, keeper: options.keeper, relay: options.relay && createRelay(options.relay, warn), rules: options.firewall !== "none", warn });
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
   const prefix = `veth${tag}`;
@@ -109,8 +109,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await annexes.settle(request, hostName(request.endpointId), mac);
   };
 
-  /** The host's loopback reaches published ports; the firewall keeps containers from it. */
+  /** The host's loopback reaches published ports; the firewall keeps containers from it. The relay needs none of that. */
   const openLoopback = async ({ spec, options: { bridge }, bridgeIndex }: BridgedNetwork): Promise<void> => {
+    if (options.firewall === "none") return;
     await sysctls.keep(loopbackSysctl(bridge), "1");
     if (!spec.subnets.some(({ subnet }) => subnet.address.family === 6)) return;
     await kernel.apply([loopbackRoute(bridgeIndex)]);

@@ -66,13 +66,20 @@ export interface FirewallKeeperOptions {
 const SETTLE_MS = 5;
 const OTHERS_MS = 50;
 
-/** For a daemon that makes no rules (--iptables=false): those of an earlier one with other settings go. */
-export function withoutFirewall(kernel: NetworkKernel, table: NftTable): FirewallKeeper {
+/** For a daemon that makes no rules (--iptables=false): those of an earlier one with other settings go. `relays`: a program serves published ports. */
+export function withoutFirewall(kernel: NetworkKernel, table: NftTable, { relays }: { relays: boolean }): FirewallKeeper {
+  const refusalOf = ({ ports }: Publication): string => {
+    if (!relays) return "ports are published by firewall rules, which --iptables=false keeps this daemon from making";
+    return ports.some(({ protocol }) => protocol === "sctp") ? "ports of sctp are published by firewall rules, which --iptables=false keeps this daemon from making" : "";
+  };
   return {
     setNetwork: () => kernel.nft(removalTransaction(table)),
     setNetworkLater: () => {},
     removeNetwork: () => Promise.resolve(),
-    publish: () => Promise.reject(new GantryError("system", "ports are published by firewall rules, which --iptables=false keeps this daemon from making")),
+    publish: async (_, publication) => {
+      const refusal = refusalOf(publication);
+      if (refusal !== "") throw new GantryError("system", refusal);
+    },
     publishLater: () => {},
     unpublish: () => Promise.resolve(),
     setMode: () => Promise.resolve(),

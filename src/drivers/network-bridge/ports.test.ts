@@ -19,7 +19,7 @@ function open(localRange = "40000\t40003"): { machine: FakeMachine; ports: Ports
   machine.host.state.sysctls.set("net/ipv4/ip_local_port_range", localRange);
   const kept = new Set<string>();
   const keeper = { put: async (name: string) => void kept.add(name), get: async () => undefined, drop: async (name: string) => void kept.delete(name) };
-  return { machine, kept, ports: createPorts({ kernel: machine.host, keeper, relay: undefined, warn: assert.fail }) };
+  return { machine, kept, ports: createPorts({ kernel: machine.host, keeper, relay: undefined, rules: true, warn: assert.fail }) };
 }
 
 const request = fc.record(

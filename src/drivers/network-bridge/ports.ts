@@ -81,10 +81,12 @@ export interface PortsOptions {
   keeper: DescriptorKeeper | undefined;
   /** Absent: ports are served at addresses of the endpoint's families alone. */
   relay: Relay | undefined;
+  /** The firewall serves ports at addresses of the endpoint's families; else the relay does. */
+  rules: boolean;
   warn: (message: string) => void;
 }
 
-export function createPorts({ kernel, keeper, relay, warn }: PortsOptions): Ports {
+export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: PortsOptions): Ports {
   const holdings = new Map<string, Holding>();
   const taken = new TakenPorts();
   /** Where the search for a free port goes on, by protocol. */
@@ -180,7 +182,7 @@ export function createPorts({ kernel, keeper, relay, warn }: PortsOptions): Port
   };
 
   const serve = async (endpoint: PublishedEndpoint): Promise<void> => {
-    const relayed = relayedPorts(endpoint);
+    const relayed = relayedPorts(endpoint, { rules: hasRules });
     await relay?.serve(endpoint.endpointId, relayed, () => {
       const { reservation } = holdings.get(endpoint.endpointId) ?? {};
       return kernel.pickPorts(reservation ? [reservation] : [], relayed.map(boundPort)).reservation;

@@ -5,13 +5,13 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { eventually, until } from "../../lib/eventually.testing.ts";
 import { formatIp, parseIp, parsePrefix } from "../../lib/ip.ts";
 import { nativeDir } from "../../sys/addon.ts";
 import { cannotUnshare, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
 import { askServer, container, echoServer, machine, network, outside } from "./bridge.testing.ts";
-import { relayedPorts } from "./relay.ts";
+import { type RelayProgram, relayedPorts } from "./relay.ts";
 
 const FAMILIES = { own: [4], served: [4], left: [6] } as const;
 const port = (protocol: "tcp" | "udp", hostPort: number) => ({ protocol, port: 8000, hostPorts: { first: hostPort, last: hostPort } });
@@ -19,11 +19,13 @@ const port = (protocol: "tcp" | "udp", hostPort: number) => ({ protocol, port: 8
 test("what a container's own addresses serve is not relayed, nor what takes no port of the host", () => {
   const addresses = [parsePrefix("10.1.0.2/24")!];
   const at = (hostAddress: string, hostPort: number) => ({ protocol: "tcp" as const, port: 80, hostAddress: parseIp(hostAddress)!, hostPort });
-  const relayed = relayedPorts({ addresses, ports: [at("0.0.0.0", 8080), at("::", 8080), at("::1", 8081), at("::", 0)] });
+  const relayed = relayedPorts({ addresses, ports: [at("0.0.0.0", 8080), at("::", 8080), at("::1", 8081), at("::", 0)] }, { rules: true });
   assert.deepEqual(relayed.map(({ hostAddress, hostPort, target }) => `${formatIp(hostAddress)} ${hostPort} ${formatIp(target)}`), [":: 8080 10.1.0.2", "::1 8081 10.1.0.2"]);
+  assert.deepEqual(relayedPorts({ addresses, ports: [at("0.0.0.0", 8080), at("::", 8080)] }, { rules: false }).map(({ hostAddress }) => formatIp(hostAddress)), ["0.0.0.0", "::"]);
 });
 
-test("a container without IPv6 is reached at the host's IPv6 addresses, while the daemon is away and after the program was killed", { skip: cannotUnshare }, async (t) => {
+/** The real program, in the namespace that it is given. */
+function program(t: TestContext): { relay: RelayProgram; started: number[]; place: (fd: number) => void } {
   const folder = mkdtempSync(join(tmpdir(), "gantry-relay-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   let namespace = -1;
@@ -37,9 +39,32 @@ test("a container without IPv6 is reached at the host's IPv6 addresses, while th
       await once(child.stdout, "data");
     },
   };
+  return { relay, started, place: (fd) => void (namespace = fd) };
+}
+
+test("without firewall rules every published port is relayed", { skip: cannotUnshare }, async (t) => {
+  const { relay, place } = program(t);
+  await using bench = await machine({ relay, firewall: "none" });
+  const { host, driver } = bench;
+  place(host.fd);
+  const red = network("red0", 81);
+  await driver.createNetwork(red);
+  const { request, sandbox } = await container(driver, red, "10.81.0.2");
+  using _server = await echoServer(sandbox);
+  const endpoint = { networkId: red.id, endpointId: request.endpointId, addresses: request.addresses };
+  const ports = await driver.reservePorts(endpoint, [port("tcp", 9000)], FAMILIES);
+  await driver.publishPorts({ ...endpoint, ports });
+  assert.deepEqual(["127.0.0.1", "::1"].map((address) => askServer(host, address, 9000)), ["10.81.0.1", "10.81.0.1"]);
+  const sctp = ports.map((one) => ({ ...one, protocol: "sctp" as const }));
+  await assert.rejects(driver.publishPorts({ ...endpoint, ports: sctp }), /ports of sctp are published by firewall rules/);
+  sandbox.close();
+});
+
+test("a container without IPv6 is reached at the host's IPv6 addresses, while the daemon is away and after the program was killed", { skip: cannotUnshare }, async (t) => {
+  const { relay, started, place } = program(t);
   await using bench = await machine({ relay });
   const { host, driver } = bench;
-  namespace = host.fd;
+  place(host.fd);
   using next = await outside(host);
   const red = network("red0", 81);
   await driver.createNetwork(red);

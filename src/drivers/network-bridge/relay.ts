@@ -34,12 +34,13 @@ export interface RelayProgram {
   start(): Promise<void>;
 }
 
-/** Those that the endpoint's addresses leave unserved. */
-export function relayedPorts({ addresses, ports }: Pick<PublishedEndpoint, "addresses" | "ports">): RelayedPort[] {
+/** Those that the endpoint's addresses leave unserved; without rules in the kernel that is every one. */
+export function relayedPorts({ addresses, ports }: Pick<PublishedEndpoint, "addresses" | "ports">, { rules }: { rules: boolean }): RelayedPort[] {
   return ports.flatMap((port) => {
     const { hostAddress, hostPort, protocol } = port;
-    if (hostPort === 0 || protocol === "sctp" || addresses.some(({ address }) => address.family === hostAddress.family)) return [];
-    const target = addresses[0]?.address;
+    const own = addresses.find(({ address }) => address.family === hostAddress.family);
+    if (hostPort === 0 || protocol === "sctp" || (own && rules)) return [];
+    const target = (own ?? addresses[0])?.address;
     return target ? [{ ...port, target }] : [];
   });
 }
