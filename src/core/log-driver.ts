@@ -56,8 +56,8 @@ export interface LogSink {
   readonly retryMilliseconds?: number;
   /** Rejects when the server is not there, unless its protocol or the options say that nobody needs to know. */
   verify(): Promise<void>;
-  /** Resolves when the server has the records, as far as its protocol tells. Rejects when they are to be sent again. */
-  send(records: readonly LogRecord[]): Promise<void>;
+  /** Resolves when the server has the records, as far as its protocol tells, with the reason if it will never take some of them. Rejects when they are to be sent again. */
+  send(records: readonly LogRecord[]): Promise<string | undefined>;
   /** Waits a little for the server to take what was sent. Idempotent. */
   close(): Promise<void>;
   /** Gives up at once; a send that is under way rejects. Idempotent. */

@@ -27,11 +27,13 @@ export class DatagramClient {
     else this.#udp ??= await connectUdp(this.#address);
   }
 
-  /** Those that are larger than the socket takes are left out. Rejects when a unix socket has gone. */
-  async send(messages: readonly Buffer[]): Promise<void> {
+  /** How many were too large for the socket. Rejects when a unix socket has gone. */
+  async send(messages: readonly Buffer[]): Promise<number> {
     await this.open();
     if (this.#udp) return sendUdp(this.#udp, messages);
-    for (const message of messages) await this.sendWith(message);
+    let refused = 0;
+    for (const message of messages) if (!(await this.sendWith(message))) refused++;
+    return refused;
   }
 
   /** One to a unix socket, with an open file; false when it is too large. */
@@ -83,8 +85,13 @@ async function connectUdp({ host, port }: { host: string; port: number }): Promi
   return socket;
 }
 
-async function sendUdp(socket: Socket, messages: readonly Buffer[]): Promise<void> {
+async function sendUdp(socket: Socket, messages: readonly Buffer[]): Promise<number> {
+  let refused = 0;
+  const sent = (error: Error | null): void => {
+    if ((error as NodeJS.ErrnoException | null)?.code === "EMSGSIZE") refused++;
+  };
   for (let at = 0; at < messages.length; at += IN_FLIGHT) {
-    await Promise.all(messages.slice(at, at + IN_FLIGHT).map((message) => new Promise<void>((resolve) => socket.send(message, () => resolve()))));
+    await Promise.all(messages.slice(at, at + IN_FLIGHT).map((message) => new Promise<void>((resolve) => socket.send(message, (error) => (sent(error), resolve())))));
   }
+  return refused;
 }

@@ -16,6 +16,8 @@ export interface StreamAddress {
 export interface StreamOptions {
   /** What the server says. */
   received?: (bytes: Buffer) => void;
+  /** A connection broke or was closed. */
+  closed?: () => void;
   /** false: the protocol tells what arrived, nothing is written again. */
   resend?: boolean;
   connectMilliseconds?: number;
@@ -88,6 +90,7 @@ export class ResendingStream {
     socket.on("error", () => (this.#broken = true));
     socket.on("close", () => {
       if (this.#socket === socket) this.#socket = undefined;
+      this.#options.closed?.();
     });
     socket.on("data", (bytes: Buffer) => this.#options.received?.(bytes));
     this.#broken = false;

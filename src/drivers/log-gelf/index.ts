@@ -52,7 +52,10 @@ function overTcp(server: { host: string; port: number }, { encode, options }: Se
     ...(most !== undefined && { tries: Number(most) + 1 }),
     ...(seconds !== undefined && { retryMilliseconds: Number(seconds) * 1000 }),
     verify: () => connection.open().catch((error: Error) => Promise.reject(new Error(`gelf: cannot connect to GELF endpoint: ${options["gelf-address"]?.replace(/^tcp:\/\//, "")} ${error.message}`))),
-    send: (records) => connection.write(Buffer.from(messagesOf(records, encode).map((message) => `${message}\0`).join(""))),
+    async send(records) {
+      await connection.write(Buffer.from(messagesOf(records, encode).map((message) => `${message}\0`).join("")));
+      return undefined;
+    },
     close: () => connection.close(),
     abort: () => connection.abort(),
   };
@@ -65,7 +68,10 @@ function overUdp(server: { host: string; port: number }, { encode, options }: Se
     verify: () => client.open().catch((error: Error) => Promise.reject(new Error(`gelf: cannot connect to GELF endpoint: ${options["gelf-address"]?.replace(/^udp:\/\//, "")} ${error.message}`))),
     async send(records) {
       const packed = await Promise.all(messagesOf(records, encode).map((message) => compress(Buffer.from(message))));
-      await client.send(packed.flatMap(chunks));
+      const parts = packed.map(chunks);
+      await client.send(parts.flat());
+      const refused = parts.filter(({ length }) => length === 0).length;
+      return refused === 0 ? undefined : `${refused} are larger than 128 chunks`;
     },
     close: () => client.close(),
     abort: () => void client.close(),

@@ -27,9 +27,10 @@ class Sink implements LogSink {
   tries?: number;
   retryMilliseconds = 5;
   async verify(): Promise<void> {}
-  async send(records: readonly LogRecord[]): Promise<void> {
+  async send(records: readonly LogRecord[]): Promise<undefined> {
     if (this.fails) throw new Error("nobody there");
     this.got.push(...records.map(({ text }) => text));
+    return undefined;
   }
   async close(): Promise<void> {
     this.closed++;

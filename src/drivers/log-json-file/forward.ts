@@ -117,7 +117,8 @@ export class LogForward {
       const sink = this.#sink;
       const began = performance.now();
       try {
-        await sink.send(records);
+        const refused = await sink.send(records);
+        if (refused !== undefined) this.#options.warn(`lines of the log of container ${this.#options.id} were not taken: ${refused}`);
         if (this.#failing) this.#options.warn(`the log of container ${this.#options.id} is sent again`);
         this.#failing = false;
         this.#moved(end);

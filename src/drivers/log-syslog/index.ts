@@ -34,7 +34,10 @@ function stream(address: StreamAddress, encode: (records: readonly LogRecord[]) 
   const connection = new ResendingStream(address);
   return {
     verify: () => connection.open(),
-    send: (records) => connection.write(Buffer.from(encode(records))),
+    async send(records) {
+      await connection.write(Buffer.from(encode(records)));
+      return undefined;
+    },
     close: () => connection.close(),
     abort: () => connection.abort(),
   };
@@ -43,7 +46,10 @@ function stream(address: StreamAddress, encode: (records: readonly LogRecord[]) 
 function datagrams(client: DatagramClient, encode: (records: readonly LogRecord[]) => string[]): LogSink {
   return {
     verify: () => client.open(),
-    send: (records) => client.send(encode(records).map((message) => Buffer.from(message))),
+    async send(records) {
+      const refused = await client.send(encode(records).map((message) => Buffer.from(message)));
+      return refused === 0 ? undefined : `${refused} are larger than a datagram`;
+    },
     close: () => client.close(),
     abort: () => void client.close(),
   };

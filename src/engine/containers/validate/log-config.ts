@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import type { HostConfig } from "../../../core/container-config.ts";
 import { invalidParameter } from "../../../lib/errors.ts";
 import { parseSocketUrl } from "../../../lib/socket-address.ts";
-import { atoi, parseBool, quote } from "../../../lib/strconv.ts";
+import { atoi, parseBool, parseDuration, parseUnsigned, quote } from "../../../lib/strconv.ts";
 import { parseRamSize } from "../../../lib/units.ts";
 
 type Options = Record<string, string>;
@@ -111,9 +111,33 @@ function checkGelf(options: Options): void {
 }
 
 function checkFluentd(options: Options): void {
-  const address = options["fluentd-address"] ?? "";
-  if (address === "") return;
-  wrapped(() => checkFluentdAddress(address), `invalid fluentd-address (${address}): `);
+  const given = (key: string, check: (value: string) => void, prefix = ""): void => {
+    const value = options[`fluentd-${key}`] ?? "";
+    if (value !== "") wrapped(() => check(value), prefix);
+  };
+  given("address", checkFluentdAddress, `invalid fluentd-address (${options["fluentd-address"]}): `);
+  given("buffer-limit", parseRamSize);
+  given("retry-wait", parseDuration);
+  given("max-retries", (value) => {
+    if (parseUnsigned(value, 32, 10) > 0x7fffffffn) throw new Error("invalid fluentd-max-retries: value out of range");
+  });
+  given("async", parseBool);
+  given("async-reconnect-interval", checkReconnectInterval);
+  for (const key of ["sub-second-precision", "request-ack"]) given(key, parseBool);
+  for (const key of ["write-timeout", "read-timeout"]) given(key, (value) => checkTimeout(`fluentd-${key}`, value));
+}
+
+const FLUENTD_INTERVAL = { least: 100e6, most: 10e9 };
+
+function checkReconnectInterval(value: string): void {
+  const interval = wrapped(() => parseDuration(value), "invalid value for fluentd-async-reconnect-interval: ");
+  if (interval === 0 || (interval >= FLUENTD_INTERVAL.least && interval <= FLUENTD_INTERVAL.most)) return;
+  throw new Error(`invalid value for fluentd-async-reconnect-interval: value (${quote(value)}) must be between 100ms and 10s`);
+}
+
+function checkTimeout(key: string, value: string): void {
+  const duration = wrapped(() => parseDuration(value), `invalid value for ${key}: value must be a duration: `);
+  if (duration < 0) throw new Error(`invalid value for ${key}: value must be a duration that is non-negative`);
 }
 
 function checkFluentdAddress(address: string): void {
