@@ -87,8 +87,8 @@ async function connectUdp({ host, port }: { host: string; port: number }): Promi
 
 async function sendUdp(socket: Socket, messages: readonly Buffer[]): Promise<number> {
   let refused = 0;
-  const sent = (error: Error | null): void => {
-    if ((error as NodeJS.ErrnoException | null)?.code === "EMSGSIZE") refused++;
+  const sent = (error: NodeJS.ErrnoException | null): void => {
+    if (error?.code === "EMSGSIZE") refused++;
   };
   for (let at = 0; at < messages.length; at += IN_FLIGHT) {
     await Promise.all(messages.slice(at, at + IN_FLIGHT).map((message) => new Promise<void>((resolve) => socket.send(message, (error) => (sent(error), resolve())))));

@@ -40,17 +40,17 @@ export class Packer {
   #head({ short, shortMost, wide }: { short: number; shortMost: number; wide: number }, count: number): void {
     this.#room(5);
     if (count <= shortMost) this.#u8(short | count);
-    else if (count <= 0xffff) this.#u8(wide), this.#u16(count);
-    else this.#u8(wide + 1), this.#u32(count);
+    else if (count <= 0xffff) this.#u8(wide).#u16(count);
+    else this.#u8(wide + 1).#u32(count);
   }
 
   #string(text: string): this {
     const length = Buffer.byteLength(text);
     this.#room(length + 5);
     if (length < 32) this.#u8(0xa0 | length);
-    else if (length <= 0xff) this.#u8(0xd9), this.#u8(length);
-    else if (length <= 0xffff) this.#u8(0xda), this.#u16(length);
-    else this.#u8(0xdb), this.#u32(length);
+    else if (length <= 0xff) this.#u8(0xd9).#u8(length);
+    else if (length <= 0xffff) this.#u8(0xda).#u16(length);
+    else this.#u8(0xdb).#u32(length);
     this.#used += this.#bytes.write(text, this.#used);
     return this;
   }
@@ -59,24 +59,26 @@ export class Packer {
   #number(value: number): this {
     this.#room(5);
     if (value < 128) this.#u8(value);
-    else this.#u8(0xce), this.#u32(value);
+    else this.#u8(0xce).#u32(value);
     return this;
   }
 
   #time({ seconds, nanoseconds }: EventTime): this {
     this.#room(10);
-    this.#u8(0xd7), this.#u8(0), this.#u32(seconds), this.#u32(nanoseconds);
-    return this;
+    return this.#u8(0xd7).#u8(0).#u32(seconds).#u32(nanoseconds);
   }
 
-  #u8(value: number): void {
+  #u8(value: number): this {
     this.#used = this.#bytes.writeUInt8(value, this.#used);
+    return this;
   }
-  #u16(value: number): void {
+  #u16(value: number): this {
     this.#used = this.#bytes.writeUInt16BE(value, this.#used);
+    return this;
   }
-  #u32(value: number): void {
+  #u32(value: number): this {
     this.#used = this.#bytes.writeUInt32BE(value, this.#used);
+    return this;
   }
 
   #room(bytes: number): void {
