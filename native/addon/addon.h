@@ -18,6 +18,7 @@ int register_netsocket(napi_env env, napi_value exports);
 int register_memory(napi_env env, napi_value exports);
 int register_quota(napi_env env, napi_value exports);
 int register_btrfs(napi_env env, napi_value exports);
+int register_ioctl(napi_env env, napi_value exports);
 int register_userns(napi_env env, napi_value exports);
 int register_live(napi_env env, napi_value exports);
 int register_body(napi_env env, napi_value exports);

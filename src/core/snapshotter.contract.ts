@@ -26,6 +26,7 @@ export function snapshotterContract(name: string, create: (dir: string) => Snaps
       snapshotter,
       [Symbol.asyncDispose]: async () => {
         await snapshotter.settled();
+        await snapshotter.close?.();
         rmSync(dir, { recursive: true, force: true });
       },
     };

@@ -65,6 +65,16 @@ export interface Snapshotter {
   list(): SnapshotInfo[];
   /** Ends when all removed snapshots' files are gone. */
   settled(): Promise<void>;
+  /** Of drivers that have more than files: what of it belongs to no snapshot. */
+  strays?(): Stray[];
+  /** The same drivers: lets go of it; containers that run keep theirs. Nothing else is called afterwards. */
+  close?(): Promise<void>;
+}
+
+export interface Stray {
+  id: string;
+  problem: string;
+  repair: () => Promise<void> | void;
 }
 
 export interface UnpackTarget extends AsyncDisposable {
@@ -80,6 +90,8 @@ export interface SnapshotterOptions {
   initLayer?: boolean;
   /** The daemon's --storage-opt, "key=value" each. The driver refuses unknown ones with Docker's words. */
   options?: readonly string[];
+  /** Told what the user should know of this choice. */
+  warn?: (message: string) => void;
   /** What mounts() says will be shown with ids that are mapped by these. Throws "unavailable" where that cannot be. */
   maps?: UserMaps;
 }

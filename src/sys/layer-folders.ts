@@ -5,6 +5,7 @@
  *   <dir>/<id>/parent       link to ../<parent's id>, absent without a parent
  *   <dir>/<id>/layer.json   committed: { bytes, inodes }
  *   <dir>/init/             what containers find although their images have none of it (init-layer.ts)
+ *   <dir>/pool/             what a driver keeps of all together
  *   <dir>/trash/            what was removed and is being deleted
  *
  * <id> is a committed snapshot's chainID without "sha256:", or an active one's key.
@@ -17,7 +18,7 @@ import type { TreeUsage } from "./archive.ts";
 import { Trash } from "./trash.ts";
 
 /** Folders that are no snapshots. */
-const ownNames: ReadonlySet<string> = new Set(["init", "trash"]);
+const ownNames: ReadonlySet<string> = new Set(["init", "pool", "trash"]);
 
 const prefix = "sha256:";
 const idOf = (key: string): string => (key.startsWith(prefix) ? key.slice(prefix.length) : key);

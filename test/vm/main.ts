@@ -1,6 +1,6 @@
 /**
  * npm run test:vm [FILE...]: runs test files in a virtual machine with Debian's kernel, which has what test machines may lack:
- * systemd, every controller of cgroup v2 (of v1, for files *.v1.vm.ts in a second boot), AppArmor, idmapped mounts, ipvlan, VLANs, quotas of XFS, a kernel that criu knows.
+ * systemd, every controller of cgroup v2 (of v1, for files *.v1.vm.ts in a second boot), AppArmor, idmapped mounts, ipvlan, VLANs, quotas of XFS, thin pools of the device mapper, a kernel that criu knows.
  * The processor is emulated, so that it runs wherever QEMU does; it takes minutes.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -22,7 +22,7 @@ const needed: [program: string, from: string][] = [
 ];
 
 /** Elsewhere most of it is skipped. */
-const alsoThere = ["src/drivers/storage-overlay2/quota.test.ts", "src/oci/runtime.foreign.test.ts"];
+const alsoThere = ["src/drivers/storage-overlay2/quota.test.ts", "src/drivers/storage-devicemapper/devicemapper.test.ts", "src/drivers/storage-devicemapper/kill.test.ts", "src/oci/runtime.foreign.test.ts"];
 
 const say = (text: string): void => console.error(`test:vm: ${text}`);
 

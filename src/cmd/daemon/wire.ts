@@ -105,7 +105,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   await nextTurn();
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
-  const snapshotter = openSnapshotter(config, log, userMaps);
+  const snapshotter = await openSnapshotter(config, log, userMaps);
   await nextTurn();
   const registries = openRegistries(config.registries);
   const images = createImageService({
@@ -254,6 +254,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
       await runtime.close();
       await discarded.settled();
       await snapshotter.settled();
+      await snapshotter.close?.();
       await volumes.settled();
       registries.close();
       events.close();

@@ -9,7 +9,7 @@ import { bindOpen, detachNow, flag } from "../../sys/mounts.ts";
 import { openDirectory } from "../../sys/archive.ts";
 import { makeLoopDisk } from "../../sys/loop-disk.testing.ts";
 import { create } from "./index.ts";
-import { parseMountWords } from "./mount-words.ts";
+import { parseMountWords } from "../../sys/mount-words.ts";
 import { withAddresses } from "./network-address.ts";
 import { validateOptions } from "./options.ts";
 

@@ -1,7 +1,7 @@
 /** Mounting what a volume's options say on its folder. */
 import { systemError } from "../../lib/errors.ts";
 import { detach, errnoMessage, flag, mount } from "../../sys/mounts.ts";
-import { parseMountWords } from "./mount-words.ts";
+import { parseMountWords } from "../../sys/mount-words.ts";
 import { withAddresses } from "./network-address.ts";
 import type { Options } from "./options.ts";
 

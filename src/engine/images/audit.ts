@@ -25,6 +25,7 @@ export async function auditImages(context: ImageContext, { containers, patienceM
     ...[...garbage.snapshots].map((key): Finding => ({ kind: "layer", id: key, problem: "no image and no container has it", repair: () => drop(context, containers) })),
     ...orphans(context, garbage.snapshots),
     ...content.strays().map((path): Finding => ({ kind: "file", id: path, problem: "it is no blob and no download", repair: () => content.discardStray(path) })),
+    ...(snapshotter.strays?.() ?? []).map((stray): Finding => ({ kind: "layer", ...stray })),
     ...[...store.all()].flatMap((image) => incomplete(context, image)),
   ];
   const bytes = blobs.reduce((sum, digest) => sum + (content.size(digest) ?? 0), 0);

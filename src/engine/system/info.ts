@@ -134,5 +134,8 @@ function warnings(machine: Machine, settings: SystemSettings, conditions: Condit
   ];
   const found = [...open, ...missing.filter(([present]) => !present).map(([, what]) => `WARNING: ${what}`)];
   if (machine.seccomp && settings.seccompProfile !== "builtin") found.push("WARNING: daemon is not using the default seccomp profile");
-  return [...found, ...ofDevices];
+  return [...found, ...ofDevices, ...ofStorage(conditions.storage)];
 }
+
+const ofStorage = ({ driver, status }: Conditions["storage"]): string[] =>
+  status.some(([name]) => name === "Data loop file") ? [`WARNING: ${driver}: usage of loopback devices is strongly discouraged for production use.\n         Use \`--storage-opt dm.thinpooldev\` to specify a custom block storage device.`] : [];

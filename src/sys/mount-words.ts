@@ -1,5 +1,5 @@
 /** Mount options in words with commas, as in fstab(5): flags of the kernel, and the rest for the file system. */
-import { flag } from "../../sys/mounts.ts";
+import { flag } from "./mounts.ts";
 
 /** Flags to set, or with "clears" to take back. */
 const WORDS: Readonly<Record<string, readonly [flags: number, clears?: "clears"]>> = {

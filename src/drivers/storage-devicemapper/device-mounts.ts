@@ -1,0 +1,116 @@
+/**
+ * Devices mounted at <dir>/<id>/mounted (mounted-init, mounted-making), for moments: whoever wants one for longer, as a container in its
+ * own mount namespace, binds it meanwhile, and the device goes with the last that has it.
+ */
+import { existsSync, readFileSync, realpathSync, rmdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { systemError } from "../../lib/errors.ts";
+import { syncFileSystem } from "../../sys/archive.ts";
+import { parseMountInfo } from "../../sys/mount-table.ts";
+import { detach, detachNow } from "../../sys/mounts.ts";
+import { type FileSystems, ROOT } from "./file-systems.ts";
+import type { FileSystem } from "./options.ts";
+import { readRecord, type RecordName } from "./records.ts";
+import type { ThinDevices } from "./thin-devices.ts";
+
+const places: Readonly<Record<RecordName, string>> = { device: "mounted", init: "mounted-init", "init-making": "mounted-making" };
+
+interface Held {
+  users: number;
+  ready: Promise<void>;
+}
+
+/** A folder on a device, until disposed. */
+export interface Mounted extends AsyncDisposable {
+  path: string;
+}
+
+export class DeviceMounts {
+  readonly #devices: ThinDevices;
+  readonly #fileSystems: FileSystems;
+  readonly #kind: () => FileSystem;
+  readonly #held = new Map<string, Held>();
+  /** Ends of what was mounted. */
+  readonly #ending = new Map<string, Promise<void>>();
+
+  constructor(devices: ThinDevices, { fileSystems, kind }: { fileSystems: FileSystems; kind: () => FileSystem }) {
+    this.#devices = devices;
+    this.#fileSystems = fileSystems;
+    this.#kind = kind;
+  }
+
+  /** Takes away what an earlier daemon left mounted below `dir`; containers keep theirs. */
+  static clean(dir: string): void {
+    const real = `${realpathSync(dir)}/`;
+    const left = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8")).filter(({ mountpoint }) => mountpoint.startsWith(real) && basename(mountpoint).startsWith(places.device));
+    for (const { mountpoint } of left) detachNow(mountpoint);
+  }
+
+  /** Where mount() will have it. */
+  path(folder: string, which: RecordName = "device"): string {
+    return join(folder, places[which], ROOT);
+  }
+
+  async mount(folder: string, which: RecordName = "device", options: { readonly?: boolean } = {}): Promise<Mounted> {
+    const place = join(folder, places[which]);
+    await this.#ending.get(place);
+    const held = this.#held.get(place) ?? { users: 0, ready: this.#begin(folder, which, options) };
+    this.#held.set(place, held);
+    held.users++;
+    try {
+      await held.ready;
+    } catch (error) {
+      this.#held.delete(place);
+      throw error;
+    }
+    let isOver = false;
+    const dispose = async (): Promise<void> => {
+      if (isOver) return;
+      isOver = true;
+      if (--held.users > 0) return;
+      this.#held.delete(place);
+      const end = this.#end(place, this.#recordOf(folder, which).device);
+      this.#ending.set(place, end);
+      await end.finally(() => this.#ending.get(place) === end && this.#ending.delete(place));
+    };
+    return { path: join(place, ROOT), [Symbol.asyncDispose]: dispose };
+  }
+
+  #recordOf(folder: string, which: RecordName): { device: number; bytes: number } {
+    const record = readRecord(folder, which);
+    if (!record) throw systemError(`devmapper: ${folder} has no device`);
+    return record;
+  }
+
+  async #begin(folder: string, which: RecordName, options: { readonly?: boolean }): Promise<void> {
+    const { device, bytes } = this.#recordOf(folder, which);
+    const node = await this.#devices.activate(device, bytes);
+    try {
+      await this.#fileSystems.mount(node, this.#kind(), join(folder, places[which]), options);
+    } catch (error) {
+      await this.#devices.deactivate(device);
+      throw error;
+    }
+  }
+
+  async #end(place: string, device: number): Promise<void> {
+    await detach(place);
+    await this.#devices.deactivate(device);
+  }
+
+  /** Makes sure that all that was written is on the pool. Throws when it is not. */
+  async sync(mounted: Mounted): Promise<void> {
+    await syncFileSystem(mounted.path);
+    this.#devices.checkWritable();
+  }
+
+  /** Before the folder is committed or removed: nothing is mounted there, and the places are gone. Idempotent. */
+  drop(folder: string): void {
+    for (const name of Object.values(places)) {
+      const place = join(folder, name);
+      if (!existsSync(place)) continue;
+      detachNow(place);
+      rmdirSync(place);
+    }
+  }
+}

@@ -1,0 +1,53 @@
+/** kill -9 at each step that makes or deletes a device: the next start leaves nothing of it in the pool, and all that is complete works. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { missing, small } from "./pool.testing.ts";
+import { create } from "./index.ts";
+
+const image = `sha256:${"b".repeat(64)}`;
+
+/** The first device is the base, the second the layer, the third what containers begin with, the fourth the container; it is deleted first, then the image's two. */
+const kills = [
+  ...["devicemapper:named", "devicemapper:made", "devicemapper:recorded", "devicemapper:finished"].flatMap((point) => [1, 2, 3, 4].map((time) => `${point}:${time}`)),
+  ...["devicemapper:marked", "devicemapper:forgotten"].flatMap((point) => [1, 2].map((time) => `${point}:${time}`)),
+  ...[1, 2, 3].map((time) => `devicemapper:deleted:${time}`),
+];
+
+for (const kill of kills) {
+  test(`devicemapper: kill -9 at ${kill}`, { skip: missing === undefined ? false : `needs ${missing}` }, async () => {
+    const dir = mkdtempSync(join(tmpdir(), "gantry-dm-kill-"));
+    const at = kill.lastIndexOf(":");
+    const point = kill.slice(0, at);
+    const child = spawnSync(process.execPath, ["--disable-warning=ExperimentalWarning", join(import.meta.dirname, "kill.child.testing.ts"), dir], { env: { ...process.env, GANTRY_FAULT: `${point}:${kill.slice(at + 1)}` }, encoding: "utf8" });
+    const snapshotter = create(dir, { options: small(), initLayer: true });
+    try {
+      assert.equal(child.signal, "SIGKILL", child.stderr);
+      await snapshotter.settled();
+      for (const { key, kind } of snapshotter.list()) {
+        if (kind === "active") await snapshotter.remove(key);
+        else {
+          await snapshotter.prepare("again", key);
+          await using target = await snapshotter.unpackTarget("again");
+          assert.equal(readFileSync(join(target.path, "file"), "utf8"), "layer");
+        }
+      }
+      await snapshotter.remove("again");
+      await snapshotter.settled();
+      assert.deepEqual(snapshotter.strays?.(), []);
+      await snapshotter.remove(image);
+      await snapshotter.prepare("empty");
+      await snapshotter.remove("empty");
+      await snapshotter.settled();
+      assert.deepEqual(snapshotter.strays?.(), []);
+      assert.deepEqual(snapshotter.list(), []);
+    } finally {
+      for (const { key } of snapshotter.list()) await snapshotter.remove(key);
+      await snapshotter.close?.();
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+}
