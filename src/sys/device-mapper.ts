@@ -111,15 +111,17 @@ export function targetTypesOf({ data }: Reply): string[] {
 }
 
 export class DeviceMapper {
-  readonly #control: number;
+  #control: number;
 
   /** Throws the errno where the kernel has no device mapper. */
   constructor() {
     this.#control = openSync("/dev/mapper/control", constants.O_RDWR);
   }
 
+  /** Afterwards everything fails with EBADF. */
   close(): void {
     closeSync(this.#control);
+    this.#control = -1;
   }
 
   /** Throws the errno. */

@@ -53,7 +53,7 @@ function knownName(name: string): string {
 
 function refusalOf(name: string): string {
   if (name === "aufs" || name === "overlay") return `the ${name} storage-driver has been deprecated and removed, as in Docker: use overlay2, which works wherever ${name} did; ${migration}`;
-  if (name === "zfs") return `the storage driver zfs is not supported${hasFileSystem("zfs") ? ": overlay2 works on ZFS 2.2 and later" : ": this kernel has no ZFS"}`;
+  if (name === "zfs") return `the storage driver zfs is not supported${hasFileSystem("zfs") ? ": overlay2 works on ZFS 2.2 and later" : ": this kernel has no ZFS"}; ${migration}`;
   return `the storage driver ${JSON.stringify(name)} is not supported`;
 }
 

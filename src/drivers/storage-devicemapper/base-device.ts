@@ -53,7 +53,7 @@ export class BaseDevice {
     if (made) return made.isGrowing === true || made.bytes < this.bytes ? this.#grow(made) : made;
     const making = records.basePath("making");
     const left = records.base("making");
-    if (left) devices.delete([left], () => rmSync(making));
+    if (left) await devices.delete([left], () => rmSync(making));
     const bytes = this.bytes;
     const device = await devices.make(undefined, (id) => writeRecord(making, { device: id, bytes, fileSystem: kind } satisfies BaseRecord));
     const node = await devices.activate(device, bytes);
@@ -63,7 +63,7 @@ export class BaseDevice {
     } finally {
       await devices.deactivate(device);
     }
-    records.rename(making, records.basePath("made"));
+    await records.rename(making, records.basePath("made"));
     return { device, bytes, fileSystem: kind };
   }
 
@@ -74,7 +74,7 @@ export class BaseDevice {
   async #grow(made: BaseRecord): Promise<BaseRecord> {
     const { records, devices, fileSystems } = this.#parts;
     const { isGrowing: _, ...grown } = { ...made, bytes: this.bytes };
-    writeRecord(records.basePath("made"), { ...grown, isGrowing: true } satisfies BaseRecord);
+    await writeRecord(records.basePath("made"), { ...grown, isGrowing: true } satisfies BaseRecord);
     const node = await devices.activate(made.device, grown.bytes);
     try {
       await fileSystems.mount(node, made.fileSystem, this.#place);
@@ -86,7 +86,7 @@ export class BaseDevice {
     } finally {
       await devices.deactivate(made.device);
     }
-    writeRecord(records.basePath("made"), grown);
+    await writeRecord(records.basePath("made"), grown);
     return grown;
   }
 }

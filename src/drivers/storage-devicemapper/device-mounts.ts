@@ -100,7 +100,13 @@ export class DeviceMounts {
 
   /** Makes sure that all that was written is on the pool. Throws when it is not. */
   async sync(mounted: Mounted): Promise<void> {
-    await syncFileSystem(mounted.path);
+    try {
+      await syncFileSystem(mounted.path);
+    } catch (error) {
+      // That the pool is full says more than that something could not be written.
+      this.#devices.checkWritable();
+      throw error;
+    }
     this.#devices.checkWritable();
   }
 

@@ -32,6 +32,8 @@ export interface Parts {
   init: string | undefined;
 }
 
+const devicesIn = (folder: string): DeviceRecord[] => recordNames.flatMap((name) => readRecord(folder, name) ?? []);
+
 interface Begun {
   folder: string;
   which: "device" | "init";
@@ -58,8 +60,8 @@ export class Devicemapper extends FolderSnapshots implements Snapshotter {
   /** A crash came between the mark and what it is for. */
   #finishDeletion(file: string): void {
     const folder = dirname(file);
-    if (basename(file) === "device") this.#forget(folder, () => this.folders.remove(basename(folder)));
-    else rmSync(file);
+    if (basename(file) === "device") this.#parts.devices.deleteNow(devicesIn(folder), () => this.folders.remove(basename(folder)));
+    else rmSync(file, { force: true });
   }
 
   status(): [string, string][] {
@@ -92,7 +94,7 @@ export class Devicemapper extends FolderSnapshots implements Snapshotter {
         await this.#snapshot(origin, join(folder, "device"), { bytes, ...(limit !== undefined && { limit }) });
         if (bytes > origin.bytes) await this.#grow(folder);
       } catch (error) {
-        this.#forget(folder, () => undefined);
+        await this.#parts.devices.delete(devicesIn(folder), () => undefined);
         throw error;
       }
     });
@@ -133,14 +135,14 @@ export class Devicemapper extends FolderSnapshots implements Snapshotter {
     const origin = this.#deviceOf(folder);
     const making = join(folder, "init-making");
     const left = readRecord(folder, "init-making");
-    if (left) devices.delete([left], () => rmSync(making));
+    if (left) await devices.delete([left], () => rmSync(making));
     await this.#snapshot(origin, making, origin);
     {
       await using mounted = await mounts.mount(folder, "init-making");
       addInitLayer(init, mounted.path);
       await mounts.sync(mounted);
     }
-    this.#parts.records.rename(making, join(folder, "init"));
+    await this.#parts.records.rename(making, join(folder, "init"));
   }
 
   attach(key: string): Promise<AsyncDisposable> {
@@ -192,12 +194,7 @@ export class Devicemapper extends FolderSnapshots implements Snapshotter {
     const folder = this.folders.folder(key);
     this.#unpacked.delete(key);
     this.#parts.mounts.drop(folder);
-    this.#forget(folder, () => this.folders.remove(key));
-  }
-
-  #forget(folder: string, drop: () => void): void {
-    const records = recordNames.flatMap((name) => readRecord(folder, name) ?? []);
-    this.#parts.devices.delete(records, drop);
+    await this.#parts.devices.delete(devicesIn(folder), () => this.folders.remove(key));
   }
 
   async usage(key: string): Promise<SnapshotUsage> {

@@ -10,7 +10,7 @@ import { BaseDevice } from "./base-device.ts";
 import { DeviceMounts } from "./device-mounts.ts";
 import { Devicemapper } from "./devicemapper.ts";
 import { fileSystemFor, FileSystems } from "./file-systems.ts";
-import { openDeviceMapper, openPool, takeOwnership } from "./open-pool.ts";
+import { closePool, openDeviceMapper, openPool, takeOwnership } from "./open-pool.ts";
 import { type Options, parseOptions } from "./options.ts";
 import { bytesOf, type Space } from "./pool-status.ts";
 import { Records } from "./records.ts";
@@ -24,33 +24,25 @@ const LOOPBACK = "Usage of loopback devices is strongly discouraged for producti
 export function create(dir: string, { initLayer = false, options: given = [], maps, warn }: SnapshotterOptions = {}): Snapshotter {
   const options = parseOptions(given);
   if (maps) throw unavailable("--userns-remap does not work with the storage driver devicemapper; use overlay2 or vfs");
-  const dm = openDeviceMapper();
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    const records = new Records(dir);
-    const made = records.base("made");
-    const kind = made?.fileSystem ?? fileSystemFor(options.fileSystem);
-    if (made && options.fileSystem !== undefined && options.fileSystem !== kind) warn?.(`Base device already exists and has filesystem ${kind} on it. User specified filesystem ${options.fileSystem} will be ignored.`);
-    const pool = openPool(dm, records, options);
-    if (pool.files.data !== undefined || pool.files.metadata !== undefined) warn?.(LOOPBACK);
-    takeOwnership(pool, records);
-    DeviceMounts.clean(dir);
-    const devices = new ThinDevices(pool, records, options);
-    const fileSystems = new FileSystems(options);
-    const base = new BaseDevice({ records, devices, fileSystems, options, kind });
-    return new Devicemapper(dir, {
-      records,
-      devices,
-      fileSystems,
-      base,
-      mounts: new DeviceMounts(devices, { fileSystems, kind: () => base.fileSystem }),
-      status: () => statusOf(devices, base, options),
-      init: initLayer ? makeInitLayer(join(dir, "init")) : undefined,
-    });
-  } catch (error) {
-    dm.close();
-    throw error;
-  }
+  using stack = new DisposableStack();
+  const dm = stack.adopt(openDeviceMapper(), (one) => one.close());
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const records = new Records(dir);
+  const made = records.base("made");
+  const kind = made?.fileSystem ?? fileSystemFor(options.fileSystem);
+  if (made && options.fileSystem !== undefined && options.fileSystem !== kind) warn?.(`Base device already exists and has filesystem ${kind} on it. User specified filesystem ${options.fileSystem} will be ignored.`);
+  const pool = stack.adopt(openPool(dm, records, options), closePool);
+  if (pool.files.data !== undefined || pool.files.metadata !== undefined) warn?.(LOOPBACK);
+  takeOwnership(pool, records);
+  DeviceMounts.clean(dir);
+  const devices = new ThinDevices(pool, records, options);
+  const fileSystems = new FileSystems(options);
+  const base = new BaseDevice({ records, devices, fileSystems, options, kind });
+  const mounts = new DeviceMounts(devices, { fileSystems, kind: () => base.fileSystem });
+  const init = initLayer ? makeInitLayer(join(dir, "init")) : undefined;
+  const snapshotter = new Devicemapper(dir, { records, devices, fileSystems, base, mounts, status: () => statusOf(devices, base, options), init });
+  stack.move();
+  return snapshotter;
 }
 
 /** Docker's rows. */

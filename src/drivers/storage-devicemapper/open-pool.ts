@@ -98,6 +98,16 @@ function fileOf({ poolFolder }: Records, kind: string, bytes: number): string {
   return file;
 }
 
+/** A pool that nobody uses; one in use stays as it is. */
+export function closePool({ dm, name, isOwn }: Pool): void {
+  if (!isOwn) return;
+  try {
+    dm.callNow(command.remove, { name });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
+  }
+}
+
 /** Throws when the pool is not the one that the records are of. A pool without records is taken when it is empty. */
 export function takeOwnership({ dm, name }: Pool, records: Records): void {
   const target = dm.status(name);
@@ -114,6 +124,6 @@ export function takeOwnership({ dm, name }: Pool, records: Records): void {
     if (transaction !== 0) throw invalidParameter(`devmapper: Unable to take ownership of thin-pool (${name}) with non-zero transaction ID`);
   }
   const first = state?.transaction ?? 1 + Math.floor(Math.random() * MOST_FIRST_TRANSACTION);
-  records.writeState({ transaction: first });
+  records.writeStateNow({ transaction: first });
   dm.callNow(command.message, { name, message: `set_transaction_id 0 ${first}` });
 }

@@ -9,7 +9,8 @@
  *   <dir>/<snapshot>/init       the same, of a committed one with what containers always have
  *   base-making.json, init-making  the same before they have all that they should
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 export interface PoolState {
@@ -53,8 +54,12 @@ export class Records {
     return read<PoolState>(join(this.poolFolder, "state.json"));
   }
 
-  writeState(state: PoolState): void {
-    writeRecord(join(this.poolFolder, "state.json"), state);
+  writeState(state: PoolState): Promise<void> {
+    return writeRecord(join(this.poolFolder, "state.json"), state);
+  }
+
+  writeStateNow(state: PoolState): void {
+    writeRecordNow(join(this.poolFolder, "state.json"), state);
   }
 
   basePath(state: "made" | "making"): string {
@@ -65,9 +70,9 @@ export class Records {
     return read<BaseRecord>(this.basePath(state));
   }
 
-  rename(from: string, to: string): void {
+  async rename(from: string, to: string): Promise<void> {
     renameSync(from, to);
-    sync(dirname(to));
+    await sync(dirname(to));
   }
 
   /** Devices that were to be deleted, with their bytes. */
@@ -75,8 +80,12 @@ export class Records {
     return readdirSync(this.#deletedFolder).filter((name) => /^\d+$/.test(name)).map((name) => read<DeviceRecord>(join(this.#deletedFolder, name))!);
   }
 
-  markDeleted({ device, bytes }: DeviceRecord): void {
-    writeRecord(join(this.#deletedFolder, String(device)), { device, bytes });
+  markDeleted({ device, bytes }: DeviceRecord): Promise<void> {
+    return writeRecord(join(this.#deletedFolder, String(device)), { device, bytes });
+  }
+
+  markDeletedNow({ device, bytes }: DeviceRecord): void {
+    writeRecordNow(join(this.#deletedFolder, String(device)), { device, bytes });
   }
 
   unmarkDeleted(device: number): void {
@@ -94,24 +103,35 @@ export class Records {
     return found;
   }
 
-  syncFolder(): void {
-    sync(this.dir);
+  syncFolder(): Promise<void> {
+    return sync(this.dir);
   }
 }
 
 export const readRecord = (folder: string, name: RecordName): DeviceRecord | undefined => read<DeviceRecord>(join(folder, name));
 
-export function writeRecord(file: string, record: object): void {
+export async function writeRecord(file: string, record: object): Promise<void> {
   const fresh = `${file}.new`;
-  const fd = openSync(fresh, "w", 0o600);
+  {
+    await using handle = await open(fresh, "w", 0o600);
+    await handle.writeFile(JSON.stringify(record));
+    await handle.sync();
+  }
+  renameSync(fresh, file);
+  await sync(dirname(file));
+}
+
+/** The same at the start, when nobody waits for anything else. */
+function writeRecordNow(file: string, record: object): void {
+  const fresh = `${file}.new`;
+  writeFileSync(fresh, JSON.stringify(record), { mode: 0o600, flush: true });
+  renameSync(fresh, file);
+  const fd = openSync(dirname(file), "r");
   try {
-    writeSync(fd, JSON.stringify(record));
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  renameSync(fresh, file);
-  sync(dirname(file));
 }
 
 function read<T>(file: string): T | undefined {
@@ -119,11 +139,7 @@ function read<T>(file: string): T | undefined {
   return JSON.parse(readFileSync(file, "utf8")) as T;
 }
 
-function sync(folder: string): void {
-  const fd = openSync(folder, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+async function sync(folder: string): Promise<void> {
+  await using handle = await open(folder, "r");
+  await handle.sync();
 }

@@ -37,6 +37,7 @@ export class ThinDevices {
   #transaction: number;
   #deleting: Promise<void> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(pool: Pool, records: Records, options: Options) {
     this.pool = pool;
@@ -62,7 +63,7 @@ export class ThinDevices {
     } catch (error) {
       if (codeOf(error) !== "ENODATA") throw systemError(`devmapper: Rolling back open transaction failed: ${messageOf(error)}`, error);
     }
-    this.#records.writeState({ transaction: this.#transaction });
+    this.#records.writeStateNow({ transaction: this.#transaction });
   }
 
   /** What an earlier daemon left active; what containers use goes with them. */
@@ -117,7 +118,7 @@ export class ThinDevices {
   }
 
   /** A new device, empty or as `origin` is now. Nothing is left when that or `record`, which writes down to what it belongs, fails. */
-  make(origin: number | undefined, record: (device: number) => void): Promise<number> {
+  make(origin: number | undefined, record: (device: number) => Promise<void>): Promise<number> {
     return this.#queue.run("transaction", async () => {
       const status = this.status();
       checkWritable(this.pool.name, status);
@@ -137,31 +138,31 @@ export class ThinDevices {
   }
 
   /** False when the pool has it already, which nobody has written down: it is left alone. */
-  async #makeAs(device: number, origin: number | undefined, record: (device: number) => void): Promise<boolean> {
+  async #makeAs(device: number, origin: number | undefined, record: (device: number) => Promise<void>): Promise<boolean> {
     const next = this.#transaction + 1;
-    this.#records.writeState({ transaction: next, device });
-    faultPoint("devicemapper:named");
+    await this.#records.writeState({ transaction: next, device });
+    faultPoint("devicemapper-named");
     try {
       await this.#tell(origin === undefined ? `create_thin ${device}` : `create_snap ${device} ${origin}`);
     } catch (error) {
-      this.#records.writeState({ transaction: this.#transaction });
+      await this.#records.writeState({ transaction: this.#transaction });
       if (codeOf(error) === "EEXIST") return false;
       this.#used.delete(device);
       throw systemError(`devmapper: the thin pool ${this.pool.name} cannot make a device: ${messageOf(error)}`, error);
     }
-    faultPoint("devicemapper:made");
+    faultPoint("devicemapper-made");
     try {
-      record(device);
-      faultPoint("devicemapper:recorded");
+      await record(device);
+      faultPoint("devicemapper-recorded");
       await this.#tell(`set_transaction_id ${this.#transaction} ${next}`);
     } catch (error) {
       await this.#tell(`delete ${device}`);
-      this.#records.writeState({ transaction: this.#transaction });
+      await this.#records.writeState({ transaction: this.#transaction });
       this.#used.delete(device);
       throw error;
     }
     this.#transaction = next;
-    faultPoint("devicemapper:finished");
+    faultPoint("devicemapper-finished");
     return true;
   }
 
@@ -211,18 +212,32 @@ export class ThinDevices {
   }
 
   /** `forget` drops what they belong to; the pool has its room again when settled() ends. */
-  delete(records: readonly DeviceRecord[], forget: () => void): void {
+  async delete(records: readonly DeviceRecord[], forget: () => void): Promise<void> {
     const busy = this.#options.deferredDeletion ? undefined : records.find(({ device }) => this.isInUse(device));
     if (busy) throw systemError(`devmapper: device ${this.nameOf(busy.device)} is in use, and dm.use_deferred_deletion is off`);
     for (const record of records) {
-      this.#records.markDeleted(record);
-      this.#pending.set(record.device, record);
-      this.#used.delete(record.device);
+      await this.#records.markDeleted(record);
+      this.#condemn(record);
     }
-    faultPoint("devicemapper:marked");
+    faultPoint("devicemapper-marked");
     forget();
-    faultPoint("devicemapper:forgotten");
+    faultPoint("devicemapper-forgotten");
     this.#empty();
+  }
+
+  /** The same at the start, of what was to be deleted before. */
+  deleteNow(records: readonly DeviceRecord[], forget: () => void): void {
+    for (const record of records) {
+      this.#records.markDeletedNow(record);
+      this.#condemn(record);
+    }
+    forget();
+    this.#empty();
+  }
+
+  #condemn(record: DeviceRecord): void {
+    this.#pending.set(record.device, record);
+    this.#used.delete(record.device);
   }
 
   #empty(): void {
@@ -231,7 +246,7 @@ export class ThinDevices {
 
   async #deletePending(): Promise<void> {
     clearTimeout(this.#retry);
-    this.#records.syncFolder();
+    await this.#records.syncFolder();
     await Promise.all([...this.#pending.values()].map((record) => this.#deletePatiently(record)));
     if (this.#pending.size > 0) this.#retry = setTimeout(() => this.#empty(), RETRY_MILLISECONDS).unref();
   }
@@ -239,7 +254,7 @@ export class ThinDevices {
   async #deletePatiently(record: DeviceRecord): Promise<void> {
     for (const patience of PATIENCE_MILLISECONDS) {
       if (await this.#deleteNow(record)) {
-        faultPoint("devicemapper:deleted");
+        faultPoint("devicemapper-deleted");
         this.#records.unmarkDeleted(record.device);
         this.#pending.delete(record.device);
         return;
@@ -281,8 +296,10 @@ export class ThinDevices {
 
   /** Lets go of the pool, which ends with the last container that uses it. A user's own pool stays. */
   async close(): Promise<void> {
-    clearTimeout(this.#retry);
     await this.settled();
+    clearTimeout(this.#retry);
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     const { dm, name, isOwn } = this.pool;
     if (isOwn) await dm.remove(name, { deferred: this.#options.deferredRemoval }).catch(() => undefined);
     dm.close();
