@@ -120,7 +120,15 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   const publish = async (network: BridgedNetwork, request: Pick<JoinRequest, "networkId" | "endpointId" | "addresses" | "ports">): Promise<void> => {
     if (!request.ports?.length) return;
     const endpoint = { ...request, ports: request.ports };
-    await Promise.all([answer(network, endpoint), ports.keep(request), ports.serve(endpoint)]);
+    await Promise.all([answer(network, endpoint), ports.keep(request), serve(endpoint)]);
+  };
+
+  /** Where bridges call the firewall for IPv6 the host does not take what answers to ::1. */
+  const serve = async (endpoint: PublishedEndpoint): Promise<void> => {
+    const is6 = endpoint.ports.some(({ hostAddress }) => hostAddress.family === 6) && endpoint.addresses.some(({ address }) => address.family === 6);
+    const loopback6 = ports.relays && is6 && (await kernel.readSysctls(["net/bridge/bridge-nf-call-ip6tables"]))[0]?.trim() === "1";
+    await ports.serve(endpoint, loopback6);
+    if (is6) await firewall.setRelayed6(loopback6);
   };
 
   const answer = async (network: BridgedNetwork, endpoint: PublishedEndpoint): Promise<void> => {
@@ -203,7 +211,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await watchOver(network, endpoint, mac);
     await annexes.settle(endpoint, hostName(endpoint.endpointId), mac);
     await renumberInterface(endpoint, mac);
-    if (published.length > 0) await Promise.all([answer(network, { ...endpoint, ports: published }), ports.serve({ ...endpoint, ports: published })]);
+    if (published.length > 0) await Promise.all([answer(network, { ...endpoint, ports: published }), serve({ ...endpoint, ports: published })]);
     return { mac };
   };
 
@@ -290,7 +298,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
             await kernel.apply([hairpinChange(hostName(endpoint.endpointId))]);
           } else await stopAnswering(endpoint.endpointId);
           await changed.settle();
-          await ports.serve({ ...endpoint, ports: changed.ports });
+          await serve({ ...endpoint, ports: changed.ports });
         },
       };
     },
@@ -312,7 +320,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
         firewall.publishLater(endpoint.endpointId, publicationOf(endpoint));
         publishing.set(endpoint.endpointId, endpoint.networkId);
         await ports.restore(endpoint);
-        await ports.serve(endpoint).catch((error: unknown) => warn(messageOf(error)));
+        await serve(endpoint).catch((error: unknown) => warn(messageOf(error)));
       }
     },
 

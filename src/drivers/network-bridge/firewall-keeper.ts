@@ -35,6 +35,8 @@ export interface FirewallKeeper {
   setMode(mode: OthersMode): Promise<void>;
   /** Has rules for annexes, from now on. */
   setAnnexed(): Promise<void>;
+  /** Whether the kernel leaves ::1 to others, from now on. */
+  setRelayed6(relayed: boolean): Promise<void>;
   /** Both are idempotent. */
   openLink(link: Link): Promise<void>;
   closeLink(link: Link): Promise<void>;
@@ -84,6 +86,7 @@ export function withoutFirewall(kernel: NetworkKernel, table: NftTable, { relays
     unpublish: () => Promise.resolve(),
     setMode: () => Promise.resolve(),
     setAnnexed: () => Promise.resolve(),
+    setRelayed6: () => Promise.resolve(),
     openLink: () => Promise.resolve(),
     closeLink: () => Promise.resolve(),
     close: () => {},
@@ -108,7 +111,8 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
   /** What an earlier mode left in other programs' chains is gone. */
   let passed = false;
   let annexed = false;
-  const state = (): FirewallState => ({ networks, publications: [...publications.values()], links: links.all(), rules, ...(mode === "honour-host" && { entrance: detour.entrance }), ...(annexed && annexes !== undefined && { annexes }) });
+  let relayed6 = false;
+  const state = (): FirewallState => ({ relayed6, networks, publications: [...publications.values()], links: links.all(), rules, ...(mode === "honour-host" && { entrance: detour.entrance }), ...(annexed && annexes !== undefined && { annexes }) });
   const others = (): Others => ({ isOurs, hooks: HOOKS_OF[mode] });
 
   const commit = async (): Promise<void> => {
@@ -228,6 +232,11 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
         annexed = false;
         throw error;
       }
+    },
+    setRelayed6: async (relayed) => {
+      if (relayed6 === relayed) return;
+      relayed6 = relayed;
+      if (made) await made.then(commit);
     },
     publish: async (endpointId, publication) => {
       const before = publications.get(endpointId);

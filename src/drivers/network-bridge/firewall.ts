@@ -66,6 +66,8 @@ export interface FirewallState {
   rules: FirewallRules;
   /** The detour's entrance: only what comes in there is redirected; absent: everything. */
   entrance?: string;
+  /** Others than the kernel answer at ::1. */
+  relayed6?: boolean;
   /** What the names of annexes begin with; absent: there are none. */
   annexes?: string;
 }
@@ -73,11 +75,11 @@ export interface FirewallState {
 export const publishRules = (networks: ReadonlyMap<string, FirewallNetwork>, { directRouting }: FirewallRules): PublishRules => ({ directRouting, trusting: (id) => (networks.get(id)?.trusted.length ?? 0) > 0 });
 
 /** What the table holds, from empty. */
-export const firewallChanges = ({ networks, publications, links, rules, entrance, annexes }: FirewallState): NftChange[] => [
+export const firewallChanges = ({ networks, publications, links, rules, entrance, relayed6 = false, annexes }: FirewallState): NftChange[] => [
   ...sets(),
   ...chains(),
   ...(annexes === undefined ? [] : annexRules(annexes)),
-  ...rulesFor(rules, entrance),
+  ...rulesFor(rules, entrance, relayed6),
   ...(entrance === undefined ? [] : asked(entrance)),
   ...networkElements("addElements", [...networks.values()]),
   ...publishedElements("addElements", publications, publishRules(networks, rules)),
@@ -132,7 +134,7 @@ function chains(): NftChange[] {
 
 const rule = (chain: string, comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain, expressions, ...(comment === "" ? {} : { comment }) });
 
-function rulesFor({ ipv6, acceptMark }: FirewallRules, entrance: string | undefined): NftChange[] {
+function rulesFor({ ipv6, acceptMark }: FirewallRules, entrance: string | undefined, relayed6: boolean): NftChange[] {
   const families = FAMILIES.filter((family) => family === 4 || ipv6);
   return [
     ...families.flatMap((family) => [
@@ -141,6 +143,7 @@ function rulesFor({ ipv6, acceptMark }: FirewallRules, entrance: string | undefi
       rule("published-in", "loopback addresses are not this host's for others", ...isLoopback(family, "destination"), { expr: "verdict", verdict: "return" }),
     ]),
     rule("published-in", "to this host", ...(entrance === undefined ? [] : isInterface(entrance)), ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
+    ...(relayed6 ? [rule("published-own", "a relay answers at this address", ...isLoopback(6, "destination"), { expr: "verdict", verdict: "return" })] : []),
     rule("published-own", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
     ...families.flatMap((family) => publishedLookups(family).map(({ comment, expressions, redirect }) => rule("publish", comment, ...expressions, redirect))),
     ...families.flatMap((family) => [

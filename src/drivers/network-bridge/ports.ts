@@ -36,8 +36,10 @@ export interface Ports {
   change(endpoint: EndpointReference, change: Pick<PortChange, "remove" | "add">, rules: PortRules): Promise<ChangedPorts>;
   /** Has the reservation outlive this process. */
   keep(endpoint: EndpointReference): Promise<void>;
-  /** Has the relay serve what is its. */
-  serve(endpoint: PublishedEndpoint): Promise<void>;
+  /** Has the relay serve what is its; with `loopback6` what the host reaches at ::1 is. */
+  serve(endpoint: PublishedEndpoint, loopback6: boolean): Promise<void>;
+  /** There is one. */
+  readonly relays: boolean;
   /** Ends what the relay serves of other endpoints. */
   recover(endpointIds: readonly string[]): Promise<void>;
   release(endpoint: EndpointReference): Promise<void>;
@@ -181,8 +183,8 @@ export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: Po
     return found;
   };
 
-  const serve = async (endpoint: PublishedEndpoint): Promise<void> => {
-    const relayed = relayedPorts(endpoint, { rules: hasRules });
+  const serve = async (endpoint: PublishedEndpoint, loopback6: boolean): Promise<void> => {
+    const relayed = relayedPorts(endpoint, { rules: hasRules, loopback6 });
     await relay?.serve(endpoint.endpointId, relayed, () => {
       const { reservation } = holdings.get(endpoint.endpointId) ?? {};
       return kernel.pickPorts(reservation ? [reservation] : [], relayed.map(boundPort)).reservation;
@@ -208,6 +210,7 @@ export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: Po
       if (reservation) await keep(endpointId, reservation.fd);
     },
     serve,
+    relays: relay !== undefined,
     recover: async (endpointIds) => relay?.keepOnly(endpointIds),
     release: async ({ endpointId }) => {
       const holding = holdings.get(endpointId);

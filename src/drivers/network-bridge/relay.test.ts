@@ -10,7 +10,7 @@ import { eventually, until } from "../../lib/eventually.testing.ts";
 import { formatIp, parseIp, parsePrefix } from "../../lib/ip.ts";
 import { nativeDir } from "../../sys/addon.ts";
 import { cannotUnshare, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
-import { askServer, container, echoServer, machine, network, outside } from "./bridge.testing.ts";
+import { askServer, container, dualNetwork, echoServer, machine, network, outside } from "./bridge.testing.ts";
 import { type RelayProgram, relayedPorts } from "./relay.ts";
 
 const FAMILIES = { own: [4], served: [4], left: [6] } as const;
@@ -22,6 +22,9 @@ test("what a container's own addresses serve is not relayed, nor what takes no p
   const relayed = relayedPorts({ addresses, ports: [at("0.0.0.0", 8080), at("::", 8080), at("::1", 8081), at("::", 0)] }, { rules: true });
   assert.deepEqual(relayed.map(({ hostAddress, hostPort, target }) => `${formatIp(hostAddress)} ${hostPort} ${formatIp(target)}`), [":: 8080 10.1.0.2", "::1 8081 10.1.0.2"]);
   assert.deepEqual(relayedPorts({ addresses, ports: [at("0.0.0.0", 8080), at("::", 8080)] }, { rules: false }).map(({ hostAddress }) => formatIp(hostAddress)), ["0.0.0.0", "::"]);
+  const both = { addresses: [...addresses, parsePrefix("fd00:1::2/64")!], ports: [at("0.0.0.0", 8080), at("::", 8080), at("::1", 8081), at("2001:db8::1", 8082), at("::", 0)] };
+  assert.deepEqual(relayedPorts(both, { rules: true }), []);
+  assert.deepEqual(relayedPorts(both, { rules: true, loopback6: true }).map(({ hostAddress, target }) => `${formatIp(hostAddress)} ${formatIp(target)}`), [":: fd00:1::2", "::1 fd00:1::2"], "what the kernel does not redirect at ::1");
 });
 
 /** The real program, in the namespace that it is given. */
@@ -59,6 +62,28 @@ test("without firewall rules every published port is relayed", { skip: cannotUns
   await assert.rejects(driver.publishPorts({ ...endpoint, ports: sctp }), /ports of sctp are published by firewall rules/);
   sandbox.close();
 });
+
+for (const filtered of ["0", "1"]) {
+  test(`bridge-nf-call-ip6tables=${filtered}: the host reaches a container with IPv6 at ::1, also while the daemon is away`, { skip: cannotUnshare }, async (t) => {
+    const { relay, started, place } = program(t);
+    await using bench = await machine({ relay });
+    const { host, driver } = bench;
+    place(host.fd);
+    runInNamespace(host, `sysctl -qw net.bridge.bridge-nf-call-iptables=${filtered} net.bridge.bridge-nf-call-ip6tables=${filtered}; ip -6 addr add ::1/128 dev lo`);
+    using next = await outside(host);
+    const red = dualNetwork("red0", 81);
+    await driver.createNetwork(red);
+    const { sandbox } = await container(driver, red, "10.81.0.2", [port("tcp", 9000)]);
+    using _server = await echoServer(sandbox);
+    await eventually(() => assert.equal(askServer(host, "::1", 9000), "fd00:81::1"));
+    await eventually(() => assert.equal(askServer(host, "127.0.0.1", 9000), "10.81.0.1"));
+    await eventually(() => assert.equal(askServer(next, "2001:db8::1", 9000), "2001:db8::2", "others take the direct way"));
+    assert.equal(started.length, Number(filtered), "a relay is there where one is needed");
+    await driver.close();
+    await eventually(() => assert.equal(askServer(host, "::1", 9000), "fd00:81::1", "while the daemon is away"));
+    sandbox.close();
+  });
+}
 
 test("a container without IPv6 is reached at the host's IPv6 addresses, while the daemon is away and after the program was killed", { skip: cannotUnshare }, async (t) => {
   const { relay, started, place } = program(t);

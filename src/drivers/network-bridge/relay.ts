@@ -34,12 +34,18 @@ export interface RelayProgram {
   start(): Promise<void>;
 }
 
-/** Those that the endpoint's addresses leave unserved; without rules in the kernel that is every one. */
-export function relayedPorts({ addresses, ports }: Pick<PublishedEndpoint, "addresses" | "ports">, { rules }: { rules: boolean }): RelayedPort[] {
+const LOOPBACK6 = 1n;
+
+/** They are reached by the host at ::1. */
+const isAtLoopback6 = ({ hostAddress: { family, value } }: PublishedPort): boolean => family === 6 && (value === 0n || value === LOOPBACK6);
+
+/** Those that the endpoint's addresses leave unserved; with `loopback6` those that the kernel does not redirect at ::1; without rules in the kernel every one. */
+export function relayedPorts({ addresses, ports }: Pick<PublishedEndpoint, "addresses" | "ports">, { rules, loopback6 = false }: { rules: boolean; loopback6?: boolean }): RelayedPort[] {
   return ports.flatMap((port) => {
     const { hostAddress, hostPort, protocol } = port;
     const own = addresses.find(({ address }) => address.family === hostAddress.family);
-    if (hostPort === 0 || protocol === "sctp" || (own && rules)) return [];
+    const isRedirected = own !== undefined && rules && !(loopback6 && isAtLoopback6(port));
+    if (hostPort === 0 || protocol === "sctp" || isRedirected) return [];
     const target = (own ?? addresses[0])?.address;
     return target ? [{ ...port, target }] : [];
   });
