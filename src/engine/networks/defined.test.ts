@@ -1,5 +1,6 @@
 /** Networks that users make, and containers in several of them. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -18,7 +19,7 @@ import { inspectNetwork, pruneNetworks } from "./operations.ts";
 const creation = (name: string, more: Partial<NetworkCreation> = {}): NetworkCreation => ({ name, driver: "", scope: "", internal: false, attachable: false, ingress: false, ipv4: undefined, ipv6: undefined, ipam: undefined, options: {}, labels: {}, configFrom: "", configOnly: false, ...more });
 const subnet = (text: string, more: { range?: string; gateway?: string; aux?: Record<string, string> } = {}) => ({ ipam: { driver: "", options: null, config: [{ subnet: text, range: "", gateway: "", aux: null, ...more }] } });
 const settings = (more: Partial<EndpointSettings> = {}): EndpointSettings => ({ ...zero(endpointSettingsSchema), ...more });
-const running = { status: "running", pid: 4711, startedAt: 1n } as const;
+const running = { status: "running", pid: process.pid, startedAt: 1n } as const;
 const rejection = async (promise: Promise<unknown>): Promise<[string, string]> => promise.then(() => ["", ""], (error: Error) => [codeOf(error), error.message]);
 
 /** Remembers what it was told. */
@@ -124,6 +125,22 @@ test("a running container comes into a network and leaves it", async (t) => {
   await networks.remove("n");
   assert.deepEqual(events.slice(1).map(({ action, actor }) => [action, actor.attributes["name"]]), [["create", "n"], ["connect", "n"], ["disconnect", "bridge"], ["disconnect", "n"], ["destroy", "n"]]);
   assert.deepEqual(await rejection(networks.remove(id)), ["not-found", `network ${id} not found`]);
+});
+
+test("a network can be removed as soon as its containers have ended, also those whose end nobody has noticed", async (t) => {
+  for (const state of [{ ...running, pid: spawnSync("true").pid }, { status: "exited", exitCode: 0, startedAt: 1n, finishedAt: 2n } as const]) {
+    const container = record("c1", "n", { name: "web", state: running });
+    const { open } = bench(t);
+    const networks = await open({ findContainer: () => container });
+    await networks.create(creation("n"));
+    await networks.connect(container);
+    networks.started(container);
+    assert.match((await rejection(networks.remove("n")))[1], /has active endpoints/);
+    container.state = state as typeof container.state;
+    const removal = networks.remove("n");
+    await networks.disconnect(container);
+    await removal;
+  }
 });
 
 test("the default route follows when its network is left", async (t) => {

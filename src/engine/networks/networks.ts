@@ -23,6 +23,7 @@ import type { UserMaps } from "../../lib/user-maps.ts";
 import type { SandboxPort } from "../containers/lifecycle/context.ts";
 import { createConnections } from "./connections.ts";
 import type { IpamEntry, NetworkCreation, NetworkDefinition } from "./definition.ts";
+import { ended } from "./departures.ts";
 import { formatIp } from "../../lib/ip.ts";
 import type { NetworkMove } from "./move.ts";
 import { watchOverlaps, type HostRoutes } from "./overlaps.ts";
@@ -153,6 +154,7 @@ export async function createNetworks(options: NetworksOptions): Promise<Networks
     remove: async (ref) => {
       const network = registry.find(ref);
       const names = (): string[] => connections.endpointsOf(network).map(({ container, endpoint }) => `name:${JSON.stringify(containerName(container))} id:"${endpoint.endpointId.slice(0, 12)}"`);
+      await ended(() => connections.endpointsOf(network).map(({ container }) => container), options.findContainer);
       await registry.remove(network, names);
       tell("destroy", network);
       return view(network);
