@@ -16,6 +16,7 @@ import { isLeft, leaveArchives, leaveBody, resumeReading } from "./body.ts";
 import { RequestCall } from "./call.ts";
 import { type Connections } from "./connections.ts";
 import { refuseBrowsers } from "./origin.ts";
+import { answerOnceSettled, promisesToLast } from "./lasting.ts";
 import type { Route } from "./route.ts";
 import type { Confinement } from "./scopes.ts";
 import { cleanPath, type Match, Router } from "./router.ts";
@@ -61,6 +62,8 @@ export interface ApiOptions {
   onHandled?: (route: Route, seconds: number) => void;
   /** Called when a request begins; the function that it gives, when its connection is free again. */
   onRequest?: () => () => void;
+  /** Resolves when what requests have changed so far survives a loss of power; undefined: it does. */
+  settled?: () => Promise<void> | undefined;
 }
 
 export interface ListenerOptions {
@@ -225,6 +228,8 @@ export class ApiServer {
       throw invalidParameter(`${route.method} ${route.path} requires minimum API version ${route.since.join(".")}`);
     }
     confinement?.check(route);
+    const { settled } = this.#options;
+    if (settled && promisesToLast(route)) answerOnceSettled(res, settled);
     const begun = performance.now();
     try {
       await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated, confinement }, this.#options.hasReceivedAll));

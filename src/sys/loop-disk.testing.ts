@@ -6,6 +6,8 @@ import { join } from "node:path";
 
 export interface LoopDisk extends Disposable {
   dir: string;
+  /** Has what reached the disk, as a loss of power leaves it; what only the kernel's memory has is not in it. */
+  file: string;
 }
 
 export interface LoopDiskOptions {
@@ -16,18 +18,33 @@ export interface LoopDiskOptions {
   megabytes: number;
 }
 
+/** As it is now, for another machine: not mounted yet. */
+export function copyDisk({ file }: LoopDisk): LoopDisk {
+  const folder = mkdtempSync(join(tmpdir(), "gantry-disk-"));
+  const copy = { dir: join(folder, "mounted"), file: join(folder, "disk") };
+  mkdirSync(copy.dir);
+  execFileSync("cp", ["--sparse=always", file, copy.file]);
+  return {
+    ...copy,
+    [Symbol.dispose]: () => {
+      spawnSync("umount", ["-R", copy.dir]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
 /** What is missing for it on this machine: the program that formats, the kernel's file system, or its option. */
 export function makeLoopDisk({ format, options = "defaults", megabytes }: LoopDiskOptions): LoopDisk | { missing: string } {
   const [program = "", ...rest] = format.split(" ");
   if (spawnSync("sh", ["-c", `command -v ${program}`]).status !== 0) return { missing: program };
   const folder = mkdtempSync(join(tmpdir(), "gantry-disk-"));
-  const dir = join(folder, "mounted");
+  const [dir, file] = [join(folder, "mounted"), join(folder, "disk")];
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {
     mkdirSync(dir);
     execFileSync("truncate", ["-s", `${megabytes}M`, join(folder, "disk")]);
     execFileSync(program, [...rest, join(folder, "disk")], { stdio: ["ignore", "ignore", "pipe"] });
-    const { status, stderr } = spawnSync("mount", ["-o", `loop,${options}`, join(folder, "disk"), dir], { encoding: "utf8" });
+    const { status, stderr } = spawnSync("mount", ["-o", `loop,${options}`, file, dir], { encoding: "utf8" });
     if (status !== 0) {
       remove();
       return { missing: `a kernel that mounts ${program.replace("mkfs.", "")} with ${options}: ${stderr.split("\n")[0]}` };
@@ -38,6 +55,7 @@ export function makeLoopDisk({ format, options = "defaults", megabytes }: LoopDi
   }
   return {
     dir,
+    file,
     [Symbol.dispose]: () => {
       execFileSync("umount", ["-R", dir]);
       remove();

@@ -25,7 +25,7 @@ export function checkService({ dataRoot, images, store, volumes, discard }: Chec
     () =>
       auditFolders({
         dataRoot,
-        containers: () => [...store.list()].map((record) => ({ id: record.id, running: isRunning(record) })),
+        containers: () => [...store.list()].map((record) => ({ id: record.id, running: isRunning(record), started: record.state.status !== "created" })),
         volumes: () => volumes.known().map(({ name }) => name),
         hasLayer: (id) => store.get(id)?.storageDriver !== images.layers.driver || images.layers.has(id),
         mountpoints: () => parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8")).map(({ mountpoint }) => mountpoint),

@@ -199,6 +199,7 @@ export class Daemon {
       hasReceivedAll,
       ...(this.#config.metricsAddress !== "" && { onHandled: (route, seconds) => this.#acted(route, seconds) }),
       onRequest: () => this.#requestBegins(),
+      settled: () => this.#engine?.settled(),
     });
   }
 

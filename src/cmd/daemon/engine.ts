@@ -27,6 +27,8 @@ export interface Engine {
   isIdle(): boolean;
   /** Work that can wait until the API answers: what was left behind, what is prepared ahead. */
   afterStart(): Promise<void>;
+  /** Resolves when all that was answered survives a loss of power; undefined: it does. */
+  settled(): Promise<void> | undefined;
   /** What can wait for a moment in which nothing is asked. */
   rest(): void;
   /** Stops all containers, each within its own time; what policies want is started again with the next daemon. */

@@ -1,5 +1,5 @@
 /** Where drivers are chosen and the engine is put together. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
@@ -68,6 +68,7 @@ import { liveMounts, openFiles } from "../../oci/container-view.ts";
 import { openRootfs } from "../../oci/rootfs-view.ts";
 import { ShimRuntime } from "../../oci/runtime.ts";
 import { createRegistries, type OpenRegistries } from "../../registry/registries.ts";
+import { DatabaseDisk } from "../../sys/database-disk.ts";
 import { openDatabase, settleDatabase } from "../../sys/database.ts";
 import { readInRoot } from "../../sys/inroot.ts";
 import { SharedMemory } from "../../sys/shared-memory.ts";
@@ -101,7 +102,8 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   const userMaps = userMapsFor(config.containers.usersRemap, { log });
   const users = userMaps ? { userMaps } : {};
   const events = new EventBus(warn, openJournal(config, warn));
-  const database = openDatabase(join(config.dataRoot, "state.db"), [...containerMigrations, ...imageMigrations, ...networkMigrations, ...volumeMigrations]);
+  const databasePath = join(config.dataRoot, "state.db");
+  const database = openDatabase(databasePath, [...containerMigrations, ...imageMigrations, ...networkMigrations, ...volumeMigrations]);
   await nextTurn();
   const store = new ContainerStore(database);
   const containersRoot = join(config.dataRoot, "containers");
@@ -156,6 +158,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
   const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion, userMaps });
   const forwarder = logForwarder(warn);
+  const disk = new DatabaseDisk(database, databasePath, ["volumes", `layers/${snapshotter.driver}`].map((name) => join(config.dataRoot, name)).filter((folder) => existsSync(folder)));
   const discarded = new Trash(join(containersRoot, "trash"));
   const lifecycle: Lifecycle = createLifecycle({
     store,
@@ -246,6 +249,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
       await networks.prepared();
     },
     rest: () => settleDatabase(database),
+    settled: () => disk.settled(),
     stopContainers: () => stopAll(lifecycle.context),
     async close() {
       await forwarder.close();
@@ -259,6 +263,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
       registries.close();
       events.close();
       database.close();
+      disk[Symbol.dispose]();
     },
   };
 }

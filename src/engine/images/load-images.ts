@@ -29,7 +29,8 @@ export async function loadArchive(context: ImageContext, bytes: AsyncIterable<Ui
     ({ images: brought, adopted: verified } = await readImageArchive(archive, context.content, lease));
   }
   for (const image of brought) requirePlatform(context, image, options.platforms);
-  const failures = await unpackAll(context, brought, { platforms: options.platforms ?? [context.host], verified });
+  // Nobody else may have these blobs; layers are unpacked from them again.
+  const [failures] = await Promise.all([unpackAll(context, brought, { platforms: options.platforms ?? [context.host], verified }), context.content.sync()]);
   for (const { target } of brought) context.durability.expect(target);
   faultPoint("image-load-whole");
   return brought.map((image) => {

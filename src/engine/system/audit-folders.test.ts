@@ -15,9 +15,9 @@ test("folders without an owner, owners without a folder, mounts without a user; 
       () =>
         auditFolders({
           dataRoot,
-          containers: () => [{ id: "one", running: true }, { id: "two", running: false }],
+          containers: () => [{ id: "one", running: true, started: true }, { id: "two", running: false, started: true }, { id: "new", running: false, started: false }],
           volumes: () => ["data"],
-          hasLayer: (id) => id === "one",
+          hasLayer: (id) => id !== "two",
           mountpoints: () => ["/", join(dataRoot, "shm/one"), join(dataRoot, "shm/two"), join(dataRoot, "layers/x/merged"), join(dataRoot, "volumes/data/_data")],
           discardContainerFolder: (path) => void repaired.push(path),
           detach: (path) => {
@@ -28,7 +28,7 @@ test("folders without an owner, owners without a folder, mounts without a user; 
         }),
     ]);
     const { counts, problems } = await check.check({ repair: true });
-    assert.deepEqual(counts, { containers: 2, volumes: 1, mounts: 4 });
+    assert.deepEqual(counts, { containers: 3, volumes: 1, mounts: 4 });
     assert.deepEqual(
       problems.map(({ kind, id, repaired: done }) => [kind, id.replace(dataRoot, ""), done]),
       [["container", "two", false], ["container", "two", false], ["file", "/containers/stray", true], ["volume", "lost", false], ["mount", "/shm/two", true], ["mount", "/layers/x/merged", false]],

@@ -5,7 +5,7 @@ import type { Audit, Finding } from "../../core/audit.ts";
 
 export interface FolderAuditOptions {
   dataRoot: string;
-  containers: () => Iterable<{ id: string; running: boolean }>;
+  containers: () => Iterable<{ id: string; running: boolean; started: boolean }>;
   volumes: () => Iterable<string>;
   hasLayer: (containerId: string) => boolean;
   mountpoints: () => string[];
@@ -33,8 +33,8 @@ function look(options: FolderAuditOptions): Audit {
   const volumes = new Set(options.volumes());
   const mounts = options.mountpoints().filter((path) => path.startsWith(`${options.dataRoot}${sep}`));
   const findings: Finding[] = [];
-  for (const id of containers.keys()) {
-    if (!existsSync(join(options.dataRoot, "containers", id))) findings.push({ kind: "container", id, problem: "its folder is missing", remedy: "remove it" });
+  for (const [id, { started }] of containers) {
+    if (started && !existsSync(join(options.dataRoot, "containers", id))) findings.push({ kind: "container", id, problem: "its folder is missing", remedy: "remove it" });
     if (!options.hasLayer(id)) findings.push({ kind: "container", id, problem: "its writable layer is missing", remedy: "remove it" });
   }
   for (const name of foldersOf(options.dataRoot, "containers")) {
