@@ -26,7 +26,7 @@
 
 static int open_file(const char *path, int flags) { return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0640); }
 
-int logfile_open(struct logfile *log, const char *path, const char *attributes, uint64_t max_bytes, uint32_t max_files) {
+int logfile_open(struct logfile *log, const char *path, char *attributes, uint64_t max_bytes, uint32_t max_files) {
   *log = (struct logfile){.fd = -1};
   if (strlen(attributes) > ATTRIBUTES_MAX) return -E2BIG;
   *log = (struct logfile){.fd = open_file(path, 0), .path = path, .attributes = attributes, .max_bytes = max_bytes, .max_files = max_files};
@@ -126,6 +126,23 @@ static void rotate(struct logfile *log) {
   close(log->fd);
   log->fd = fd;
   log->size = 0;
+}
+
+int logfile_change(struct logfile *log, const char *attributes, uint64_t max_bytes, uint32_t max_files) {
+  if (strlen(attributes) > ATTRIBUTES_MAX) return -E2BIG;
+  char *copy = strdup(attributes);
+  if (!copy) return -ENOMEM;
+  free(log->attributes);
+  log->attributes = copy;
+  log->max_bytes = max_bytes;
+  log->max_files = max_files;
+  for (uint32_t i = max_files;; i++) {
+    char name[PATH_MAX];
+    rotated_name(log, name, i, "");
+    bool gone = unlink(name);
+    rotated_name(log, name, i, ".gz");
+    if (unlink(name) && gone) return 0;
+  }
 }
 
 /* ---- lines ---- */

@@ -14,7 +14,7 @@ struct logfile {
   int fd;
   const char *path;
   /* A JSON object, or "". */
-  const char *attributes;
+  char *attributes;
   /* 0: no limit. */
   uint64_t max_bytes;
   uint32_t max_files;
@@ -37,8 +37,10 @@ struct log_stream {
   uint64_t partial_time;
 };
 
-/* 0 or -errno; path and attributes must stay. */
-int logfile_open(struct logfile *log, const char *path, const char *attributes, uint64_t max_bytes, uint32_t max_files);
+/* 0 or -errno; path must stay, attributes are from malloc and the log's from then on. */
+int logfile_open(struct logfile *log, const char *path, char *attributes, uint64_t max_bytes, uint32_t max_files);
+/* Other limits and attributes, which are copied; files beyond the limit go. 0 or -errno: then nothing has changed. */
+int logfile_change(struct logfile *log, const char *attributes, uint64_t max_bytes, uint32_t max_files);
 /* Logs `length` bytes; everything is written to the file when it returns. */
 void logfile_append(struct logfile *log, struct log_stream *stream, const char *bytes, size_t length);
 /* Logs what waits for its end of line. */

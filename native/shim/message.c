@@ -2,6 +2,7 @@
 #include "message.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -70,6 +71,15 @@ int message_send(int socket, const void *bytes, size_t length, const int *fds, s
   ssize_t sent;
   while ((sent = sendmsg(socket, &header, flags | MSG_NOSIGNAL)) < 0 && errno == EINTR);
   return sent < 0 ? -errno : 0;
+}
+
+#define PATIENCE_MILLISECONDS 5000
+
+int message_send_whole(int socket, const void *bytes, size_t length) {
+  int error = message_send(socket, bytes, length, NULL, 0, MSG_DONTWAIT);
+  struct pollfd room = {.fd = socket, .events = POLLOUT};
+  if (error != -EAGAIN || poll(&room, 1, PATIENCE_MILLISECONDS) <= 0) return error;
+  return message_send(socket, bytes, length, NULL, 0, MSG_DONTWAIT);
 }
 
 bool peer_is_us(int socket) {

@@ -17,6 +17,8 @@ struct message_fds {
 ssize_t message_receive(int socket, void *into, size_t size, struct message_fds *fds, int flags);
 /* 0 or -errno. */
 int message_send(int socket, const void *bytes, size_t length, const int *fds, size_t fd_count, int flags);
+/* Without waiting but for room, and for that some seconds. */
+int message_send_whole(int socket, const void *bytes, size_t length);
 void message_close_fds(struct message_fds *fds);
 /* Takes the first fd out, or -1. */
 int message_take_fd(struct message_fds *fds);

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,19 +22,10 @@
 
 /* Room for the answers to thousands of execs at once, which a busy daemon reads late. */
 #define SEND_BYTES (4 << 20)
-#define PATIENCE_MILLISECONDS 5000
-
-static int send_whole(int socket, const struct writer *writer) {
-  size_t length = (size_t)(writer->at - writer->start);
-  int error = message_send(socket, writer->start, length, NULL, 0, MSG_DONTWAIT);
-  struct pollfd room = {.fd = socket, .events = POLLOUT};
-  if (error != -EAGAIN || poll(&room, 1, PATIENCE_MILLISECONDS) <= 0) return error;
-  return message_send(socket, writer->start, length, NULL, 0, MSG_DONTWAIT);
-}
 
 static void send_reply(struct connection *connection, struct writer *writer) {
   if (!connection || connection->source.fd < 0) return;
-  int error = writer->full ? -EMSGSIZE : send_whole(connection->source.fd, writer);
+  int error = writer->full ? -EMSGSIZE : message_send_whole(connection->source.fd, writer->start, (size_t)(writer->at - writer->start));
   /* A daemon that lets all that pile up is as good as gone. */
   if (error) connection_close(connection);
 }
@@ -173,6 +163,12 @@ static void request_resize(struct call *call) {
   if (!process || process->state == PROCESS_EXITED) return refuse(call, ESRCH, "resize");
   if (!process->terminal) return refuse(call, ENOTTY, "resize");
   if (process->out.source.fd < 0 || ioctl(process->out.source.fd, TIOCSWINSZ, &size)) return refuse(call, process->out.source.fd < 0 ? EAGAIN : errno, "resize");
+  reply_ok(call->connection, call->serial);
+}
+
+static void request_log(struct call *call) {
+  int error = change_log(&call->reader);
+  if (error) return refuse(call, -error, "log");
   reply_ok(call->connection, call->serial);
 }
 
@@ -347,6 +343,8 @@ static void handle(struct call *call, uint8_t type) {
     return request_status(call);
   case REQUEST_RELEASE:
     return request_release(call);
+  case REQUEST_LOG:
+    return request_log(call);
   default:
     refuse(call, EPROTO, "request");
   }

@@ -17,7 +17,7 @@
 #define REQUEST_MAX (256u << 10)
 
 /* From a daemon: u8 type, u32 serial, then what requests.c reads for it. */
-enum request { REQUEST_CREATE = 1, REQUEST_START, REQUEST_SIGNAL, REQUEST_ATTACH, REQUEST_RESIZE, REQUEST_EXEC, REQUEST_STATUS, REQUEST_RELEASE, REQUEST_ADOPT_EXEC };
+enum request { REQUEST_CREATE = 1, REQUEST_START, REQUEST_SIGNAL, REQUEST_ATTACH, REQUEST_RESIZE, REQUEST_EXEC, REQUEST_STATUS, REQUEST_RELEASE, REQUEST_ADOPT_EXEC, REQUEST_LOG };
 
 /* To a daemon: u8 type, u32 serial (0 for EXITED and EXEC_EXITED), then what replies.c writes for it. */
 enum reply { REPLY_OK = 1, REPLY_FAILED, REPLY_CREATED, REPLY_STARTED, REPLY_EXITED, REPLY_EXEC_STARTED, REPLY_EXEC_EXITED, REPLY_STATUS };
@@ -85,6 +85,8 @@ void finish_when_drained(void);
 void connection_open(int socket);
 void connection_close(struct connection *connection);
 bool connected(void);
+/* Gives the log the limits and attributes that the reader has, from the next line on; 0 or -errno. */
+int change_log(struct reader *reader);
 void reply_ok(struct connection *connection, uint32_t serial);
 void reply_failure(struct connection *connection, uint32_t serial, const struct failure *failure);
 void reply_created(struct process *process);

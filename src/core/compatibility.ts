@@ -29,7 +29,7 @@ ${SECTIONS.map(([title, intro, schema]) => section(title, intro, supportOf(schem
 \`POST /containers/{id}/update\` changes ${updatable().join(", ")}. Devices, rules, limits of processes (Ulimits) and CgroupParent of a container cannot change.
 PublishAdd and PublishRemove are Gantry's own, in the form of PortBindings: ports that are published from now on, of a running container without a restart, and bindings that end
 (one without a host port, or none for a port, stands for all of that port). Everything is refused, with nothing changed, where a host port is taken or what shall go is not there.
-LabelAdd, LabelRemove, EnvAdd (NAME=VALUE) and EnvRemove are Gantry's own, too: labels at once, variables for programs that start from now on. MountAdd, as HostConfig.Mounts, and MountRemove (destinations) change binds and volumes, in a request of their own. See docs/containers.md.
+LabelAdd, LabelRemove, EnvAdd (NAME=VALUE) and EnvRemove are Gantry's own, too: labels at once, variables for programs that start from now on. MountAdd, as HostConfig.Mounts, and MountRemove (destinations) change binds and volumes, in a request of their own. LogOptAdd and LogOptRemove are options of the log driver, of a running container from its next line on. See docs/containers.md.
 `;
 }
 

@@ -264,6 +264,9 @@ export const updateRequestSchema = struct("UpdateConfig", {
   LabelRemove: done(list(string)),
   EnvAdd: done(list(string)),
   EnvRemove: done(list(string)),
+  /** Gantry's own: options of the log driver, and names alone to remove. */
+  LogOptAdd: done(map(string)),
+  LogOptRemove: done(list(string)),
   /** Gantry's own: binds and volumes that come into the container, and destinations that go. */
   MountAdd: done(list(mountSchema)),
   MountRemove: done(list(string)),

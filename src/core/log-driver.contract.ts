@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../lib/eventually.testing.ts";
 import type { LogDriver, LogOrigin, LogRecord, LogSink } from "./log-driver.ts";
 
 export interface Received {
@@ -35,14 +36,6 @@ export const origin = (change: Partial<LogOrigin> = {}): LogOrigin => ({
 
 export const record = (text: string, change: Partial<LogRecord> = {}): LogRecord => ({ text, stderr: false, time: "2026-01-02T03:04:05.123456789Z", ...change });
 
-/** Until the condition holds; fails when it never does. */
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; !condition(); tries++) {
-    assert.ok(tries < 1000, what);
-    await delay(20);
-  }
-}
-
 export function logDriverContract(name: string, driver: LogDriver, makeServer: (t: TestContext) => Promise<LogServer>, { reliable = true } = {}): void {
   const opened = async (t: TestContext): Promise<{ server: LogServer; sink: LogSink }> => {
     const server = await makeServer(t);
@@ -60,18 +53,18 @@ export function logDriverContract(name: string, driver: LogDriver, makeServer: (
     const texts = ["plain", "é \u{1f600} \"quoted\" \\ <&> \t end", "x".repeat(16_384), " spaces "];
     await sink.send(texts.map((text) => record(text)));
     await sink.send([record("problem", { stderr: true })]);
-    await until(() => server.received.length >= 5, `five records arrive: ${server.received.length} did`);
+    await until(() => `five records arrive: ${server.received.length} did`, () => server.received.length >= 5);
     assert.deepEqual(server.received, [...texts.map((text) => ({ text, stderr: false })), { text: "problem", stderr: true }]);
   });
 
   test(`${name}: closes twice, and sends again after it`, async (t) => {
     const { server, sink } = await opened(t);
     await sink.send([record("one")]);
-    await until(() => server.received.length > 0, "the first record arrives");
+    await until("the first record arrives", () => server.received.length > 0);
     await sink.close();
     await sink.close();
     await sink.send([record("two")]);
-    await until(() => server.received.some(({ text }) => text === "two"), "a record after the end arrives");
+    await until("a record after the end arrives", () => server.received.some(({ text }) => text === "two"));
   });
 
   if (!reliable) return;
@@ -104,7 +97,7 @@ export function logDriverContract(name: string, driver: LogDriver, makeServer: (
       }
     }
     await back;
-    await until(() => server.received.some(({ text }) => text === "record 59"), "the last record arrives");
+    await until("the last record arrives", () => server.received.some(({ text }) => text === "record 59"));
     assert.deepEqual([...new Set(server.received.map(({ text }) => text))], sent);
   });
 }

@@ -13,7 +13,8 @@ export interface LogReader {
 
 /** Compresses the files of a log that are rotated away, for as long as it is written. */
 export interface LogCompressor {
-  watch(source: LogSource): void;
+  /** As long as `wanted` says so; asked each time. */
+  watch(source: LogSource, wanted?: () => boolean): void;
 }
 
 export interface LogSource {

@@ -127,6 +127,8 @@ export interface Task {
   resume(): Promise<void>;
   /** Applies new limits to the running task; only the given fields change. */
   update(resources: NonNullable<NonNullable<OciSpec["linux"]>["resources"]>): Promise<void>;
+  /** Other limits and attributes of the log, from the next line on; files beyond the limits go. The path stays. A supervisor of an older version refuses. */
+  changeLog(log: LogRequest): Promise<void>;
   /** Writes the processes to an existing folder; then they end. Needs the program criu. After a failure they go on. */
   checkpoint(request: CheckpointRequest): Promise<void>;
   /** After exit: ends the shim, removes cgroups and the run folder. Idempotent; goes on after errors and reports them. */

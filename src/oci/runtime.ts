@@ -27,7 +27,7 @@ import { Launcher } from "./shim/launcher.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import type { ShimFailure, ShimReply, Timing } from "./shim/protocol.ts";
 import { encodeCreate, inlinePlanBytes } from "./shim/protocol.ts";
-import { attributesJson } from "./shim/attributes.ts";
+import { logLimits } from "./shim/attributes.ts";
 import type { TaskUnits } from "./task.ts";
 import { ShimTask } from "./task.ts";
 
@@ -306,9 +306,7 @@ function createMessage(request: TaskRequest, folder: TaskFolder, plan: Buffer | 
     width: stdio.consoleSize?.width ?? 0,
     height: stdio.consoleSize?.height ?? 0,
     logPath: log.kind === "none" ? "" : log.path,
-    logAttributes: log.kind === "none" ? "" : attributesJson(log.attributes),
-    logMaxBytes: log.kind === "none" ? 0 : (log.maxBytes ?? 0),
-    logMaxFiles: log.kind === "none" ? 1 : Math.max(1, log.maxFiles),
+    ...logLimits(log),
     plan,
   };
 }

@@ -2,7 +2,7 @@
 import { closeSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Duplex } from "node:stream";
-import type { AttachOptions, CheckpointRequest, ExecRequest, ExecTask, ExitStatus, Task } from "../core/runtime.ts";
+import type { AttachOptions, CheckpointRequest, ExecRequest, ExecTask, ExitStatus, LogRequest, Task } from "../core/runtime.ts";
 import type { TaskStats } from "../core/stats.ts";
 import { conflict, notFound, notImplemented, systemError } from "../lib/errors.ts";
 import type { OciResources, OciSpec } from "../lib/oci-spec.ts";
@@ -18,6 +18,7 @@ import { compile, compileExec } from "./compile/compile.ts";
 import type { HostFacts } from "./host.ts";
 import { encodeExecPlan } from "./plan/encode.ts";
 import type { ExecPlan } from "./plan/types.ts";
+import { logLimits } from "./shim/attributes.ts";
 import { settledStatus, ShimConnection, ShimError, ShimGone } from "./shim/client.ts";
 import { requestError, startError } from "./shim/failure.ts";
 import { ShimExec } from "./shim/exec.ts";
@@ -25,7 +26,7 @@ import { openAttachment } from "./shim/stream.ts";
 import type { TaskFolder } from "./shim/folder.ts";
 import { processesOf, readExitRecord } from "./shim/folder.ts";
 import type { ExecMessage, ShimExit, ShimStatus } from "./shim/protocol.ts";
-import { encodeAttach, encodeExec, encodeRelease, encodeResize, encodeSignal, encodeStart, inlinePlanBytes } from "./shim/protocol.ts";
+import { encodeAttach, encodeExec, encodeLog, encodeRelease, encodeResize, encodeSignal, encodeStart, inlinePlanBytes } from "./shim/protocol.ts";
 
 /** What an exit looks like when nobody was there to see it: as after SIGKILL. */
 const unseenExit = (): ExitStatus => ({ code: 137, at: BigInt(Date.now()) * 1_000_000n, oomKilled: false });
@@ -256,6 +257,10 @@ export class ShimTask implements Task {
     const writes = updateWrites(this.#groups, resources, { files: this.#options.host.cgroups.files, read });
     await this.#options.units?.update(this.#options.spec, resources, this.#groups, read);
     for (const write of writes) applyWrite(write);
+  }
+
+  async changeLog(log: LogRequest): Promise<void> {
+    await this.#request((serial) => encodeLog(serial, logLimits(log)), `changing the log of task ${this.id}`);
   }
 
   async checkpoint({ folder, leaveRunning, givenNetwork }: CheckpointRequest): Promise<void> {

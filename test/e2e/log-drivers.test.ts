@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import { demultiplex, type Json } from "../harness/api.ts";
 import { endEngine, type Engine, startedEngine } from "../harness/engine.ts";
 
@@ -59,10 +60,7 @@ class Receiver {
   }
 
   async until(tag: string, last: string): Promise<string[]> {
-    for (let tries = 0; !this.lines(tag).includes(last); tries++) {
-      assert.ok(tries < 1500, `"${last}" arrives; ${this.lines(tag).length} lines did, the last ${this.lines(tag).at(-1)}\n${engine.log().slice(-2000)}`);
-      await delay(20);
-    }
+    await until(() => `"${last}" arrives; ${this.lines(tag).length} lines did, the last ${this.lines(tag).at(-1)}\n${engine.log().slice(-2000)}`, () => this.lines(tag).includes(last));
     return this.lines(tag);
   }
 }
@@ -93,10 +91,7 @@ test("every line arrives, and logs reads the record that is kept here", async ()
   assert.equal(demultiplex((await engine.api.send("GET", "/containers/plain/logs?stdout=1&stderr=1")).body).stdout, `${numbered(500).join("\n")}\n`);
   assert.equal((await api("GET", "/containers/plain/json")).LogPath, "");
   await api("DELETE", "/containers/plain?force=1");
-  for (let tries = 0; existsSync(join(engine.dataRoot, "containers", id)); tries++) {
-    assert.ok(tries < 1000, "nothing is left of a container whose log is sent");
-    await delay(10);
-  }
+  await until("nothing is left of a container whose log is sent", () => !existsSync(join(engine.dataRoot, "containers", id)));
 });
 
 test("a start fails when the server is not there, in Docker's words", async () => {
@@ -121,10 +116,7 @@ test("a server that is away for a time gets everything, and the container does n
   assert.deepEqual(once(receiver.lines("away")), ["begun", ...numbered(3000)]);
   const { Id } = await api("GET", "/containers/away/json");
   const files = (): string[] => readdirSync(join(engine.dataRoot, "containers", Id)).filter((name) => /json\.log(\.\d+)?(\.gz)?$/.test(name));
-  for (let tries = 0; files().length > 2; tries++) {
-    assert.ok(tries < 1000, `of what is sent, two files stay: ${files().join(" ")}`);
-    await delay(10);
-  }
+  await until(() => `of what is sent, two files stay: ${files().join(" ")}`, () => files().length <= 2);
   await api("DELETE", "/containers/away");
 });
 
@@ -164,4 +156,47 @@ test("without a record here logs is refused; options are checked in Docker's wor
   await assert.rejects(create("odd", "true", { Type: "syslog", Config: { "cache-disabled": "maybe" } }), /invalid value for option cache-disabled: maybe/);
   await assert.rejects(create("odd", "true", { Type: "syslog", Config: { "syslog-nosuch": "1" } }), /unknown log opt 'syslog-nosuch' for syslog log driver/);
   await api("DELETE", "/containers/bare");
+});
+
+test("options change while the container runs, and last", async () => {
+  const [first, second] = [new Receiver("first"), new Receiver("second")];
+  await Promise.all([first.listen(), second.listen()]);
+  await started("moving", "while :; do [ ! -e /say ] || { cat /say; rm /say; }; sleep 0.05; done", first.options);
+  const say = async (text: string): Promise<void> => api("POST", "/containers/moving/exec", { Cmd: ["sh", "-c", `echo ${text} > /say.new; mv /say.new /say`] }).then(({ Id }) => api("POST", `/exec/${Id}/start`, { Detach: true }));
+  await say("to the first");
+  await first.until("moving", "to the first");
+  await api("POST", "/containers/moving/update", { LogOptAdd: { ...second.options, tag: "moved" } });
+  await say("to the second");
+  await second.until("moved", "to the second");
+  await engine.kill();
+  await engine.start();
+  await say("after the restart");
+  await second.until("moved", "after the restart");
+  assert.deepEqual(first.lines("moving"), ["to the first"]);
+  second.close();
+  await assert.rejects(api("POST", "/containers/moving/update", { LogOptAdd: { "syslog-nosuch": "1" } }), /unknown log opt 'syslog-nosuch' for syslog log driver/);
+  await assert.rejects(api("POST", "/containers/moving/update", { LogOptAdd: { "syslog-address": `unix://${folder}/none.sock` } }), /no such file or directory/);
+  await api("POST", "/containers/moving/update", { LabelAdd: { free: "of the server" } });
+  assert.deepEqual((await api("GET", "/containers/moving/json")).HostConfig.LogConfig, { Type: "syslog", Config: { tag: "moved", ...second.options } });
+  await api("DELETE", "/containers/moving?force=1");
+});
+
+test("limits, compression and attributes of a json-file change while it is written", async () => {
+  const id = await create("resized", `${count(2000)}; touch /first; while [ ! -e /go ]; do sleep 0.05; done; i=2000; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done; sleep 1000`, { Type: "json-file", Config: {} });
+  await api("POST", "/containers/resized/start");
+  const size = (): string[] => readdirSync(join(engine.dataRoot, "containers", id)).filter((name) => name.includes("json.log"));
+  const tail = async (query: string): Promise<string> => demultiplex((await engine.api.send("GET", `/containers/resized/logs?stdout=1&tail=1${query}`)).body).stdout;
+  await until("the first half", async () => (await tail("")) === "line 1999\n");
+  assert.equal(size().length, 1);
+  await api("POST", "/containers/resized/update", { LogOptAdd: { "max-size": "20k", "max-file": "4", compress: "true", labels: "tier" }, LabelAdd: { tier: "front" } });
+  await api("POST", "/containers/resized/exec", { Cmd: ["touch", "/go"] }).then(({ Id }) => api("POST", `/exec/${Id}/start`, { Detach: true }));
+  await until("the second half", async () => (await tail("")) === "line 3999\n");
+  assert.equal(await tail("&details=1"), "tier=front line 3999\n");
+  await until(() => `four files, the old ones compressed: ${size().join(" ")}`, () => size().length === 4 && size().filter((name) => name.endsWith(".gz")).length === 3);
+  await api("POST", "/containers/resized/update", { LogOptAdd: { "max-file": "2" }, LogOptRemove: ["labels"] });
+  await until(() => `two files: ${size().join(" ")}`, () => size().length === 2);
+  assert.deepEqual((await api("GET", "/containers/resized/json")).HostConfig.LogConfig.Config, { "max-size": "20k", "max-file": "2", compress: "true" });
+  const events = (await engine.api.send("GET", `/events?since=0&until=${Math.ceil(Date.now() / 1000) + 1}&filters=${encodeURIComponent(JSON.stringify({ container: ["resized"], event: ["update"] }))}`)).body.toString().trim().split("\n");
+  assert.equal(events.length, 2);
+  await api("DELETE", "/containers/resized?force=1");
 });

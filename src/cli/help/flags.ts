@@ -131,6 +131,8 @@ const TEXTS: Record<string, string> = {
   "link-local-ip": "Link-local address",
   "log-driver": "Logging driver of the container",
   "log-opt": "Option for the logging driver",
+  "log-opt-add": "Set an option of the log driver",
+  "log-opt-rm": "Take an option of the log driver away",
   "mac-address": "MAC address",
   memory: "Limit of memory",
   "memory-reservation": "Memory that is kept for it when memory is short",

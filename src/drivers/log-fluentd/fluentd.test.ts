@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { logDriverContract, origin, record, until, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { logDriverContract, origin, record, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { until } from "../../lib/eventually.testing.ts";
 import { streamServer, temporaryFolder } from "../../core/log-server.testing.ts";
 import { fluentdDriver } from "./index.ts";
 import { Packer } from "./msgpack.ts";
@@ -108,7 +109,7 @@ async function sentTo(t: TestContext, made: FluentdServer, change: Parameters<ty
 test("the members of a record, and times to the second or the nanosecond", async (t) => {
   const [coarse, precise] = [await server({}), await server({ "fluentd-sub-second-precision": "true" })];
   for (const made of [coarse, precise]) await (await sentTo(t, made, { tag: "tag.x", attributes: { label: "v" } })).send([record("text", { stderr: true, part: { id: "p", ordinal: 2, last: true } })]);
-  await until(() => coarse.messages.length + precise.messages.length === 2, "both arrive");
+  await until("both arrive", () => coarse.messages.length + precise.messages.length === 2);
   const members = { container_id: "ab".repeat(32), container_name: "/web", source: "stderr", log: "text", label: "v", partial_message: "true", partial_id: "p", partial_ordinal: "2", partial_last: "true" };
   assert.deepEqual(coarse.messages, [["tag.x", [[1767323045, members]], { size: 1 }]]);
   assert.deepEqual(precise.messages[0]?.[1][0]?.[0], { type: 0, seconds: 1767323045, nanoseconds: 123456789 });
@@ -119,7 +120,7 @@ test("many and long records", async (t) => {
   const sink = await sentTo(t, made);
   const records = Array.from({ length: 300 }, (_, index) => record(`é${index}`)).concat([record("x".repeat(70_000)), record("y".repeat(200))]);
   await sink.send(records);
-  await until(() => made.received.length === records.length, "all arrive");
+  await until("all arrive", () => made.received.length === records.length);
   assert.deepEqual(made.received.map(({ text }) => text), records.map(({ text }) => text));
   const list = Array.from({ length: 70_000 }, (_, index) => index);
   assert.deepEqual(new Unpacker(new Packer().write(list).finish()).read(), list);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { gunzipSync, inflateSync } from "node:zlib";
-import { logDriverContract, origin, record, until, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { logDriverContract, origin, record, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { until } from "../../lib/eventually.testing.ts";
 import { streamServer, udpServer } from "../../core/log-server.testing.ts";
 import { chunks, gelfDriver } from "./index.ts";
 
@@ -55,7 +56,7 @@ test("the members of a message", async (t: TestContext) => {
   t.after(() => server.stop());
   const sink = gelfDriver.open(origin({ attributes: { level2: "x", _own: "y" } }), server.options);
   await sink.send([record("text")]);
-  await until(() => server.messages.length === 1, "it arrives");
+  await until("it arrives", () => server.messages.length === 1);
   await sink.close();
   assert.deepEqual(server.messages[0], {
     ...{ version: "1.1", host: "host1", short_message: "text", timestamp: 1767323045.123, level: 6, _command: "sh -c x", _container_id: "ab".repeat(32), _container_name: "web" },

@@ -3,7 +3,8 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
-import { logDriverContract, origin, record, until, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { logDriverContract, origin, record, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { until } from "../../lib/eventually.testing.ts";
 import { temporaryFolder } from "../../core/log-server.testing.ts";
 import { createJournaldDriver, fieldName } from "./index.ts";
 
@@ -68,7 +69,7 @@ test("the fields of an entry; large ones and those of several lines", async (t) 
   const made = await journal(t);
   const sink = createJournaldDriver(made.path).open(origin({ attributes: { "com.x/label": "a\nb", __env: "v" } }), {});
   await sink.send([record("text", { part: { id: "p", ordinal: 1, last: false } }), record("x".repeat(12_000_000), { part: { id: "p", ordinal: 2, last: true } })]);
-  await until(() => made.entries.length === 2, "both arrive");
+  await until("both arrive", () => made.entries.length === 2);
   await sink.close();
   const [first, second] = made.entries;
   const { CONTAINER_LOG_EPOCH: epoch, ...fields } = first?.fields ?? {};

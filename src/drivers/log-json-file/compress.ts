@@ -17,8 +17,11 @@ const LOCK_TRIES = 100;
 
 export function jsonFileCompressor(warn: (message: string) => void): LogCompressor {
   return {
-    watch(source) {
-      const run = compressing(source.path, warn);
+    watch(source, wanted = () => true) {
+      const compress = compressing(source.path, warn);
+      const run = (): void => {
+        if (wanted()) compress();
+      };
       const stop = onRename(dirname(source.path), { run, warn });
       run();
       void source.ended.catch(() => {}).then(() => (stop(), run()));

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogRecord, LogSink } from "../../core/log-driver.ts";
+import { until } from "../../lib/eventually.testing.ts";
 import { LogForward, type ForwardOptions } from "./forward.ts";
 import { readPosition } from "./position.ts";
 import { RecordParser } from "./records.ts";
@@ -55,27 +56,20 @@ function forwarding(t: TestContext, path: string, sink: LogSink, change: Partial
   return { forward, warnings, drained: () => drained, stop };
 }
 
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; !condition(); tries++) {
-    assert.ok(tries < 1000, what);
-    await delay(10);
-  }
-}
-
 test("sends what is there and what comes, goes on where it stopped, and says when all is sent", async (t) => {
   const path = logIn(t);
   writeFileSync(path, lines(0, 3));
   const first = new Sink();
   const run = forwarding(t, path, first);
-  await until(() => first.got.length === 3, "what is there");
+  await until("what is there", () => first.got.length === 3);
   appendFileSync(path, lines(3, 5));
-  await until(() => first.got.length === 5, "what comes");
+  await until("what comes", () => first.got.length === 5);
   await run.stop();
   appendFileSync(path, lines(5, 7));
   const second = new Sink();
   const next = forwarding(t, path, second);
   next.forward.end();
-  await until(() => next.drained() === 1, "all is sent");
+  await until("all is sent", () => next.drained() === 1);
   assert.deepEqual([first.got, second.got, second.closed > 0, readPosition(path)?.drained], [numbered(0, 5), numbered(5, 7), true, true]);
 });
 
@@ -84,7 +78,7 @@ test("follows rotations, also those that happened while nobody read, and removes
   writeFileSync(path, lines(0, 2));
   const sink = new Sink();
   const run = forwarding(t, path, sink);
-  await until(() => sink.got.length === 2, "the first file");
+  await until("the first file", () => sink.got.length === 2);
   await run.stop();
   appendFileSync(path, lines(2, 3));
   for (const [from, to] of [[3, 5], [5, 7], [7, 9]] as const) {
@@ -93,10 +87,10 @@ test("follows rotations, also those that happened while nobody read, and removes
     writeFileSync(path, lines(from, to));
   }
   const next = forwarding(t, path, sink);
-  await until(() => sink.got.length === 9, "all files");
+  await until("all files", () => sink.got.length === 9);
   assert.deepEqual(sink.got, numbered(0, 9));
   next.forward.end();
-  await until(() => next.drained() === 1, "all is sent");
+  await until("all is sent", () => next.drained() === 1);
   assert.deepEqual(readdirSync(join(path, "..")).sort(), ["x-json.log", "x-json.log.1", "x-json.log.sent"]);
 });
 
@@ -112,7 +106,7 @@ test("sent files are compressed, unsent ones stay as they are", async (t) => {
   assert.deepEqual(readdirSync(join(path, "..")).filter((name) => name.endsWith(".gz")), []);
   sink.fails = false;
   run.forward.end();
-  await until(() => run.drained() === 1, "all is sent");
+  await until("all is sent", () => run.drained() === 1);
   assert.deepEqual(sink.got, numbered(0, 6));
   assert.deepEqual(readdirSync(join(path, "..")).sort(), ["x-json.log", "x-json.log.1.gz", "x-json.log.2.gz", "x-json.log.sent"]);
   assert.deepEqual([run.warnings.length, /cannot be sent, it is tried again: nobody there/.test(run.warnings[0] ?? ""), /is sent again/.test(run.warnings[1] ?? "")], [2, true, true]);
@@ -124,9 +118,9 @@ test("non-blocking: of what waits for a server that is away the oldest is not se
   sink.fails = true;
   writeFileSync(path, lines(0, 1000));
   const run = forwarding(t, path, sink, { waiting: line("l999\n").length * 10 });
-  await until(() => run.warnings.some((text) => text.includes("max-buffer-size")), "lines are left out");
+  await until("lines are left out", () => run.warnings.some((text) => text.includes("max-buffer-size")));
   sink.fails = false;
-  await until(() => sink.got.at(-1) === "l999", "the youngest arrive");
+  await until("the youngest arrive", () => sink.got.at(-1) === "l999");
   assert.deepEqual(sink.got, numbered(1000 - sink.got.length, 1000));
   assert.ok(sink.got.length >= 9 && sink.got.length <= 10, `${sink.got.length}`);
 });
@@ -138,12 +132,12 @@ test("a sink that limits tries has records given up; another sink takes over at 
   bad.tries = 3;
   writeFileSync(path, lines(0, 2));
   const run = forwarding(t, path, bad);
-  await until(() => run.warnings.some((text) => text.includes("2 lines of the log of container c are given up after 3 tries")), "given up");
+  await until("given up", () => run.warnings.some((text) => text.includes("2 lines of the log of container c are given up after 3 tries")));
   bad.retryMilliseconds = 60_000;
   appendFileSync(path, lines(2, 4));
   await delay(50);
   run.forward.change(good, { waiting: "all", keep: { files: 2, compress: false } });
-  await until(() => good.got.length === 2, "the other one has them");
+  await until("the other one has them", () => good.got.length === 2);
   assert.deepEqual(good.got, numbered(2, 4));
 });
 

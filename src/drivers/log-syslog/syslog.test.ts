@@ -4,7 +4,8 @@ import { closeSync, readSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
-import { logDriverContract, origin, record, until, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { logDriverContract, origin, record, type LogServer, type Received } from "../../core/log-driver.contract.ts";
+import { until } from "../../lib/eventually.testing.ts";
 import { streamServer, temporaryFolder, udpServer, type Connection } from "../../core/log-server.testing.ts";
 import { bindDatagram } from "../../sys/datagram.ts";
 import { facilityOf, formatMessage, type Header } from "./format.ts";
@@ -109,7 +110,7 @@ test("syslog over TLS: a server that nobody vouches for is refused, unless that 
   await assert.rejects(syslogDriver.open(origin(), options).verify(), /tls: self-signed certificate/);
   const sink = syslogDriver.open(origin(), { ...options, "syslog-tls-skip-verify": "false" });
   await sink.send([record("trusted")]);
-  await until(() => server.received.length === 1, "it arrives");
+  await until("it arrives", () => server.received.length === 1);
   await sink.close();
 });
 
@@ -131,7 +132,7 @@ test("empty lines are not sent, and without an address the machine's own socket 
   t.after(() => server.stop());
   const sink = syslogDriver.open(origin(), server.options);
   await sink.send([record(""), record("only")]);
-  await until(() => server.received.length === 1, "it arrives");
+  await until("it arrives", () => server.received.length === 1);
   await sink.close();
   assert.deepEqual(server.received, [{ text: "only", stderr: false }]);
 });

@@ -137,6 +137,8 @@ export interface ContainerTasks {
   forget(record: ContainerRecord): Promise<void>;
   /** Resolves when nothing of the container's last run is left, and its layer can be mounted again. */
   released(record: ContainerRecord): Promise<void>;
+  /** Gives a running container's log the options of the record as it will be. */
+  changeLog(record: ContainerRecord, changed: ContainerRecord): Promise<void>;
   execIds(id: string): string[];
   /** What a start would do, for people to read. */
   explain(record: ContainerRecord, rootfs: RootfsMount[]): Promise<string>;

@@ -5,6 +5,8 @@ import { quote } from "../../lib/strconv.ts";
 
 export type ConfigChange = Pick<UpdateRequest, "LabelAdd" | "LabelRemove" | "EnvAdd" | "EnvRemove">;
 
+export const changesConfig = ({ LabelAdd, LabelRemove, EnvAdd, EnvRemove }: ConfigChange): boolean => [LabelRemove, EnvAdd, EnvRemove, Object.keys(LabelAdd ?? {})].some((list) => (list?.length ?? 0) > 0);
+
 export function validateConfigChange({ LabelAdd, EnvAdd, EnvRemove }: ConfigChange): void {
   if (Object.hasOwn(LabelAdd ?? {}, "")) throw invalidParameter("invalid label: the name is empty");
   for (const entry of EnvAdd ?? []) if (!/^[^=]+=/.test(entry)) throw invalidParameter(`invalid environment variable: ${quote(entry)} is not of the form NAME=VALUE`);

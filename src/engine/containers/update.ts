@@ -12,14 +12,15 @@ import { addedBindings, changeBindings } from "./port-bindings.ts";
 import type { Bindings, BindingsChange } from "./port-bindings.ts";
 import { zero } from "../../lib/schema.ts";
 import { changeMounts, changesMounts } from "./update-mounts.ts";
-import { changedConfig, validateConfigChange } from "./update-config.ts";
+import { changedLogConfig, changesLog } from "./update-log.ts";
+import { changedConfig, changesConfig, validateConfigChange } from "./update-config.ts";
 import { defaultPids, updateResources } from "./spec/resources.ts";
 import { validateHostConfig } from "./validate/host-config.ts";
 import { verifyResources } from "./validate/resources.ts";
 
 /** Returns warnings. Throws Docker's refusals; then nothing has changed. */
 export async function updateContainer(context: ContainersContext, ref: string, request: UpdateRequest): Promise<string[]> {
-  const { RestartPolicy, PublishAdd, PublishRemove, LabelAdd, LabelRemove, EnvAdd, EnvRemove, MountAdd, MountRemove, ...resources } = request;
+  const { RestartPolicy, PublishAdd, PublishRemove, LabelAdd, LabelRemove, EnvAdd, EnvRemove, LogOptAdd, LogOptRemove, MountAdd, MountRemove, ...resources } = request;
   const config = { LabelAdd, LabelRemove, EnvAdd, EnvRemove };
   validateConfigChange(config);
   if (changesMounts({ MountAdd, MountRemove })) return await updateMounts(context, ref, request);
@@ -33,7 +34,17 @@ export async function updateContainer(context: ContainersContext, ref: string, r
     try {
       const after = changed(record, resources, RestartPolicy);
       const ports = await preparePorts(context, record, { add: PublishAdd ?? {}, remove: PublishRemove ?? {} });
-      record.hostConfig = ports ? { ...after, PortBindings: ports.bindings } : after;
+      const log = { LogOptAdd, LogOptRemove };
+      const LogConfig = changesLog(log) ? changedLogConfig(after.LogConfig, log) : after.LogConfig;
+      try {
+        // Chosen labels and variables are in the log, too.
+        const next = { ...record, config: changedConfig(record.config, config), hostConfig: { ...after, LogConfig } };
+        if (hasTask(record) && (changesLog(log) || changesConfig(config))) await context.tasks.changeLog(record, next);
+      } catch (error) {
+        ports?.live?.cancel();
+        throw error;
+      }
+      record.hostConfig = { ...after, LogConfig, ...(ports && { PortBindings: ports.bindings }) };
       try {
         if (hasTask(record)) await context.tasks.update(record, updateResources(resources, context.host, defaultPids(record.hostConfig, context.settings)));
       } catch (error) {

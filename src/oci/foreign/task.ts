@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import type { AttachOptions, CheckpointRequest, ExecRequest, ExecTask, ExitStatus, RuntimeFailure, Task, TaskRequest } from "../../core/runtime.ts";
+import type { AttachOptions, CheckpointRequest, ExecRequest, ExecTask, ExitStatus, LogRequest, RuntimeFailure, Task, TaskRequest } from "../../core/runtime.ts";
 import type { TaskStats } from "../../core/stats.ts";
 import { codeOf, GantryError, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import type { OciResources } from "../../lib/oci-spec.ts";
@@ -135,6 +135,10 @@ export class ForeignTask implements Task {
     } catch {
       return undefined;
     }
+  }
+
+  changeLog(log: LogRequest): Promise<void> {
+    return this.#shim.changeLog(log);
   }
 
   async update(resources: OciResources): Promise<void> {

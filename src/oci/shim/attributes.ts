@@ -1,3 +1,9 @@
+import type { LogRequest } from "../../core/runtime.ts";
+
+/** What a shim is told of a log, beside its path. */
+export const logLimits = (log: LogRequest): { logAttributes: string; logMaxBytes: number; logMaxFiles: number } =>
+  log.kind === "none" ? { logAttributes: "", logMaxBytes: 0, logMaxFiles: 1 } : { logAttributes: attributesJson(log.attributes), logMaxBytes: log.maxBytes ?? 0, logMaxFiles: Math.max(1, log.maxFiles) };
+
 /** Log attributes as Go's encoding/json writes a map: keys in order, <, > and & escaped. "" without any. */
 export function attributesJson(attributes: Record<string, string> | undefined): string {
   const entries = Object.entries(attributes ?? {});

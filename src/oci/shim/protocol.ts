@@ -13,7 +13,7 @@ export const launcherVersion = 2;
 /** A shim that was started by another version of this program may speak another one. */
 export const shimVersion = 1;
 
-const request = { create: 1, start: 2, signal: 3, attach: 4, resize: 5, exec: 6, status: 7, release: 8, adoptExec: 9 } as const;
+const request = { create: 1, start: 2, signal: 3, attach: 4, resize: 5, exec: 6, status: 7, release: 8, adoptExec: 9, log: 10 } as const;
 const reply = { ok: 1, failed: 2, created: 3, started: 4, exited: 5, execStarted: 6, execExited: 7, status: 8 } as const;
 
 /** Plans beyond this size travel in a memory file instead of in the message. */
@@ -126,6 +126,14 @@ export function encodeResize(serial: number, process: string, size: { width: num
   w.string(process);
   w.u32(size.width);
   w.u32(size.height);
+  return w.bytes();
+}
+
+export function encodeLog(serial: number, log: Pick<CreateMessage, "logAttributes" | "logMaxBytes" | "logMaxFiles">): Buffer {
+  const w = message(request.log, serial, 1024 + 3 * log.logAttributes.length);
+  w.string(log.logAttributes);
+  w.u64(BigInt(log.logMaxBytes));
+  w.u32(log.logMaxFiles);
   return w.bytes();
 }
 

@@ -37,6 +37,8 @@ export async function run(session: Session): Promise<void> {
     ...given("LabelAdd", keyValues(flags.list("label-add")), flags.changed("label-add")),
     ...given("LabelRemove", flags.list("label-rm"), flags.changed("label-rm")),
     ...given("EnvAdd", flags.list("env-add").map(withOwnValue), flags.changed("env-add")),
+    ...given("LogOptAdd", keyValues(flags.list("log-opt-add")), flags.changed("log-opt-add")),
+    ...given("LogOptRemove", flags.list("log-opt-rm"), flags.changed("log-opt-rm")),
     ...given("MountAdd", flags.list("mount-add").map(parseMount), flags.changed("mount-add")),
     ...given("MountRemove", flags.list("mount-rm"), flags.changed("mount-rm")),
     ...given("EnvRemove", flags.list("env-rm"), flags.changed("env-rm")),
@@ -58,7 +60,7 @@ export async function run(session: Session): Promise<void> {
   if (errors.length > 0) throw new Error(errors.join("\n"));
 }
 
-const OWN_FLAGS = ["env-add", "env-rm", "label-add", "label-rm", "mount-add", "mount-rm", "publish-add", "publish-rm"];
+const OWN_FLAGS = ["env-add", "env-rm", "label-add", "label-rm", "log-opt-add", "log-opt-rm", "mount-add", "mount-rm", "publish-add", "publish-rm"];
 const given = (field: string, value: unknown, present: boolean): object => (present ? { [field]: value } : {});
 
 /** As --publish has them. Engines that do not know the field must not be sent it. */

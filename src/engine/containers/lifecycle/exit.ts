@@ -5,8 +5,8 @@ import type { ExitStatus, Task } from "../../../core/runtime.ts";
 import { messageOf } from "../../../lib/errors.ts";
 import { faultPoint } from "../../../lib/fault.ts";
 import type { LifecycleContext } from "./context.ts";
+import { compressLog } from "./change-log.ts";
 import { forwardLog } from "./log-forwarding.ts";
-import { compressesLog } from "./log-request.ts";
 import { persist } from "./persist.ts";
 import { shouldRestart } from "./restart-policy.ts";
 import { scheduleRestart } from "./restart-timer.ts";
@@ -14,7 +14,8 @@ import { emit, hasTask } from "./state.ts";
 
 /** Has the exit handled whenever it comes. */
 export function watchTask(context: LifecycleContext, record: ContainerRecord, task: Task): void {
-  if (compressesLog(record)) context.compressor.watch({ path: context.logPath(record), ended: task.exited });
+  context.live(record.id).compressing = false;
+  compressLog(context, record, task);
   forwardLog(context, record, task.exited);
   byEngine(() => {
     void ended(context, record.id, task).catch((error: unknown) => context.warn(`the exit of container ${record.id}: ${messageOf(error)}`));

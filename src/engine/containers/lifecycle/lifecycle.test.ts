@@ -69,6 +69,7 @@ class FakeTask implements Task {
   async pause(): Promise<void> {}
   async resume(): Promise<void> {}
   async update(): Promise<void> {}
+  async changeLog(): Promise<void> {}
   async checkpoint(): Promise<void> {}
   async release(): Promise<void> {
     this.released = true;

@@ -35,6 +35,8 @@ export class LiveContainer {
   due: ContainerRecord["state"] | undefined;
   restart: { timer: NodeJS.Timeout; cancel: () => void } | undefined;
   restartDelay = 0;
+  /** Old files of the task's log are compressed when that is wanted. */
+  compressing = false;
   readonly execs = new Map<string, ExecInstance>();
   readonly pending = new Set<PendingAttachment>();
   /** Of attached clients; each leaves when it has carried everything. */

@@ -7,6 +7,7 @@ import type { ContainerTasks } from "../context.ts";
 import { ExecService } from "../exec/exec.ts";
 import type { LifecycleContext } from "./context.ts";
 import { LiveContainer } from "./live.ts";
+import { changeLog } from "./change-log.ts";
 import { afterLastLines } from "./log-forwarding.ts";
 import { cancelRestart } from "./restart-timer.ts";
 import { lastRun, taskOf } from "./state.ts";
@@ -55,6 +56,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   const tasks: ContainerTasks = {
     kill: (record) => killAndWait(context, record),
     update: (record, resources) => taskOf(context, record).update(resources),
+    changeLog: (record, changed) => changeLog(context, record, changed),
     async forget(record) {
       cancelRestart(context, record.id);
       const { exitCode, error } = lastRun(record);
