@@ -6,11 +6,12 @@ import { type CommandEntry, type FlagEntry, parseFlagEntries } from "../cli/tree
 import { fieldsPage, supportOf } from "../core/compatibility.ts";
 import { configSchema, hostConfigSchema, networkingConfigSchema } from "../core/container-config.ts";
 import { DAEMON_OPTIONS } from "./daemon/options.ts";
+import { MOBY_EXCEPTIONS, MOBY_PACKAGES } from "./moby-suite.ts";
 
 const CREATE_COMMANDS = ["container create", "container run"];
 
 export async function compatibilityPage(): Promise<string> {
-  return `${fieldsPage()}${createFlags(await commandTree())}${otherFlags(await commandTree())}${daemonOptions()}`;
+  return `${fieldsPage()}${createFlags(await commandTree())}${otherFlags(await commandTree())}${daemonOptions()}${mobySuite()}`;
 }
 
 type Tree = ReadonlyMap<string, CommandEntry>;
@@ -75,5 +76,19 @@ function daemonOptions(): string {
 On the command line, and by their keys in daemon.json. Those without a meaning concern parts that gantryd does without, and are told in its log.
 
 ${table(["flag", "key", "status", ""], rows)}
+`;
+}
+
+function mobySuite(): string {
+  return `
+## moby's own integration tests
+
+Of the tests that pass with dockerd, so many pass with gantryd:
+
+${table(["package", "gantryd", "dockerd"], MOBY_PACKAGES.map(([name, here, original]) => [name, String(here), String(original)]))}
+
+The others, and those that pass under a condition:
+
+${table(["tests", "reason"], MOBY_EXCEPTIONS)}
 `;
 }

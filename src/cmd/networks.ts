@@ -30,7 +30,7 @@ import { parseResolvConf } from "../lib/resolv-conf.ts";
 import type { DnsSettings } from "../engine/networks/resolv-conf.ts";
 import { byName } from "../lib/by-name.ts";
 import { systemError } from "../lib/errors.ts";
-import { contains, parseIp, parsePrefix, requirePrefix } from "../lib/ip.ts";
+import { contains, networkOf, parseIp, parsePrefix, requirePrefix } from "../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
 import type { UserMaps } from "../lib/user-maps.ts";
 import { Netns } from "../sys/netlink/netns.ts";
@@ -86,6 +86,8 @@ export interface NetworkWiring {
   containerFolder: (id: string) => string;
   /** Of the user namespace that a container has for itself; undefined with the host's. */
   mapsOf?: (record: ContainerRecord) => UserMaps | undefined;
+  /** Of containers that do not ask for the host's. */
+  userMaps?: UserMaps | undefined;
   warn: (message: string) => void;
   /** Keeps the sockets that reserve ports over a restart; absent: nobody does. */
   keeper?: DescriptorKeeper;
@@ -128,6 +130,7 @@ export async function openNetworks(wiring: NetworkWiring): Promise<DaemonNetwork
     rules: { ipv6: flags.firewall6, directRouting: flags.directRouting, ...(flags.acceptMark ? { acceptMark: flags.acceptMark } : {}) },
     repaired,
     poolSize: wiring.poolSize ?? POOL_SIZE,
+    maps: wiring.userMaps,
     ...(wiring.keeper ? { keeper: wiring.keeper } : {}),
     ...(wiring.relay && flags.relay && existsSync("/proc/sys/net/ipv6") ? { relay: wiring.relay } : {}),
     warn,
@@ -243,14 +246,14 @@ async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag:
     name,
     managed,
     ...(flags.bip === "" ? {} : { bip: requirePrefix(flags.bip, "--bip") }),
-    ...(flags.fixedCidr === "" ? {} : { fixedCidr: requirePrefix(flags.fixedCidr, "--fixed-cidr") }),
+    ...(flags.fixedCidr === "" ? {} : { fixedCidr: networkOf(requirePrefix(flags.fixedCidr, "--fixed-cidr")) }),
     ...routersOf(flags),
     mtu: flags.mtu,
     masquerade: flags.ipMasq,
     icc: flags.icc,
     ipv6: flags.ipv6,
     ...(flags.bip6 === "" ? {} : { bip6: requirePrefix(flags.bip6, "--bip6") }),
-    ...(flags.fixedCidr6 === "" ? {} : { fixedCidr6: requirePrefix(flags.fixedCidr6, "--fixed-cidr-v6") }),
+    ...(flags.fixedCidr6 === "" ? {} : { fixedCidr6: networkOf(requirePrefix(flags.fixedCidr6, "--fixed-cidr-v6")) }),
     ...(flags.hostBinding === "" ? {} : { hostBinding: flags.hostBinding }),
     present: { 4: v4, 6: hasLocalRange ? v6 : v6.filter((address) => !isUsualLinkLocal(address)) },
     avoid: [...(await hostPrefixes(kernel, name)), ...nameservers(wiring.hostResolvConf ?? HOST_RESOLV_CONF)],

@@ -13,6 +13,7 @@
  *
  * A driver that can do more has one of the optional abilities at the end of this file, or publishes ports (network-ports.ts).
  */
+import type { UserMaps } from "../lib/user-maps.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
 import type { PortProtocol, PublishedPort } from "./network-ports.ts";
 
@@ -108,8 +109,8 @@ export interface SandboxNamespace {
 
 /** Optional: makes a sandbox together with its endpoint's interface, ahead where it can, because making one waits for kernel locks. */
 export interface ProvidesSandboxes {
-  /** The caller owns the sandbox, and joins with this endpoint id or leaves. */
-  provideSandbox(networkId: string, interfaceName: string): Promise<{ endpointId: string; sandbox: SandboxNamespace }>;
+  /** The caller owns the sandbox, and joins with this endpoint id or leaves. With `maps` it belongs to a user namespace that has them. */
+  provideSandbox(networkId: string, interfaceName: string, maps?: UserMaps): Promise<{ endpointId: string; sandbox: SandboxNamespace }>;
   /** Begins to prepare; resolves when as many as wanted are ready, or that had to wait. */
   prepared(): Promise<void>;
 }

@@ -141,6 +141,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     saveContainer: (record) => store.save(record),
     containerFolder: (id) => join(containersRoot, id),
     mapsOf: (record) => mapsOf(users, record),
+    userMaps,
     relay: relayProgram(join(config.execRoot, "relay.sock")),
     keeper: {
       put: (name, fd) => runtime.launcher.put(name, [fd]),

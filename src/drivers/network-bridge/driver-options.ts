@@ -1,4 +1,5 @@
 /** What the bridge driver is opened with. */
+import type { UserMaps } from "../../lib/user-maps.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { PortLimits } from "./annexes.ts";
 import type { OthersMode } from "./firewall-keeper.ts";
@@ -19,6 +20,8 @@ export interface BridgeDriverOptions {
   ipForward: boolean;
   /** Prepared sandboxes; 0: none. */
   poolSize: number;
+  /** Prepared sandboxes are for containers with a user namespace that has these; absent: for those in the host's. */
+  maps?: UserMaps | undefined;
   warn: (message: string) => void;
   /** Absent: reserved ports are free while the daemon is restarted. */
   keeper?: DescriptorKeeper;

@@ -173,6 +173,19 @@ test("prepared sandboxes are taken once, refilled, and dropped at close", async 
   assert.equal(machine.openSandboxes, 2, "the taken one, and the one of the unused request");
 });
 
+test("sandboxes are prepared for the user namespace that containers have by default; others are made", async () => {
+  const maps = { uids: [{ containerID: 0, hostID: 1000, size: 10 }], gids: [] };
+  const { machine, driver } = open({ poolSize: 1, maps });
+  await driver.createNetwork(spec());
+  await driver.prepared();
+  const ofHost = await driver.provideSandbox(ID, "eth0");
+  assert.deepEqual([machine.openSandboxes, machine.namespace(ofHost.sandbox.fd).owner], [2, undefined]);
+  const own = await driver.provideSandbox(ID, "eth0", maps);
+  assert.equal(machine.namespace(own.sandbox.fd).owner, maps);
+  await driver.join({ ...request(machine, ofHost.endpointId), sandbox: ofHost.sandbox });
+  await driver.close();
+});
+
 test("with nothing prepared, a sandbox is made with its interface", async () => {
   const { machine, driver } = open();
   await driver.createNetwork(spec());

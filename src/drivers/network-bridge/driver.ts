@@ -60,7 +60,7 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   /** The networks of endpoints with published ports. */
   const publishing = new Map<string, string>();
   const prefix = `veth${tag}`;
-  const interfaces = createInterfaces(kernel, prefix);
+  const interfaces = createInterfaces(kernel, { prefix, maps: options.maps });
   const { hostName } = interfaces;
   const find = (id: string): BridgedNetwork => {
     const network = networks.get(id);
@@ -274,9 +274,9 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
 
     silence: ({ endpointId }) => interfaces.silence(endpointId),
 
-    provideSandbox: async (networkId, interfaceName) => {
+    provideSandbox: async (networkId, interfaceName, maps) => {
       find(networkId);
-      return interfaceName === PREPARED_INTERFACE ? pool.take() : { endpointId: randomId(), sandbox: await kernel.createSandbox() };
+      return interfaceName === PREPARED_INTERFACE && maps === options.maps ? pool.take() : { endpointId: randomId(), sandbox: await kernel.createSandbox(undefined, maps) };
     },
 
     publishPorts: async (endpoint) => {

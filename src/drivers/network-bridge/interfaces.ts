@@ -2,6 +2,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import type { JoinRequest, SandboxNamespace } from "../../core/network.ts";
 import { localMac } from "../../lib/mac.ts";
+import type { UserMaps } from "../../lib/user-maps.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
@@ -37,7 +38,7 @@ export interface Interfaces {
   remove(endpointId: string): Promise<void>;
 }
 
-export function createInterfaces(kernel: NetworkKernel, prefix: string): Interfaces {
+export function createInterfaces(kernel: NetworkKernel, { prefix, maps }: { prefix: string; maps: UserMaps | undefined }): Interfaces {
   /** The interface's index in each prepared sandbox, by endpoint. */
   const prepared = new Map<string, number>();
   let interfaceIndex = FIRST_INDEX;
@@ -83,7 +84,7 @@ export function createInterfaces(kernel: NetworkKernel, prefix: string): Interfa
     hostName,
     prepare: (endpointId) =>
       withIndex(0, async (index) => {
-        const sandbox = await kernel.createSandbox(planOf(endpointId, { name: PREPARED_INTERFACE, index, mac: localMac(randomBytes(6)), mtu: DEFAULT_MTU }));
+        const sandbox = await kernel.createSandbox(planOf(endpointId, { name: PREPARED_INTERFACE, index, mac: localMac(randomBytes(6)), mtu: DEFAULT_MTU }), maps);
         prepared.set(endpointId, index);
         return sandbox;
       }),

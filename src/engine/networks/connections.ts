@@ -119,12 +119,12 @@ export function createConnections(options: ConnectionsOptions): Connections {
     return maps && { maps };
   }
 
-  /** Those that are prepared ahead belong to the host's user namespace: there the root of another has no rights. */
+  /** Each belongs to the user namespace of its container: elsewhere that one's root has no rights. */
   async function takeSandbox(sandbox: ContainerSandbox, endpoint: Endpoint | undefined, owner: SandboxOwner | undefined): Promise<void> {
     const driver = endpoint?.network.driver;
     if (!endpoint || driver?.capabilities.sandbox !== "own") return;
-    if (owner || !providesSandboxes(driver)) return void (sandbox.namespace = await options.createSandbox(owner));
-    const provided = await driver.provideSandbox(endpoint.network.row.id, endpoint.interfaceName);
+    if ((owner && "pid" in owner) || !providesSandboxes(driver)) return void (sandbox.namespace = await options.createSandbox(owner));
+    const provided = await driver.provideSandbox(endpoint.network.row.id, endpoint.interfaceName, owner?.maps);
     endpoint.endpointId = provided.endpointId;
     sandbox.namespace = provided.sandbox;
   }

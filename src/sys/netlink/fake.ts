@@ -1,4 +1,5 @@
 /** Namespaces in memory, for tests of what uses NetworkKernel: links, addresses, routes and sysctls behave as Linux's do, and any change can be made to fail. */
+import type { NamespaceOwner } from "./steps.ts";
 import { systemError } from "../../lib/errors.ts";
 import { formatIp, formatPrefix } from "../../lib/ip.ts";
 import type { NetworkKernel, OpenNamespace, SandboxPlan } from "./kernel.ts";
@@ -82,13 +83,17 @@ export class FakeKernel implements NetworkKernel {
   readonly #tableWatches = new Set<TableChanges>();
   readonly #addressWatches = new Set<() => void>();
 
+  /** The user namespace that it belongs to; undefined: the host's. */
+  owner: NamespaceOwner | undefined;
+
   constructor(machine: FakeMachine, netns: number) {
     this.#machine = machine;
     this.netns = netns;
   }
 
-  async createSandbox(plan: SandboxPlan = { inside: [] }): Promise<OpenNamespace> {
+  async createSandbox(plan: SandboxPlan = { inside: [] }, owner?: NamespaceOwner): Promise<OpenNamespace> {
     const sandbox = this.#machine.createSandbox();
+    this.#machine.namespace(sandbox.fd).owner = owner;
     try {
       await this.applyToSandbox(sandbox.fd, { ...plan, inside: [{ op: "setLink", link: { index: 1 }, up: true }, ...plan.inside] });
     } catch (error) {
