@@ -56,6 +56,11 @@ export function isLoopback(family: IpFamily, end: "source" | "destination"): Nft
   return [...isFamily(family), addressField(family, end), ...masked, equals(ipToBytes(networkOf(loopback).address))];
 }
 
+const LINK_LOCAL = { first: ipToBytes({ family: 6, value: 0xfe80n << 112n }), last: ipToBytes({ family: 6, value: (0xfec0n << 112n) - 1n }) };
+
+/** fe80::/10. */
+export const isLinkLocal = (end: "source" | "destination"): NftExpression[] => [...isFamily(6), addressField(6, end), { expr: "range", register: 1, ...LINK_LOCAL }];
+
 export const destinationPort = (register: number): NftExpression => ({ expr: "payload", base: "transport", offset: 2, length: 2, register });
 export const protocolAddressPort = (family: IpFamily): NftExpression[] => [{ expr: "meta", key: "l4proto", register: word(0) }, addressField(family, "destination", word(1)), destinationPort(word(1 + wordsOf(family)))];
 

@@ -17,7 +17,7 @@ import { PORT_PROTOCOLS } from "../../core/network-ports.ts";
 import type { PortProtocol } from "../../core/network-ports.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
-import { FAMILIES, addressField, addressType, atInterface, destinationPort, intervalOf, isFamily, isIcmp, isLoopback, loopbackOf, protocolAddressPort, rangesOf, setOf, wordsOf } from "./firewall-family.ts";
+import { FAMILIES, addressField, addressType, atInterface, destinationPort, intervalOf, isFamily, isIcmp, isLinkLocal, isLoopback, loopbackOf, protocolAddressPort, rangesOf, setOf, wordsOf } from "./firewall-family.ts";
 import { annexRules } from "./annex-rules.ts";
 import { ASKED_PRIORITY } from "./detour.ts";
 import { linkElements, linkFields, linkKey } from "./links.ts";
@@ -142,6 +142,7 @@ function rulesFor({ ipv6, acceptMark }: FirewallRules, entrance: string | undefi
       rule("martians", "loopback addresses are no source", ...from("bridges"), ...isLoopback(family, "source"), DROP),
       rule("published-in", "loopback addresses are not this host's for others", ...isLoopback(family, "destination"), { expr: "verdict", verdict: "return" }),
     ]),
+    ...families.flatMap((family) => (family === 6 ? ["published-in", "published-own"] : []).map((chain) => rule(chain, "what is sent to link-local addresses is not forwarded", ...isLinkLocal("destination"), { expr: "verdict", verdict: "return" }))),
     rule("published-in", "to this host", ...(entrance === undefined ? [] : isInterface(entrance)), ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
     ...(relayed6 ? [rule("published-own", "a relay answers at this address", ...isLoopback(6, "destination"), { expr: "verdict", verdict: "return" })] : []),
     rule("published-own", "to this host", ...toLocalAddress(), { expr: "verdict", verdict: "jump", chain: "publish" }),
@@ -198,6 +199,7 @@ function asked(entrance: string): NftChange[] {
     { op: "addChain", chain: { name: "asked", base: { type: "filter", hook: "input", priority: ASKED_PRIORITY, policy: "accept" } } },
     rule("asked", "the host's own, which output has redirected", ...isInterface("lo"), done),
     rule("asked", "nothing is asked twice", ...isInterface(entrance), done),
+    rule("asked", "what is not forwarded", ...isLinkLocal("destination"), done),
     rule("asked", "a mark of somebody else's", ...unmark()),
     rule("asked", "connections with this host", { expr: "ct", key: "state", register: 1 }, ...anyBit(CT_STATE.established | CT_STATE.related), done),
     ...FAMILIES.flatMap((family) => publishedLookups(family).map(({ comment, expressions }) => rule("asked", comment, ...expressions, ...markPassage(), done))),

@@ -23,8 +23,9 @@ test("what a container's own addresses serve is not relayed, nor what takes no p
   assert.deepEqual(relayed.map(({ hostAddress, hostPort, target }) => `${formatIp(hostAddress)} ${hostPort} ${formatIp(target)}`), [":: 8080 10.1.0.2", "::1 8081 10.1.0.2"]);
   assert.deepEqual(relayedPorts({ addresses, ports: [at("0.0.0.0", 8080), at("::", 8080)] }, { rules: false }).map(({ hostAddress }) => formatIp(hostAddress)), ["0.0.0.0", "::"]);
   const both = { addresses: [...addresses, parsePrefix("fd00:1::2/64")!], ports: [at("0.0.0.0", 8080), at("::", 8080), at("::1", 8081), at("2001:db8::1", 8082), at("::", 0)] };
-  assert.deepEqual(relayedPorts(both, { rules: true }), []);
-  assert.deepEqual(relayedPorts(both, { rules: true, loopback6: true }).map(({ hostAddress, target }) => `${formatIp(hostAddress)} ${formatIp(target)}`), [":: fd00:1::2", "::1 fd00:1::2"], "what the kernel does not redirect at ::1");
+  const servedOf = (loopback6: boolean): string[] => relayedPorts(both, { rules: true, loopback6 }).map(({ hostAddress, target }) => `${formatIp(hostAddress)} ${formatIp(target)}`);
+  assert.deepEqual(servedOf(false), [":: fd00:1::2"], "for link-local addresses");
+  assert.deepEqual(servedOf(true), [":: fd00:1::2", "::1 fd00:1::2"], "and what the kernel does not redirect at ::1");
 });
 
 /** The real program, in the namespace that it is given. */
@@ -64,7 +65,7 @@ test("without firewall rules every published port is relayed", { skip: cannotUns
 });
 
 for (const filtered of ["0", "1"]) {
-  test(`bridge-nf-call-ip6tables=${filtered}: the host reaches a container with IPv6 at ::1, also while the daemon is away`, { skip: cannotUnshare }, async (t) => {
+  test(`bridge-nf-call-ip6tables=${filtered}: a container with IPv6 is reached at ::1 and at link-local addresses, also while the daemon is away`, { skip: cannotUnshare }, async (t) => {
     const { relay, started, place } = program(t);
     await using bench = await machine({ relay });
     const { host, driver } = bench;
@@ -78,7 +79,10 @@ for (const filtered of ["0", "1"]) {
     await eventually(() => assert.equal(askServer(host, "::1", 9000), "fd00:81::1"));
     await eventually(() => assert.equal(askServer(host, "127.0.0.1", 9000), "10.81.0.1"));
     await eventually(() => assert.equal(askServer(next, "2001:db8::1", 9000), "2001:db8::2", "others take the direct way"));
-    assert.equal(started.length, Number(filtered), "a relay is there where one is needed");
+    const [local] = /fe80::\w+:\w+:\w+:\w+/.exec(runInNamespace(host, "ip -6 addr show dev uplink").stdout)!;
+    await eventually(() => assert.equal(askServer(next, `${local}%eth0`, 9000), "fd00:81::1", "at a link-local address"));
+    await eventually(() => assert.equal(askServer(host, `${local}%uplink`, 9000), "fd00:81::1"));
+    assert.equal(started.length, 1);
     await driver.close();
     await eventually(() => assert.equal(askServer(host, "::1", 9000), "fd00:81::1", "while the daemon is away"));
     sandbox.close();

@@ -36,16 +36,19 @@ export interface RelayProgram {
 
 const LOOPBACK6 = 1n;
 
-/** They are reached by the host at ::1. */
-const isAtLoopback6 = ({ hostAddress: { family, value } }: PublishedPort): boolean => family === 6 && (value === 0n || value === LOOPBACK6);
+/** The kernel forwards nothing to and from link-local addresses, and ::1 not everywhere: who asks there needs a program. */
+const isUnforwarded = ({ hostAddress: { family, value } }: PublishedPort, loopback6: boolean): boolean => family === 6 && (value === 0n || (value === LOOPBACK6 && loopback6));
 
-/** Those that the endpoint's addresses leave unserved; with `loopback6` those that the kernel does not redirect at ::1; without rules in the kernel every one. */
+/**
+ * Those that the endpoint's addresses leave unserved, and those at addresses that the kernel does not redirect: `loopback6` says
+ * that ::1 is one of these. Without rules in the kernel that is every one.
+ */
 export function relayedPorts({ addresses, ports }: Pick<PublishedEndpoint, "addresses" | "ports">, { rules, loopback6 = false }: { rules: boolean; loopback6?: boolean }): RelayedPort[] {
   return ports.flatMap((port) => {
     const { hostAddress, hostPort, protocol } = port;
     const own = addresses.find(({ address }) => address.family === hostAddress.family);
-    const isRedirected = own !== undefined && rules && !(loopback6 && isAtLoopback6(port));
-    if (hostPort === 0 || protocol === "sctp" || isRedirected) return [];
+    const isServed = own !== undefined && rules && !isUnforwarded(port, loopback6);
+    if (hostPort === 0 || protocol === "sctp" || isServed) return [];
     const target = (own ?? addresses[0])?.address;
     return target ? [{ ...port, target }] : [];
   });
