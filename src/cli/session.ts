@@ -150,7 +150,7 @@ export class Session {
     const file = (flag: string, name: string): string | undefined => {
       if (globals.changed(flag)) return globals.string(flag);
       const path = `${folder}/${name}`;
-      return name === "ca.pem" && verify ? path : fs.existsSync(path) ? path : undefined;
+      return name === "ca.pem" || fs.existsSync(path) ? path : undefined;
     };
     return { ca: file("tlscacert", "ca.pem"), cert: file("tlscert", "cert.pem"), key: file("tlskey", "key.pem"), verify };
   }

@@ -1,6 +1,5 @@
 /** What changes in a container that runs, without a restart, and lasts. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -107,13 +106,4 @@ test("one exec is killed by its id, the container goes on", async () => {
   assert.equal((await api("GET", `/exec/${Id}/json`)).ExitCode, 143);
   assert.equal((await api("GET", "/containers/many/json")).State.Running, true);
   await api("DELETE", "/containers/many?force=1");
-});
-
-test("dial-stdio is a connection to the daemon", async () => {
-  const child = cli.start("system", "dial-stdio");
-  let answer = "";
-  child.stdout.on("data", (chunk: Buffer) => (answer += chunk.toString()));
-  child.stdin.end("GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-  await once(child, "close");
-  assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*\r\nOK/);
 });

@@ -128,7 +128,8 @@ test("hosts are spelled out", () => {
   for (const [given, expected] of cases) assert.equal(normaliseHost(given, false), expected);
   assert.equal(normaliseHost("tcp://h", true), "tcp://h:2376");
   assert.throws(() => normaliseHost("nosuch://x", false), { message: "invalid bind address format: nosuch://x" });
-  assert.throws(() => normaliseHost("ssh://x", false), /unsupported protocol scheme "ssh"/);
+  assert.equal(normaliseHost("ssh://me@x", false), "ssh://me@x");
+  assert.throws(() => normaliseHost("npipe://x", false), /unsupported protocol scheme "npipe"/);
 });
 
 test("paths are escaped, versions compared by number", () => {

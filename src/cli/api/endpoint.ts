@@ -1,7 +1,9 @@
 /** Where a daemon listens, and how to get a connection to it. */
 import type { Socket } from "node:net";
+import { openError } from "../open-error.ts";
 import { BlockingSocket } from "./blocking-socket.ts";
 import type { Connection } from "./reader.ts";
+import { parseSshUrl } from "./ssh-target.ts";
 
 export interface TlsFiles {
   ca?: string | undefined;
@@ -34,12 +36,14 @@ export function normaliseHost(value: string, secure: boolean): string {
       return `unix://${rest === "" ? "/var/run/docker.sock" : rest}`;
     case "tcp":
       return normaliseTcp(rest, secure ? "2376" : "2375");
+    case "ssh":
+      parseSshUrl(text);
+      return text;
     case "http":
     case "https":
-    case "ssh":
     case "npipe":
     case "fd":
-      throw new Error(`unsupported protocol scheme "${scheme}" in ${JSON.stringify(text)}: use unix:// or tcp://`);
+      throw new Error(`unsupported protocol scheme "${scheme}" in ${JSON.stringify(text)}: use unix://, tcp:// or ssh://`);
     default:
       throw new Error(`invalid bind address format: ${text}`);
   }
@@ -56,14 +60,39 @@ function normaliseTcp(address: string, port: string): string {
 
 /** With `connect`, connections to a path block: for programs that do nothing else while they wait. They cannot be taken over. */
 export function openEndpoint(host: string, tls: TlsFiles | undefined, connect?: (path: string) => number): Endpoint {
+  const material = tls && readTls(tls);
   if (host.startsWith("unix://")) {
     const socketPath = host.slice("unix://".length);
     return { host, socketPath, address: "", secure: false, dial: () => (connect ? dialBlocking(socketPath, connect) : dial({ path: socketPath })) };
   }
+  if (host.startsWith("ssh://")) {
+    const target = parseSshUrl(host);
+    return { host, socketPath: undefined, address: target.host, secure: false, dial: async () => new (await import("./ssh.ts")).SshConnection(target) };
+  }
   const address = host.slice("tcp://".length).replace(/\/.*$/, "");
   const colon = address.lastIndexOf(":");
   const target = { host: address.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(address.slice(colon + 1)) };
-  return { host, socketPath: undefined, address, secure: tls !== undefined, dial: () => (tls ? dialTls(target, tls) : dial(target)) };
+  return { host, socketPath: undefined, address, secure: tls !== undefined, dial: () => (material ? dialTls(target, material) : dial(target)) };
+}
+
+interface TlsMaterial {
+  ca: Buffer | undefined;
+  cert: Buffer | undefined;
+  key: Buffer | undefined;
+  rejectUnauthorized: boolean;
+}
+
+/** Throws in Go's words when one cannot be read. */
+function readTls({ ca, cert, key, verify }: TlsFiles): TlsMaterial {
+  const fs = process.getBuiltinModule("node:fs");
+  const read = (file: string | undefined): Buffer | undefined => {
+    try {
+      return file === undefined ? undefined : fs.readFileSync(file);
+    } catch (thrown) {
+      throw openError(file as string, thrown);
+    }
+  };
+  return { ca: read(ca), cert: read(cert), key: read(key), rejectUnauthorized: verify };
 }
 
 async function dialBlocking(path: string, connect: (path: string) => number): Promise<Connection> {
@@ -77,16 +106,11 @@ function dial(target: { path: string } | { host: string; port: number }): Promis
   return connected(socket, "connect");
 }
 
-function dialTls(target: { host: string; port: number }, files: TlsFiles): Promise<Socket> {
+function dialTls(target: { host: string; port: number }, material: TlsMaterial): Promise<Socket> {
   const tls = process.getBuiltinModule("node:tls");
-  const fs = process.getBuiltinModule("node:fs");
-  const read = (file: string | undefined): Buffer | undefined => (file === undefined ? undefined : fs.readFileSync(file));
   const socket = tls.connect({
     ...target,
-    ca: read(files.ca),
-    cert: read(files.cert),
-    key: read(files.key),
-    rejectUnauthorized: files.verify,
+    ...material,
     ...(process.getBuiltinModule("node:net").isIP(target.host) ? {} : { servername: target.host }),
   });
   return connected(socket, "secureConnect");

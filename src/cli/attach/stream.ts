@@ -54,8 +54,10 @@ export async function joinStreams(connection: Connection, options: StreamOptions
   const input = options.stdin && connection.socket ? new Input(connection.socket, options) : undefined;
   if (!input) connection.socket?.end();
   try {
-    const output = options.stdout || options.stderr ? copyOutput(connection, options).then(() => "ended" as const) : undefined;
-    const typed = input?.run().then((how) => (how === "detached" ? how : (output ?? ("ended" as const))));
+    // Also without anything to show: its end is the container's.
+    const output = copyOutput(connection, options).then(() => "ended" as const);
+    const shows = options.stdout || options.stderr;
+    const typed = input?.run().then((how) => (how === "end" && shows ? output : (how === "end" ? "ended" : how)));
     return await Promise.race([output, typed].filter((promise) => promise !== undefined));
   } finally {
     input?.close();

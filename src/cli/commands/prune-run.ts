@@ -23,7 +23,7 @@ export async function runPrune(session: Session, warning: string, ask: (query: R
     out.line(`To do exactly this, or nothing: the same command with --state ${plan.state ?? ""} in place of --dry-run`);
     return;
   }
-  if (!flags.bool("force") && state === "") confirm(`${warning}\nAre you sure you want to continue?`);
+  if (!flags.bool("force") && state === "") await confirm(`${warning}\nAre you sure you want to continue?`);
   const { deleted, space } = await ask(state === "" ? {} : { state });
   if (deleted !== "") out.line(deleted);
   if (space !== undefined) out.line(`Total reclaimed space: ${humanSize(space)}`);

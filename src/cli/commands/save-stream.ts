@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { messageOf } from "../../lib/errors.ts";
-import { openError } from "../create/key-values.ts";
+import { openError } from "../open-error.ts";
 import type { Session } from "../session.ts";
 
 /** Writes an answer's body to the --output file, which appears when it is whole, or to stdout unless that is a terminal. */

@@ -1,7 +1,7 @@
 /** --docker key=value flags of `context create` and `update`. */
 import fs from "node:fs";
 import { parseBool } from "../../lib/strconv.ts";
-import { openError } from "../create/key-values.ts";
+import { openError } from "../open-error.ts";
 import { normaliseHost } from "../api/endpoint.ts";
 import { parseCsv } from "../parse/csv.ts";
 import type { Session } from "../session.ts";

@@ -14,7 +14,7 @@ import { stderr } from "../streams.ts";
 import { useApiSocket } from "./api-socket.ts";
 import { createBody } from "./body.ts";
 import type { CreateBody } from "./body.ts";
-import { openError } from "./key-values.ts";
+import { openError } from "../open-error.ts";
 
 const PULL_POLICIES = ["always", "missing", "never", ""];
 

@@ -1,5 +1,6 @@
 /** Lists of KEY=VALUE, from flags and files. */
 import fs from "node:fs";
+import { openError } from "../open-error.ts";
 
 /** A map; a key without "=" has an empty value. */
 export function keyValues(entries: string[]): Record<string, string> {
@@ -40,13 +41,6 @@ function readFile(file: string): { text: string; number: number }[] {
     throw new Error(`invalid env file (${file}): invalid utf8 bytes at line ${at + 1}: ${JSON.stringify(lines[at] ?? "")}`);
   }
   return lines.map((line, index) => ({ text: line, number: index + 1 }));
-}
-
-/** An error of opening a file, in Go's words. */
-export function openError(file: string, thrown: unknown, call = "open"): Error {
-  const { code, message } = thrown as NodeJS.ErrnoException;
-  const reasons: Record<string, string> = { ENOENT: "no such file or directory", EACCES: "permission denied", EISDIR: "is a directory", ENOTDIR: "not a directory" };
-  return new Error(`${code === "EISDIR" && call === "open" ? "read" : call} ${file}: ${reasons[code ?? ""] ?? message}`);
 }
 
 function parseLine(line: { text: string; number: number }, options: { file: string; environment: boolean }): string[] {

@@ -7,7 +7,7 @@ import { pruneFilters } from "../prune-filters.ts";
 export async function run(session: Session): Promise<void> {
   const { flags } = session;
   const all = flags.bool("all");
-  if (!flags.bool("force")) confirm(`WARNING! This will remove all ${all ? "" : "dangling "}build cache. Are you sure you want to continue?`);
+  if (!flags.bool("force")) await confirm(`WARNING! This will remove all ${all ? "" : "dangling "}build cache. Are you sure you want to continue?`);
   const { deleted, space } = await pruneBuildCache(session, { all, keep: parseRamSize(flags.string("keep-storage")) });
   if (deleted !== "") session.out.line(deleted);
   session.out.line(`Total reclaimed space: ${humanSize(space)}`);

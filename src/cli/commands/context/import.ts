@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { validateContextName } from "../../config/contexts.ts";
 import type { ContextMeta, TlsMaterial } from "../../config/contexts.ts";
-import { openError } from "../../create/key-values.ts";
+import { openError } from "../../open-error.ts";
 import type { Session } from "../../session.ts";
 import { unpackTar } from "./archive.ts";
 

@@ -3,7 +3,7 @@ import { formatRows, row } from "../../format/rows.ts";
 import type { RowKind } from "../../format/rows.ts";
 import type { Session } from "../../session.ts";
 
-const KIND: RowKind = { typeName: "*formatter.clientContextContext", headers: { Name: "NAME", Description: "DESCRIPTION", DockerEndpoint: "DOCKER ENDPOINT", Current: "CURRENT", Error: "ERROR" } };
+const KIND: RowKind = { typeName: "*formatter.clientContextContext", headers: { Name: "NAME", Description: "DESCRIPTION", DockerEndpoint: "DOCKER ENDPOINT", Error: "ERROR" } };
 const TABLE = "table {{.Name}}{{if .Current}} *{{end}}\\t{{.Description}}\\t{{.DockerEndpoint}}\\t{{.Error}}";
 const ERROR_WIDTH = 45;
 

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { messageOf } from "../../../lib/errors.ts";
 import { parsePlatform } from "../../../lib/platform.ts";
-import { openError } from "../../create/key-values.ts";
+import { openError } from "../../open-error.ts";
 import { showProgress } from "../../progress.ts";
 import type { Session } from "../../session.ts";
 import { stdin } from "../../streams.ts";
