@@ -3,8 +3,10 @@ import { stdout } from "../streams.ts";
 
 /** Asks for a "y". Throws a StatusError that says nothing otherwise: it is no failure to change one's mind, not by a signal either. */
 export async function confirm(question: string): Promise<void> {
+  // Before the question: who reads it may answer by a signal at once.
+  const given = interrupted();
   stdout.write(`${question} [y/N] `);
-  const answer = await Promise.race([line(), interrupted()]);
+  const answer = await Promise.race([line(), given]);
   if (answer?.trim().toLowerCase() === "y") return;
   if (answer === undefined) stdout.write("\n");
   throw new StatusError(0);
