@@ -60,7 +60,7 @@ function normaliseTcp(address: string, port: string): string {
 
 /** With `connect`, connections to a path block: for programs that do nothing else while they wait. They cannot be taken over. */
 export function openEndpoint(host: string, tls: TlsFiles | undefined, connect?: (path: string) => number): Endpoint {
-  const material = tls && readTls(tls);
+  const material = tls && loadTls(tls);
   if (host.startsWith("unix://")) {
     const socketPath = host.slice("unix://".length);
     return { host, socketPath, address: "", secure: false, dial: () => (connect ? dialBlocking(socketPath, connect) : dial({ path: socketPath })) };
@@ -75,7 +75,7 @@ export function openEndpoint(host: string, tls: TlsFiles | undefined, connect?: 
   return { host, socketPath: undefined, address, secure: tls !== undefined, dial: () => (material ? dialTls(target, material) : dial(target)) };
 }
 
-interface TlsMaterial {
+interface LoadedTls {
   ca: Buffer | undefined;
   cert: Buffer | undefined;
   key: Buffer | undefined;
@@ -83,7 +83,7 @@ interface TlsMaterial {
 }
 
 /** Throws in Go's words when one cannot be read. */
-function readTls({ ca, cert, key, verify }: TlsFiles): TlsMaterial {
+function loadTls({ ca, cert, key, verify }: TlsFiles): LoadedTls {
   const fs = process.getBuiltinModule("node:fs");
   const read = (file: string | undefined): Buffer | undefined => {
     try {
@@ -106,7 +106,7 @@ function dial(target: { path: string } | { host: string; port: number }): Promis
   return connected(socket, "connect");
 }
 
-function dialTls(target: { host: string; port: number }, material: TlsMaterial): Promise<Socket> {
+function dialTls(target: { host: string; port: number }, material: LoadedTls): Promise<Socket> {
   const tls = process.getBuiltinModule("node:tls");
   const socket = tls.connect({
     ...target,

@@ -3,6 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { after, test } from "node:test";
 import { packTar, unpackTar } from "../commands/context/archive.ts";
+import { run as importContext } from "../commands/context/import.ts";
+import type { Session } from "../session.ts";
 import { ContextStore, validateContextName } from "./contexts.ts";
 import { loadConfig, withProxies } from "./file.ts";
 
@@ -32,6 +34,21 @@ test("archives of contexts", () => {
   const files = [{ name: "meta.json", data: Buffer.from("{}") }, { name: "tls/docker/ca.pem", data: Buffer.alloc(600, "x") }];
   assert.deepEqual(unpackTar(packTar(files)).map(({ name, data }) => ({ name, data: Buffer.from(data) })), files);
   assert.throws(() => unpackTar(packTar(files).subarray(0, 1700)), { message: "invalid context: archive is damaged" });
+});
+
+test("an imported context keeps the certificates of every endpoint, and nothing else comes in", () => {
+  const contexts = new ContextStore(folder);
+  const imported = (files: string[]): void => {
+    const archive = `${folder}/context.tar`;
+    writeFileSync(archive, packTar(["meta.json", ...files].map((name) => ({ name, data: Buffer.from("{}") }))));
+    importContext({ args: ["old", archive], contexts, out: { line: () => {} }, err: { line: () => {} } } as unknown as Session);
+  };
+  for (const file of ["tls/docker/other.pem", "tls/../ca.pem", "tls/a/b/ca.pem", "evil"]) assert.throws(() => imported([file]), { message: `${file}: unexpected context file` });
+  assert.ok(!contexts.has("old"));
+  imported(["tls/docker/ca.pem", "tls/kubernetes/key.pem"]);
+  assert.deepEqual(Object.keys(contexts.tlsFiles("old")), ["ca"]);
+  assert.equal(readFileSync(contexts.tlsFiles("old").ca!.replace("docker/ca.pem", "kubernetes/key.pem"), "utf8"), "{}");
+  contexts.remove("old");
 });
 
 test("the configuration file keeps what it does not know, for its owner only", () => {

@@ -80,8 +80,8 @@ export class ContextStore {
     return Object.fromEntries(TLS_NAMES.map((part) => [part, `${folder}/${part}.pem`]).filter(([, file]) => fs.existsSync(file as string)));
   }
 
-  saveTls(name: string, material: TlsMaterial): void {
-    const folder = `${this.tlsDirectory(name)}/docker`;
+  saveTls(name: string, material: TlsMaterial, endpoint = "docker"): void {
+    const folder = `${this.tlsDirectory(name)}/${endpoint}`;
     fs.rmSync(folder, { recursive: true, force: true });
     if (Object.keys(material).length === 0) return;
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });

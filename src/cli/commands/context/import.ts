@@ -12,16 +12,17 @@ export function run(session: Session): void {
   const archive = read(source);
   if (archive.subarray(0, 2).toString() === "PK") throw new Error("zip archives of contexts are not implemented yet: export the context as tar");
   let meta: ContextMeta | undefined;
-  const tls: TlsMaterial = {};
+  /** By endpoint: old contexts have more than "docker", and keep them. */
+  const tls = new Map<string, TlsMaterial>();
   for (const file of unpackTar(archive)) {
-    const part = /^tls\/docker\/(ca|cert|key)\.pem$/.exec(file.name)?.[1] as keyof TlsMaterial | undefined;
+    const [, endpoint, part] = /^tls\/([a-z0-9_-]+)\/(ca|cert|key)\.pem$/.exec(file.name) ?? [];
     if (file.name === "meta.json") meta = JSON.parse(file.data.toString()) as ContextMeta;
-    else if (part) tls[part] = file.data;
+    else if (endpoint && part) tls.set(endpoint, { ...tls.get(endpoint), [part]: file.data });
     else throw new Error(`${file.name}: unexpected context file`);
   }
   if (!meta) throw new Error("invalid context: no metadata found");
   session.contexts.save({ Name: name, Metadata: meta.Metadata ?? {}, Endpoints: meta.Endpoints ?? {} });
-  session.contexts.saveTls(name, tls);
+  for (const [endpoint, material] of tls) session.contexts.saveTls(name, material, endpoint);
   session.out.line(name);
   session.err.line(`Successfully imported context ${JSON.stringify(name)}`);
 }
