@@ -48,7 +48,7 @@ export interface Snapshotter {
   /** A folder through which the content of an active snapshot can be written. With `merged`, what the parents have is visible in
    *  it and deleted by deleting; otherwise it may show this layer alone, and deletions are written as the target says. */
   unpackTarget(key: string, options?: { merged?: boolean }): Promise<UnpackTarget>;
-  /** Makes an active snapshot read-only under a name. When the name exists already, the active one is dropped. */
+  /** Makes an active snapshot read-only under a name, when nothing has it open: not before its unpack target is disposed. When the name exists already, the active one is dropped. */
   commit(key: string, name: string, options?: CommitOptions): Promise<void>;
   /** Drops a snapshot; its files go in the background. A missing one is no error. */
   remove(key: string): Promise<void>;

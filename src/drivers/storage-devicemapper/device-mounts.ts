@@ -17,7 +17,8 @@ const places: Readonly<Record<RecordName, string>> = { device: "mounted", init: 
 
 interface Held {
   users: number;
-  ready: Promise<void>;
+  /** The device. */
+  ready: Promise<number>;
 }
 
 /** A folder on a device, until disposed. */
@@ -57,8 +58,9 @@ export class DeviceMounts {
     const held = this.#held.get(place) ?? { users: 0, ready: this.#begin(folder, which, options) };
     this.#held.set(place, held);
     held.users++;
+    let device: number;
     try {
-      await held.ready;
+      device = await held.ready;
     } catch (error) {
       this.#held.delete(place);
       throw error;
@@ -69,21 +71,22 @@ export class DeviceMounts {
       isOver = true;
       if (--held.users > 0) return;
       this.#held.delete(place);
-      const end = this.#end(place, this.#recordOf(folder, which).device);
+      const end = this.#end(place, device);
       this.#ending.set(place, end);
       await end.finally(() => this.#ending.get(place) === end && this.#ending.delete(place));
     };
     return { path: join(place, ROOT), [Symbol.asyncDispose]: dispose };
   }
 
-  #recordOf(folder: string, which: RecordName): { device: number; bytes: number } {
-    const record = readRecord(folder, which);
-    if (!record) throw systemError(`devmapper: ${folder} has no device`);
-    return record;
+  /** Whether somebody has it now. */
+  isHeld(folder: string): boolean {
+    return this.#held.has(join(folder, places.device));
   }
 
-  async #begin(folder: string, which: RecordName, options: { readonly?: boolean }): Promise<void> {
-    const { device, bytes } = this.#recordOf(folder, which);
+  async #begin(folder: string, which: RecordName, options: { readonly?: boolean }): Promise<number> {
+    const record = readRecord(folder, which);
+    if (!record) throw systemError(`devmapper: ${folder} has no device`);
+    const { device, bytes } = record;
     const node = await this.#devices.activate(device, bytes);
     try {
       await this.#fileSystems.mount(node, this.#kind(), join(folder, places[which]), options);
@@ -91,6 +94,7 @@ export class DeviceMounts {
       await this.#devices.deactivate(device);
       throw error;
     }
+    return device;
   }
 
   async #end(place: string, device: number): Promise<void> {

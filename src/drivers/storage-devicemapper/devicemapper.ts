@@ -181,6 +181,7 @@ export class Devicemapper extends FolderSnapshots implements Snapshotter {
 
   async commit(key: string, name: string): Promise<void> {
     const folder = this.folders.existing(key);
+    if (this.#parts.mounts.isHeld(folder)) throw systemError(`devmapper: snapshot ${key} is still being written to`);
     const whole = this.#unpacked.get(key) ?? (await this.#measure(folder, "device"));
     const usage = await this.#beyondParent(key, whole);
     if (this.folders.has(name)) return this.remove(key);
@@ -242,8 +243,8 @@ export class Devicemapper extends FolderSnapshots implements Snapshotter {
     return { bytes: Math.max(0, bytes - below.bytes), inodes: Math.max(0, inodes - below.inodes) };
   }
 
-  async #measure(folder: string, which: Begun["which"]): Promise<SnapshotUsage> {
-    await using mounted = await this.#parts.mounts.mount(folder, which);
+  async #measure(folder: string, which: Begun["which"], options: { readonly?: boolean } = {}): Promise<SnapshotUsage> {
+    await using mounted = await this.#parts.mounts.mount(folder, which, options);
     return await treeUsage(mounted.path);
   }
 
@@ -253,7 +254,7 @@ export class Devicemapper extends FolderSnapshots implements Snapshotter {
     try {
       return JSON.parse(readFileSync(file, "utf8")) as SnapshotUsage;
     } catch {
-      const whole = await this.#measure(folder, which);
+      const whole = await this.#measure(folder, which, { readonly: true });
       writeFileSync(file, JSON.stringify(whole));
       return whole;
     }

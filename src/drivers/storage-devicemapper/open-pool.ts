@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { invalidParameter, messageOf, systemError, unavailable } from "../../lib/errors.ts";
-import { command, DeviceMapper, dmFlag, targetTypesOf } from "../../sys/device-mapper.ts";
+import { command, DeviceMapper, dmFlag, type Target, targetTypesOf } from "../../sys/device-mapper.ts";
 import { attachLoop, deviceNumbers, fileOfLoop, numbersOf, sizeOfDevice } from "../../sys/loop-device.ts";
 import type { Options } from "./options.ts";
 import { parsePoolStatus, parsePoolTable, poolTarget, type PoolTable } from "./pool-status.ts";
@@ -47,7 +47,7 @@ export function openPool(dm: DeviceMapper, records: Records, options: Options): 
   const { dev, ino } = statSync(records.dir);
   const prefix = `gantry-${deviceNumbers(dev)}-${ino}`;
   const name = options.thinPool ?? `${prefix}-pool`;
-  const found = dm.status(name, "table");
+  const found = options.thinPool === undefined ? kept(dm, name) : dm.status(name, "table");
   const common = { dm, name, prefix, isOwn: options.thinPool === undefined };
   if (options.thinPool !== undefined) {
     if (!found) throw invalidParameter(`devmapper: there is no device ${name} for dm.thinpooldev`);
@@ -57,13 +57,19 @@ export function openPool(dm: DeviceMapper, records: Records, options: Options): 
   const table = parsePoolTable(name, found);
   const files = filesOf(table);
   for (const [kind, file] of Object.entries(files)) if (file !== realpathSync(join(records.poolFolder, kind))) throw systemError(`devmapper: the thin pool ${name} has ${file}, which is not of this data root`);
-  keep(dm, name);
   return { ...common, ...table, files };
 }
 
-/** An earlier daemon has let it go while containers were using it. */
-function keep(dm: DeviceMapper, name: string): void {
-  if (((dm.find(name)?.flags ?? 0) & dmFlag.deferredRemove) !== 0) dm.callNow(command.message, { name, message: "@cancel_deferred_remove" });
+/** An earlier daemon may have let it go while containers were using it: it stays, unless the last of them has just ended. */
+function kept(dm: DeviceMapper, name: string): Target | undefined {
+  if (((dm.find(name)?.flags ?? 0) & dmFlag.deferredRemove) !== 0) {
+    try {
+      dm.callNow(command.message, { name, message: "@cancel_deferred_remove" });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw error;
+    }
+  }
+  return dm.status(name, "table");
 }
 
 function filesOf({ data, metadata }: PoolTable): Pool["files"] {

@@ -9,6 +9,7 @@ import { rfc3339Nano } from "../../lib/rfc3339.ts";
 import type { UnpackedBlob } from "../../core/content.ts";
 import { collect } from "./collect.ts";
 import type { ImageContext } from "./context.ts";
+import { receiveLayer } from "./receive-layer.ts";
 import type { PlatformImage } from "./documents.ts";
 import { emitImage } from "./events.ts";
 import { parentAnnotation, withoutEmpty } from "./inspect.ts";
@@ -70,15 +71,13 @@ interface LayerSource {
 }
 
 /** Undefined when nothing was changed. */
-async function changesAsLayer({ content, snapshotter }: ImageContext, { base, containerId, lease }: LayerSource): Promise<UnpackedBlob | undefined> {
+async function changesAsLayer(context: ImageContext, { base, containerId, lease }: LayerSource): Promise<UnpackedBlob | undefined> {
+  const { snapshotter } = context;
   const key = temporaryKey();
   lease.snapshot(key);
   await snapshotter.prepare(key, base.chain.at(-1));
   try {
-    await using target = await snapshotter.unpackTarget(key);
-    await using receiver = content.receive({ target });
-    for await (const chunk of snapshotter.layer(containerId)) await receiver.push(chunk);
-    const layer = await receiver.finish({ naming: (digest) => lease.blob(digest) });
+    const layer = await receiveLayer(context, { key, lease, archive: snapshotter.layer(containerId) });
     if (layer.entries === 0) {
       await snapshotter.remove(key);
       return undefined;

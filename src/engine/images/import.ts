@@ -9,6 +9,7 @@ import { type Reference, canonicalName, familiarName } from "../../lib/reference
 import { rfc3339Nano } from "../../lib/rfc3339.ts";
 import type { UnpackedBlob } from "../../core/content.ts";
 import type { ImageContext } from "./context.ts";
+import { receiveLayer } from "./receive-layer.ts";
 import { emitImage } from "./events.ts";
 import { withoutEmpty } from "./inspect.ts";
 import { temporaryKey } from "./layers.ts";
@@ -28,7 +29,7 @@ export interface ImportRequest {
 export async function importImage(context: ImageContext, bytes: AsyncIterable<Uint8Array>, request: ImportRequest): Promise<Digest> {
   const settings = applyChanges({}, request.changes);
   using lease = context.leases.begin();
-  const layer = await receiveLayer(context, bytes, lease);
+  const layer = await importLayer(context, bytes, lease);
   const created = rfc3339Nano(nowNanoseconds());
   const write = (mediaType: string, json: object): Descriptor => {
     const text = Buffer.from(JSON.stringify(json));
@@ -58,15 +59,13 @@ export async function importImage(context: ImageContext, bytes: AsyncIterable<Ui
   return target.digest;
 }
 
-async function receiveLayer({ content, snapshotter }: ImageContext, bytes: AsyncIterable<Uint8Array>, lease: Lease): Promise<UnpackedBlob> {
+async function importLayer(context: ImageContext, bytes: AsyncIterable<Uint8Array>, lease: Lease): Promise<UnpackedBlob> {
+  const { content, snapshotter } = context;
   const key = temporaryKey();
   lease.snapshot(key);
   await snapshotter.prepare(key);
   try {
-    await using target = await snapshotter.unpackTarget(key);
-    await using receiver = content.receive({ target });
-    for await (const chunk of content.inflated(bytes)) await receiver.push(chunk);
-    const layer = await receiver.finish({ naming: (digest) => lease.blob(digest) });
+    const layer = await receiveLayer(context, { key, lease, archive: content.inflated(bytes) });
     lease.snapshot(layer.diffId);
     faultPoint("image-import-received");
     await snapshotter.commit(key, layer.diffId, { inheritRoot: false });
