@@ -28,8 +28,9 @@ target fuzz_front wire
 target fuzz_log logfile failure wire
 target fuzz_identity identity root wire failure
 target fuzz_tar ../addon/archive_tar ../addon/archive_tar_pax ../addon/archive_extract_path
+target fuzz_body ../addon/body_chunks
 for build in $builds; do wait "$build"; done
 
-for name in fuzz_plan fuzz_launcher fuzz_shim fuzz_front fuzz_log fuzz_identity fuzz_tar; do
+for name in fuzz_plan fuzz_launcher fuzz_shim fuzz_front fuzz_log fuzz_identity fuzz_tar fuzz_body; do
   "./$name" "$seconds" "$here/fuzz/seeds/${name#fuzz_}" ${SEED:-}
 done

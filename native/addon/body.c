@@ -2,6 +2,7 @@
 #include "body.h"
 #include "addon.h"
 #include "archive_job.h"
+#include "body_chunks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,16 +12,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ROOM = 256 << 10, PEEK = 16, MOST_LINE = 4096, TICK_MS = 500, PAUSE_MS = 600000 };
-enum chunk_state { CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER, CHUNK_OVER };
+enum { ROOM = 256 << 10, PEEK = 16, TICK_MS = 500, PAUSE_MS = 600000 };
 
 struct body {
   int fd;
   bool chunked, busy; /* busy: main thread only */
   _Atomic bool cancelled;
-  enum chunk_state state;
-  uint64_t left; /* of the chunk, or of the body that has a length */
-  unsigned digits, line;
+  struct body_chunks chunks;
+  uint64_t left; /* of a body that has a length */
   uint8_t *room;
   size_t at, end;
   uint8_t peeked[PEEK];
@@ -62,75 +61,36 @@ static int refill(struct body *body, struct archive_error *error) {
   }
 }
 
-static int malformed(struct archive_error *error) { return archive_fail(error, EBADMSG, "", "malformed chunk of the request's body"); }
+static bool is_over(const struct body *body) { return body->chunked ? body_chunks_over(&body->chunks) : body->left == 0; }
 
-static int hex_of(uint8_t digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  digit |= 0x20;
-  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
-/* After a size's line: data, or what follows the last chunk. */
-static int line_ended(struct body *body, struct archive_error *error) {
-  if (!body->digits) return malformed(error);
-  body->state = body->left ? CHUNK_DATA : CHUNK_TRAILER;
-  body->digits = body->line = 0;
+/* Data of what is there; *size is 0 when it has none. */
+static int take(struct body *body, const uint8_t **bytes, size_t *size, struct archive_error *error) {
+  size_t here = body->end - body->at;
+  if (body->chunked) {
+    ssize_t taken = body_chunks_take(&body->chunks, body->room + body->at, here, size);
+    if (taken < 0) return archive_fail(error, EBADMSG, "", "malformed chunk of the request's body");
+    body->at += (size_t)taken;
+  } else {
+    *size = here < body->left ? here : (size_t)body->left;
+    body->at += *size;
+    body->left -= *size;
+  }
+  *bytes = body->room + body->at - *size;
   return 0;
 }
 
-static int take_size(struct body *body, uint8_t byte, struct archive_error *error) {
-  int digit = hex_of(byte);
-  if (byte == '\n') return line_ended(body, error);
-  if (digit < 0) {
-    if (byte != '\r' && byte != ';' && byte != ' ' && byte != '\t') return malformed(error);
-    body->state = CHUNK_EXTENSION;
-    return 0;
-  }
-  if (++body->digits > 15) return malformed(error);
-  body->left = body->left << 4 | (uint64_t)digit;
-  return 0;
+static void untake(struct body *body, size_t size) {
+  body->at -= size;
+  if (body->chunked) body_chunks_untake(&body->chunks, size);
+  else body->left += size;
 }
-
-/* One byte of what is between the data. */
-static int take(struct body *body, uint8_t byte, struct archive_error *error) {
-  if (++body->line > MOST_LINE) return malformed(error);
-  switch (body->state) {
-    case CHUNK_SIZE: return take_size(body, byte, error);
-    case CHUNK_EXTENSION: return byte == '\n' ? line_ended(body, error) : 0;
-    case CHUNK_DATA_END:
-      if (byte != (body->line == 1 ? '\r' : '\n')) return malformed(error);
-      if (body->line == 2) {
-        body->state = CHUNK_SIZE;
-        body->line = 0;
-      }
-      return 0;
-    case CHUNK_TRAILER:
-      /* Its fields are nobody's; an empty line ends it. digits counts the characters of the line. */
-      if (byte == '\n' && !body->digits) body->state = CHUNK_OVER;
-      if (byte == '\n') body->digits = 0;
-      else if (byte != '\r') body->digits++;
-      return 0;
-    default: return malformed(error);
-  }
-}
-
-static bool is_over(const struct body *body) { return body->chunked ? body->state == CHUNK_OVER : body->left == 0; }
 
 static int next_data(struct body *body, const uint8_t **bytes, size_t *size, struct archive_error *error) {
   for (;;) {
     if (is_over(body)) return 0;
     if (body->at == body->end && refill(body, error)) return -1;
-    if (body->chunked && body->state != CHUNK_DATA) {
-      if (take(body, body->room[body->at++], error)) return -1;
-      continue;
-    }
-    size_t here = body->end - body->at;
-    *bytes = body->room + body->at;
-    *size = here < body->left ? here : (size_t)body->left;
-    body->at += *size;
-    body->left -= *size;
-    if (body->chunked && !body->left) body->state = CHUNK_DATA_END;
-    return 1;
+    if (take(body, bytes, size, error)) return -1;
+    if (*size) return 1;
   }
 }
 
@@ -204,10 +164,7 @@ static int run_peek(struct archive_job *job) {
     size_t taken = size < PEEK - body->peeked_size ? size : PEEK - body->peeked_size;
     memcpy(body->peeked + body->peeked_size, bytes, taken);
     body->peeked_size += taken;
-    /* The rest is not read yet. */
-    body->at -= size - taken;
-    body->left += size - taken;
-    if (body->chunked && body->left) body->state = CHUNK_DATA;
+    untake(body, size - taken);
   }
   return 0;
 }
