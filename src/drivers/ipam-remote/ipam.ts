@@ -2,7 +2,7 @@
 import type { AddressPool, Ipam, PoolRequest } from "../../core/ipam.ts";
 import { type Plugin, type PluginAnswer, textOf } from "../../core/plugins.ts";
 import { systemError } from "../../lib/errors.ts";
-import { formatIp, formatPrefix, type IpPrefix, networkOf, parsePrefix } from "../../lib/ip.ts";
+import { contains, formatIp, formatPrefix, type IpPrefix, networkOf, parsePrefix } from "../../lib/ip.ts";
 
 export interface RemoteIpamOptions {
   name: string;
@@ -32,7 +32,12 @@ export function createRemoteIpam({ name, find }: RemoteIpamOptions): Ipam {
     return prefix;
   };
 
-  const localSpace = (): Promise<string> => (space ??= call("GetDefaultAddressSpaces", {}).then((answer) => textOf(answer, "LocalDefaultAddressSpace") ?? ""));
+  /** Asked once, of a plugin that answers. */
+  const localSpace = (): Promise<string> => {
+    space ??= call("GetDefaultAddressSpaces", {}).then((answer) => textOf(answer, "LocalDefaultAddressSpace") ?? "");
+    space.catch(() => (space = undefined));
+    return space;
+  };
 
   const request = async (asked: PoolRequest): Promise<AddressPool> => {
     const body = { AddressSpace: await localSpace(), Pool: poolOf(asked), SubPool: asked.range ? formatPrefix(asked.range) : "", Options: asked.options ?? {}, V6: asked.family === 6 };
@@ -60,7 +65,9 @@ export function createRemoteIpam({ name, find }: RemoteIpamOptions): Ipam {
       const options = purpose === "gateway" ? { RequestAddressType: "com.docker.network.gateway" } : {};
       const given = prefixOf(await call("RequestAddress", { PoolID: poolId, Address: preferred ? formatIp(preferred) : "", Options: options }), "Address");
       if (preferred && formatIp(given.address) !== formatIp(preferred)) throw systemError(`IPAM plugin ${name} gave ${formatIp(given.address)} for ${formatIp(preferred)}`);
-      return { address: given.address, length: pools.get(poolId)?.subnet.length ?? given.length };
+      const subnet = pools.get(poolId)?.subnet;
+      if (subnet && !contains(subnet, given.address)) throw systemError(`IPAM plugin ${name} gave ${formatIp(given.address)}, which is not in ${formatPrefix(subnet)}`);
+      return { address: given.address, length: subnet?.length ?? given.length };
     },
     adoptAddress: async () => {},
     releaseAddress: async (poolId, address) => void (await call("ReleaseAddress", { PoolID: poolId, Address: formatIp(address) })),

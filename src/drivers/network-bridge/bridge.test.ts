@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { networkDriverContract } from "../../core/network.contract.ts";
+import type { NetworkSpec } from "../../core/network.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { eventually, until } from "../../lib/eventually.testing.ts";
 import { parsePrefix } from "../../lib/ip.ts";
@@ -100,6 +101,28 @@ real("with route_localnet on, a container still does not reach the host's loopba
   sandbox.close();
 });
 
+for (const firewall of ["docker", "none"] as const) {
+  real(`routes that a container makes ${firewall === "none" ? "lead everywhere without our rules, the positive control" : "lead nowhere else"}: another network, a sibling behind the gateway, out of an internal network`, async () => {
+    await using bench = await machine({ firewall });
+    const { host, driver } = bench;
+    const [red, blue] = [network("red0", 81), network("blue0", 82)];
+    red.options["com.docker.network.bridge.enable_icc"] = "false";
+    const inner: NetworkSpec = { ...network("inner0", 83), internal: true };
+    for (const spec of [red, blue, inner]) await driver.createNetwork(spec);
+    using next = await outside(host);
+    inNamespace(next, "ip route add 10.83.0.0/24 via 192.0.2.1");
+    const [a, b, c, d] = [await container(driver, red, "10.81.0.2"), await container(driver, red, "10.81.0.3"), await container(driver, blue, "10.82.0.2"), await container(driver, inner, "10.83.0.2")];
+    inNamespace(host, "sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.red0.send_redirects=0");
+    for (const [from, to] of [[a, "3"], [b, "2"]] as const) inNamespace(from.sandbox, `ip route add 10.81.0.${to}/32 via 10.81.0.1`);
+    inNamespace(d.sandbox, "ip route add default via 10.83.0.1");
+    const reached = (): boolean[] => [canReach(a.sandbox, "10.82.0.2"), canReach(a.sandbox, "10.81.0.3"), canReach(d.sandbox, "192.0.2.2")];
+    await eventually(() => assert.ok(canReach(a.sandbox, "10.81.0.1") && canReach(c.sandbox, "10.82.0.1") && canReach(d.sandbox, "10.83.0.1")));
+    if (firewall === "none") await eventually(() => assert.deepEqual(reached(), [true, true, true]));
+    else assert.deepEqual(reached(), [false, false, false]);
+    for (const { sandbox } of [a, b, c, d]) sandbox.close();
+  });
+}
+
 real("positive control of the loopback test: without our table the host's loopback is reached", async () => {
   await using bench = await machine();
   const red = network("red0", 81);
@@ -131,6 +154,21 @@ real("a bridge that somebody deletes, or takes the address from, is restored wit
   }
   assert.equal(bench.warnings.length, 2, bench.warnings.join());
   for (const { sandbox } of [a, b]) sandbox.close();
+});
+
+real("a network without subnets is a plain segment, for containers that bring addresses of their own", async () => {
+  await using bench = await machine();
+  const red: NetworkSpec = { ...network("red0", 86), subnets: [] };
+  await bench.driver.createNetwork(red);
+  const sandboxes = await Promise.all(["1", "2"].map(async (digit) => {
+    const sandbox = await createSandboxNamespace();
+    await bench.driver.join({ networkId: red.id, endpointId: digit.repeat(64), sandbox, interfaceName: "eth0", slot: 0, addresses: [], gateways: [] });
+    inNamespace(sandbox, `ip addr add 10.86.0.${digit}/24 dev eth0`);
+    return sandbox;
+  }));
+  await eventually(() => assert.ok(canReach(sandboxes[0]!, "10.86.0.2")));
+  assert.equal(inNamespace(bench.host, "ip -o addr show dev red0").trim(), "");
+  for (const sandbox of sandboxes) sandbox.close();
 });
 
 real("the bridge keeps its hardware address while ports come and go", async () => {

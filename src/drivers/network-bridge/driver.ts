@@ -145,8 +145,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
     await firewall.unpublish(endpointId);
   };
 
-  const watchOver = async ({ options: { guarded, icc } }: BridgedNetwork, request: RenumberedEndpoint, mac: Uint8Array): Promise<void> => {
-    const port = { name: hostName(request.endpointId), mac, addresses: addressesOf(request).map(({ address }) => address), guarded: !request.trusted && guarded, secluded: !icc };
+  const watchOver = async ({ spec, options: { guarded, icc } }: BridgedNetwork, request: RenumberedEndpoint, mac: Uint8Array): Promise<void> => {
+    const port = { name: hostName(request.endpointId), mac, addresses: addressesOf(request).map(({ address }) => address), guarded: !request.trusted && guarded && spec.subnets.length > 0, secluded: !icc };
     if (port.guarded || port.secluded) await guard.add(port);
   };
 

@@ -12,7 +12,7 @@ import { codeOf } from "../../lib/errors.ts";
 import { Filters, parseFilters } from "../../lib/filters.ts";
 import { formatIp } from "../../lib/ip.ts";
 import { zero } from "../../lib/schema.ts";
-import type { NetworkCreation } from "./definition.ts";
+import type { IpamEntry, NetworkCreation } from "./definition.ts";
 import { bench, countingIpam, record } from "./networks.testing.ts";
 import { inspectNetwork, pruneNetworks } from "./operations.ts";
 
@@ -125,6 +125,18 @@ test("a running container comes into a network and leaves it", async (t) => {
   await networks.remove("n");
   assert.deepEqual(events.slice(1).map(({ action, actor }) => [action, actor.attributes["name"]]), [["create", "n"], ["connect", "n"], ["disconnect", "bridge"], ["disconnect", "n"], ["destroy", "n"]]);
   assert.deepEqual(await rejection(networks.remove(id)), ["not-found", `network ${id} not found`]);
+});
+
+test("with the IPAM null endpoints have no addresses, and pools cannot be asked for", async (t) => {
+  const { open, joins } = bench(t);
+  const nothing = (config: IpamEntry[] = []) => creation("n", { ipv6: true, ipam: { driver: "null", options: null, config } });
+  let networks = await open({ ipam: createDefaultIpam() });
+  assert.deepEqual(await rejection(networks.create(nothing([{ subnet: "10.5.0.0/24", range: "", gateway: "", aux: null }]))), ["invalid-parameter", "null ipam driver does not handle specific address pool requests"]);
+  await networks.create(nothing());
+  assert.deepEqual(inspectNetwork(networks, "n", "").ipam.config.map((entry) => entry.subnet), ["0.0.0.0/0", "::/0"]);
+  networks = await open({ ipam: createDefaultIpam() });
+  await networks.connect(record("c1", "n"));
+  assert.deepEqual(joins.at(-1)!.addresses, []);
 });
 
 test("a network can be removed as soon as its containers have ended, also those whose end nobody has noticed", async (t) => {

@@ -1,6 +1,6 @@
 /** The addresses of a network: its subnets from the IPAM, with what is not for containers taken out of them. */
 import type { Ipam } from "../../core/ipam.ts";
-import { GantryError, codeOf, forbidden, messageOf } from "../../lib/errors.ts";
+import { GantryError, codeOf, forbidden, invalidParameter, messageOf } from "../../lib/errors.ts";
 import { formatIp, formatPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import type { IpamEntry, NetworkDefinition } from "./definition.ts";
@@ -35,8 +35,25 @@ interface OpenOptions {
   gateways: (family: IpFamily) => "own" | "asked" | "none";
 }
 
+/** Docker's IPAM for networks whose endpoints have no addresses of the engine's. */
+export const NULL_IPAM = "null";
+const EVERYTHING = { 4: "0.0.0.0/0", 6: "::/0" } as const;
+
+/** No pools: what is shown for them says so. */
+function withoutPools({ ipv4, ipv6, ipam: { config } }: NetworkDefinition): OpenedPools {
+  const known: string[] = Object.values(EVERYTHING);
+  for (const { subnet, range } of config) {
+    if (subnet !== "" && !known.includes(subnet)) throw invalidParameter("null ipam driver does not handle specific address pool requests");
+    if (range !== "") throw invalidParameter("null ipam driver does not handle specific address subpool requests");
+  }
+  const families = ([[4, ipv4], [6, ipv6]] as const).flatMap(([family, wanted]) => (wanted ? [family] : []));
+  return { pools: [], config: families.map((family) => ({ ...NOTHING, subnet: EVERYTHING[family] })) };
+}
+
 /** All or none. Families without an entry get a subnet of the default pools that overlaps none of `avoid`. */
-export async function openPools(ipam: Ipam, { ipv4, ipv6, ipam: { config, options: given, pools: ids } }: NetworkDefinition, options: OpenOptions): Promise<OpenedPools> {
+export async function openPools(ipam: Ipam, definition: NetworkDefinition, options: OpenOptions): Promise<OpenedPools> {
+  const { ipv4, ipv6, ipam: { driver, config, options: given, pools: ids } } = definition;
+  if (driver === NULL_IPAM) return withoutPools(definition);
   const opened: OpenedPools = { pools: [], config: [] };
   const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);
   try {

@@ -8,7 +8,7 @@ import { formatPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { defineNetwork } from "./definition.ts";
 import type { NetworkCreation, NetworkDefinition } from "./definition.ts";
-import { closePools, openPools } from "./pools.ts";
+import { NULL_IPAM, closePools, openPools } from "./pools.ts";
 import type { Network } from "./predefined.ts";
 import { newNetworkRow } from "./store.ts";
 import type { NetworkRow, NetworkStore } from "./store.ts";
@@ -172,7 +172,7 @@ export class NetworkRegistry {
 
   async #ipam(name: string, isNew: boolean): Promise<Ipam> {
     const { ipam: own, plugins } = this.#options;
-    const ipam = name === "default" ? own : await (isNew ? plugins?.requireIpam(name) : plugins?.ipam(name));
+    const ipam = name === "default" || name === NULL_IPAM ? own : await (isNew ? plugins?.requireIpam(name) : plugins?.ipam(name));
     if (!ipam) throw notFound(`plugin ${JSON.stringify(name)} not found`);
     return ipam;
   }
@@ -186,6 +186,7 @@ export function gatewaysOf(driver: NetworkDriver, spec: NetworkSpec, family: IpF
 
 /** Those that were chosen when the network was made. */
 function subnetsOf({ ipam, ipv6 }: NetworkDefinition): NetworkSpec["subnets"] {
+  if (ipam.driver === NULL_IPAM) return [];
   return ipam.config.flatMap(({ subnet: text, gateway: address }) => {
     const [subnet, gateway] = [parsePrefix(text), parseIp(address)];
     return subnet && (ipv6 || subnet.address.family === 4) ? [{ subnet, ...(gateway ? { gateway } : {}) }] : [];
