@@ -7,7 +7,7 @@ import { serve } from "./testing/harness.ts";
 
 /** Says how the body came, and does not read it when it was left. */
 const routes: Route[] = (["PUT", "POST"] as const).flatMap((method) =>
-  ["/containers/{name}/archive", "/images/load", "/build"].map((path) => ({
+  ["/containers/{name}/archive", "/images/load", "/images/create", "/build"].map((path) => ({
     method,
     path,
     handler: async (call) => {
@@ -24,7 +24,7 @@ const chunks = "Transfer-Encoding: chunked\r\n";
 
 test("archives stay in their connection, whose end the answer tells", async () => {
   await using server = await serve(routes);
-  const heads = [`PUT /containers/a/archive?path=/ HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `PUT /v1.44/containers/a/archive HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `POST /v1.44/images/load?quiet=1 HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`];
+  const heads = [`PUT /containers/a/archive?path=/ HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `PUT /v1.44/containers/a/archive HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `POST /v1.44/images/load?quiet=1 HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `POST /images/create?repo=a&fromSrc=-&tag=b HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`];
   for (const head of heads) {
     const client = server.open();
     const text = await client.send(`${head}5\r\nhello`).untilEnd();
@@ -46,7 +46,7 @@ test("a body that is left unread does not keep its client from the answer", asyn
 
 test("what is no archive, short, or asks first, is parsed as ever; also before an archive on the same connection", async () => {
   await using server = await serve(routes);
-  const parsed = [`POST /build HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `PUT /containers/a/archive HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\n${chunks}\r\n`, `POST /images/load HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n${chunks}\r\n`];
+  const parsed = [`POST /images/create?fromImage=a HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `POST /build HTTP/1.1\r\nHost: d\r\n${chunks}\r\n`, `PUT /containers/a/archive HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\n${chunks}\r\n`, `POST /images/load HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n${chunks}\r\n`];
   for (const head of parsed) {
     const client = server.open();
     await client.send(`${head}5\r\nhello\r\n0\r\n\r\n`).until("parsed 5");

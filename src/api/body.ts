@@ -15,6 +15,9 @@ const STOP = 2;
 /** Shorter ones are parsed, and keep their connection. */
 const LEAST_BYTES = 256 << 10;
 
+/** cp into a container, load, and import of what comes with the request. */
+const archivePath = /^(\/v[\d.]+)?\/(containers\/[^/?]+\/archive(\?|$)|images\/load(\?|$)|images\/create\?([^#]*&)?fromSrc=-(&|$))/;
+
 interface Parsed {
   parser?: { onIncoming?: (req: IncomingMessage, keepAlive: boolean) => number | undefined } | null;
 }
@@ -40,7 +43,7 @@ export function leaveArchives(socket: Duplex): void {
 
 function bringsArchive(req: IncomingMessage): boolean {
   if (!(req.method === "PUT" || req.method === "POST") || req.httpVersion !== "1.1") return false;
-  if (!/^(\/v[\d.]+)?\/(containers\/[^/?]+\/archive|images\/load)(\?|$)/.test(req.url ?? "")) return false;
+  if (!archivePath.test(req.url ?? "")) return false;
   const { headers } = req;
   if (headers.upgrade !== undefined || headers.expect !== undefined) return false;
   if (headers["transfer-encoding"] !== undefined) return /^chunked$/i.test(headers["transfer-encoding"]);

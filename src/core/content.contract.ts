@@ -59,6 +59,14 @@ export function contentContract(name: string, create: (dir: string) => ContentSt
     assert.deepEqual(await collected(store, blob.digest, 1000), bytes.subarray(1000));
     {
       await using receiver = store.receive();
+      await receiver.receive((async function* () {
+        yield bytes.subarray(0, 7);
+        yield bytes.subarray(7);
+      })());
+      assert.equal((await receiver.finish({ expected: blob.digest })).size, blob.size);
+    }
+    {
+      await using receiver = store.receive();
       await receiver.push(Buffer.from("other"));
       await assert.rejects(receiver.finish({ expected: blob.digest }), /failed to verify/);
     }

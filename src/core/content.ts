@@ -29,8 +29,6 @@ export interface ContentStore {
   write(bytes: Uint8Array): Digest;
   receive(options?: ReceiveOptions): BlobReceiver;
   receiveArchive(): ArchiveReceiver;
-  /** An archive without a compression that layers do not have (bzip2, xz); others as they are. "system" for what cannot be inflated here. */
-  inflated(archive: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
   /** Opens a download, with what an earlier attempt left of it. "conflict" while another one of the same digest is open, "system" without room on the disk. */
   ingest(blob: { digest: Digest; size: number }): BlobIngest;
   /** Downloads, open or left. */
@@ -93,6 +91,9 @@ export interface NamingOptions {
 export interface BlobReceiver extends AsyncDisposable {
   /** The bytes must not change until the promise settles. */
   push(bytes: Uint8Array): Promise<void>;
+  /** All of it at once, without a compression that layers do not have (bzip2, xz). "system" for what cannot be inflated here, an AbortError when
+   *  its sender has left. */
+  receive(bytes: AsyncIterable<Uint8Array>): Promise<void>;
   /** Verifies, and gives the blob its name. */
   finish(options?: NamingOptions): Promise<UnpackedBlob>;
 }

@@ -14,7 +14,6 @@ import { GantryError, conflict, invalidParameter, messageOf, notFound, systemErr
 import { ArchiveStream, extract, linkFile, openDirectory, openInRoot, syncFileSystem } from "../../sys/archive.ts";
 import type { ArchiveResult } from "../../sys/archive.ts";
 import { receiveArchive } from "../../sys/connection-body.ts";
-import { decompressed } from "../../sys/decompress.ts";
 import { Trash } from "../../sys/trash.ts";
 import { LocalIngest, readIngest, resumable } from "./ingest.ts";
 
@@ -25,6 +24,8 @@ const reservedShare = 0.02;
 const diskErrors: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 const smallBytes = 1 << 20;
 const layerFlags = extract.owner | extract.xattrs | extract.devices;
+
+const isExplained = (error: unknown): boolean => error instanceof GantryError || (error as Error).name === "AbortError";
 
 export class LocalContent implements ContentStore {
   readonly #dir: string;
@@ -112,10 +113,13 @@ export class LocalContent implements ContentStore {
       this.#trash.discard(path);
       throw explained("cannot receive content", error);
     }
+    const failed = (error: unknown): Promise<never> => Promise.reject(isExplained(error) ? error : explained("cannot receive content", error));
+    let whole: ArchiveResult | undefined;
     return {
-      push: (bytes) => stream.push(bytes).catch((error: unknown) => Promise.reject(explained("cannot receive content", error))),
+      push: (bytes) => stream.push(bytes).catch(failed),
+      receive: async (bytes) => void (whole = await receiveArchive(stream, bytes).catch(failed)),
       finish: async ({ expected, naming } = {}) => {
-        const result = unpacked(await stream.finish().catch((error: unknown) => Promise.reject(explained("cannot receive content", error))));
+        const result = unpacked(whole ?? (await stream.finish().catch(failed)));
         if (expected !== undefined && result.digest !== expected) throw systemError(`failed to verify content: expected ${expected}, got ${result.digest}`);
         naming?.(result.digest);
         await this.#placeAnew(path, result.digest);
@@ -143,7 +147,7 @@ export class LocalContent implements ContentStore {
         try {
           if (!(await receiveArchive(stream, bytes))) await stream.finish();
         } catch (error) {
-          if (error instanceof GantryError || (error as Error).name === "AbortError") throw error;
+          if (isExplained(error)) throw error;
           throw explained(diskErrors.has((error as NodeJS.ErrnoException).code ?? "") ? "cannot receive the archive" : "invalid archive", error);
         }
       },
@@ -161,10 +165,6 @@ export class LocalContent implements ContentStore {
         this.#trash.discard(path);
       },
     };
-  }
-
-  inflated(archive: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    return decompressed(archive);
   }
 
   async #adopt(root: number, name: string, { expected, naming }: NamingOptions = {}): Promise<{ digest: Digest; size: number; compression: UnpackedBlob["compression"] }> {

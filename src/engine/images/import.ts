@@ -60,12 +60,12 @@ export async function importImage(context: ImageContext, bytes: AsyncIterable<Ui
 }
 
 async function importLayer(context: ImageContext, bytes: AsyncIterable<Uint8Array>, lease: Lease): Promise<UnpackedBlob> {
-  const { content, snapshotter } = context;
+  const { snapshotter } = context;
   const key = temporaryKey();
   lease.snapshot(key);
   await snapshotter.prepare(key);
   try {
-    const layer = await receiveLayer(context, { key, lease, archive: content.inflated(bytes) });
+    const layer = await receiveLayer(context, { key, lease, archive: bytes });
     lease.snapshot(layer.diffId);
     faultPoint("image-import-received");
     await snapshotter.commit(key, layer.diffId, { inheritRoot: false });

@@ -7,6 +7,6 @@ import type { ImageContext } from "./context.ts";
 export async function receiveLayer({ content, snapshotter }: ImageContext, { key, lease, archive }: { key: string; lease: Lease; archive: AsyncIterable<Uint8Array> }): Promise<UnpackedBlob> {
   await using target = await snapshotter.unpackTarget(key);
   await using receiver = content.receive({ target });
-  for await (const chunk of archive) await receiver.push(chunk);
+  await receiver.receive(archive);
   return await receiver.finish({ naming: (digest) => lease.blob(digest) });
 }
