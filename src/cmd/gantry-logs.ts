@@ -13,6 +13,7 @@ const AGAIN_MS = 1000;
 
 const drivers: Record<string, () => Promise<LogDriver>> = {
   syslog: async () => (await import("../drivers/log-syslog/index.ts")).syslogDriver,
+  awslogs: async () => (await import("../drivers/log-awslogs/index.ts")).awslogsDriver,
   fluentd: async () => (await import("../drivers/log-fluentd/index.ts")).fluentdDriver,
   journald: async () => (await import("../drivers/log-journald/index.ts")).journaldDriver,
   splunk: async () => (await import("../drivers/log-splunk/index.ts")).splunkDriver,

@@ -134,6 +134,19 @@ test("kill -9 of the daemon in a flood: every line arrives, in order", async () 
   await api("DELETE", "/containers/flood?force=1");
 });
 
+test("kill -9 of what sends logs on: it is started again, and every line arrives", async () => {
+  const receiver = new Receiver("sender");
+  await receiver.listen();
+  await started("sender", `echo begun; while [ ! -e /tmp/end ]; do sleep 0.05; done; ${count(300)}`, receiver.options, { Binds: [`${folder}:/tmp`] });
+  await receiver.until("sender", "begun");
+  engine.machine.run("sh", "-c", 'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" != gantry-logs ] || kill -9 ${p#/proc/}; done');
+  engine.machine.run("touch", join(folder, "end"));
+  await receiver.until("sender", "line 299");
+  assert.deepEqual(once(receiver.lines("sender")), ["begun", ...numbered(300)]);
+  assert.match(engine.log(), /gantry-logs: it ended with SIGKILL; it is started again/);
+  await api("DELETE", "/containers/sender?force=1");
+});
+
 test("what a container printed while no daemon was there is sent by the next; --rm loses nothing", async () => {
   const receiver = new Receiver("later");
   await receiver.listen();

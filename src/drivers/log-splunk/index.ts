@@ -1,14 +1,14 @@
 /** Docker's log driver "splunk": batches of events for the HTTP Event Collector. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Agent, IncomingMessage, RequestOptions } from "node:http";
 import { promisify } from "node:util";
 import type { LogDriver, LogOrigin, LogRecord, LogSink } from "../../core/log-driver.ts";
+import { messageOf } from "../../lib/errors.ts";
 import { atoi, parseBool } from "../../lib/strconv.ts";
+import { HttpSender } from "../../sys/http-sender.ts";
 
 /** As many as Docker's. */
 const BATCH = 1000;
-const PATIENCE_MS = 30_000;
 const ANSWER_BYTES = 1024;
 
 type Options = Readonly<Record<string, string>>;
@@ -104,8 +104,7 @@ class Collector {
   readonly #url: URL;
   readonly #headers: Record<string, string>;
   readonly #acknowledges: boolean;
-  readonly #agentOptions: object;
-  #agent: Agent | undefined;
+  readonly #http: HttpSender;
 
   constructor(url: URL, options: Options) {
     this.#url = url;
@@ -114,31 +113,20 @@ class Collector {
     const ca = options["splunk-capath"];
     const name = options["splunk-caname"];
     const tls = { rejectUnauthorized: !flag(options, "splunk-insecureskipverify", false), ...(ca !== undefined && { ca: readFileSync(ca) }), ...(name !== undefined && { servername: name }) };
-    this.#agentOptions = { keepAlive: true, maxSockets: 1, proxyEnv: process.env, ...(url.protocol === "https:" && tls) };
+    this.#http = new HttpSender({ tls, answerBytes: ANSWER_BYTES });
   }
 
-  ask(method: "OPTIONS" | "POST", body: Buffer | undefined): Promise<{ status: number; text: string }> {
-    const { Agent: HttpAgent, request } = process.getBuiltinModule(this.#url.protocol === "https:" ? "node:https" : "node:http");
-    this.#agent ??= new HttpAgent(this.#agentOptions);
-    const own = body === undefined ? {} : { ...this.#headers, "content-length": String(body.length), ...(this.#acknowledges && { "x-splunk-request-channel": randomUUID() }) };
-    const options: RequestOptions = { method, agent: this.#agent, headers: own };
-    return new Promise((resolve, reject) => {
-      const asked = request(this.#url, options, (answer) => void read(answer).then(resolve, reject));
-      asked.setTimeout(PATIENCE_MS, () => asked.destroy(new Error("i/o timeout")));
-      asked.on("error", ({ message }) => reject(new Error(`${method === "POST" ? "Post" : "Options"} "${this.#url.href}": ${message}`)));
-      asked.end(body);
-    });
+  async ask(method: "OPTIONS" | "POST", body: Buffer | undefined): Promise<{ status: number; text: string }> {
+    const headers = body === undefined ? {} : { ...this.#headers, ...(this.#acknowledges && { "x-splunk-request-channel": randomUUID() }) };
+    try {
+      const { status, line, text } = await this.#http.ask({ method, url: this.#url, headers, ...(body && { body }) });
+      return { status, text: `${line} - ${text}` };
+    } catch (error) {
+      throw new Error(`${method === "POST" ? "Post" : "Options"} "${this.#url.href}": ${messageOf(error)}`, { cause: error });
+    }
   }
 
   close(): void {
-    this.#agent?.destroy();
-    this.#agent = undefined;
+    this.#http.close();
   }
-}
-
-async function read(answer: IncomingMessage): Promise<{ status: number; text: string }> {
-  const { statusCode = 0, statusMessage = "" } = answer;
-  let text = "";
-  for await (const chunk of answer) if (text.length < ANSWER_BYTES) text += String(chunk);
-  return { status: statusCode, text: `${statusCode} ${statusMessage} - ${text.slice(0, ANSWER_BYTES)}` };
 }

@@ -15,6 +15,8 @@ import { hasTask } from "./state.ts";
 /** What of a removed container's log was not taken by its server in that time is dropped. */
 const LAST_LINES_MS = 10_000;
 const DEFAULT_TAG = "{{.ID}}";
+/** It is the stream's name. */
+const AWSLOGS_TAG = "{{.FullID}}";
 
 export const isForwarded = ({ hostConfig: { LogConfig } }: Pick<ContainerRecord, "hostConfig">): boolean => REMOTE_LOG_DRIVERS.includes(LogConfig.Type);
 
@@ -37,7 +39,7 @@ export function forwardTarget(record: ContainerRecord, path: string): ForwardTar
       imageName: record.imageRef,
       command: [program, ...args].join(" "),
       created: rfc3339Nano(record.createdAt),
-      tag: untagged ? "" : tagOf(record, options["tag"] || DEFAULT_TAG),
+      tag: untagged ? "" : tagOf(record, options["tag"] || (driver === "awslogs" ? AWSLOGS_TAG : DEFAULT_TAG)),
       attributes: logAttributes(record, options),
       hostName: hostname(),
     },
