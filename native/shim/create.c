@@ -190,14 +190,6 @@ static int open_log(const struct create_request *request, struct failure *failur
   return 0;
 }
 
-int change_log(struct reader *r) {
-  const char *attributes = read_string(r);
-  uint64_t max_bytes = read_u64(r);
-  uint32_t max_files = read_u32(r);
-  if (!reader_done(r) || !max_files) return -EPROTO;
-  return shim.log.fd < 0 ? -EBADF : logfile_change(&shim.log, attributes, max_bytes, max_files);
-}
-
 static int start_init(const struct create_request *request, struct failure *failure) {
   struct process *init = &shim.init;
   const struct op *adoption = plan_adoption(shim.plan);

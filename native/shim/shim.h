@@ -85,8 +85,6 @@ void finish_when_drained(void);
 void connection_open(int socket);
 void connection_close(struct connection *connection);
 bool connected(void);
-/* Gives the log the limits and attributes that the reader has, from the next line on; 0 or -errno. */
-int change_log(struct reader *reader);
 void reply_ok(struct connection *connection, uint32_t serial);
 void reply_failure(struct connection *connection, uint32_t serial, const struct failure *failure);
 void reply_created(struct process *process);

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
@@ -14,6 +15,8 @@ import { fastFolder } from "./escapes.ts";
 
 const kills = Number(process.env["GANTRY_KILLS"] ?? 6);
 const seed = Number(process.env["GANTRY_KILLS_SEED"] ?? 1);
+/** More are done in as many stores at once as there are processors. */
+const fewKills = 50;
 /** A kill comes some moments after so many of the program's lines: on a slow machine as on a fast one. */
 const mostLines = 40;
 const mostMilliseconds = 8;
@@ -69,21 +72,28 @@ async function life(dir: string, { seed: own, after, names }: { seed: number; af
   return { wrong, steps };
 }
 
-test(`killed ${kills} times in the middle of work on images, seed ${seed}`, { timeout: 60_000 + kills * 20_000 }, async (context) => {
+/** So many lives one after the other on the same stores; the number of steps that ended. */
+async function lives(count: number, own: number): Promise<number> {
   const dir = mkdtempSync(join(fastFolder(), "gantry-kills-"));
-  const random = new Random(seed);
+  const random = new Random(own);
   const names = new Names();
   let steps = 0;
   try {
-    for (let at = 1; at <= kills; at++) {
-      const one = await life(dir, { seed: seed * 100_000 + at, after: { lines: random.below(mostLines), milliseconds: random.below(mostMilliseconds) }, names });
-      assert.deepEqual(one.wrong, [], `life ${at}`);
+    for (let at = 1; at <= count; at++) {
+      const one = await life(dir, { seed: own * 100_000 + at, after: { lines: random.below(mostLines), milliseconds: random.below(mostMilliseconds) }, names });
+      assert.deepEqual(one.wrong, [], `seed ${own}, life ${at}`);
       steps += one.steps;
     }
-    const last = await life(dir, { seed, after: { lines: 0, milliseconds: 0 }, names });
+    const last = await life(dir, { seed: own, after: { lines: 0, milliseconds: 0 }, names });
     assert.deepEqual(last.wrong, []);
-    context.diagnostic(`kills ${kills}, steps that ended ${steps}`);
+    return steps;
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+test(`killed ${kills} times in the middle of work on images, seed ${seed}`, { timeout: 60_000 + kills * 20_000 }, async (context) => {
+  const count = kills < fewKills ? 1 : availableParallelism();
+  const steps = await Promise.all(Array.from({ length: count }, (_, at) => lives(Math.ceil(kills / count), seed + at)));
+  context.diagnostic(`kills ${Math.ceil(kills / count) * count}, steps that ended ${steps.reduce((sum, one) => sum + one)}`);
 });
