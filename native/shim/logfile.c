@@ -128,7 +128,12 @@ static void rotate(struct logfile *log) {
   log->size = 0;
 }
 
-int logfile_change(struct logfile *log, const char *attributes, uint64_t max_bytes, uint32_t max_files) {
+int logfile_change(struct logfile *log, struct reader *reader) {
+  const char *attributes = read_string(reader);
+  uint64_t max_bytes = read_u64(reader);
+  uint32_t max_files = read_u32(reader);
+  if (!reader_done(reader) || !max_files) return -EPROTO;
+  if (log->fd < 0) return -EBADF;
   if (strlen(attributes) > ATTRIBUTES_MAX) return -E2BIG;
   char *copy = strdup(attributes);
   if (!copy) return -ENOMEM;

@@ -3,6 +3,8 @@
 #ifndef GANTRY_LOGFILE_H
 #define GANTRY_LOGFILE_H
 
+#include "wire.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,8 +41,8 @@ struct log_stream {
 
 /* 0 or -errno; path must stay, attributes are from malloc and the log's from then on. */
 int logfile_open(struct logfile *log, const char *path, char *attributes, uint64_t max_bytes, uint32_t max_files);
-/* Other limits and attributes, which are copied; files beyond the limit go. 0 or -errno: then nothing has changed. */
-int logfile_change(struct logfile *log, const char *attributes, uint64_t max_bytes, uint32_t max_files);
+/* Other attributes, bytes and files at most, which the reader has in this order; files beyond go. 0 or -errno: then nothing has changed. */
+int logfile_change(struct logfile *log, struct reader *reader);
 /* Logs `length` bytes; everything is written to the file when it returns. */
 void logfile_append(struct logfile *log, struct log_stream *stream, const char *bytes, size_t length);
 /* Logs what waits for its end of line. */

@@ -175,7 +175,7 @@ static int change_log(struct reader *r) {
 }
 
 static void request_log(struct call *call) {
-  int error = change_log(&call->reader);
+  int error = logfile_change(&shim.log, &call->reader);
   if (error) return refuse(call, -error, "log");
   reply_ok(call->connection, call->serial);
 }
