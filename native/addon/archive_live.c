@@ -66,15 +66,22 @@ static int run_mount(struct archive_job *job) {
   return result;
 }
 
-/* A name that something is mounted on stays what it is for as long as that is mounted: nothing comes between the look and the act. */
-static int detach(struct live_call *call, int root) {
-  char path[4096], above[4096];
-  struct statx info;
+/* Opens the folder that the destination is in; the text has its name. */
+static int open_parent(struct live_call *call, int root, char *path, const char **name) {
+  char above[4096];
   if (extract_clean(call->destination, path, 1024)) return -1;
   char *slash = strrchr(path, '/');
-  const char *name = slash ? slash + 1 : path;
+  *name = slash ? slash + 1 : path;
   snprintf(above, sizeof above, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-  int parent = open_in_root(root, above, O_PATH | O_DIRECTORY);
+  return open_in_root(root, above, O_PATH | O_DIRECTORY);
+}
+
+/* A name that something is mounted on stays what it is for as long as that is mounted: nothing comes between the look and the act. */
+static int detach(struct live_call *call, int root) {
+  char path[4096];
+  const char *name;
+  struct statx info;
+  int parent = open_parent(call, root, path, &name);
   if (parent < 0) return -1;
   int result = statx(parent, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &info);
   if (!result && (!(info.stx_attributes & STATX_ATTR_MOUNT_ROOT) || (int64_t)info.stx_mnt_id != call->mount_id)) {
@@ -94,6 +101,24 @@ static int run_unmount(struct archive_job *job) {
   int root = enter(call);
   if (root < 0) return archive_fail(&job->error, errno, "", "cannot enter the container's mount namespace");
   int result = detach(call, root) ? archive_fail(&job->error, errno, call->destination, "cannot unmount") : 0;
+  close(root);
+  return result;
+}
+
+/* A device node, or what one was mounted on. The container may put another file there in between: then that is gone from where it put it. */
+static int run_unlink(struct archive_job *job) {
+  struct live_call *call = (struct live_call *)job;
+  char path[4096];
+  const char *name;
+  struct stat info;
+  if (unshare(CLONE_FS)) return archive_fail(&job->error, errno, "", "cannot unshare");
+  int root = enter(call);
+  if (root < 0) return archive_fail(&job->error, errno, "", "cannot enter the container's mount namespace");
+  int parent = open_parent(call, root, path, &name), result = 0;
+  if (parent < 0 || fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW)) result = archive_fail(&job->error, errno, call->destination, "cannot find the device");
+  else if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode) && !(S_ISREG(info.st_mode) && !info.st_size)) result = archive_fail(&job->error, ENODEV, call->destination, "is no device");
+  else if (unlinkat(parent, name, 0)) result = archive_fail(&job->error, errno, call->destination, "cannot remove the device");
+  if (parent >= 0) close(parent);
   close(root);
   return result;
 }
@@ -140,4 +165,18 @@ static napi_value live_unmount(napi_env env, napi_callback_info info) {
   return begin(env, call, process, valid);
 }
 
-int register_live(napi_env env, napi_value exports) { return addon_function(env, exports, "liveMount", live_mount) || addon_function(env, exports, "liveUnmount", live_unmount); }
+/* liveUnlink(processFd, destination): a promise. */
+static napi_value live_unlink(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  int32_t process = -1;
+  struct live_call *call = calloc(1, sizeof *call);
+  if (!call) return addon_throw_errno(env, ENOMEM, "liveUnlink");
+  call->job = (struct archive_job){.run = run_unlink, .release = release};
+  bool valid = napi_get_cb_info(env, info, &count, arguments, NULL, NULL) == napi_ok && count == 2 && napi_get_value_int32(env, arguments[0], &process) == napi_ok && get_text(env, arguments[1], call->destination);
+  return begin(env, call, process, valid);
+}
+
+int register_live(napi_env env, napi_value exports) {
+  return addon_function(env, exports, "liveMount", live_mount) || addon_function(env, exports, "liveUnmount", live_unmount) || addon_function(env, exports, "liveUnlink", live_unlink);
+}

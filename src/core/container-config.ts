@@ -270,6 +270,9 @@ export const updateRequestSchema = struct("UpdateConfig", {
   /** Gantry's own: binds and volumes that come into the container, and destinations that go. */
   MountAdd: done(list(mountSchema)),
   MountRemove: done(list(string)),
+  /** Gantry's own: devices that come into the container, and paths in it of those that go. */
+  DeviceAdd: done(list(deviceMapping)),
+  DeviceRemove: done(list(string)),
 });
 export type UpdateRequest = Infer<typeof updateRequestSchema>;
 

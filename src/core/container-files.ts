@@ -62,6 +62,8 @@ export interface LiveMounts {
   add(container: { id: string; pid: number }, mount: FilesMount): Promise<void>;
   /** False when nothing is mounted at just this path. Who has files of it open keeps them. */
   remove(container: { id: string; pid: number }, destination: string): Promise<boolean>;
+  /** Takes a device node away, or the empty file that a mounted one leaves. False when there is none. */
+  removeDevice(container: { id: string; pid: number }, path: string): Promise<boolean>;
 }
 
 /** Of a container that runs by its process, of another by its mounts, which nothing else uses meanwhile. */

@@ -6,7 +6,7 @@ import type { OciIdMapping } from "../lib/oci-spec.ts";
 import { mapsUnlessSame, parseMapText, type UserMaps } from "../lib/user-maps.ts";
 import { openMapped } from "../sys/user-namespace.ts";
 import { ArchiveStream, extract, openDirectory, openInRoot, openOverlay, type OpenedView, openView, readLinkAt, tarFrom, type ViewRoot, writeOpenTree, writeTreeAs } from "../sys/archive.ts";
-import { mountInto, unmountFrom } from "../sys/live-mounts.ts";
+import { mountInto, unlinkDevice, unmountFrom } from "../sys/live-mounts.ts";
 import { receiveArchive } from "../sys/connection-body.ts";
 
 /** Not in the standard library's constants. */
@@ -52,6 +52,7 @@ function runningRoot(root: { id: string; pid: number }): ViewRoot {
 export const liveMounts: LiveMounts = {
   add: (container, mount) => withProcess(container, (fd) => mountInto(fd, mount, mapsOf(fd))),
   remove: (container, destination) => withProcess(container, (fd) => unmountFrom(fd, destination)),
+  removeDevice: (container, path) => withProcess(container, (fd) => unlinkDevice(fd, path)),
 };
 
 async function withProcess<T>(container: { id: string; pid: number }, work: (fd: number) => Promise<T>): Promise<T> {

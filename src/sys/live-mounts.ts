@@ -8,6 +8,7 @@ import { idRanges } from "./user-namespace.ts";
 const native = addon as unknown as {
   liveMount(process: number, source: string, destination: string, flags: number, ids?: Uint32Array): Promise<void>;
   liveUnmount(process: number, destination: string, mountId: number): Promise<void>;
+  liveUnlink(process: number, destination: string): Promise<void>;
 };
 
 const RECURSIVE = 1;
@@ -31,4 +32,15 @@ export async function unmountFrom(process: number, destination: string): Promise
   if (id === undefined) return false;
   await native.liveUnmount(process, destination, id);
   return true;
+}
+
+/** Removes a device node, or the empty file that one was mounted on. False when there is nothing of the kind. */
+export async function unlinkDevice(process: number, path: string): Promise<boolean> {
+  try {
+    await native.liveUnlink(process, path);
+    return true;
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+    throw error;
+  }
 }

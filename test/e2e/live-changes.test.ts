@@ -1,6 +1,6 @@
 /** What changes in a container that runs, without a restart, and lasts. */
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { until } from "../../src/lib/eventually.testing.ts";
@@ -94,6 +94,52 @@ test("a container cannot lead a mount out of itself, nor have others of its moun
   assert.equal(reply.status, 409, reply.body.toString());
   assert.equal(await cli.ok("exec", "hostile", "sh", "-c", "grep -c ' /proc/sys ' /proc/self/mountinfo"), "1");
   await api("DELETE", "/containers/hostile?force=1");
+});
+
+const noRules = existsSync("/sys/fs/cgroup/devices") ? false : "rules of a running container change with the devices controller of cgroup v1";
+
+test("devices come into a running container and go, with their rules, and last", { skip: noRules }, async () => {
+  const uses = async (path: string): Promise<boolean> => (await cli.run(["exec", "devices", "sh", "-c", `: <${path}`])).code === 0;
+  const given = async (): Promise<string[]> => (await api("GET", "/containers/devices/json")).HostConfig.Devices.map(({ PathInContainer, CgroupPermissions }: Json) => `${PathInContainer} ${CgroupPermissions}`);
+  const mode = (path: string): number => statSync(path).mode & 0o777;
+  const before = mode("/dev/loop-control");
+  await cli.ok("run", "-d", "--name", "devices", "--device", "/dev/fuse", "busybox", "sleep", "1000");
+  await cli.ok("exec", "devices", "mknod", "/tmp/own", "c", "10", "237");
+  assert.deepEqual([await uses("/dev/fuse"), await uses("/tmp/own")], [true, false]);
+  const events = engine.api.send("GET", "/events", { query: { since: Math.floor(Date.now() / 1000), until: Math.ceil(Date.now() / 1000) + 2, filters: { event: ["update"] } } });
+  assert.equal(await cli.ok("update", "--device-add", "/dev/loop-control:/dev/made/here:r", "devices"), "devices");
+  assert.deepEqual([await uses("/dev/made/here"), await uses("/tmp/own"), await uses("/dev/null")], [true, true, true]);
+  assert.notEqual((await cli.run(["exec", "devices", "sh", "-c", ": >/dev/made/here"])).code, 0, "it may be read alone");
+  assert.notEqual((await cli.run(["exec", "devices", "chmod", "777", "/dev/made/here"])).code, 0);
+  assert.equal(mode("/dev/loop-control"), before, "the host's is as it was");
+  for (const [change, status, message] of [
+    [{ DeviceAdd: [{ PathOnHost: "/dev/loop-control", PathInContainer: "/dev/made/here", CgroupPermissions: "rwm" }] }, 409, /has a device at \/dev\/made\/here already/],
+    [{ DeviceAdd: [{ PathOnHost: "/dev/nosuch", PathInContainer: "/dev/x", CgroupPermissions: "rwm" }] }, 500, /error gathering device information .*\/dev\/nosuch/],
+    [{ DeviceAdd: [{ PathOnHost: "/dev/fuse", PathInContainer: "/proc/fuse", CgroupPermissions: "rwm" }] }, 409, /container's own mounts/],
+    [{ DeviceAdd: [{ PathOnHost: "/dev/fuse", PathInContainer: "/dev/x", CgroupPermissions: "x" }] }, 400, /bad mode/],
+    [{ DeviceRemove: ["/dev/null"] }, 404, /was given no device at \/dev\/null/],
+    [{ DeviceRemove: ["/dev/fuse"], Memory: 1 << 28 }, 400, /devices change in a request of their own: it also has Memory/],
+  ] as const) {
+    const reply = await engine.api.send("POST", "/containers/devices/update", { json: change });
+    assert.equal(reply.status, status, reply.body.toString());
+    assert.match(reply.body.toString(), message);
+  }
+  await engine.stop();
+  await engine.start();
+  assert.deepEqual([await given(), await uses("/dev/made/here")], [["/dev/fuse rwm", "/dev/made/here r"], true]);
+  await cli.ok("update", "--device-rm", "/dev/fuse", "devices");
+  await cli.ok("exec", "devices", "mknod", "/tmp/fuse", "c", "10", "229");
+  assert.deepEqual([await given(), await uses("/dev/made/here"), await uses("/tmp/fuse")], [["/dev/made/here r"], true, false]);
+  await cli.ok("restart", "-t", "0", "devices");
+  assert.deepEqual([await uses("/dev/made/here"), await uses("/dev/fuse")], [true, false]);
+  await cli.ok("update", "--device-rm", "/dev/made/here", "devices");
+  assert.deepEqual([await given(), await cli.ok("exec", "devices", "ls", "-A", "/dev/made"), await uses("/tmp/own")], [[], "", false]);
+  await cli.ok("stop", "-t", "0", "devices");
+  await cli.ok("update", "--device-add", "/dev/fuse", "devices");
+  await cli.ok("start", "devices");
+  assert.equal(await uses("/dev/fuse"), true);
+  await api("DELETE", "/containers/devices?force=1");
+  assert.ok((await events).body.includes('"update"'));
 });
 
 test("one exec is killed by its id, the container goes on", async () => {

@@ -140,6 +140,8 @@ const TEXTS: Record<string, string> = {
   "memory-swappiness": "How readily memory is swapped out (0 to 100)",
   message: "Message to keep with the image",
   mount: "Attach a mount to the container",
+  "device-add": "Give the container a device of the host, as --device has it",
+  "device-rm": "Take a device away, by its path in the container",
   "mount-add": "Let a bind or a volume appear in the container, as --mount has it",
   "mount-rm": "Take the bind or volume at this path away",
   name: "Name to give",

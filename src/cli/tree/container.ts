@@ -138,7 +138,7 @@ export const COMMANDS: CommandTable = {
     flags: `blkio-weight:uint16 cpu-period:int64 cpu-quota:int64 cpu-rt-period:int64@1.25 cpu-rt-runtime:int64@1.25 cpu-shares/c:int64
       cpus:decimal@1.29 cpuset-cpus:string cpuset-mems:string kernel-memory:bytes!^ memory/m:bytes memory-reservation:bytes
       memory-swap:bytes pids-limit:int64@1.40 publish-add:list publish-rm:list restart:string
-      env-add:list env-rm:list label-add:list label-rm:list log-opt-add:list log-opt-rm:list mount-add:mount mount-rm:list`,
+      device-add:list device-rm:list env-add:list env-rm:list label-add:list label-rm:list log-opt-add:list log-opt-rm:list mount-add:mount mount-rm:list`,
   },
   "container wait": {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",

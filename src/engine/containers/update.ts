@@ -11,6 +11,7 @@ import { containerOf } from "./modes.ts";
 import { addedBindings, changeBindings } from "./port-bindings.ts";
 import type { Bindings, BindingsChange } from "./port-bindings.ts";
 import { zero } from "../../lib/schema.ts";
+import { changeDevices, changesDevices } from "./update-devices.ts";
 import { changeMounts, changesMounts } from "./update-mounts.ts";
 import { changedLogConfig, changesLog } from "./update-log.ts";
 import { changedConfig, changesConfig, validateConfigChange } from "./update-config.ts";
@@ -20,10 +21,11 @@ import { verifyResources } from "./validate/resources.ts";
 
 /** Returns warnings. Throws Docker's refusals; then nothing has changed. */
 export async function updateContainer(context: ContainersContext, ref: string, request: UpdateRequest): Promise<string[]> {
-  const { RestartPolicy, PublishAdd, PublishRemove, LabelAdd, LabelRemove, EnvAdd, EnvRemove, LogOptAdd, LogOptRemove, MountAdd, MountRemove, ...resources } = request;
+  const { RestartPolicy, PublishAdd, PublishRemove, LabelAdd, LabelRemove, EnvAdd, EnvRemove, LogOptAdd, LogOptRemove, MountAdd, MountRemove, DeviceAdd, DeviceRemove, ...resources } = request;
   const config = { LabelAdd, LabelRemove, EnvAdd, EnvRemove };
   validateConfigChange(config);
-  if (changesMounts({ MountAdd, MountRemove })) return await updateMounts(context, ref, request);
+  if (changesMounts({ MountAdd, MountRemove })) return await updateAlone(context, ref, request, { what: "mounts", fields: { MountAdd, MountRemove }, change: (record) => changeMounts(context, record, { MountAdd, MountRemove }) });
+  if (changesDevices({ DeviceAdd, DeviceRemove })) return await updateAlone(context, ref, request, { what: "devices", fields: { DeviceAdd, DeviceRemove }, change: (record) => changeDevices(context, record, { DeviceAdd, DeviceRemove }) });
   for (const PortBindings of [PublishAdd, PublishRemove]) validateHostConfig({ ...emptyHostConfig(), RestartPolicy, PortBindings });
   refuseUnchangeable(request);
   const warnings = verifyResources(resources, context.kernel, true);
@@ -64,17 +66,24 @@ export async function updateContainer(context: ContainersContext, ref: string, r
   return warnings;
 }
 
+interface ChangeAlone {
+  what: string;
+  /** Of the request, that belong to it. */
+  fields: Partial<UpdateRequest>;
+  change: (record: ContainerRecord) => Promise<void>;
+}
+
 /** Alone, so that all of a request is done or nothing. */
-async function updateMounts(context: ContainersContext, ref: string, { MountAdd, MountRemove, ...rest }: UpdateRequest): Promise<string[]> {
+async function updateAlone(context: ContainersContext, ref: string, request: UpdateRequest, { what, fields, change }: ChangeAlone): Promise<string[]> {
   const none = zero(updateRequestSchema);
-  const other = (Object.keys(rest) as (keyof typeof rest)[]).find((key) => JSON.stringify(rest[key]) !== JSON.stringify(none[key]));
-  if (other !== undefined) throw invalidParameter(`mounts change in a request of their own: it also has ${other}`);
+  const other = (Object.keys(request) as (keyof UpdateRequest)[]).find((key) => !Object.hasOwn(fields, key) && JSON.stringify(request[key]) !== JSON.stringify(none[key]));
+  if (other !== undefined) throw invalidParameter(`${what} change in a request of their own: it also has ${other}`);
   const { id } = context.store.find(ref);
   await context.store.withContainer(id, async () => {
     const record = context.store.find(id);
     if (record.state.status === "removing" || record.state.status === "dead") throw conflict('container is marked for removal and cannot be "update"');
     try {
-      await changeMounts(context, record, { MountAdd, MountRemove });
+      await change(record);
     } catch (error) {
       throw new GantryError(codeOf(error), `Cannot update container ${id}: ${messageOf(error)}`, { cause: error });
     }

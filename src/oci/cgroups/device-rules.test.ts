@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { defaultDeviceRules } from "../../core/oci-defaults.ts";
 import { deviceProgram } from "./device-program.ts";
 import type { DeviceRule } from "./device-rules.ts";
-import { deviceRules, deviceWrites } from "./device-rules.ts";
+import { deviceChanges, deviceRules, deviceWrites } from "./device-rules.ts";
 
 interface Access {
   type: "b" | "c";
@@ -98,4 +98,16 @@ test("rules that make no sense are refused by field", () => {
   assert.throws(() => deviceRules([{ allow: true, access: "rx" }]), /devices\[0\]\.access "rx"/);
   assert.throws(() => deviceRules([{ allow: true, type: "c", major: -5 }]), /devices\[0\]\.major -5/);
   assert.throws(() => deviceRules([{ allow: true, type: "a", major: 5 }]), /devices\[0\]\.type "a"/);
+});
+
+test("a v1 group in use gets what is different alone, and one that allowed everything is written anew", () => {
+  const listed = "c *:* m\nb *:* m\nc 1:3 rwm\nc 1:8 rwm\nc 1:7 rwm\nc 5:0 rwm\nc 1:5 rwm\nc 1:9 rwm\nc 136:* rwm\nc 5:2 rwm\nc 10:200 rwm\nc 10:229 rwm\n";
+  const deny = { allow: false, access: "rwm" };
+  const fuse = { allow: true, type: "c", major: 10, minor: 229, access: "rwm" };
+  const loop = { allow: true, type: "b", major: 7, minor: 0, access: "r" };
+  assert.deepEqual(deviceChanges(deviceRules([deny, fuse]), listed), []);
+  assert.deepEqual(deviceChanges(deviceRules([deny, { ...fuse, access: "rm" }, loop]), listed), [{ file: "devices.deny", data: "c 10:229 w" }, { file: "devices.allow", data: "b 7:0 r" }]);
+  assert.deepEqual(deviceChanges(deviceRules([deny]), listed), [{ file: "devices.deny", data: "c 10:229 rwm" }]);
+  assert.deepEqual(deviceChanges(deviceRules([deny]), "a *:* rwm\n"), deviceWrites(deviceRules([deny])));
+  assert.deepEqual(deviceChanges(deviceRules([{ allow: true, access: "rwm" }]), "a *:* rwm\n"), []);
 });

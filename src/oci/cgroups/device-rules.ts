@@ -71,6 +71,24 @@ export function deviceWrites(rules: readonly DeviceRule[]): CgroupWrite[] {
   return writes;
 }
 
+/**
+ * What changes the rules of a v1 group that has processes, given its devices.list: single exceptions, so that nothing else is denied for
+ * a moment. A group that allows everything lists no exceptions: it is written anew.
+ */
+export function deviceChanges(rules: readonly DeviceRule[], listed: string): CgroupWrite[] {
+  const { allowAll, exceptions } = reduce(rules);
+  const lines = listed.split("\n").filter((line) => line !== "");
+  if (allowAll || lines.some((line) => line.startsWith("a "))) return allowAll && lines.some((line) => line.startsWith("a ")) ? [] : deviceWrites(rules);
+  const current = new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), line.slice(line.lastIndexOf(" ") + 1)]));
+  const keys = new Set([...current.keys(), ...exceptions.keys()]);
+  const less = (one: string, other: string): string => [...one].filter((letter) => !other.includes(letter)).join("");
+  return [...keys].flatMap((key) => {
+    const [had, has] = [current.get(key) ?? "", exceptions.get(key) ?? ""];
+    const [come, gone] = [less(has, had), less(had, has)];
+    return [...(come === "" ? [] : [{ file: "devices.allow", data: `${key} ${come}` }]), ...(gone === "" ? [] : [{ file: "devices.deny", data: `${key} ${gone}` }])];
+  });
+}
+
 interface Reduced {
   allowAll: boolean;
   /** "TYPE MAJOR:MINOR" to the kinds of access that differ from the default. */

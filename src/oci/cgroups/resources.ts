@@ -4,7 +4,7 @@ import type { OciResources } from "../../lib/oci-spec.ts";
 import type { Controller, ControllerContext } from "./controller.ts";
 import { asksFor, unsupported } from "./controller.ts";
 import { deviceProgram } from "./device-program.ts";
-import { deviceRules, deviceWrites } from "./device-rules.ts";
+import { deviceChanges, deviceRules, deviceWrites } from "./device-rules.ts";
 import type { CgroupGroup } from "./groups.ts";
 import { groupOf } from "./groups.ts";
 import * as v1Blkio from "./v1/blkio.ts";
@@ -48,7 +48,7 @@ export function newGroupWrites(groups: CgroupGroup[], resources: OciResources, f
 export function updateWrites(groups: CgroupGroup[], resources: OciResources, options: { files: ReadonlySet<string>; read: (path: string) => string | undefined }): GroupWrite[] {
   checkControllers(groups, resources);
   const contextOf = (group: CgroupGroup): ControllerContext => ({ files: options.files, current: (file) => options.read(`${group.path}/${file}`) });
-  const devices = resources.devices === undefined ? [] : deviceRuleWrites(groups, resources);
+  const devices = resources.devices === undefined ? [] : deviceRuleWrites(groups, resources, options.read);
   return [...controllerWrites(groups, resources, contextOf), ...unifiedWrites(groups, resources), ...devices];
 }
 
@@ -82,10 +82,12 @@ function unifiedWrites(groups: CgroupGroup[], { unified = {} }: OciResources): G
   });
 }
 
-function deviceRuleWrites(groups: CgroupGroup[], { devices = [] }: OciResources): GroupWrite[] {
+/** `read`: of a group that is in use. */
+function deviceRuleWrites(groups: CgroupGroup[], { devices = [] }: OciResources, read?: (path: string) => string | undefined): GroupWrite[] {
   const rules = deviceRules(devices);
   const v1Group = groupOf(groups, "devices");
-  if (v1Group !== undefined) return deviceWrites(rules).map(({ file, data }) => ({ kind: "write", path: `${v1Group.path}/${file}`, data }));
+  const listed = v1Group && read?.(`${v1Group.path}/devices.list`);
+  if (v1Group !== undefined) return (listed === undefined ? deviceWrites(rules) : deviceChanges(rules, listed)).map(({ file, data }) => ({ kind: "write", path: `${v1Group.path}/${file}`, data }));
   const v2Group = groups.find(({ hierarchy }) => hierarchy.version === 2);
   if (v2Group !== undefined) return [{ kind: "deviceProgram", path: v2Group.path, program: deviceProgram(rules) }];
   return [];

@@ -3,6 +3,7 @@ import { path } from "../../api/client.ts";
 import { restartPolicy } from "../../create/body.ts";
 import { requireGantry } from "../../api/require-gantry.ts";
 import { checkLabel, CREATE_CHECKS } from "../../create/checks.ts";
+import { parseDevice } from "../../create/devices.ts";
 import { keyValues, withOwnValue } from "../../create/key-values.ts";
 import { parseMount } from "../../create/mounts.ts";
 import { nanoCpus } from "../../create/numbers.ts";
@@ -11,7 +12,7 @@ import { parseRamSize } from "../../../lib/units.ts";
 import type { FlagCheck } from "../../flag-types.ts";
 import type { Session } from "../../session.ts";
 
-export const checks: Record<string, FlagCheck> = { cpus: CREATE_CHECKS["cpus"] as FlagCheck, "memory-swap": CREATE_CHECKS["memory-swap"] as FlagCheck, "label-add": checkLabel, "env-add": CREATE_CHECKS["env"] as FlagCheck, "mount-add": CREATE_CHECKS["mount"] as FlagCheck };
+export const checks: Record<string, FlagCheck> = { cpus: CREATE_CHECKS["cpus"] as FlagCheck, "memory-swap": CREATE_CHECKS["memory-swap"] as FlagCheck, "label-add": checkLabel, "env-add": CREATE_CHECKS["env"] as FlagCheck, "mount-add": CREATE_CHECKS["mount"] as FlagCheck, "device-add": parseDevice };
 
 export async function run(session: Session): Promise<void> {
   const { flags, args } = session;
@@ -39,6 +40,8 @@ export async function run(session: Session): Promise<void> {
     ...given("EnvAdd", flags.list("env-add").map(withOwnValue), flags.changed("env-add")),
     ...given("LogOptAdd", keyValues(flags.list("log-opt-add")), flags.changed("log-opt-add")),
     ...given("LogOptRemove", flags.list("log-opt-rm"), flags.changed("log-opt-rm")),
+    ...given("DeviceAdd", flags.list("device-add").map(parseDevice), flags.changed("device-add")),
+    ...given("DeviceRemove", flags.list("device-rm"), flags.changed("device-rm")),
     ...given("MountAdd", flags.list("mount-add").map(parseMount), flags.changed("mount-add")),
     ...given("MountRemove", flags.list("mount-rm"), flags.changed("mount-rm")),
     ...given("EnvRemove", flags.list("env-rm"), flags.changed("env-rm")),
@@ -60,7 +63,7 @@ export async function run(session: Session): Promise<void> {
   if (errors.length > 0) throw new Error(errors.join("\n"));
 }
 
-const OWN_FLAGS = ["env-add", "env-rm", "label-add", "label-rm", "log-opt-add", "log-opt-rm", "mount-add", "mount-rm", "publish-add", "publish-rm"];
+const OWN_FLAGS = ["device-add", "device-rm", "env-add", "env-rm", "label-add", "label-rm", "log-opt-add", "log-opt-rm", "mount-add", "mount-rm", "publish-add", "publish-rm"];
 const given = (field: string, value: unknown, present: boolean): object => (present ? { [field]: value } : {});
 
 /** As --publish has them. Engines that do not know the field must not be sent it. */

@@ -32,8 +32,8 @@ export function renamedDevices({ hostConfig }: Pick<ContainerRecord, "hostConfig
 /** The last one for each path. */
 const distinct = (devices: readonly DeviceNode[]): DeviceNode[] => [...new Map(devices.map((device) => [device.path, device])).values()];
 
-/** A device under another name, or each device of a folder under another folder. */
-function mappedDevices(source: string, target: string, host: SpecHost): DeviceNode[] {
+/** A device under another name, or each device of a folder under another folder. Throws Docker's error. */
+export function mappedDevices(source: string, target: string, host: SpecHost): DeviceNode[] {
   try {
     const found = host.devicesAt(source);
     if (found.length > 0) return found.map((device) => ({ ...device, path: target + device.path.slice(source.length) }));

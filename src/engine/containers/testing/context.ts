@@ -122,7 +122,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
     volumes: new VolumeService({ database, drivers: [fakeVolumeDriver()], events: { emit: (event) => emitted.push(event) }, warn: () => {} }),
     subpaths: { place: (id) => `/parts/${id}/image`, make: (id, folder, subpath) => `/parts/${id}${folder}/${subpath}`, release: () => {} },
     openFiles: async () => Promise.reject(new Error("a container that is made up has no files")),
-    liveMounts: { add: async (_, { destination }) => void context.live.push(`+${destination}`), remove: async (_, destination) => (context.live.push(`-${destination}`), true) },
+    liveMounts: { add: async (_, { destination }) => void context.live.push(`+${destination}`), remove: async (_, destination) => (context.live.push(`-${destination}`), true), removeDevice: async (_, path) => (context.live.push(`-device ${path}`), true) },
     openRootfs: () => ({ kindOf: (path) => (path.startsWith("/image-file") ? "other" : path.startsWith("/image") ? "folder" : undefined), copyOut: async (path, { folder }) => (context.filled.push(`${path} ${folder}`), true), attach: () => {}, [Symbol.dispose]: () => {} }),
     kernel,
     devices: undefined,
