@@ -11,6 +11,8 @@ test("a container: answers narrow what is possible, lost ones widen it", () => {
   assert.equal(call("create", "done"), undefined);
   assert.equal(call("start", "lost"), undefined);
   assert.deepEqual([...container.possible].sort(), ["created", "exited", "running"]);
+  assert.equal(call("look", "lost"), undefined);
+  assert.equal(container.possible.size, 3, "nothing was seen");
   assert.equal(call("look", "done", "running"), undefined);
   assert.equal(call("pause", "done"), undefined);
   assert.match(call("look", "done", "running") ?? "", /possible were paused/);

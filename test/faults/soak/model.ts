@@ -51,6 +51,7 @@ const signalling: ReadonlySet<Action> = new Set(["stop", "kill", "restart", "for
 
 /** The states that an action may lead to from one state, if its answer was this. Empty: it cannot have been. */
 export function after(state: State, action: Action, outcome: Outcome): readonly State[] {
+  if (action === "look" && (outcome === "lost" || outcome === "failed")) return [state];
   if (action === "look") return outcome === "absent" ? (state === "absent" ? [state] : []) : state === "absent" ? [] : [state];
   const leads = effects[action][state];
   switch (outcome) {
