@@ -79,6 +79,15 @@ export interface PublishesPorts {
   restorePorts(endpoints: readonly PublishedEndpoint[]): Promise<void>;
 }
 
+/** Optional: leads to the outside by itself, where default routes go through an endpoint that has joined; ports are what it makes of them. */
+export interface LeadsOutside {
+  /** With the ports that the container publishes and exposes, as it asks for them. */
+  openOutside(endpoint: EndpointReference, ports: { published: readonly PortRequest[]; exposed: readonly { protocol: PortProtocol; port: number }[] }): Promise<void>;
+  closeOutside(endpoint: EndpointReference): Promise<void>;
+}
+
+export const leadsOutside = (driver: NetworkDriver): driver is NetworkDriver & LeadsOutside => "openOutside" in driver;
+
 /** The innermost `cause` of the error for a host's port or address that cannot be had now, and perhaps later. */
 export class PortBusy {
   readonly port: number;

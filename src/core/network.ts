@@ -48,8 +48,6 @@ export interface NetworkDriverCapabilities {
   /** "own": each subnet has a gateway, which the driver makes. "asked": somebody else is the gateway, where one was named. */
   gateways: "own" | "asked";
   scope: "local" | "global";
-  /** Containers that publish ports are refused; absent: the driver publishes them, or has none to publish, as where endpoints are hosts of their own. */
-  ports?: "refused";
 }
 
 export interface NetworkSpec {

@@ -21,6 +21,11 @@ export interface Plugins {
   active(kind: PluginKind): string[];
 }
 
+/** The innermost `cause` of the error for a method that the plugin does not have. */
+export class MethodMissing {}
+
+export const isMethodMissing = (error: unknown): boolean => error instanceof Error && error.cause instanceof MethodMissing;
+
 /** Text of an answer; undefined when it is absent or empty. Throws a plain error for anything else. */
 export function textOf(answer: PluginAnswer, key: string): string | undefined {
   const value = answer[key];

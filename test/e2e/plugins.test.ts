@@ -49,7 +49,9 @@ test("networks and addresses of a plugin: containers reach each other, come and 
   assert.equal(await cli.ok("inspect", "-f", "{{(index .NetworkSettings.Networks \"net1\").IPAddress}}", "one"), "10.99.0.7");
   assert.match(await cli.ok("exec", "one", "ping", "-c1", "-w60", "two"), /1 packets received/);
   assert.match(await cli.ok("exec", "one", "ip", "route"), /default via 10\.99\.0\.254/);
-  assert.match((await cli.run(["run", "--rm", "--network", "net1", "-p", "80", "busybox", "true"])).stderr, /cannot be published yet: it is of the plugin wire/);
+  await cli.ok("run", "--rm", "--network", "net1", "-p", "8080:80", "busybox", "true");
+  assert.match(asked().findLast((line) => line.startsWith("NetworkDriver.ProgramExternalConnectivity ")) ?? "", /"com\.docker\.network\.portmap":\[\{"Proto":6,"IP":"","Port":80,"HostIP":"","HostPort":8080,"HostPortEnd":8080\}\]/, "ports are the plugin's to publish");
+  assert.equal(methods().filter((method) => method === "NetworkDriver.RevokeExternalConnectivity").length, 1);
   assert.match((await cli.run(["run", "--rm", "--network", "net1", "--ip", "10.99.0.77", "busybox", "true"])).stderr, /10\.99\.0\.77 is given out/);
 
   await engine.kill();
@@ -66,7 +68,7 @@ test("networks and addresses of a plugin: containers reach each other, come and 
   await cli.ok("network", "rm", "net1");
   const endpoints = (method: string): Set<string> => new Set(asked().flatMap((line) => (line.startsWith(`NetworkDriver.${method} `) ? (/"EndpointID":"(\w+)"/.exec(line)?.[1] ?? []) : [])));
   const left = (): string[] => [...[...endpoints("CreateEndpoint")].filter((id) => !endpoints("DeleteEndpoint").has(id)), ...[...endpoints("Join")].filter((id) => !endpoints("Leave").has(id))];
-  await eventually(() => assert.deepEqual([left(), endpoints("Join").size], [[], 4]));
+  await eventually(() => assert.deepEqual([left(), endpoints("Join").size], [[], 5]));
   assert.doesNotMatch(engine.machine.run("ip", "-o", "link"), /\b(wire-|wh|wc)[0-9a-f]/);
   const { networks, pools } = JSON.parse(readFileSync(join(state(), "state.json"), "utf8"));
   assert.deepEqual([networks, pools], [{}, {}], "the plugin has everything back");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { networkDriverContract } from "../../core/network.contract.ts";
 import type { JoinRequest, NetworkSpec } from "../../core/network.ts";
+import { MethodMissing } from "../../core/plugins.ts";
 import type { PluginAnswer } from "../../core/plugins.ts";
 import { systemError } from "../../lib/errors.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
@@ -94,6 +95,41 @@ test("the plugin is told what libnetwork tells, and its interface comes and goes
     await bench.driver.deleteNetwork(spec.id);
   } finally {
     sandbox.close();
+    await bench.close();
+  }
+});
+
+test("the plugin hears of ports that are published, as libnetwork words them, and need not have a method for that", { skip }, async () => {
+  const bench = await open();
+  try {
+    const { driver, calls, answers } = bench;
+    const endpoint = { networkId: spec.id, endpointId: "a".repeat(64) };
+    const ids = { NetworkID: endpoint.networkId, EndpointID: endpoint.endpointId };
+    const ports = { published: [{ protocol: "tcp", port: 80, hostAddress: parseIp("192.0.2.1")!, hostPorts: { first: 8080, last: 8081 } }, { protocol: "udp", port: 53 }], exposed: [{ protocol: "tcp", port: 80 }] } as const;
+    await driver.openOutside(endpoint, ports);
+    await driver.closeOutside(endpoint);
+    assert.deepEqual(calls.slice(-2), [
+      {
+        method: "ProgramExternalConnectivity",
+        request: {
+          ...ids,
+          Options: {
+            "com.docker.network.portmap": [{ Proto: 6, IP: "", Port: 80, HostIP: "192.0.2.1", HostPort: 8080, HostPortEnd: 8081 }, { Proto: 17, IP: "", Port: 53, HostIP: "", HostPort: 0, HostPortEnd: 0 }],
+            "com.docker.network.endpoint.exposedports": [{ Proto: 6, Port: 80 }],
+          },
+        },
+      },
+      { method: "RevokeExternalConnectivity", request: ids },
+    ]);
+    answers.set("ProgramExternalConnectivity", () => {
+      throw systemError("404 page not found", new MethodMissing());
+    });
+    await driver.openOutside(endpoint, ports);
+    answers.set("ProgramExternalConnectivity", () => {
+      throw systemError("port 8080 is taken");
+    });
+    await assert.rejects(driver.openOutside(endpoint, ports), /port 8080 is taken/);
+  } finally {
     await bench.close();
   }
 });

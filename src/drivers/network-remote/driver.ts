@@ -5,7 +5,8 @@
  * What the plugin made is the plugin's: networks and endpoints that outlive the daemon are not made again.
  */
 import type { JoinRequest, NetworkDriver, NetworkSpec, NetworkSubnet, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
-import { partOf, type Plugin, type PluginAnswer, textOf } from "../../core/plugins.ts";
+import type { LeadsOutside, PortRequest } from "../../core/network-ports.ts";
+import { isMethodMissing, partOf, type Plugin, type PluginAnswer, textOf } from "../../core/plugins.ts";
 import { messageOf, notFound, systemError } from "../../lib/errors.ts";
 import { contains, formatIp, formatPrefix, type IpAddress, type IpPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
 import { formatMac, parseMac } from "../../lib/mac.ts";
@@ -25,7 +26,7 @@ export interface RemoteDriverOptions {
   warn: (message: string) => void;
 }
 
-export type RemoteDriver = NetworkDriver & RecoversEndpoints;
+export type RemoteDriver = NetworkDriver & RecoversEndpoints & LeadsOutside;
 
 interface StaticRoute {
   destination: IpPrefix;
@@ -130,7 +131,6 @@ export function createRemoteDriver({ name, find, kernel, openSandbox, hostNamesp
       sandbox: "own",
       addresses: true,
       gateways: "own",
-      ports: "refused",
       get scope() {
         return scope;
       },
@@ -152,6 +152,11 @@ export function createRemoteDriver({ name, find, kernel, openSandbox, hostNamesp
       networks.delete(id);
     },
     join,
+    openOutside: async ({ networkId, endpointId }, { published, exposed }) => {
+      const options = { "com.docker.network.portmap": published.map(bindingOf), "com.docker.network.endpoint.exposedports": exposed.map(({ protocol, port }) => ({ Proto: PROTOCOL_NUMBER[protocol], Port: port })) };
+      await optional(call("ProgramExternalConnectivity", { NetworkID: networkId, EndpointID: endpointId, Options: options }));
+    },
+    closeOutside: async ({ networkId, endpointId }) => optional(call("RevokeExternalConnectivity", { NetworkID: networkId, EndpointID: endpointId })),
     leave: async ({ networkId, endpointId }, from) => {
       const ids = { NetworkID: networkId, EndpointID: endpointId };
       const problems: string[] = [];
@@ -164,6 +169,20 @@ export function createRemoteDriver({ name, find, kernel, openSandbox, hostNamesp
     },
     close: async () => {},
   };
+}
+
+const PROTOCOL_NUMBER = { tcp: 6, udp: 17, sctp: 132 } as const;
+
+/** As libnetwork words it; 0 is a port that somebody is to choose. */
+const bindingOf = ({ protocol, port, hostAddress, hostPorts }: PortRequest): object => ({ Proto: PROTOCOL_NUMBER[protocol], IP: "", Port: port, HostIP: hostAddress ? formatIp(hostAddress) : "", HostPort: hostPorts?.first ?? 0, HostPortEnd: hostPorts?.last ?? 0 });
+
+/** Plugins need not have the method. */
+async function optional(asked: Promise<unknown>): Promise<void> {
+  try {
+    await asked;
+  } catch (error) {
+    if (!isMethodMissing(error)) throw error;
+  }
 }
 
 function creationOf({ id, options, internal, subnets }: NetworkSpec): object {

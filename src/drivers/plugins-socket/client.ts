@@ -1,6 +1,7 @@
 /** Asking a plugin: one HTTP request with a JSON body for each call. */
 import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import { readFileSync } from "node:fs";
+import { MethodMissing } from "../../core/plugins.ts";
 import type { PluginAnswer } from "../../core/plugins.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import type { PluginAddress, PluginTls } from "./discovery.ts";
@@ -95,16 +96,17 @@ async function read(response: IncomingMessage): Promise<string> {
 
 /** Refusals are in "Err", with any status. */
 async function answerOf(method: string, status: number, text: string): Promise<PluginAnswer> {
+  const missing = status === 404 ? new MethodMissing() : undefined;
   let answer: unknown;
   try {
     answer = text.trim() === "" ? {} : JSON.parse(text);
   } catch {
-    throw systemError(status === 200 ? `${method}: the plugin's answer is no JSON` : `${method}: ${text.trim().slice(0, 500) || `status ${status}`}`);
+    throw systemError(status === 200 ? `${method}: the plugin's answer is no JSON` : `${method}: ${text.trim().slice(0, 500) || `status ${status}`}`, missing);
   }
   if (typeof answer !== "object" || answer === null || Array.isArray(answer)) throw systemError(`${method}: the plugin's answer is no object`);
   const { Err: refusal, Error: older } = answer as { Err?: unknown; Error?: unknown };
   const reason = [refusal, older].find((value) => typeof value === "string" && value !== "");
-  if (reason !== undefined) throw systemError(`${method}: ${String(reason).slice(0, 2000)}`);
-  if (status !== 200) throw systemError(`${method}: status ${status}`);
+  if (reason !== undefined) throw systemError(`${method}: ${String(reason).slice(0, 2000)}`, missing);
+  if (status !== 200) throw systemError(`${method}: status ${status}`, missing);
   return answer as PluginAnswer;
 }

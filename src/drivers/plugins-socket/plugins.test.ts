@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Plugins } from "../../core/plugins.ts";
+import { isMethodMissing } from "../../core/plugins.ts";
 import { pluginNames } from "./discovery.ts";
 import { createSocketPlugins } from "./index.ts";
 
@@ -88,6 +89,7 @@ test("refusals are in the plugin's words; hostile answers are bounded", async ()
     refuse: (res) => res.end('{"Err":"no more bridges"}'),
     status: (res) => res.writeHead(500).end("it broke"),
     empty: (res) => res.writeHead(503).end(),
+    missing: (res) => res.writeHead(404).end("404 page not found"),
     nonsense: (res) => res.end("<html>"),
     list: (res) => res.end("[1]"),
     huge: (res) => res.end(`{"a":"${"x".repeat(2 * 1024 * 1024)}"}`),
@@ -101,6 +103,8 @@ test("refusals are in the plugin's words; hostile answers are bounded", async ()
   await fails("refuse", /^refuse: no more bridges$/);
   await fails("status", /^status: it broke$/);
   await fails("empty", /^empty: status 503$|^empty: /);
+  await assert.rejects(plugin.call("missing"), (error: Error) => error.message === "missing: 404 page not found" && isMethodMissing(error));
+  await assert.rejects(plugin.call("refuse"), (error: Error) => !isMethodMissing(error));
   await fails("nonsense", /^nonsense: the plugin's answer is no JSON$/);
   await fails("list", /^list: the plugin's answer is no object$/);
   await fails("huge", /^huge: the plugin's answer has more than 1048576 bytes$/);

@@ -21,6 +21,7 @@ import { mendEndpoints } from "./mend.ts";
 import type { Network } from "./predefined.ts";
 import { createMover } from "./move.ts";
 import type { Member, NetworkMove } from "./move.ts";
+import { leadOutside } from "./outside.ts";
 import { createPublishing } from "./publishing.ts";
 import type { LivePorts, PublishedChange } from "./publishing.ts";
 import type { NetworkRegistry } from "./registry.ts";
@@ -141,6 +142,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
     const failed = (await joining)?.find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
     faultPoint("endpoint-joined");
+    await leadOutside(record, sandbox);
     if (sandbox.endpoints.length > 1) await believe(sandbox);
     await names.serve(record, sandbox);
     await links.refresh();

@@ -7,6 +7,8 @@ import { test } from "node:test";
 import { endpointSettingsSchema } from "../../core/container-config.ts";
 import type { EndpointSettings } from "../../core/container-config.ts";
 import type { EndpointNames, NameService, SandboxView } from "../../core/name-service.ts";
+import type { NetworkDriver } from "../../core/network.ts";
+import type { LeadsOutside } from "../../core/network-ports.ts";
 import { createDefaultIpam } from "../../drivers/ipam-default/ipam.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { Filters, parseFilters } from "../../lib/filters.ts";
@@ -137,6 +139,28 @@ test("with the IPAM null endpoints have no addresses, and pools cannot be asked 
   networks = await open({ ipam: createDefaultIpam() });
   await networks.connect(record("c1", "n"));
   assert.deepEqual(joins.at(-1)!.addresses, []);
+});
+
+test("a driver that leads outside by itself is told which endpoints do, and which ports are published", async (t) => {
+  const told: string[] = [];
+  const { open, options } = bench(t);
+  const { bridge } = options.drivers;
+  const leading: NetworkDriver & LeadsOutside = {
+    ...bridge,
+    openOutside: async ({ networkId }, { published }) => void told.push(`open ${nameOf(networkId)} ${published.map(({ port, hostPorts }) => `${hostPorts?.first}:${port}`).join()}`),
+    closeOutside: async ({ networkId }) => void told.push(`close ${nameOf(networkId)}`),
+  };
+  const container = record("c1", "b", { state: running });
+  container.hostConfig.PortBindings = { "80/tcp": [{ HostIp: "", HostPort: "8080" }] };
+  const networks = await open({ drivers: { ...options.drivers, bridge: leading }, findContainer: () => container });
+  const nameOf = (id: string): string => networks.find(id).name;
+  for (const name of ["a", "b"]) await networks.create(creation(name));
+  await networks.connect(container);
+  networks.started(container);
+  await networks.attach(container, "a", settings());
+  await networks.detach(container, "a");
+  await networks.disconnect(container);
+  assert.deepEqual(told, ["open b 8080:80", "open a 8080:80", "close b", "close a", "open b 8080:80", "close b"]);
 });
 
 test("a network can be removed as soon as its containers have ended, also those whose end nobody has noticed", async (t) => {

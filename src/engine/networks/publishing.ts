@@ -2,11 +2,12 @@
 import type { ContainerRecord, PortState, SandboxState } from "../../core/container.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
 import type { PortFamilies, PortRequest, PreparedPorts, PublishedPort } from "../../core/network-ports.ts";
-import { codeOf, conflict, messageOf, notImplemented, systemError } from "../../lib/errors.ts";
+import { codeOf, conflict, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatIp } from "../../lib/ip.ts";
 import type { IpFamily } from "../../lib/ip.ts";
 import type { NetworksOptions } from "./networks.ts";
+import { adoptOutside, endOutside, leadOutside } from "./outside.ts";
 import { portRequests, publishedPorts } from "./port-requests.ts";
 import { endpointRow, familiesThrough, gatewayEndpoints, stateOf } from "./sandbox.ts";
 import type { ContainerSandbox, Endpoint } from "./sandbox.ts";
@@ -44,8 +45,6 @@ export function createPublishing({ store, database, saveContainer, warn }: Publi
   async function reserve(record: ContainerRecord, { endpoints }: ContainerSandbox): Promise<void> {
     const requests = portRequests(record);
     const chosen = gatewayEndpoints(endpoints);
-    const refusing = [chosen[4], chosen[6]].find((endpoint) => endpoint?.network.driver.capabilities.ports === "refused");
-    if (refusing && requests.length > 0) throw notImplemented(`ports of containers in network ${refusing.network.row.name} cannot be published yet: it is of the plugin ${refusing.network.driver.id}`);
     for (const endpoint of requests.length === 0 ? [] : endpoints) {
       const { network, endpointId } = endpoint;
       const families = portFamilies(endpoint, chosen);
@@ -57,13 +56,16 @@ export function createPublishing({ store, database, saveContainer, warn }: Publi
     }
   }
 
-  async function release({ network, endpointId, ports }: Endpoint): Promise<void> {
+  async function release(endpoint: Endpoint): Promise<void> {
+    await endOutside(endpoint, warn);
+    const { network, endpointId, ports } = endpoint;
     if (!ports || !publishesPorts(network.driver)) return;
     await network.driver.releasePorts({ networkId: network.row.id, endpointId }).catch((error: unknown) => warn(messageOf(error)));
     faultPoint("ports-released");
   }
 
   async function move(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void> {
+    await leadOutside(record, sandbox);
     if (portRequests(record).length === 0) return;
     const chosen = gatewayEndpoints(sandbox.endpoints);
     const moving = sandbox.endpoints.filter((endpoint) => endpoint.portsFor !== portsKey(portFamilies(endpoint, chosen)));
@@ -135,7 +137,9 @@ export function createPublishing({ store, database, saveContainer, warn }: Publi
     }
   }
 
-  function adopt({ endpoints }: ContainerSandbox): void {
+  function adopt(sandbox: ContainerSandbox): void {
+    adoptOutside(sandbox);
+    const { endpoints } = sandbox;
     const chosen = gatewayEndpoints(endpoints);
     for (const endpoint of endpoints) endpoint.portsFor = portsKey(portFamilies(endpoint, chosen));
   }

@@ -26,6 +26,8 @@ export interface Endpoint {
   ports?: PublishedPort[];
   /** Which families they were reserved for. */
   portsFor?: string;
+  /** Its driver, which leads outside by itself, does so for this one. */
+  outside?: boolean;
   /** The connect event was sent, or a daemon before this one sent it. */
   told: boolean;
 }
