@@ -160,7 +160,7 @@ test("a driver that leads outside by itself is told which endpoints do, and whic
   await networks.attach(container, "a", settings());
   await networks.detach(container, "a");
   await networks.disconnect(container);
-  assert.deepEqual(told, ["open b 8080:80", "open a 8080:80", "close b", "close a", "open b 8080:80", "close b"]);
+  assert.deepEqual(told, ["open b 8080:80", "close b", "open a 8080:80", "close a", "open b 8080:80", "close b"]);
 });
 
 test("a network can be removed as soon as its containers have ended, also those whose end nobody has noticed", async (t) => {

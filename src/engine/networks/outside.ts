@@ -13,12 +13,13 @@ const chosen = ({ endpoints }: ContainerSandbox): Set<Endpoint | undefined> => {
   return new Set([gateways[4], gateways[6]]);
 };
 
-/** As default routes go now. */
+/** As default routes go now: what one gives back another may need. */
 export async function leadOutside(record: ContainerRecord, sandbox: ContainerSandbox): Promise<void> {
   const gateways = chosen(sandbox);
-  for (const endpoint of sandbox.endpoints) {
+  const changed = sandbox.endpoints.filter((endpoint) => gateways.has(endpoint) !== (endpoint.outside === true));
+  for (const endpoint of changed.toSorted((one, other) => Number(gateways.has(one)) - Number(gateways.has(other)))) {
     const { driver } = endpoint.network;
-    if (!leadsOutside(driver) || gateways.has(endpoint) === (endpoint.outside === true)) continue;
+    if (!leadsOutside(driver)) continue;
     if (gateways.has(endpoint)) await driver.openOutside(referenceOf(endpoint), { published: portRequests(record), exposed: exposedPorts(record) });
     else await driver.closeOutside(referenceOf(endpoint));
     endpoint.outside = gateways.has(endpoint);
