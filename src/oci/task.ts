@@ -260,7 +260,10 @@ export class ShimTask implements Task {
   }
 
   async changeLog(log: LogRequest): Promise<void> {
-    await this.#request((serial) => encodeLog(serial, logLimits(log)), `changing the log of task ${this.id}`);
+    await this.#connection.request((serial) => encodeLog(serial, logLimits(log))).catch((error: unknown) => {
+      if (error instanceof ShimError && error.failure.step === "request") throw notImplemented("the program that supervises this container is of an older version: options of its log change after its next start");
+      throw requestError(error, `changing the log of task ${this.id}`);
+    });
   }
 
   async checkpoint({ folder, leaveRunning, givenNetwork }: CheckpointRequest): Promise<void> {

@@ -3,7 +3,6 @@
  * by requests. It is started with the first log that is sent on, and started again, with all of them, when it dies.
  */
 import type { ChildProcessByStdio } from "node:child_process";
-import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import type { ForwardTarget, LogForwarder } from "../../core/log-forwarder.ts";
 import type { LogCommand, LogReport } from "./protocol.ts";
@@ -98,6 +97,8 @@ export class LogForwarderProcess implements LogForwarder {
     child.stdin.on("error", () => {});
     child.on("error", (error) => this.#gone(child, error.message));
     child.on("exit", (code, signal) => this.#gone(child, `it ended with ${signal ?? code}`));
+    // A daemon that sends no log on starts without it.
+    const { createInterface } = process.getBuiltinModule("node:readline");
     createInterface({ input: child.stdout }).on("line", (line) => this.#heard(JSON.parse(line) as LogReport));
     if (first) this.#say(first);
     for (const entry of this.#entries.values()) this.#sayAll(entry);
