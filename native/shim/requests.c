@@ -166,14 +166,6 @@ static void request_resize(struct call *call) {
   reply_ok(call->connection, call->serial);
 }
 
-static int change_log(struct reader *r) {
-  const char *attributes = read_string(r);
-  uint64_t max_bytes = read_u64(r);
-  uint32_t max_files = read_u32(r);
-  if (!reader_done(r) || !max_files) return -EPROTO;
-  return shim.log.fd < 0 ? -EBADF : logfile_change(&shim.log, attributes, max_bytes, max_files);
-}
-
 static void request_log(struct call *call) {
   int error = logfile_change(&shim.log, &call->reader);
   if (error) return refuse(call, -error, "log");
