@@ -5,7 +5,6 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import fc from "fast-check";
 import { containerRoutes } from "../api/containers/routes.ts";
 import { createRequestSchema } from "../core/container-config.ts";
 import { serve, type Harness } from "../api/testing/harness.ts";
@@ -13,6 +12,7 @@ import { refuseAtStart } from "../engine/containers/unsupported.ts";
 import { buildSpec } from "../engine/containers/spec/build.ts";
 import { type FakeContext, fakeContext } from "../engine/containers/testing/context.ts";
 import { GantryError } from "../lib/errors.ts";
+import { fc } from "../lib/fast-check.testing.ts";
 import { parseFilters } from "../lib/filters.ts";
 import type { Schema } from "../lib/schema.ts";
 import { compile } from "../oci/compile/compile.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { BlockList, isIP } from "node:net";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "./fast-check.testing.ts";
 import { contains, firstAddress, formatIp, formatPrefix, ipFromBytes, ipToBytes, isLoopback, lastAddress, networkOf, overlaps, parseIp, parsePrefix, requirePrefix } from "./ip.ts";
 import type { IpAddress, IpPrefix } from "./ip.ts";
 

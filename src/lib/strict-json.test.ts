@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "./fast-check.testing.ts";
 import { parseStrictJson } from "./strict-json.ts";
 
 const parse = (text: string, most = 1 << 20): unknown => parseStrictJson(Buffer.from(text), most);

@@ -2,19 +2,12 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ExecTask, Task } from "../core/runtime.ts";
 import { codeOf } from "../lib/errors.ts";
-import { cannotRun, host, specOf, stdio, TestBench } from "./runtime.testing.ts";
+import { until } from "../lib/eventually.testing.ts";
+import { cannotRun, host, specOf, stdio, TestBench, testGroup } from "./runtime.testing.ts";
 
 const freezer = host.cgroups.hierarchies.find(({ version, controllers }) => version === 1 && controllers.includes("freezer"));
-
-const until = async (what: () => boolean): Promise<void> => {
-  for (let tries = 0; !what(); tries++) {
-    assert.ok(tries < 2000, "waited too long");
-    await sleep(5);
-  }
-};
 
 const startExec = (task: Task, id: string): Promise<ExecTask | Error> => task.exec({ id, process: specOf("x", ["true"]).process!, stdio: stdio() }).catch((error: Error) => error);
 
@@ -27,12 +20,12 @@ describe("runtime: ends that meet starts and pauses", { skip: cannotRun }, () =>
 
   test("an exec that was frozen while it started ends with its task", { skip: freezer ? false : "the freezer is not of cgroup v1" }, async () => {
     const task = await bench.runtime.create(bench.request(["sleep", "1000"]));
-    const group = `${freezer!.mountpoint}/gantry-shim-test/${task.id}`;
+    const group = `${freezer!.mountpoint}/${testGroup}/${task.id}`;
     // As if init had been past freezing when the pause came.
     writeFileSync(`${dirname(group)}/cgroup.procs`, String(task.pid));
     writeFileSync(`${group}/freezer.state`, "FROZEN");
     const exec = startExec(task, "e");
-    await until(() => readFileSync(`${group}/cgroup.procs`, "utf8") !== "");
+    await until("the exec is in its group", () => readFileSync(`${group}/cgroup.procs`, "utf8") !== "");
     await task.signal(9);
     assert.equal((await task.exited).code, 137);
     const failure = await exec;
@@ -43,12 +36,12 @@ describe("runtime: ends that meet starts and pauses", { skip: cannotRun }, () =>
 
   test("a pause after init's end freezes nothing", { skip: freezer ? false : "the freezer is not of cgroup v1" }, async () => {
     const task = await bench.runtime.create(bench.request(["sleep", "1000"]));
-    const group = `${freezer!.mountpoint}/gantry-shim-test/${task.id}`;
+    const group = `${freezer!.mountpoint}/${testGroup}/${task.id}`;
     const shim = Number(readFileSync(`/proc/${task.pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")[1]);
     process.kill(shim, "SIGSTOP");
     try {
       process.kill(task.pid, "SIGKILL");
-      await until(() => /^State:\s+Z/m.test(readFileSync(`/proc/${task.pid}/status`, "utf8")));
+      await until("init has ended", () => /^State:\s+Z/m.test(readFileSync(`/proc/${task.pid}/status`, "utf8")));
       await task.pause();
       assert.equal(readFileSync(`${group}/freezer.state`, "utf8"), "THAWED\n");
     } finally {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExecRequest, ExecTask, Task } from "../core/runtime.ts";
+import { until } from "../lib/eventually.testing.ts";
 import type { OciProcess } from "../lib/oci-spec.ts";
 import { cannotRun, demultiplex, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
 
@@ -98,28 +99,28 @@ describe("runtime: exec", { skip: cannotRun }, () => {
   });
 
   test("signals", async () => {
-    const process = await exec(["sleep", "100"]);
+    const process = await exec(["sleep", "1000"]);
     await process.signal(15);
     assert.equal((await process.exited).code, 143);
     await assert.rejects(process.signal(15), { code: "not-found" });
   });
 
   test("a child that lives on does not keep the exec", async () => {
-    const process = await exec(["sh", "-c", "sleep 2 & echo started"]);
-    const began = Date.now();
+    const process = await exec(["sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.05; done & echo started"]);
     assert.equal(demultiplex(await readAll(process.stream!)).stdout, "started\n");
     await process.exited;
-    assert.ok(Date.now() - began < 1500);
+    assert.equal((await task.pids()).length > 1, true, "the child is still there");
+    await (await exec(["touch", "/tmp/go"])).exited;
   });
 
   test("a flood of execs at once", async () => {
     const codes = await Promise.all(Array.from({ length: 200 }, async (_, index) => (await (await exec(["sh", "-c", `exit ${index % 100}`], (_p, r) => delete r.attach)).exited).code));
     assert.deepEqual(codes, Array.from({ length: 200 }, (_, index) => index % 100));
-    while ((await task.pids()).length > 1) await sleep(50);
+    await until("all are gone", async () => (await task.pids()).length === 1);
   });
 
   test("an id in use is refused", async () => {
-    const process = await exec(["sleep", "100"], (_, r) => (r.id = "same"));
+    const process = await exec(["sleep", "1000"], (_, r) => (r.id = "same"));
     await assert.rejects(exec(["true"], (_, r) => (r.id = "same")), { code: "conflict" });
     await process.signal(9);
     assert.equal((await process.exited).code, 137);

@@ -4,9 +4,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { capabilityNames } from "../core/oci-defaults.ts";
 import type { RuntimeProgram, Task, TaskRequest } from "../core/runtime.ts";
+import { until } from "../lib/eventually.testing.ts";
 import { cannotRun, demultiplex, host, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
 
 /** Debian's crun: "cgroups in hybrid mode not supported". */
@@ -149,7 +149,7 @@ eval "$how"
     const hanging = with_("create", "exec sleep 1000");
     const first = bench.newRuntime();
     const lost = assert.rejects(first.create(hanging));
-    while (!existsSync(join(bench.execRoot, hanging.id, "shim.sock"))) await sleep(10);
+    await until("the shim is there", () => existsSync(join(bench.execRoot, hanging.id, "shim.sock")));
     const found = await bench.runtime.recover(hanging.id);
     assert.ok(found.kind === "running" && found.task.startedAt === undefined);
     await found.task.signal(9, { all: true });
@@ -183,8 +183,7 @@ eval "$how"
     process.kill(shim, "SIGKILL");
     assert.equal((await task.exited).code, 137);
     await task.release();
-    for (let tries = 0; existsSync(`/proc/${task.pid}`) && tries < 500; tries++) await sleep(10);
-    assert.ok(!existsSync(`/proc/${task.pid}`));
+    await until("the container has ended", () => !existsSync(`/proc/${task.pid}`));
     assert.doesNotMatch(execFileSync("mount").toString(), new RegExp(bench.execRoot));
   });
 }

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, closeSync, copyFileSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../lib/eventually.testing.ts";
 import { nativeDir } from "../sys/addon.ts";
 import { cannotRun, TestBench } from "./runtime.testing.ts";
 
@@ -18,10 +18,6 @@ function launcherOf({ execRoot }: TestBench): number | undefined {
       return false;
     }
   });
-}
-
-async function until(what: () => Promise<boolean> | boolean): Promise<void> {
-  for (const end = Date.now() + 60_000; !(await what()); await sleep(10)) assert.ok(Date.now() < end, "waited too long");
 }
 
 const openFile = ({ rootfs }: TestBench): number => openSync(join(rootfs, "etc/passwd"), "r");
@@ -50,8 +46,8 @@ describe("launcher", { skip: cannotRun }, () => {
     await launcher.drop("two");
     const before = launcherOf(bench)!;
     process.kill(before, "SIGKILL");
-    await until(() => ![undefined, before].includes(launcherOf(bench)));
-    await until(() => keeps(bench, "one", fd));
+    await until("there is another launcher", () => ![undefined, before].includes(launcherOf(bench)));
+    await until("it keeps what was given", () => keeps(bench, "one", fd));
     assert.equal(await keeps(bench, "two", fd), false);
     await launcher.drop("one");
     closeSync(fd);

@@ -5,6 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { TaskRequest } from "../core/runtime.ts";
+import { until } from "../lib/eventually.testing.ts";
 import { deviceProgram } from "./cgroups/device-program.ts";
 import { compile } from "./compile/compile.ts";
 import type { Plan } from "./plan/types.ts";
@@ -79,9 +80,9 @@ describe("runtime: plans", { skip: cannotRun }, () => {
     mkdirSync(shared);
     execFileSync("sh", ["-c", `mount -t tmpfs gantry-test ${shared} && mount --make-shared ${shared} && mkdir ${shared}/inside`]);
     try {
-      const hostMounts = (): number => readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
-      const before = hostMounts();
-      const request = bench.request(["sh", "-c", "mount -t tmpfs made /s/inside && sleep 1000"], (spec) => {
+      const name = `made-${process.pid}`;
+      const below = (): string[] => readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(` ${shared}`));
+      const request = bench.request(["sh", "-c", `mount -t tmpfs ${name} /s/inside && sleep 1000`], (spec) => {
         const caps = [...spec.process!.capabilities!.bounding!, "CAP_SYS_ADMIN"];
         spec.process!.capabilities = { bounding: caps, effective: caps, permitted: caps };
         delete spec.linux!.seccomp;
@@ -89,13 +90,15 @@ describe("runtime: plans", { skip: cannotRun }, () => {
         spec.mounts!.push({ destination: "/s", type: "bind", source: shared, options: ["rbind", "rshared"] });
       });
       const task = await bench.runtime.create(request);
-      for (let tries = 0; tries < 200 && hostMounts() === before; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
-      const text = readFileSync("/proc/self/mountinfo", "utf8");
+      await until("the mount is on the host", () => below().length > 1);
+      const [, ...inside] = below();
+      const others = readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(` - tmpfs ${name} `));
       await task.signal(9);
       await task.exited;
       await task.release();
-      assert.equal(text.split("\n").length, before + 1);
-      assert.match(text, new RegExp(` ${shared}/inside .* - tmpfs made `));
+      assert.equal(inside.length, 1);
+      assert.match(inside[0]!, new RegExp(` ${shared}/inside .* - tmpfs ${name} `));
+      assert.deepEqual(others, inside, "and nowhere else");
     } finally {
       execFileSync("umount", ["-l", shared]);
     }
@@ -127,7 +130,7 @@ describe("runtime: plans", { skip: cannotRun }, () => {
     const failing = (path: string, args: string[], timeout?: number): Promise<string> =>
       run(["true"], () => {}, (spec) => (spec.hooks = { createRuntime: [{ path, args, ...(timeout !== undefined && { timeout }) }] })).then(() => "started", (error: Error) => error.message);
     assert.match(await failing("/bin/false", ["false"]), /error running hook \/bin\/false: exit status 1/);
-    assert.match(await failing("/bin/sleep", ["sleep", "100"], 1), /error running hook \/bin\/sleep: timed out/);
+    assert.match(await failing("/bin/sleep", ["sleep", "1000"], 1), /error running hook \/bin\/sleep: timed out/);
     assert.deepEqual(bench.leftCgroups(), []);
   });
 
@@ -155,10 +158,12 @@ describe("runtime: plans", { skip: cannotRun }, () => {
     assert.equal((await run([], () => {}, withInit(["sh", "-c", "exit 23"]))).code, 23);
     assert.equal((await run([], () => {}, withInit(["nosuch"]))).code, 127);
     assert.equal((await run([], () => {}, withInit(["sh", "-c", "kill -9 $$"]))).code, 137);
-    const reaped = await run([], () => {}, withInit(["sh", "-c", "(sleep 0.05 &); (sleep 0.05 &); sleep 0.3; ls -d /proc/[0-9]* | wc -l; cat /proc/1/comm"]));
+    const reaped = await run([], () => {}, withInit(["sh", "-c", "(sleep 0.05 &); (sleep 0.05 &); for i in $(seq 1000); do [ $(ls -d /proc/[0-9]* | wc -l) -gt 5 ] || break; sleep 0.05; done; ls -d /proc/[0-9]* | wc -l; cat /proc/1/comm"]));
     assert.match(reaped.stdout, /^[45]\ninit\n$/);
-    const task = await bench.runtime.create(bench.request(["/sbin/init", "--", "sh", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"], (spec) => withInit(spec.process!.args.slice(2))!(spec, {} as TaskRequest)));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const request = bench.request(["/sbin/init", "--", "sh", "-c", "trap 'exit 9' TERM; : > /tmp/up; while :; do sleep 0.05; done"], (spec) => withInit(spec.process!.args.slice(2))!(spec, {} as TaskRequest));
+    const task = await bench.runtime.create(request);
+    const [overlay] = request.rootfs;
+    await until("the trap is set", () => overlay?.type === "overlay" && existsSync(join(overlay.upper, "tmp/up")));
     await task.signal(15);
     assert.equal((await task.exited).code, 9);
     await task.release();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LogRequest, Task } from "../core/runtime.ts";
+import { until } from "../lib/eventually.testing.ts";
 import { cannotRun, demultiplex, logEntries, readAll, specOf, stdio, TestBench } from "./runtime.testing.ts";
 
 const all = { stdin: true, stdout: true, stderr: true };
@@ -225,7 +226,7 @@ describe("runtime: streams", { skip: cannotRun }, () => {
     });
 
     test("many that leave at once leave nothing in the shim", async () => {
-      const task = await waiting(["sleep", "100"]);
+      const task = await waiting(["sleep", "1000"]);
       await task.start();
       for (let round = 0; round < 10; round++) {
         const streams = await Promise.all(Array.from({ length: 50 }, () => task.attach(all)));
@@ -269,9 +270,7 @@ describe("runtime: streams", { skip: cannotRun }, () => {
       let text = "";
       stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
       await task.start();
-      const seen = async (what: RegExp): Promise<void> => {
-        while (!what.test(text)) await sleep(10);
-      };
+      const seen = (what: RegExp): Promise<void> => until(() => `${what} in ${text}`, () => what.test(text));
       await seen(/ready/);
       await task.resize({ width: 120, height: 40 });
       await seen(/40 120/);
@@ -294,7 +293,7 @@ describe("runtime: streams", { skip: cannotRun }, () => {
     });
 
     test("resizing something without a terminal is an error", async () => {
-      const task = await bench.runtime.create(bench.request(["sleep", "100"]));
+      const task = await bench.runtime.create(bench.request(["sleep", "1000"]));
       await assert.rejects(task.resize({ width: 1, height: 1 }), { code: "system" });
       await task.signal(9);
       await end(task);

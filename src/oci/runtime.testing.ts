@@ -17,6 +17,9 @@ export const cannotRun: string | false = process.getuid?.() !== 0 ? "needs root"
 
 export const host = detectHost();
 
+/** The parent of all control groups: each test file its own, as the last one out removes it. */
+export const testGroup = `gantry-shim-test-${process.pid}`;
+
 const applets = ["sh", "true", "false", "echo", "cat", "sleep", "id", "env", "ls", "mkdir", "printf", "head", "stat", "hostname", "ps", "kill", "yes", "dd", "stty", "tty", "mount", "pwd", "grep", "touch", "readlink", "wc", "seq"];
 
 export class TestBench implements AsyncDisposable {
@@ -75,7 +78,7 @@ export class TestBench implements AsyncDisposable {
   /** Folders that are left in any cgroup hierarchy. */
   leftCgroups(): string[] {
     return host.cgroups.hierarchies.flatMap(({ mountpoint }) => {
-      const parent = join(mountpoint, "gantry-shim-test");
+      const parent = join(mountpoint, testGroup);
       return existsSync(parent) ? readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory() && entry.name.startsWith(this.prefix)).map(({ name }) => join(parent, name)) : [];
     });
   }
@@ -96,9 +99,9 @@ export class TestBench implements AsyncDisposable {
     await this.runtime.close();
     for (const { mountpoint } of host.cgroups.hierarchies) {
       try {
-        execFileSync("rmdir", ["--ignore-fail-on-non-empty", join(mountpoint, "gantry-shim-test")], { stdio: "ignore" });
+        execFileSync("rmdir", ["--ignore-fail-on-non-empty", join(mountpoint, testGroup)], { stdio: "ignore" });
       } catch {
-        // Another test process uses it, or it never was.
+        // It never was.
       }
     }
     rmSync(this.folder, { recursive: true, force: true });
@@ -133,7 +136,7 @@ export function specOf(id: string, args: string[]): OciSpec {
     ],
     linux: {
       namespaces: [{ type: "mount" }, { type: "network" }, { type: "uts" }, { type: "pid" }, { type: "ipc" }, { type: "cgroup" }],
-      cgroupsPath: `/gantry-shim-test/${id}`,
+      cgroupsPath: `/${testGroup}/${id}`,
       resources: {},
       seccomp: defaultSeccomp({ capabilities: defaultCapabilities, host }),
       maskedPaths: ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/scsi", "/sys/firmware"],

@@ -64,7 +64,7 @@ const misbehaviours: Record<string, Misbehaviour> = {
 };
 
 for (const [what, misbehave] of Object.entries(misbehaviours)) {
-  test(`${what}: an end, a reason, and no secret to others`, { timeout: 60_000 }, async () => {
+  test(`${what}: an end, a reason, and no secret to others`, { timeout: 300_000 }, async () => {
     await using fake = await FakeRegistry.start();
     await using other = await FakeRegistry.start();
     fake.addBlob(blob);

@@ -57,7 +57,8 @@ export function makeLoopDisk({ format, options = "defaults", megabytes }: LoopDi
     dir,
     file,
     [Symbol.dispose]: () => {
-      execFileSync("umount", ["-R", dir]);
+      // What was deleted in there a moment ago may be on its way out still.
+      execFileSync("sh", ["-c", 'for tries in $(seq 300); do umount -R "$1" 2>/dev/null && exit; sleep 0.1; done; umount -R "$1"', "sh", dir]);
       remove();
     },
   };

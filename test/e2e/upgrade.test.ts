@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../../src/lib/eventually.testing.ts";
 import type { Json } from "../harness/api.ts";
 import { Cli, collect } from "../harness/cli.ts";
 import { type Engine, project, withEngine } from "../harness/engine.ts";
@@ -16,10 +17,6 @@ function linesOf({ stdout }: { stdout: NodeJS.ReadableStream }): { lines(): stri
   let text = "";
   stdout.on("data", (data: Buffer) => (text += data.toString()));
   return { lines: () => text.split("\n").slice(0, -1) };
-}
-
-async function until(what: string, found: () => Promise<boolean> | boolean): Promise<void> {
-  for (const end = Date.now() + 60_000; !(await found()); await delay(20)) if (Date.now() > end) throw new Error(`never: ${what}`);
 }
 
 const isCounted = (lines: readonly string[]): boolean => lines.every((line, index) => line === `tick ${index + 1}`);
@@ -43,6 +40,7 @@ test("a newer daemon takes over: processes, ports, names, health, execs, followe
     await cli.ok("exec", "-d", "server", "sleep", "4321");
     const port = (await cli.ok("port", "server", "80/tcp")).split("\n")[0]!.split(":").pop()!;
     const served = (): string => engine.machine.run("busybox", "wget", "-qO-", `http://127.0.0.1:${port}/page`);
+    await until("a page", () => served() === "served\n");
     const attached = cli.start("run", "--name", "ticker", "busybox", "sh", "-c", ticker);
     const shown = linesOf(attached);
     await until("a tick", () => shown.lines().length > 3);

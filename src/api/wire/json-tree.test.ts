@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { createRequestSchema } from "../../core/container-config.ts";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { print, zero } from "../../lib/schema.ts";
 import { decode } from "./decode.ts";
 import { JsonNumber, JsonObject, parseJson } from "./json-tree.ts";

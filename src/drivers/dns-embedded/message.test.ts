@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import packet from "dns-packet";
-import fc from "fast-check";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { names as endpoint } from "./dns.testing.ts";
 import { RCODE, TYPE, answerTo, answersQuery, encodeName, rcodeOf, readQuery } from "./message.ts";
 import { Names } from "./names.ts";

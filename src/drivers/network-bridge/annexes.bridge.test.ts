@@ -1,11 +1,11 @@
 /** Networks with more containers than a bridge has ports, against the kernel: with few ports a bridge. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { PortRequest } from "../../core/network-ports.ts";
 import type { NetworkSpec } from "../../core/network.ts";
-import { canReach, cannotUnshare, inNamespace, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
-import { askDatagrams, askServer, container, dualNetwork, echoServer, machine, network, options, outside } from "./bridge.testing.ts";
+import { eventually, until } from "../../lib/eventually.testing.ts";
+import { canReach, cannotUnshare, inNamespace, reaches, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
+import { askDatagrams, askServer, container, dualNetwork, echoServer, hears, machine, network, options, outside } from "./bridge.testing.ts";
 import type { Machine } from "./bridge.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
 
@@ -46,17 +46,17 @@ for (const filtered of ["0", "1"]) {
     using _inside = await echoServer(c.sandbox);
     using _own = await echoServer(a!.sandbox);
     using _outer = await echoServer(next);
-    assert.deepEqual([b!, d!, f!].map(({ sandbox }) => askServer(sandbox, "10.81.0.4")), ["10.81.0.3", "10.81.0.5", "10.81.0.7"], "each sees the other's address");
-    assert.deepEqual([d!, e!, f!].map(({ sandbox }) => askServer(sandbox, "10.81.0.2")), ["10.81.0.5", "10.81.0.6", "10.81.0.7"], "and at the first bridge");
-    assert.ok(canReach(f!.sandbox, "fd00:81::4"), "by IPv6, across all three");
-    assert.ok(canReach(host, "10.81.0.4"), "from the host");
-    assert.ok(canReach(d!.sandbox, "10.81.0.1"), "the gateway");
-    assert.equal(askServer(d!.sandbox, "192.0.2.2"), "192.0.2.1", "outside, with the host's address");
-    assert.equal(askServer(next, "192.0.2.1", 8081), "192.0.2.2", "published, the client's own address");
-    assert.equal(askServer(host, "127.0.0.1", 8081), "10.81.0.1", "published, from the host");
-    for (const { sandbox } of [a!, d!, f!, c]) assert.equal(askServer(sandbox, "10.81.0.1", 8081), "10.81.0.1", "published, by the gateway's address");
-    assert.equal(askDatagrams(d!.sandbox, "10.81.0.1", 8082), "10.81.0.1", "datagrams, too");
-    assert.equal(askServer(d!.sandbox, "10.81.0.4"), "10.81.0.5", "and the bridges still know where everybody is");
+    for (const [{ sandbox }, own] of [[b!, "10.81.0.3"], [d!, "10.81.0.5"], [f!, "10.81.0.7"]] as const) await hears(sandbox, "10.81.0.4", own, "each sees the other's address");
+    for (const [{ sandbox }, own] of [[d!, "10.81.0.5"], [e!, "10.81.0.6"], [f!, "10.81.0.7"]] as const) await hears(sandbox, "10.81.0.2", own, "and at the first bridge");
+    await reaches(f!.sandbox, "fd00:81::4", "by IPv6, across all three");
+    await reaches(host, "10.81.0.4", "from the host");
+    await reaches(d!.sandbox, "10.81.0.1", "the gateway");
+    await hears(d!.sandbox, "192.0.2.2", "192.0.2.1", "outside, with the host's address");
+    await hears(next, "192.0.2.1", "192.0.2.2", "published, the client's own address", 8081);
+    await hears(host, "127.0.0.1", "10.81.0.1", "published, from the host", 8081);
+    for (const { sandbox } of [a!, d!, f!, c]) await hears(sandbox, "10.81.0.1", "10.81.0.1", "published, by the gateway's address", 8081);
+    await eventually(() => assert.equal(askDatagrams(d!.sandbox, "10.81.0.1", 8082), "10.81.0.1", "datagrams, too"));
+    await hears(d!.sandbox, "10.81.0.4", "10.81.0.5", "and the bridges still know where everybody is");
     assert.ok(!canReach(other.sandbox, "10.81.0.4"), "another network does not");
     assert.ok(!canReach(c.sandbox, "10.82.0.2"), "nor is it reached");
     const gateway = macOf(host, "red0");
@@ -89,11 +89,11 @@ for (const filtered of ["0", "1"]) {
     using _c = await echoServer(c.sandbox);
     using _next = await echoServer(next);
     for (const [from, to] of [[d!, "10.81.0.4"], [f!, "10.81.0.4"], [a!, "10.81.0.4"], [d!, "10.81.0.2"]] as const) assert.match(askServer(from.sandbox, to), /timeout|EHOSTUNREACH/);
-    assert.equal(askServer(d!.sandbox, "10.81.0.1", 8081), "10.81.0.1", "but published ports");
-    assert.equal(askServer(d!.sandbox, "192.0.2.2"), "192.0.2.1", "and the outside");
+    await hears(d!.sandbox, "10.81.0.1", "10.81.0.1", "but published ports", 8081);
+    await hears(d!.sandbox, "192.0.2.2", "192.0.2.1", "and the outside");
     const [g, , h] = await fill(bench, blue, 82, 3);
     using _h = await echoServer(h!.sandbox);
-    assert.equal(askServer(g!.sandbox, "10.82.0.4"), "10.82.0.2");
+    await hears(g!.sandbox, "10.82.0.4", "10.82.0.2");
     const annex = links(host, "type bridge").find((name) => links(host, `master ${name}`).length === 2)!;
     inNamespace(host, `sysctl -qw net.ipv4.conf.${annex}.forwarding=1`);
     inNamespace(h!.sandbox, `ip neigh replace 10.82.0.1 lladdr ${macOf(host, annex)} dev eth0; ip route add default via 10.82.0.1`);
@@ -111,7 +111,7 @@ real("a network that has no bridge left refuses by name, and what another progra
   await assert.rejects(container(driver, red, "10.81.0.90"), { code: "system", message: /^network red0 is full: its bridge red0 / });
   await end(bench, all.splice(7));
   all.push(...(await fill(bench, red, 81, 1, 91)));
-  assert.ok(canReach(all.at(-1)!.sandbox, "10.81.0.2"));
+  await reaches(all.at(-1)!.sandbox, "10.81.0.2");
   await end(bench, all);
   assert.deepEqual(links(host), []);
 });
@@ -125,16 +125,12 @@ real("what is deleted of annexes by others is made again", async () => {
   const all = await fill(bench, red, 81, 6);
   const [first, , third, , , last] = all;
   const [annex] = annexes(host);
-  const works = async (what: string): Promise<void> => {
-    for (let tries = 0; !(canReach(third!.sandbox, "10.81.0.2") && canReach(last!.sandbox, "10.81.0.4") && canReach(first!.sandbox, "10.81.0.7")); tries++) {
-      assert.ok(tries < 20, what);
-      await sleep(50);
-    }
-  };
+  const works = (what: string): Promise<void> =>
+    until(`all is reached after ${what}`, () => canReach(third!.sandbox, "10.81.0.2") && canReach(last!.sandbox, "10.81.0.4") && canReach(first!.sandbox, "10.81.0.7"));
   for (const damage of [`ip link delete ${annex}`, `ip link delete ${annex!.replace("gb", "gl")}`, `ip link set ${annex!.replace("gb", "gu")} nomaster`, `ip link set ${annex} down`, "ip link delete red0"]) {
     const before = repaired.length;
     inNamespace(host, damage);
-    while (repaired.length === before) await sleep(20);
+    await until(`repaired: ${damage}`, () => repaired.length > before);
     await works(damage);
   }
   await end(bench, all);
@@ -162,10 +158,7 @@ real("the next daemon knows them: traffic goes on, empty ones go, those of netwo
     await second.checkEndpoints();
     assert.equal(annexes(host).length, 1);
     assert.equal(links(host).filter((name) => /^g[lu]/.test(name)).length, 2);
-    for (let tries = 0; !(canReach(third!.sandbox, "10.81.0.2") && canReach(fourth!.sandbox, "10.81.0.6") && canReach(host, "10.81.0.6")); tries++) {
-      assert.ok(tries < 20, lost);
-      await sleep(50);
-    }
+    await until(`all is reached after ${lost}`, () => canReach(third!.sandbox, "10.81.0.2") && canReach(fourth!.sandbox, "10.81.0.6") && canReach(host, "10.81.0.6"));
     await second.close();
   };
   await reopen("");

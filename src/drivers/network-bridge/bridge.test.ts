@@ -11,7 +11,7 @@ import { parsePrefix } from "../../lib/ip.ts";
 import { formatMac } from "../../lib/mac.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
 import { canReach, cannotUnshare, createSandboxNamespace, inNamespace, reaches, runInNamespace } from "../../sys/netlink/namespace.testing.ts";
-import { askServer, container, echoServer, machine, network, options, outside } from "./bridge.testing.ts";
+import { askServer, container, echoServer, hears, machine, network, options, outside } from "./bridge.testing.ts";
 import { createBridgeDriver } from "./driver.ts";
 
 const real = (name: string, run: () => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
@@ -55,10 +55,10 @@ for (const filtered of ["0", "1"]) {
     const [a, b, c] = [await container(driver, red, "10.81.0.2"), await container(driver, red, "10.81.0.3"), await container(driver, blue, "10.82.0.2")];
     using _server = await echoServer(next);
     using _inside = await echoServer(b.sandbox);
-    await eventually(() => assert.equal(askServer(a.sandbox, "10.81.0.3"), "10.81.0.2", "within a network, with its own address"));
+    await hears(a.sandbox, "10.81.0.3", "10.81.0.2", "within a network, with its own address");
     await reaches(a.sandbox, "10.81.0.1", "the gateway");
     await reaches(host, "10.81.0.2", "from the host");
-    await eventually(() => assert.equal(askServer(a.sandbox, "192.0.2.2"), "192.0.2.1", "outside, with the host's address"));
+    await hears(a.sandbox, "192.0.2.2", "192.0.2.1", "outside, with the host's address");
     assert.ok(!canReach(a.sandbox, "10.82.0.2"), "another network");
     inNamespace(next, "ip route add 10.81.0.0/24 via 192.0.2.1");
     assert.equal(askServer(next, "10.81.0.3"), "timeout", "from outside directly");
@@ -78,7 +78,7 @@ for (const filtered of ["0", "1"]) {
     const [a, b] = [await container(driver, red, "10.81.0.2"), await container(driver, red, "10.81.0.3")];
     using _server = await echoServer(next);
     using _inside = await echoServer(b.sandbox);
-    await eventually(() => assert.equal(askServer(a.sandbox, "192.0.2.2"), "192.0.2.1"));
+    await hears(a.sandbox, "192.0.2.2", "192.0.2.1");
     await reaches(a.sandbox, "10.81.0.1");
     assert.ok(!canReach(a.sandbox, "10.81.0.3"), "directly");
     inNamespace(a.sandbox, "ip route add 10.81.0.3/32 via 10.81.0.1");
@@ -132,7 +132,7 @@ real("positive control of the loopback test: without our table the host's loopba
   inNamespace(bench.host, "sysctl -qw net.ipv4.conf.red0.route_localnet=1");
   inNamespace(sandbox, "sysctl -qw net.ipv4.conf.all.route_localnet=1; ip route del local 127.0.0.0/8 dev lo table local; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.0/8 via 10.81.0.1");
   using _server = await echoServer(bench.host);
-  await eventually(() => assert.equal(askServer(sandbox, "127.0.0.1"), "10.81.0.2"));
+  await hears(sandbox, "127.0.0.1", "10.81.0.2");
   sandbox.close();
 });
 

@@ -1,8 +1,10 @@
 /** The driver in namespaces of a test's own: `host` plays the machine, others its containers and a neighbour. */
+import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import type { PortRequest } from "../../core/network-ports.ts";
 import type { JoinRequest, NetworkSpec, SandboxNamespace } from "../../core/network.ts";
+import { eventually } from "../../lib/eventually.testing.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpFamily } from "../../lib/ip.ts";
 import { openNetworkKernel } from "../../sys/netlink/kernel.ts";
@@ -98,6 +100,10 @@ export function askServer(netns: { readonly fd: number }, address: string, port 
   const program = `const c = require("net").connect({ host: "${address}", port: ${port}, timeout: 1000 }); c.on("data", (d) => process.stdout.write(d)); c.on("timeout", () => { process.stdout.write("timeout"); c.destroy(); }); c.on("error", (e) => process.stdout.write(e.code))`;
   return runInNamespace(netns, `${process.execPath} -e '${program}'`).stdout;
 }
+
+/** Resolves once the server, asked from there, answers that it sees `own`. */
+export const hears = (netns: { readonly fd: number }, address: string, own: string, what = "", port = 8000): Promise<void> =>
+  eventually(() => assert.equal(askServer(netns, address, port), own, `${address}:${port} ${what}`));
 
 export function askDatagrams(netns: { readonly fd: number }, address: string, port: number): string {
   const program = `const s = require("dgram").createSocket("udp4", (d) => { process.stdout.write(d); s.close(); }); s.on("error", (e) => { process.stdout.write(e.code); s.close(); }); s.connect(${port}, "${address}", () => s.send("?")); setTimeout(() => { process.stdout.write("timeout"); process.exit(); }, 1000).unref(); setTimeout(() => {}, 1100).unref();`;

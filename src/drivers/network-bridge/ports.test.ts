@@ -1,8 +1,8 @@
 /** Host ports against a host in memory: random requests and releases, and what an allocation may never do. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as fc from "fast-check";
 import type { PortRequest, PublishedPort } from "../../core/network-ports.ts";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import { FakeMachine } from "../../sys/netlink/fake.ts";
 import { createPorts } from "./ports.ts";

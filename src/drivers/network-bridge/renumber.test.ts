@@ -4,8 +4,8 @@ import { test } from "node:test";
 import type { RenumberedEndpoint } from "../../core/network.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
 import { formatMac } from "../../lib/mac.ts";
-import { canReach, cannotUnshare, inNamespace } from "../../sys/netlink/namespace.testing.ts";
-import { askServer, container, echoServer, machine, network, outside } from "./bridge.testing.ts";
+import { cannotUnshare, inNamespace, reaches } from "../../sys/netlink/namespace.testing.ts";
+import { container, echoServer, hears, machine, network, outside } from "./bridge.testing.ts";
 
 test("a network gets another subnet while its containers run", { skip: cannotUnshare }, async () => {
   await using bench = await machine();
@@ -35,10 +35,10 @@ test("a network gets another subnet while its containers run", { skip: cannotUns
     assert.deepEqual(inNamespace(server.sandbox, "ip -4 -o addr show eth0 | awk '{print $4}'").trim().split("\n").sort(), ["10.91.0.2/24", "169.254.7.7/32"]);
     assert.match(inNamespace(server.sandbox, "ip route"), /^default via 10\.91\.0\.1 dev eth0/);
     assert.equal(inNamespace(host, "ip -4 -o addr show red0 | awk '{print $4}'").trim(), "10.91.0.1/24");
-    assert.ok(canReach(sibling.sandbox, "10.91.0.2"), "the guard believes the new address");
-    assert.ok(canReach(server.sandbox, "192.0.2.2"), "out, with the host's address");
-    assert.equal(askServer(next, "192.0.2.1", 8080), "192.0.2.2");
-    assert.equal(askServer(sibling.sandbox, "10.91.0.1", 8080), "10.91.0.1", "its own network by the gateway");
+    await reaches(sibling.sandbox, "10.91.0.2", "the guard believes the new address");
+    await reaches(server.sandbox, "192.0.2.2", "out, with the host's address");
+    await hears(next, "192.0.2.1", "192.0.2.2", "published", 8080);
+    await hears(sibling.sandbox, "10.91.0.1", "10.91.0.1", "its own network by the gateway", 8080);
   }
   for (const { sandbox } of [server, sibling]) sandbox.close();
 });

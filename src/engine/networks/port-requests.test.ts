@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import * as fc from "fast-check";
 import { emptyConfig, emptyHostConfig } from "../../core/container-config.ts";
 import type { HostConfig } from "../../core/container-config.ts";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import { portRequests, publishedPorts, storedPorts } from "./port-requests.ts";
 

@@ -24,7 +24,7 @@ function open(database = openDatabase(":memory:", volumeMigrations), driver = fa
     /** The next daemon with the same state. */
     next: () => open(database, driver),
     list: async (filters: object) => (await volumes.list(parseFilters(JSON.stringify(filters)))).volumes.map(({ Name }) => Name),
-    prune: (filters: object, all = false) => pruneVolumes(volumes, { filters: parseFilters(JSON.stringify(filters)), all, signal: AbortSignal.timeout(5000) }, sink),
+    prune: (filters: object, all = false) => pruneVolumes(volumes, { filters: parseFilters(JSON.stringify(filters)), all, signal: AbortSignal.timeout(120_000) }, sink),
   };
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { defaultDeviceRules } from "../../core/oci-defaults.ts";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { deviceProgram } from "./device-program.ts";
 import type { DeviceRule } from "./device-rules.ts";
 import { deviceChanges, deviceRules, deviceWrites } from "./device-rules.ts";

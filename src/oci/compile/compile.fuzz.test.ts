@@ -1,9 +1,9 @@
 /** Any change to a configuration gives a plan or an error of ours that says what is wrong: never a crash. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import * as defaults from "../../core/oci-defaults.ts";
 import { GantryError } from "../../lib/errors.ts";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { exampleSpec } from "../cli/spec.ts";
 import { fullHost as host } from "../host.fixture.ts";
 import { encodePlan } from "../plan/encode.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../lib/fast-check.testing.ts";
 import type { OciSeccomp } from "../../lib/oci-spec.ts";
 import { compileSeccomp } from "./compile.ts";
 import { runFilter } from "./interpreter.testing.ts";

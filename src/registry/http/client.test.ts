@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
 import { GantryError } from "../../lib/errors.ts";
+import { eventually } from "../../lib/eventually.testing.ts";
 import { FakeRegistry } from "../testing/fake-registry.ts";
 import { HttpClient, type HttpRequest, readBody } from "./client.ts";
 import { noProxies } from "./proxy.ts";
@@ -14,13 +15,16 @@ test("connections are used again, also after an error's body was given up", asyn
   await using fake = await FakeRegistry.start();
   const client = new HttpClient(noProxies, limits);
   fake.rule = () => ({ status: 404, body: "x".repeat(1000) });
-  for (let index = 0; index < 5; index++) {
-    const response = await client.send(get(`${fake.origin}/`));
-    response.discard();
-    await new Promise((resolve) => setImmediate(resolve));
+  const ask = async (): Promise<void> => (await client.send(get(`${fake.origin}/`))).discard();
+  await ask();
+  // One that is given up is free when what is left of its body has come.
+  for (let times = 0; times < 3; times++) {
+    await eventually(async () => {
+      const before = fake.connections;
+      await ask();
+      assert.equal(fake.connections, before);
+    });
   }
-  assert.equal(fake.asked.length, 5);
-  assert.ok(fake.connections <= 2, `${fake.connections} connections`);
   client.close();
 });
 

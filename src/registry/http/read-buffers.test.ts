@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 
 test("what goes in comes out, whatever the sizes and the order of reads", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../lib/fast-check.testing.ts";
 import { MessageWriter, attributeList, attributeText, parseAcknowledgement, parseAttributes, parseMessages } from "./message.ts";
 
 test("a message with attributes, as bytes", () => {
