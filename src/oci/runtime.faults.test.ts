@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -87,10 +87,12 @@ describe("runtime: faults", { skip: cannotRun }, () => {
   test("an end that nobody saw is on record, and the shim leaves", async () => {
     const first = bench.newRuntime();
     const began = BigInt(Date.now()) * 1_000_000n;
-    const request = bench.request(["sh", "-c", "sleep 0.2; exit 33"]);
+    const go = mkdtempSync(join(bench.folder, "go-"));
+    const request = bench.request(["sh", "-c", "while [ ! -e /go/now ]; do sleep 0.02; done; exit 33"], (spec) => spec.mounts!.push({ destination: "/go", type: "bind", source: go, options: ["bind"] }));
     const task = await first.create(request);
     const shim = parentOf(task.pid);
     await first.close();
+    writeFileSync(join(go, "now"), "");
     await until("the shim has ended", () => !alive(shim));
     const at = BigInt(Date.now()) * 1_000_000n;
     const second = bench.newRuntime();

@@ -27,7 +27,8 @@ class Receiver {
   readonly path: string;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
-  #text = "";
+  /** Of each connection: one that broke ends within a line. */
+  readonly #texts: string[] = [];
 
   constructor(name: string) {
     this.path = join(folder, `${name}.sock`);
@@ -43,7 +44,9 @@ class Receiver {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
       socket.on("error", () => {});
-      socket.on("data", (chunk: Buffer) => (this.#text += chunk.toString()));
+      const own = this.#texts.push("") - 1;
+      const decoder = new TextDecoder();
+      socket.on("data", (chunk: Buffer) => (this.#texts[own] += decoder.decode(chunk, { stream: true })));
     });
     await new Promise<void>((resolve) => this.#server?.listen(this.path, resolve));
   }
@@ -56,7 +59,7 @@ class Receiver {
 
   /** The lines by the tag. */
   lines(tag: string): string[] {
-    return this.#text.split("\n").flatMap((line) => (line.includes(` ${tag}[`) ? [line.slice(line.indexOf("]: ") + 3)] : []));
+    return this.#texts.flatMap((text) => text.split("\n").slice(0, -1)).flatMap((line) => (line.includes(` ${tag}[`) ? [line.slice(line.indexOf("]: ") + 3)] : []));
   }
 
   async until(tag: string, last: string): Promise<string[]> {

@@ -102,7 +102,7 @@ test("sent files are compressed, unsent ones stay as they are", async (t) => {
   writeFileSync(`${path}.1`, lines(2, 4));
   writeFileSync(path, lines(4, 6));
   const run = forwarding(t, path, sink, { keep: { files: 5, compress: true } });
-  await delay(50);
+  await until("it was tried", () => run.warnings.length === 1);
   assert.deepEqual(readdirSync(join(path, "..")).filter((name) => name.endsWith(".gz")), []);
   sink.fails = false;
   run.forward.end();
