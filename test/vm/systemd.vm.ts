@@ -1,18 +1,14 @@
 /** --systemd-cgroup: containers are scopes of a systemd that runs the machine. */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OciResources } from "../../src/lib/oci-spec.ts";
 import { exampleSpec, rootless } from "../../src/oci/cli/spec.ts";
-import { Api } from "../harness/api.ts";
-import { project } from "../harness/engine.ts";
-import { busyboxImage } from "../harness/images.ts";
 import { Bundle, processOf } from "../runtime/bundle.ts";
+import { withDaemon } from "./daemon.ts";
 
 const show = (unit: string, ...names: string[]): Record<string, string> => {
   const { stdout } = spawnSync("systemctl", ["show", unit, ...names.flatMap((name) => ["-p", name])], { encoding: "utf8" });
@@ -91,31 +87,8 @@ test("systemd's own kill ends a container, and --force removes it; the default s
   assert.equal(existsSync(`/sys/fs/cgroup/system.slice/${unit}`), false);
 });
 
-/** Not in a machine of the harness: that has a pid namespace, where systemd's numbers of processes are others. */
-async function withDaemon(use: (api: Api) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "gantryd-"));
-  const socket = join(folder, "sock");
-  const line = ["-H", `unix://${socket}`, "--data-root", join(folder, "root"), "--exec-root", join(folder, "exec"), "--pidfile", join(folder, "pid"), "--bridge", "none", "--exec-opt", "native.cgroupdriver=systemd", "--add-runtime", "other=/usr/sbin/runc"];
-  const daemon = spawn(join(project, "build/node"), [join(project, "dist/gantryd.js"), ...line], { stdio: ["ignore", "inherit", "inherit"] });
-  const api = new Api(socket);
-  const answers = (): Promise<boolean> => api.send("GET", "/version", { timeoutMs: 60_000 }).then(({ status }) => status === 200, () => false);
-  try {
-    for (let tries = 0; !existsSync(socket) || !(await answers()); tries++) {
-      assert.ok(tries < 600 && daemon.exitCode === null, "gantryd does not answer");
-      await sleep(100);
-    }
-    await api.send("POST", "/images/create", { query: { fromSrc: "-", repo: "busybox", tag: "latest", changes: 'CMD ["sh"]' }, body: busyboxImage(), headers: { "content-type": "application/x-tar" } });
-    await use(api);
-  } finally {
-    api.close();
-    daemon.kill("SIGTERM");
-    await once(daemon, "exit");
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
 test("gantryd's containers are scopes, by our own runtime and by runc", async () => {
-  await withDaemon(async (api) => {
+  await withDaemon(["--exec-opt", "native.cgroupdriver=systemd", "--add-runtime", "other=/usr/sbin/runc"], async (api) => {
     assert.equal((await api.json("GET", "/info")).CgroupDriver, "systemd");
     for (const Runtime of ["", "other"]) {
       const HostConfig = { Runtime, NetworkMode: "none", Memory: 64 << 20, PidsLimit: 30, CgroupParent: "gvm-two.slice", Annotations: { "org.systemd.property.TimeoutStopUSec": "uint64 9000000" } };

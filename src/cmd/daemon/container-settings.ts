@@ -8,7 +8,7 @@ import { runtimesFor } from "./runtimes.ts";
 /** Containers' cgroups are below this when neither the container nor the daemon says otherwise. */
 const CGROUP_PARENT = { cgroupfs: "/gantry", systemd: "system.slice" };
 
-export function containerSettings({ dataRoot, containers }: DaemonConfig, { hostname, cgroupVersion, userMaps }: { hostname: string; cgroupVersion: 1 | 2; userMaps: UserMaps | undefined }): ContainerSettings {
+export function containerSettings({ dataRoot, containers }: DaemonConfig, { hostname, cgroupVersion, userMaps, appArmorProfile }: { hostname: string; cgroupVersion: 1 | 2; userMaps: UserMaps | undefined; appArmorProfile: string | undefined }): ContainerSettings {
   return {
     runtimes: runtimesFor(containers),
     ipcMode: containers.ipcMode,
@@ -25,5 +25,6 @@ export function containerSettings({ dataRoot, containers }: DaemonConfig, { host
     pidsLimit: containers.pidsLimit,
     noNewPrivileges: containers.noNewPrivileges,
     ...(userMaps && { userMaps }),
+    ...(appArmorProfile !== undefined && { appArmorProfile }),
   };
 }

@@ -80,6 +80,7 @@ import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
 import { cgroupUnits } from "./cgroup-units.ts";
 import { checkService } from "./check.ts";
+import { openAppArmor } from "./apparmor.ts";
 import { containerSettings } from "./container-settings.ts";
 import { embeddedImages } from "./embedded-images.ts";
 import { imageUsers } from "./image-users.ts";
@@ -157,7 +158,8 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   const { cdiSpecDirs } = config.containers;
   const devices = cdiSpecDirs.length > 0 ? createCdiDriver(cdiSpecDirs) : undefined;
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
-  const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion, userMaps });
+  const appArmor = openAppArmor(kernel.appArmor, warn);
+  const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion, userMaps, appArmorProfile: appArmor?.profile });
   const forwarder = logForwarder(warn);
   const disk = new DatabaseDisk(database, databasePath, ["volumes", `layers/${snapshotter.driver}`].map((name) => join(config.dataRoot, name)).filter((folder) => existsSync(folder)));
   const discarded = new Trash(join(containersRoot, "trash"));
@@ -177,7 +179,10 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
       },
     },
     rootfs: (record) => layerForStart(images.layers, record, users),
-    buildSpec: (record, sandbox) => specForStart(containers, record, sandbox),
+    buildSpec: (record, sandbox) => {
+      appArmor?.ensure();
+      return specForStart(containers, record, sandbox);
+    },
     planSpec: (record, sandbox) => specForPlan(containers, record, sandbox),
     buildExecProcess: (record, exec) => execProcessOf(record, exec, settings),
     remove: (record) => discard(containers, record, { volumes: record.hostConfig.AutoRemove || (record.state.status === "removing" && record.state.volumes === true) }),

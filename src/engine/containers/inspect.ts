@@ -8,7 +8,7 @@ import { print } from "../../lib/schema.ts";
 import type { ContainersContext } from "./context.ts";
 import { shownLinks } from "./links.ts";
 import { isUserDefined } from "./modes.ts";
-import { parseSecurityOptions } from "./validate/security-options.ts";
+import { appArmorProfileOf } from "./validate/security-options.ts";
 import { shownMounts } from "./view/mounts.ts";
 import { networksOf, printNetworks } from "./view/networks.ts";
 import { inspectPorts } from "./view/ports.ts";
@@ -46,7 +46,7 @@ export async function inspectContainer(context: ContainersContext, ref: string, 
     ["Platform", json(record.imageManifest?.platform.os ?? "linux")],
     ["MountLabel", '""'],
     ["ProcessLabel", '""'],
-    ["AppArmorProfile", json(parseSecurityOptions(record.hostConfig.SecurityOpt).appArmor)],
+    ["AppArmorProfile", json(appArmorProfileOf(record.hostConfig, context.settings.appArmorProfile))],
     ["ExecIDs", execIds.length === 0 ? "null" : json(execIds)],
     ["HostConfig", printHostConfig(context, record)],
     ...(version < 52 ? [["GraphDriver", json({ Data: null, Name: record.storageDriver })] as [string, string]] : []),

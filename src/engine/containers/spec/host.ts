@@ -39,6 +39,8 @@ export interface SpecSettings extends UserSettings {
   /** Processes and threads of containers that do not set a limit and are not privileged; 0: any number. */
   pidsLimit: number;
   noNewPrivileges: boolean;
+  /** Of containers that name none and are not privileged; absent: they have none. */
+  appArmorProfile?: string;
 }
 
 /** The sandbox that a start has made. */

@@ -5,7 +5,7 @@ import type { OciProcess } from "../../../lib/oci-spec.ts";
 import type { ExecConfig } from "../exec/instance.ts";
 import { commandOf } from "../inspect.ts";
 import { resolveCapabilities } from "../validate/capabilities.ts";
-import { parseSecurityOptions } from "../validate/security-options.ts";
+import { appArmorProfileOf, parseSecurityOptions } from "../validate/security-options.ts";
 import type { SpecInput, SpecSettings } from "./host.ts";
 import { hasInit, INIT_PATH } from "./mounts.ts";
 
@@ -45,7 +45,8 @@ export function execProcessOf(record: ContainerRecord, exec: ExecConfig, setting
 }
 
 function common({ hostConfig }: ContainerRecord, settings: SpecSettings): Pick<OciProcess, "rlimits" | "noNewPrivileges" | "apparmorProfile"> {
-  const { noNewPrivileges, appArmor } = parseSecurityOptions(hostConfig.SecurityOpt, settings.noNewPrivileges);
+  const { noNewPrivileges } = parseSecurityOptions(hostConfig.SecurityOpt, settings.noNewPrivileges);
+  const appArmor = appArmorProfileOf(hostConfig, settings.appArmorProfile);
   return {
     rlimits: rlimitsOf(hostConfig.Ulimits, settings),
     noNewPrivileges,

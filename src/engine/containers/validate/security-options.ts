@@ -1,4 +1,5 @@
 /** HostConfig.SecurityOpt. */
+import type { HostConfig } from "../../../core/container-config.ts";
 import { systemError } from "../../../lib/errors.ts";
 import { parseBool, quote } from "../../../lib/strconv.ts";
 
@@ -60,4 +61,11 @@ function boolean(option: string, value: string): boolean {
   } catch {
     throw systemError(`invalid --security-opt 2: ${quote(option)}`);
   }
+}
+
+/** The profile of a container's processes: its own, or the one that containers have without a word; "" where there is none. */
+export function appArmorProfileOf({ SecurityOpt, Privileged }: Pick<HostConfig, "SecurityOpt" | "Privileged">, usual = ""): string {
+  const { appArmor } = parseSecurityOptions(SecurityOpt);
+  if (appArmor !== "" || usual === "") return appArmor;
+  return Privileged ? "unconfined" : usual;
 }

@@ -8,7 +8,7 @@ import { checkCpusetAvailable } from "./cpuset.ts";
 import { validateHostConfig, verifyPlatform } from "./host-config.ts";
 import { validateLogConfig } from "./log-config.ts";
 import { validateRequest } from "./request.ts";
-import { parseSecurityOptions } from "./security-options.ts";
+import { appArmorProfileOf, parseSecurityOptions } from "./security-options.ts";
 
 const refuses = (run: () => unknown, message: string, code = "invalid-parameter"): void => assert.throws(run, { code, message });
 const config = (fields: Partial<ContainerConfig>): ContainerConfig => ({ ...emptyConfig(), ...fields });
@@ -87,4 +87,10 @@ test("log drivers and their options", () => {
   refuses(() => check("fluentd", { "fluentd-address": "tcp://a/b" }), "invalid fluentd-address (tcp://a/b): should not contain a path element");
   refuses(() => check("awslogs", { "awslogs-group": "g", "awslogs-create-group": "x" }), "must specify valid value for log opt 'awslogs-create-group': strconv.ParseBool: parsing \"x\": invalid syntax");
   check("syslog", { "syslog-address": "udp://a:1", "syslog-facility": "local3" });
+});
+
+test("the AppArmor profile: what was asked for, else the usual one, and none for privileged containers", () => {
+  const profile = (SecurityOpt: string[], Privileged: boolean, usual?: string): string => appArmorProfileOf({ SecurityOpt, Privileged }, usual);
+  assert.deepEqual([profile([], false), profile([], true), profile(["apparmor=own"], false)], ["", "", "own"]);
+  assert.deepEqual([profile([], false, "usual"), profile([], true, "usual"), profile(["apparmor=own"], true, "usual"), profile(["apparmor=unconfined"], false, "usual")], ["usual", "unconfined", "own", "unconfined"]);
 });
