@@ -1,12 +1,16 @@
 /** The client's entry point: knows the package, and what of the engine the client may use. */
 import { existsSync } from "node:fs";
 import { main } from "../cli/main.ts";
-import type { Wiring } from "../cli/session.ts";
+import { CLIENT_VERSION, type Wiring } from "../cli/session.ts";
 import { commit } from "./commit.ts";
 import manifest from "../../package.json" with { type: "json" };
 
+const isDocker = process.env["GANTRY_CALLED"] === "docker";
+// What it starts has a name of its own.
+delete process.env["GANTRY_CALLED"];
+
 const wiring: Wiring = {
-  version: manifest.version,
+  version: isDocker ? CLIENT_VERSION : manifest.version,
   commit,
   get packageRoot() {
     return findRoot();
@@ -19,7 +23,7 @@ const wiring: Wiring = {
   check: async () => (await import("../oci/check.ts")).checkHost(),
 };
 
-void main(process.argv.slice(2), { name: "gantry", wiring }).then((status) => process.exit(status));
+void main(process.argv.slice(2), { name: isDocker ? "docker" : "gantry", wiring }).then((status) => process.exit(status));
 
 interface ClientAddon {
   connect(path: string): number;

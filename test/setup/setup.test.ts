@@ -74,7 +74,15 @@ test("through a symbolic link, from another folder", async () => {
   symlinkSync("clone/bin/gantry", link);
   const { code, stdout } = await collect(spawn(link, ["--version"], { cwd: "/" }), setUpMs);
   assert.equal(code, 0);
-  assert.match(stdout, /version/i);
+  assert.match(stdout, /^Gantry version \d/);
+});
+
+test("linked as docker it has that name, and the version of Docker that scripts look for", async () => {
+  const link = join(folder, "docker");
+  symlinkSync("clone/bin/gantry", link);
+  const said = async (...args: string[]): Promise<string> => (await collect(spawn(link, args, { cwd: "/" }), setUpMs)).stdout;
+  assert.match(await said("--version"), /^Docker version 29\.\d+\.\d+, build /);
+  assert.match(await said("run", "--help"), /^Usage: +docker run \[OPTIONS\] IMAGE /);
 });
 
 test("a commit or checkout makes the next call look again; changed sources are bundled anew", async () => {
