@@ -61,14 +61,18 @@ export class Cli {
   }
 }
 
-/** Waits for the end of a command, a minute at most unless told. */
+/** Whether the event "close" has been, or is about to be: whoever waits for it from now on waits for ever. */
+const isClosed = ({ exitCode, signalCode, stdout, stderr }: ChildProcess): boolean => (exitCode !== null || signalCode !== null) && stdout?.closed !== false && stderr?.closed !== false;
+
+/** Waits for the end of a command, a minute at most unless told. The output is what comes from now on. */
 export async function collect(child: ChildProcess, milliseconds = 60_000): Promise<Outcome> {
   const output = { stdout: "", stderr: "" };
   child.stdout?.on("data", (data: Buffer) => (output.stdout += data.toString()));
   child.stderr?.on("data", (data: Buffer) => (output.stderr += data.toString()));
   const timer = setTimeout(() => child.kill("SIGKILL"), milliseconds);
-  const [code, signal] = await once(child, "close");
+  if (!isClosed(child)) await once(child, "close");
   clearTimeout(timer);
+  const { exitCode: code, signalCode: signal } = child;
   if (signal === "SIGKILL") throw new Error(`${child.spawnargs.join(" ")}: did not end\n${output.stdout}\n${output.stderr}`);
   return { code: code ?? -1, ...output };
 }
