@@ -36,7 +36,7 @@ test("what programs do in containers is allowed; mounting and settings of the ke
     const usual = "touch /file && echo 500 >/proc/self/oom_score_adj && ls /sys/class >/dev/null && { sleep 100 & kill $!; wait $! 2>/dev/null; echo $?; } 2>/dev/null && ln -s a /b && cat /proc/1/status | grep -c Name";
     assert.equal(await run(api, usual), "143\n1");
     const free = { CapAdd: ["SYS_ADMIN"], SecurityOpt: ["seccomp=unconfined"], MaskedPaths: [], ReadonlyPaths: [] };
-    const wrong = "mkdir /m; mount -t tmpfs none /m 2>/dev/null && echo mounted; cat /proc/sys/vm/swappiness >/tmp/s; cat /tmp/s >/proc/sys/vm/swappiness 2>/dev/null && echo written; true";
+    const wrong = "mkdir /m; mount -t tmpfs none /m 2>/dev/null && echo mounted; cat /proc/sys/vm/swappiness >/tmp/s; (cat /tmp/s >/proc/sys/vm/swappiness) 2>/dev/null && echo written; true";
     assert.equal(await run(api, wrong, free), "");
     assert.equal(await run(api, wrong, { ...free, SecurityOpt: [...free.SecurityOpt, "apparmor=unconfined"] }), "mounted\nwritten", "control");
     const { Id } = await api.json("POST", "/containers/create", { json: { Image: "busybox", Cmd: ["sh", "-c", "trap 'exit 7' TERM; while :; do sleep 1; done"], HostConfig: { NetworkMode: "none" } } });
