@@ -20,16 +20,21 @@ export interface LogFile {
 
 const STEP = 64 * 1024;
 
-/** Opens path.N ... path.1, path as far as they exist. A rotation between two opens shows as the same inode twice: the set is then read again. */
+/**
+ * Opens path.N ... path.1, path as far as they exist. A rotation between two opens shows as another file at path or the same inode
+ * twice: the set is then read again.
+ */
 export async function openLogFiles(path: string): Promise<LogFile[]> {
   for (let attempt = 0; ; attempt++) {
     const files: LogFile[] = [];
+    let newest = 0;
     for (let number = 0; ; number++) {
       const file = await (number === 0 ? openLogFile(path) : openOld(`${path}.${number}`));
+      if (file && number === 0) newest = file.ino;
       if (file) files.unshift(file);
       else if (number > 0) break;
     }
-    if (attempt === 3 || new Set(files.map((file) => file.ino)).size === files.length) return files;
+    if (attempt === 3 || (new Set(files.map((file) => file.ino)).size === files.length && (await inodeOf(path)) === newest)) return files;
     await closeLogFiles(files);
   }
 }
