@@ -23,7 +23,7 @@ const isCounted = (lines: readonly string[]): boolean => lines.every((line, inde
 const launchersOf = ({ machine }: Engine): string[] => machine.run("pgrep", "-x", "gantry-launch").trim().split("\n");
 const pidsOf = async ({ api }: Engine, names: readonly string[]): Promise<number[]> => Promise.all(names.map(async (name) => (await api.json("GET", `/containers/${name}/json`)).State.Pid as number));
 
-test("a newer daemon takes over: processes, ports, names, health, execs, followers and attached clients go on; an older one is refused", () =>
+test("a newer daemon takes over: processes, ports, names, health, execs, followers and attached clients go on; an older one is refused", (t) =>
   withEngine(async (engine) => {
     const api = (method: string, path: string, json?: object): Promise<Json> => engine.api.json(method, path, json === undefined ? {} : { json });
     const made = (name: string): string => {
@@ -48,6 +48,7 @@ test("a newer daemon takes over: processes, ports, names, health, execs, followe
     const followed = linesOf(follower);
     const typist = cli.start("attach", "echo");
     const typed = linesOf(typist);
+    t.after(() => [attached, follower, typist].forEach((client) => client.kill("SIGKILL")));
     typist.stdin.write("one\n");
     await until("an echo", () => typed.lines().includes("one"));
     const names = ["server", "echo", "ticker"];
@@ -79,7 +80,7 @@ test("a newer daemon takes over: processes, ports, names, health, execs, followe
     assert.equal((await collect(follower)).code, 0);
     for (const lines of [shown.lines(), followed.lines()]) assert.ok(isCounted(lines) && lines.length > before, `every line once: ${lines.join(" ")}`);
     typist.stdin.end();
-    typist.kill();
+    typist.kill("SIGKILL");
     assert.deepEqual((await api("POST", "/system/check")).Problems, []);
 
     await engine.stop();
