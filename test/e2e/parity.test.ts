@@ -36,9 +36,8 @@ describe("recorded answers of Docker", { skip: existsSync(tool) ? false : `${too
   });
   after(async () => endEngine(engine));
 
-  for (const topic of insideTopics) test(topic, async () => judge(await steps("compare", topic)));
-  for (const topic of apiTopics) test(topic, async () => judge(await steps("compare", topic)));
-  for (const topic of cliTopics) test(topic, async () => judge(await steps("cli", topic, "--client", join(project, "bin/gantry"))));
+  for (const topic of [...insideTopics, ...apiTopics]) test(topic, async () => judge(() => steps("compare", topic)));
+  for (const topic of cliTopics) test(topic, async () => judge(() => steps("cli", topic, "--client", join(project, "bin/gantry"))));
 
   async function steps(command: string, topic: string, ...more: string[]): Promise<Step[]> {
     const line = ["python3", tool, command, "--socket", engine.socket, "--only", topic, "--json", ...more];
@@ -53,14 +52,28 @@ describe("recorded answers of Docker", { skip: existsSync(tool) ? false : `${too
   }
 });
 
-function judge(steps: Step[]): void {
+/**
+ * What differs is compared once more, and counts when it differs again: some answers depend on how far a container's program has come
+ * (a stop that comes before its trap is set ends with a second signal), on a busy machine for Docker, too.
+ */
+async function judge(compare: () => Promise<Step[]>): Promise<void> {
+  const steps = await compare();
   assert.ok(steps.length > 0, "no steps ran");
-  const problems: string[] = [];
-  for (const { topic, name, call, state, differences } of steps) {
-    const id = `${topic}/${name}`;
-    if (state === "failed" && !expected.has(id)) problems.push(`${id}\n    ${call}\n    ${differences.slice(0, 6).join("\n    ")}`);
-    if (state === "passed" && expected.has(id)) problems.push(`${id} passes: take it out of test/parity-expected.json`);
+  let problems = problemsOf(steps);
+  if (problems.size > 0) {
+    const again = problemsOf(await compare());
+    problems = new Map([...problems].filter(([id]) => again.has(id)));
   }
   const passed = steps.filter(({ state }) => state === "passed").length;
-  assert.equal(problems.length, 0, `${passed} of ${steps.length} passed; unexpected:\n  ${problems.join("\n  ")}`);
+  assert.equal(problems.size, 0, `${passed} of ${steps.length} passed; unexpected:\n  ${[...problems.values()].join("\n  ")}`);
+}
+
+function problemsOf(steps: Step[]): Map<string, string> {
+  const problems = new Map<string, string>();
+  for (const { topic, name, call, state, differences } of steps) {
+    const id = `${topic}/${name}`;
+    if (state === "failed" && !expected.has(id)) problems.set(id, `${id}\n    ${call}\n    ${differences.slice(0, 6).join("\n    ")}`);
+    if (state === "passed" && expected.has(id)) problems.set(id, `${id} passes: take it out of test/parity-expected.json`);
+  }
+  return problems;
 }
