@@ -13,7 +13,7 @@ export class RequestCall implements Call {
   readonly query: URLSearchParams;
   readonly version: ApiVersion;
   readonly confinement: Confinement | undefined;
-  readonly headReceived: () => Promise<void>;
+  readonly received: (milliseconds?: number) => Promise<void>;
   #aborter: AbortController | undefined;
 
   constructor(request: Pick<Call, "req" | "res" | "params" | "query" | "version" | "confinement">, hasReceivedAll: (socket: Socket) => boolean = () => true) {
@@ -23,7 +23,7 @@ export class RequestCall implements Call {
     this.query = request.query;
     this.version = request.version;
     this.confinement = request.confinement;
-    this.headReceived = () => received(this.req.socket, hasReceivedAll);
+    this.received = (milliseconds) => received(this.req.socket, hasReceivedAll, milliseconds);
   }
 
   get signal(): AbortSignal {

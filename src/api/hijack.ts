@@ -31,9 +31,9 @@ export function detach(req: IncomingMessage, res: ServerResponse): Duplex {
 /** How long a client that does not read is waited for. */
 const HEAD_MILLISECONDS = 2000;
 
-/** Settles when the client has received all that was sent to it, is gone, or has not read for two seconds. */
-export async function received(socket: Socket, hasReceivedAll: (socket: Socket) => boolean): Promise<void> {
-  const end = performance.now() + HEAD_MILLISECONDS;
+/** Settles when the client has received all that was sent to it, is gone, or has not read it in this time. */
+export async function received(socket: Socket, hasReceivedAll: (socket: Socket) => boolean, milliseconds = HEAD_MILLISECONDS): Promise<void> {
+  const end = performance.now() + milliseconds;
   while (!socket.destroyed && (socket.writableLength > 0 || !hasReceivedAll(socket)) && performance.now() < end) await delay(1);
 }
 

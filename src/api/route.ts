@@ -27,10 +27,11 @@ export interface Call {
   /** Takes the connection over, answering 101 (with an Upgrade header) or 200 as Docker does; `contentType` is the raw or multiplexed stream type. Half-close survives. */
   hijack: (contentType: string) => Duplex;
   /**
-   * After `hijack`: settles when the client has received the head of the answer, or has not for two seconds. What is sent before may
-   * reach the client in one piece with the head, and clients that read the head into a buffer (docker-py's exec and attach) lose it.
+   * After `hijack`: settles when the client has received all that was sent, or has not for so long, by default two seconds. What is
+   * sent before the head is received may reach the client in one piece with it, and clients that read the head into a buffer
+   * (docker-py's exec and attach) lose it.
    */
-  headReceived: () => Promise<void>;
+  received: (milliseconds?: number) => Promise<void>;
 }
 
 /** True when the client's version is at least `minor` of API 1. */

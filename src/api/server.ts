@@ -56,7 +56,7 @@ export interface ApiOptions {
   headMilliseconds?: number;
   /** Who is at the other end of a connection: what events and the audit log tell. */
   callerOf?: (socket: Socket) => () => Caller;
-  /** Whether the client has received all that was sent to it; see Call.headReceived. */
+  /** Whether the client has received all that was sent to it; see Call.received. */
   hasReceivedAll?: (socket: Socket) => boolean;
   /** Called with the route and the seconds that its handler took. */
   onHandled?: (route: Route, seconds: number) => void;

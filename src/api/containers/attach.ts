@@ -14,6 +14,9 @@ import { acceptWebSocket } from "../websocket.ts";
 const RAW = "application/vnd.docker.raw-stream";
 const MULTIPLEXED = "application/vnd.docker.multiplexed-stream";
 
+/** How long the answer to a wait is held back for a client that does not read. */
+const RECEIPT_MILLISECONDS = 100;
+
 export function attachRoutes(context: LifecycleContext): Route[] {
   return [
     { method: "POST", path: "/containers/{name...}/attach", handler: (call) => handleAttach(context, call) },
@@ -54,9 +57,13 @@ async function handleAttach(context: LifecycleContext, call: Call): Promise<void
   }
   const upgrade = call.req.headers.upgrade !== undefined;
   const client = call.hijack(upgrade && !attachment.tty && atLeast(call.version, 42) ? MULTIPLEXED : RAW);
+  const { receipts } = context.live(context.store.find(name).id);
+  const receipt = (): Promise<void> => call.received(RECEIPT_MILLISECONDS);
+  if (!client.closed) receipts.add(receipt);
+  client.once("close", () => receipts.delete(receipt));
   // Who carries hears of it.
   attachment.stream.catch(() => {});
-  await call.headReceived();
+  await call.received();
   await carry(context, name, query, attachment, client);
 }
 

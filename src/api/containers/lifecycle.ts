@@ -115,11 +115,14 @@ function restartOptions(call: Call): StopOptions {
 async function handleWait(context: LifecycleContext, call: Call, name: string): Promise<void> {
   const condition = parseWaitCondition(atLeast(call.version, 30) ? (call.query.get("condition") ?? "") : "");
   const waiting = wait(context, name, condition, call.signal);
+  const { receipts } = context.live(context.store.find(name).id);
   if (waiting instanceof Promise && atLeast(call.version, 30)) {
     call.res.writeHead(200, { "content-type": "application/json" });
     call.res.flushHeaders();
   }
   const result = await waiting;
+  // Two connections of one client: it may look at this one first, and takes what it has of the output for all.
+  await Promise.all([...receipts].map((received) => received()));
   const body = { StatusCode: result.exitCode, ...(result.error === "" ? {} : { Error: { Message: result.error } }) };
   if (call.res.headersSent) call.res.end(`${JSON.stringify(body)}\n`);
   else sendJson(call, 200, body);

@@ -109,11 +109,11 @@ async function carry(execs: ExecService, call: Call, instance: ExecInstance, req
   try {
     stream = await execs.start(instance, request.options);
   } catch (error) {
-    await call.headReceived();
+    await call.received();
     return fail(messageOf(error));
   }
   stream?.on("error", () => {});
-  await call.headReceived();
+  await call.received();
   if (!stream) {
     await execs.ended(instance);
     return endClient(client);

@@ -20,7 +20,7 @@ const SLOW_CLIENT = `
 async function firstRead(waits: boolean): Promise<string> {
   const handler = async (call: Call): Promise<void> => {
     const client = call.hijack("x/y");
-    if (waits) await call.headReceived();
+    if (waits) await call.received();
     client.end("greeting");
   };
   await using api = await serve([{ method: "POST", path: "/greet", handler }], { hasReceivedAll });

@@ -41,6 +41,8 @@ export class LiveContainer {
   readonly pending = new Set<PendingAttachment>();
   /** Of attached clients; each leaves when it has carried everything. */
   readonly #attached = new Map<Duplex, Promise<void>>();
+  /** Of attached clients: each settles when its client has received what was sent to it, or takes too long. */
+  readonly receipts = new Set<() => Promise<void>>();
   readonly #exitWaiters = new Set<(result: WaitResult) => void>();
   readonly #removalWaiters = new Set<(result: WaitResult) => void>();
   readonly #healthWaiters = new Set<(result: WaitResult) => void>();
