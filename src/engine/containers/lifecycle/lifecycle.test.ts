@@ -188,6 +188,23 @@ test("stop sends the stop signal, then SIGKILL after the timeout", async () => {
   await assert.rejects(stop(w.context, "nosuch", {}), { code: "not-found", message: "No such container: nosuch" });
 });
 
+test("a stop that comes at once leaves the program a moment to say what it does with the signal; a kill does not", async () => {
+  const w = world();
+  const record = w.add("a");
+  await start(w.context, "a");
+  const stopping = stop(w.context, "a", {});
+  await new Promise(setImmediate);
+  assert.deepEqual(w.tasks[0]?.signals, []);
+  await stopping;
+  assert.deepEqual(w.tasks[0]?.signals, [15]);
+  await w.settled(record);
+  await start(w.context, "a");
+  const killing = kill(w.context, "a", "SIGTERM");
+  await new Promise(setImmediate);
+  assert.deepEqual(w.tasks[1]?.signals, [15]);
+  await killing;
+});
+
 test("kill: refusals have Docker's words", async () => {
   const w = world();
   const { id } = w.add("a");
