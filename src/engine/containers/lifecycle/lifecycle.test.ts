@@ -194,7 +194,7 @@ test("a stop that comes at once leaves the program a moment to say what it does 
   const startNow = async (): Promise<void> => {
     await start(w.context, "a");
     // By the clock of the machine, an hour ahead: a busy one takes no part of the moment away.
-    record.state = { ...record.state, startedAt: BigInt(Date.now() + 3_600_000) * 1_000_000n } as ContainerRecord["state"];
+    record.state = { ...record.state, startedAt: BigInt(Date.now() + 3_600_000) * 1_000_000n };
   };
   await startNow();
   const stopping = stop(w.context, "a", {});
