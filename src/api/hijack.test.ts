@@ -159,7 +159,7 @@ test("half-close works through TLS", async () => {
 });
 
 test("connections that stall in their TLS handshake make place, those that are served do not", async () => {
-  await using api = await serve(routes, { tcp: { tls: certificate() }, limits: { waiting: 5, total: 50 }, headMilliseconds: 60_000 });
+  await using api = await serve(routes, { tcp: { tls: certificate() }, limits: { waiting: 5, total: 50 }, headMilliseconds: 10_000 });
   const served = openTls(api.address).send(post("/echo", UPGRADE));
   await served.until("body=;");
   const stalled = Array.from({ length: 30 }, () => api.open());
