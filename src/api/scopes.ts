@@ -2,9 +2,10 @@
  * Sockets that may do less than everything: each scope is a list of operations, and what none of a socket's scopes has is refused.
  *
  * Whatever the scopes, such a socket shows no values of environment variables, and nothing that it makes reaches the host: no bind
- * mounts, no devices, no privileges, no namespaces of the host or of other containers.
+ * mounts, no devices, no privileges, no namespaces of the host or of other containers, no log that the host sends on.
  */
 import type { HostConfig, NetworkingConfig } from "../core/container-config.ts";
+import { REMOTE_LOG_DRIVERS } from "../core/log.ts";
 import { forbidden } from "../lib/errors.ts";
 import type { Route } from "./route.ts";
 
@@ -68,6 +69,10 @@ export class Confinement {
   }
 }
 
+/** Logs are sent from the host: over its network and to its sockets, with its files and credentials. Options of such drivers count, too: they may be the daemon's default. */
+const sendsLog = ({ Type, Config }: HostConfig["LogConfig"]): boolean =>
+  REMOTE_LOG_DRIVERS.some((driver) => driver === Type || Object.keys(Config ?? {}).some((option) => option.startsWith(`${driver}-`)));
+
 /** The fields by which a container gets at more than an ordinary one's, each with whether it does. */
 function reaches(host: HostConfig, networks: readonly string[]): Record<string, boolean> {
   const own = (mode: string, ...more: string[]): boolean => ["", "private", ...more].includes(mode);
@@ -75,6 +80,7 @@ function reaches(host: HostConfig, networks: readonly string[]): Record<string, 
   return {
     Binds: (host.Binds ?? []).some((bind) => bind.startsWith("/") || bind.startsWith("~")),
     Mounts: (host.Mounts ?? []).some(({ Type, VolumeOptions }) => (Type !== "volume" && Type !== "tmpfs") || VolumeOptions?.DriverConfig != null),
+    LogConfig: sendsLog(host.LogConfig),
     VolumeDriver: host.VolumeDriver !== "",
     VolumesFrom: used(host.VolumesFrom),
     Privileged: host.Privileged,
