@@ -1,12 +1,10 @@
 /** One annex in the kernel: a bridge, and the veth pair between it and the network's own bridge. */
-import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { systemError } from "../../lib/errors.ts";
-import { localMac } from "../../lib/mac.ts";
 import type { NetworkKernel } from "../../sys/netlink/kernel.ts";
 import type { Link } from "../../sys/netlink/rtnetlink-decode.ts";
 import type { RouteChange } from "../../sys/netlink/rtnetlink.ts";
 import { errnoCode } from "../../sys/netlink/socket.ts";
+import { makeBridge } from "./bridge-link.ts";
 import { hairpinChange, portChanges } from "./endpoint.ts";
 import type { BridgePort } from "./interfaces.ts";
 
@@ -39,16 +37,6 @@ export async function ensureAnnex(kernel: NetworkKernel, names: AnnexNames, { ow
     hairpinChange(names.link),
   ]);
   return { names, index: bridge.index };
-}
-
-async function makeBridge(kernel: NetworkKernel, name: string, alias: string): Promise<Link> {
-  await kernel.apply([
-    { op: "addBridge", name, mac: localMac(randomBytes(6)) },
-    { op: "setLink", link: { name }, alias, noLinkLocal: true },
-  ]);
-  const link = await kernel.link(name);
-  if (!link) throw systemError(`the bridge ${name} vanished while it was made`);
-  return link;
 }
 
 /** As a port it forwards at once when its carrier has been noticed before. */

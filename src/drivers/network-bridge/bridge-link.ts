@@ -17,7 +17,7 @@ export const ownerAlias = (tag: string): string => `gantry ${tag}`;
 export async function ensureBridge(kernel: NetworkKernel, network: NetworkSpec, options: BridgeOptions, { alias, present }: { alias: string; present: Link | undefined }): Promise<Link> {
   let link = present;
   if (link && link.kind !== "bridge") throw conflict(`the interface ${options.bridge} exists and is ${link.kind === "" ? "a device" : `a ${link.kind}`}, not a bridge: choose another name`);
-  if (!link) link = await makeBridge(kernel, options, alias);
+  if (!link) link = await makeBridge(kernel, options.bridge, alias);
   const ours = link.alias === alias;
   if (ours || hasIpv6(network)) await kernel.writeSysctls(ipv6Settings(options.bridge, hasIpv6(network)));
   const missing = addressChanges(link, await kernel.addresses(), { network, options, ours });
@@ -27,8 +27,7 @@ export async function ensureBridge(kernel: NetworkKernel, network: NetworkSpec, 
   return link;
 }
 
-async function makeBridge(kernel: NetworkKernel, options: BridgeOptions, alias: string): Promise<Link> {
-  const name = options.bridge;
+export async function makeBridge(kernel: NetworkKernel, name: string, alias: string): Promise<Link> {
   await kernel.apply([
     { op: "addBridge", name, mac: localMac(randomBytes(6)) },
     { op: "setLink", link: { name }, alias, noLinkLocal: true },
