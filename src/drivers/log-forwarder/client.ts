@@ -23,6 +23,15 @@ interface Entry {
 const AGAIN_MS = 1000;
 const CLOSE_MS = 2000;
 
+/** Undefined for the beginning of one, which a process that was killed has left. */
+function reportIn(line: string): LogReport | undefined {
+  try {
+    return JSON.parse(line) as LogReport;
+  } catch {
+    return undefined;
+  }
+}
+
 export class LogForwarderProcess implements LogForwarder {
   readonly #options: ForwarderOptions;
   readonly #entries = new Map<string, Entry>();
@@ -99,7 +108,7 @@ export class LogForwarderProcess implements LogForwarder {
     child.on("exit", (code, signal) => this.#gone(child, `it ended with ${signal ?? code}`));
     // A daemon that sends no log on starts without it.
     const { createInterface } = process.getBuiltinModule("node:readline");
-    createInterface({ input: child.stdout }).on("line", (line) => this.#heard(JSON.parse(line) as LogReport));
+    createInterface({ input: child.stdout }).on("line", (line) => this.#heard(reportIn(line)));
     if (first) this.#say(first);
     for (const entry of this.#entries.values()) this.#sayAll(entry);
   }
@@ -120,8 +129,8 @@ export class LogForwarderProcess implements LogForwarder {
     }, AGAIN_MS).unref();
   }
 
-  #heard(report: LogReport): void {
-    switch (report.kind) {
+  #heard(report: LogReport | undefined): void {
+    switch (report?.kind) {
       case "warning":
         return this.#options.warn(report.text);
       case "verified": {
