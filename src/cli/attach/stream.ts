@@ -57,7 +57,7 @@ export async function joinStreams(connection: Connection, options: StreamOptions
     // Also without anything to show: its end is the container's.
     const output = copyOutput(connection, options).then(() => "ended" as const);
     const shows = options.stdout || options.stderr;
-    const typed = input?.run().then((how) => (how === "end" && shows ? output : (how === "end" ? "ended" : how)));
+    const typed = input?.run().then((how) => (how === "detached" ? how : shows ? output : "ended"));
     return await Promise.race([output, typed].filter((promise) => promise !== undefined));
   } finally {
     input?.close();

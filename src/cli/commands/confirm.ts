@@ -4,9 +4,9 @@ import { stdout } from "../streams.ts";
 /** Asks for a "y". Throws a StatusError that says nothing otherwise: it is no failure to change one's mind, not by a signal either. */
 export async function confirm(question: string): Promise<void> {
   // Before the question: who reads it may answer by a signal at once.
-  const given = interrupted();
+  const signals = interrupted();
   stdout.write(`${question} [y/N] `);
-  const answer = await Promise.race([line(), given]);
+  const answer = await Promise.race([line(), signals.given]).finally(signals.ignore);
   if (answer?.trim().toLowerCase() === "y") return;
   if (answer === undefined) stdout.write("\n");
   throw new StatusError(0);
@@ -29,8 +29,11 @@ function line(): Promise<string> {
   });
 }
 
-function interrupted(): Promise<undefined> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve(undefined));
-  });
+/** Until `ignore` is called: what follows the answer ends by signals as any program does. */
+function interrupted(): { given: Promise<undefined>; ignore: () => void } {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const given = (): void => resolve(undefined);
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of signals) process.on(signal, given);
+  return { given: promise, ignore: () => signals.forEach((signal) => process.off(signal, given)) };
 }
