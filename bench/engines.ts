@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { which } from "../test/harness/cli.ts";
-import { Engine, type EngineOptions } from "../test/harness/engine.ts";
-import { Machine } from "../test/harness/machine.ts";
+import { type Engine, type EngineOptions, startedEngine } from "../test/harness/engine.ts";
+import type { Machine } from "../test/harness/machine.ts";
 import { busyboxImage } from "../test/harness/images.ts";
 
 /** Exec roots are where both have them by default: in the machine's /run, a tmpfs. */
@@ -43,7 +43,7 @@ export class Engines {
 
   #get(which: "ours" | "peer"): Promise<Engine> {
     let engine = this.#engines.get(which);
-    if (engine === undefined) this.#engines.set(which, (engine = started(which === "peer" ? peer : ours)));
+    if (engine === undefined) this.#engines.set(which, (engine = startedEngine(which === "peer" ? peer : ours)));
     return engine;
   }
 
@@ -56,18 +56,6 @@ export class Engines {
       result.value.api.close();
       await result.value.machine[Symbol.asyncDispose]();
     }
-  }
-}
-
-export async function started(options: EngineOptions): Promise<Engine> {
-  const engine = new Engine(await Machine.create(), options);
-  try {
-    await engine.start();
-    await engine.importBusybox();
-    return engine;
-  } catch (thrown) {
-    await engine.machine[Symbol.asyncDispose]();
-    throw thrown;
   }
 }
 

@@ -1,6 +1,6 @@
 /** Row 13: many published ports, what a bridge adds to a start, and many networks. */
-import type { Engine } from "../../test/harness/engine.ts";
-import { type Engines, ours, peer, remove, started } from "../engines.ts";
+import { type Engine, startedEngine } from "../../test/harness/engine.ts";
+import { type Engines, ours, peer, remove } from "../engines.ts";
 import { compare, type Line, milliseconds, rest, stat, type Stat, together } from "../measure.ts";
 import { memoryMB } from "./fleet.ts";
 
@@ -36,8 +36,8 @@ function noteOf(theirs: ManyPorts | undefined, name: string): { note?: string } 
   return theirs === undefined || theirs.published === present ? {} : { note: `${name} had published ${theirs.published} after ${patience / 1000} s, and was measured with these` };
 }
 
-async function alone<Value>(options: Parameters<typeof started>[0], body: (engine: Engine) => Promise<Value>): Promise<Value> {
-  const engine = await started(options);
+async function alone<Value>(options: Parameters<typeof startedEngine>[0], body: (engine: Engine) => Promise<Value>): Promise<Value> {
+  const engine = await startedEngine(options);
   try {
     return await body(engine);
   } finally {

@@ -6,6 +6,8 @@
  *
  * What runs is kept in ./crash-TARGET, padded to INPUT_MAX with its length behind it; gone when all went well. */
 #define _GNU_SOURCE
+#include "random.h"
+
 #include <dirent.h>
 #include <limits.h>
 #include <stdint.h>
@@ -28,15 +30,6 @@ struct input {
 
 static struct input corpus[CORPUS_MAX];
 static size_t corpus_count;
-static uint64_t state;
-
-static uint64_t random_number(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-
 static size_t below(size_t limit) { return limit ? (size_t)(random_number() % limit) : 0; }
 
 static struct input read_input(const char *path) {
@@ -127,7 +120,7 @@ static int fuzz(const char *name, int seconds, const char *folder, uint64_t seed
   uint8_t *kept = mmap(NULL, INPUT_MAX + 8, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0);
   if (kept == MAP_FAILED) return perror(crash), 1;
   read_corpus(folder);
-  state = seed * 0x9e3779b97f4a7c15 | 1;
+  random_state = seed * 0x9e3779b97f4a7c15 | 1;
   uint64_t runs = 0;
   struct input input = {kept, 0};
   for (time_t end = time(NULL) + seconds; time(NULL) < end; runs++) {

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "../addon/body_chunks.h"
+#include "random.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +15,6 @@ struct told {
   size_t used;
   bool over, bad;
 };
-
-static uint64_t state;
-static uint64_t random_number(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
 
 static void check(bool holds, const char *what) {
   if (holds) return;
@@ -67,7 +60,7 @@ static void both(const uint8_t *bytes, size_t size, struct told *whole) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   struct told told, made = {.hash = 0xcbf29ce484222325};
-  state = 0x9e3779b97f4a7c15 ^ size ^ (size ? bytes[0] : 0);
+  random_state = 0x9e3779b97f4a7c15 ^ size ^ (size ? bytes[0] : 0);
   both(bytes, size, &told);
   char *body = malloc(size * 20 + 64);
   size_t length = 0;

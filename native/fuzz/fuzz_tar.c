@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "../addon/archive.h"
+#include "random.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -71,14 +72,6 @@ static int on_end(void *context) {
   check(told->open, "an end without an entry");
   told->open = false;
   return 0;
-}
-
-static uint64_t state;
-static uint64_t random_number(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
 }
 
 static struct told parse(const uint8_t *bytes, size_t size, bool whole, int *result) {
@@ -211,7 +204,7 @@ static void repaired(const uint8_t *bytes, size_t size) {
 
 static void made(const uint8_t *bytes, size_t size) {
   static struct archive a;
-  state = mix(0xcbf29ce484222325, bytes, size) | 1;
+  random_state = mix(0xcbf29ce484222325, bytes, size) | 1;
   a.size = 0;
   for (uint64_t entries = 1 + random_number() % 4; entries; entries--) add_random(&a);
   if (random_number() % 2) {
@@ -224,7 +217,7 @@ static void made(const uint8_t *bytes, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
-  state = 0x9e3779b97f4a7c15;
+  random_state = 0x9e3779b97f4a7c15;
   once(bytes, size);
   if (size) repaired(bytes, size);
   made(bytes, size);

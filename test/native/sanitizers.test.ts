@@ -23,6 +23,6 @@ test("what parses untrusted bytes stands a few seconds of fuzzing under sanitize
   const output = await new Promise<string>((resolve, reject) => {
     execFile(script, ["2", folder], (error, stdout, stderr) => (error ? reject(new Error(`${stdout}${stderr}`, { cause: error })) : resolve(stdout)));
   });
-  for (const target of ["fuzz_plan", "fuzz_launcher", "fuzz_shim", "fuzz_front", "fuzz_log", "fuzz_identity", "fuzz_tar"]) assert.match(output, new RegExp(`^${target}: \\d+ executions`, "m"));
+  for (const target of ["fuzz_plan", "fuzz_launcher", "fuzz_shim", "fuzz_front", "fuzz_log", "fuzz_identity", "fuzz_tar", "fuzz_body"]) assert.match(output, new RegExp(`^${target}: \\d+ executions`, "m"));
   rmSync(folder, { recursive: true, force: true });
 });

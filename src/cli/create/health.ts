@@ -1,16 +1,8 @@
 import type { FlagValues } from "../../lib/flags.ts";
-
-export interface HealthCheck {
-  Test?: string[];
-  Interval?: number;
-  Timeout?: number;
-  StartPeriod?: number;
-  StartInterval?: number;
-  Retries?: number;
-}
+import type { ImageHealthcheck } from "../../lib/oci-image.ts";
 
 /** The health check that the flags describe; undefined leaves the image's own. Throws an Error with Docker's words. */
-export function healthCheck(flags: FlagValues): HealthCheck | undefined {
+export function healthCheck(flags: FlagValues): ImageHealthcheck | undefined {
   const times = { Interval: flags.duration("health-interval"), Timeout: flags.duration("health-timeout"), StartPeriod: flags.duration("health-start-period"), StartInterval: flags.duration("health-start-interval") };
   const command = flags.string("health-cmd");
   const retries = flags.int("health-retries");
