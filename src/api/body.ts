@@ -8,7 +8,9 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ConnectionBody, UnreadBody } from "../lib/connection-body.ts";
+import { systemError } from "../lib/errors.ts";
 import type { Call } from "./route.ts";
+import { isJson } from "./wire/media-type.ts";
 
 /** llhttp: no body, and what follows is not HTTP. */
 const STOP = 2;
@@ -26,6 +28,8 @@ interface Handled {
   _handle?: { fd?: number; reading?: boolean; readStop?: () => void; readStart?: () => void } | null;
 }
 
+/** Bodies of requests that were read before their handlers ran. */
+const kept = new WeakMap<IncomingMessage, Buffer>();
 /** Where the request's body is. */
 const unread = new WeakMap<IncomingMessage, Pick<ConnectionBody, "head" | "length">>();
 
@@ -45,7 +49,7 @@ function bringsArchive(req: IncomingMessage): boolean {
   if (!(req.method === "PUT" || req.method === "POST") || req.httpVersion !== "1.1") return false;
   if (!archivePath.test(req.url ?? "")) return false;
   const { headers } = req;
-  if (headers.upgrade !== undefined || headers.expect !== undefined) return false;
+  if (headers.upgrade !== undefined || headers.expect !== undefined || isJson(headers["content-type"])) return false;
   if (headers["transfer-encoding"] !== undefined) return /^chunked$/i.test(headers["transfer-encoding"]);
   return Number(headers["content-length"] ?? 0) >= LEAST_BYTES;
 }
@@ -74,15 +78,35 @@ export function resumeReading(socket: Duplex): void {
 export const isLeft = (req: IncomingMessage): boolean => unread.has(req);
 
 /** Leaving it early keeps the connection, so that the client can read why. */
-export function bodyOf({ req, signal }: Pick<Call, "req" | "signal">): AsyncIterable<Uint8Array> {
+export function bodyOf(call: Pick<Call, "req" | "signal">): AsyncIterable<Uint8Array> {
+  const { req } = call;
+  const known = kept.get(req);
+  if (known !== undefined) return (async function* () { yield known; })();
   const body = unread.get(req);
-  if (body === undefined) return req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+  if (body === undefined) return parsed(req);
   return new UnreadBody({
     get fd() {
       return fdOf(req.socket);
     },
     head: body.head,
     length: body.length,
-    signal,
+    signal: call.signal,
   });
+}
+
+/** Leaving an ordinary loop early would cut the connection. */
+const parsed = (req: IncomingMessage): AsyncIterable<Buffer> => req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+
+/** Reads the body of a request; bodyOf gives it again. Throws for one of more bytes than that. */
+export async function keepBody(req: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of parsed(req)) {
+    size += chunk.length;
+    if (size > maxBytes) throw systemError(`request body too large for authorization plugin: size exceeds ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  const body = Buffer.concat(chunks);
+  kept.set(req, body);
+  return body;
 }

@@ -1,7 +1,7 @@
 /**
  * The API's HTTP server: one handler behind any number of listeners.
  *
- *   connection ─▶ limits ─▶ request ─▶ browser guard (TCP) ─▶ clean path ─▶ route ─▶ version ─▶ handler
+ *   connection ─▶ limits ─▶ request ─▶ browser guard (TCP) ─▶ clean path ─▶ route ─▶ authorization plugins ─▶ version ─▶ handler
  *
  * What a handler throws becomes Docker's error body.
  */
@@ -12,9 +12,11 @@ import type { Duplex } from "node:stream";
 import { type Caller, onBehalfOf } from "../core/caller.ts";
 import type { Logger } from "../core/logger.ts";
 import { invalidParameter, messageOf } from "../lib/errors.ts";
-import { isLeft, leaveArchives, leaveBody, resumeReading } from "./body.ts";
+import { isLeft, leaveArchives, leaveBody } from "./body.ts";
+import { type Authorization, authorizeRequest, type Exchange } from "./authorization/exchange.ts";
 import { RequestCall } from "./call.ts";
 import { type Connections } from "./connections.ts";
+import { bodyPassed, boundHalfOpen, boundPauses, endOnce, expectBodyEnd, lingeringClose } from "./lingering.ts";
 import { refuseBrowsers } from "./origin.ts";
 import { answerOnceSettled, promisesToLast } from "./lasting.ts";
 import type { Route } from "./route.ts";
@@ -30,14 +32,6 @@ const HEAD_MILLISECONDS = 20_000;
 const HEAD_CHECKS = 10;
 const HEAD_BYTES = 128 * 1024;
 const HEADERS = 200;
-/** How long an unread body is swallowed after the answer, so that its sender reads the answer. */
-const LINGER_MILLISECONDS = 1_000;
-/** How much of a body that nobody wants is read before the answer, as Go's server does. */
-const MAX_IGNORED_BYTES = 256 * 1024;
-/** How long the answer to a client that has ended its side may take. */
-const HALF_OPEN_MILLISECONDS = 300_000;
-/** How long the sender of a body may pause. */
-const BODY_PAUSE_MILLISECONDS = 600_000;
 /** How long a connection is silent before the kernel asks whether its other end lives. */
 const PROBE_MILLISECONDS = 30_000;
 const BACKLOG = 1024;
@@ -62,6 +56,8 @@ export interface ApiOptions {
   onHandled?: (route: Route, seconds: number) => void;
   /** Called when a request begins; the function that it gives, when its connection is free again. */
   onRequest?: () => () => void;
+  /** Who is asked about every request and its answer. */
+  authorization?: () => Authorization | undefined;
   /** Resolves when what requests have changed so far survives a loss of power; undefined: it does. */
   settled?: () => Promise<void> | undefined;
 }
@@ -217,6 +213,17 @@ export class ApiServer {
     }
     if (match === undefined && method !== "OPTIONS") return answerJson(res, 404, "page not found");
     this.#setHeaders(res);
+    const exchange = await this.#authorized(req, res);
+    try {
+      await this.#serve(req, res, { match, version, search: target.search, confinement });
+    } catch (error) {
+      await exchange?.failed();
+      throw error;
+    }
+    await exchange?.handled(res);
+  }
+
+  async #serve(req: IncomingMessage, res: ServerResponse, { match, version, search, confinement }: { match: Match | undefined; version: string | undefined; search: string; confinement: Confinement | undefined }): Promise<void> {
     const negotiated = negotiate(version, this.#options.minimumVersion());
     if (match === undefined) {
       res.writeHead(200, { "content-length": 0 });
@@ -232,9 +239,27 @@ export class ApiServer {
     if (settled && promisesToLast(route)) answerOnceSettled(res, settled);
     const begun = performance.now();
     try {
-      await route.handler(new RequestCall({ req, res, params, query: queryOf(target.search), version: negotiated, confinement }, this.#options.hasReceivedAll));
+      await route.handler(new RequestCall({ req, res, params, query: queryOf(search), version: negotiated, confinement }, this.#options.hasReceivedAll));
     } finally {
       this.#options.onHandled?.(route, (performance.now() - begun) / 1000);
+    }
+  }
+
+  /** Undefined when there is nobody to ask. */
+  async #authorized(req: IncomingMessage, res: ServerResponse): Promise<Exchange | undefined> {
+    const authorization = this.#options.authorization?.();
+    if (authorization === undefined || authorization.isEmpty) return undefined;
+    const { log } = this.#options;
+    try {
+      const exchange = await authorizeRequest(authorization, req);
+      exchange.hold(res, (error) => {
+        log.error(`AuthZResponse for ${req.method} ${req.url} returned error: ${messageOf(error)}`);
+        this.#answerError(req, res, error);
+      });
+      return exchange;
+    } catch (error) {
+      log.error(`AuthZRequest for ${req.method} ${req.url} returned error: ${messageOf(error)}`);
+      throw error;
     }
   }
 
@@ -332,66 +357,4 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   lingeringClose(socket);
 }
 
-/** The answer is out before the body has come: the client gets a moment to notice, then the connection ends. */
-function expectBodyEnd(req: IncomingMessage): void {
-  const { socket } = req;
-  const timer = setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
-  req.once("end", () => clearTimeout(timer));
-}
-
 const isUpgrade = (req: IncomingMessage): boolean => req.headers.upgrade !== undefined;
-
-/** Node closes right behind an answer that is its connection's last: whoever still sends its body would meet a broken pipe and never read why. */
-async function bodyPassed(req: IncomingMessage): Promise<void> {
-  if (req.complete || req.destroyed) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, LINGER_MILLISECONDS).unref();
-  let rest = MAX_IGNORED_BYTES;
-  req.on("data", ({ length }: Buffer) => {
-    rest -= length;
-    if (rest < 0) resolve();
-  });
-  for (const event of ["end", "close", "error"]) req.once(event, () => resolve());
-  req.resume();
-  await promise;
-  clearTimeout(timer);
-}
-
-/** Closing with unread input would make the kernel drop the answer on its way. */
-function lingeringClose(socket: Duplex): void {
-  socket.end();
-  socket.resume();
-  resumeReading(socket);
-  setTimeout(() => socket.destroy(), LINGER_MILLISECONDS).unref();
-}
-
-/** A body that never comes must not hold its connection for ever. */
-function boundPauses(req: IncomingMessage): void {
-  if (req.complete || (req.headers["transfer-encoding"] === undefined && !(Number(req.headers["content-length"]) > 0))) return;
-  req.socket.setTimeout(BODY_PAUSE_MILLISECONDS);
-  for (const event of ["end", "close"]) req.once(event, () => req.socket.setTimeout(0));
-}
-
-/** A client may end its side and still read the answer; it may also have died without anyone noticing. */
-function boundHalfOpen({ socket }: IncomingMessage, res: ServerResponse): void {
-  const halfClosed = (): void => {
-    if (res.socket === null) return;
-    const timer = setTimeout(() => res.socket !== null && socket.destroy(), HALF_OPEN_MILLISECONDS).unref();
-    res.once("close", () => clearTimeout(timer));
-  };
-  socket.once("end", halfClosed);
-  res.once("close", () => socket.removeListener("end", halfClosed));
-}
-
-/** A request has ended when its answer is complete, or its connection is closed. */
-function endOnce(req: IncomingMessage, res: ServerResponse, ended: () => void): void {
-  let called = false;
-  const end = (): void => {
-    if (called) return;
-    called = true;
-    req.socket.removeListener("close", end);
-    ended();
-  };
-  res.once("finish", end);
-  req.socket.once("close", end);
-}

@@ -4,7 +4,7 @@
  *
  * An answer is JSON of an unknown shape: whoever asks checks what it uses of it.
  */
-export type PluginKind = "NetworkDriver" | "IpamDriver" | "VolumeDriver";
+export type PluginKind = "NetworkDriver" | "IpamDriver" | "VolumeDriver" | "authz";
 
 export interface Plugin {
   readonly name: string;

@@ -1,7 +1,7 @@
-/** A plugin for networks, addresses and volumes as a program of its own, by the stock docker command line where it is installed. */
+/** A plugin for networks, addresses, volumes and authorization as a program of its own, by the stock docker command line where it is installed. */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { eventually, until } from "../../src/lib/eventually.testing.ts";
@@ -105,6 +105,36 @@ test("volumes of a plugin: mounted while containers run, kept over the daemon's 
   assert.match(await cli.ok("volume", "ls"), /^wire +vol1$/m);
   await cli.ok("volume", "rm", "vol1");
   assert.doesNotMatch(await cli.ok("volume", "ls"), /vol1/);
+});
+
+test("an authorization plugin decides what clients may do and see, until a reload lets it go", async () => {
+  const file = join(engine.machine.folder, "daemon.json");
+  const reload = async (plugins: string[]): Promise<void> => {
+    writeFileSync(file, JSON.stringify({ "authorization-plugins": plugins }));
+    engine.machine.run("kill", "-HUP", String(engine.pid()));
+  };
+  writeFileSync(file, JSON.stringify({ "authorization-plugins": ["nosuch"] }));
+  await engine.kill();
+  await assert.rejects(engine.start({ flags: ["--config-file", file] }), /failed to validate authorization plugin: plugin "nosuch" not found/);
+  writeFileSync(file, JSON.stringify({ "authorization-plugins": ["wire"] }));
+  await engine.start({ flags: ["--config-file", file], first: "/info" });
+  assert.equal(await cli.ok("info", "-f", "{{.Plugins.Authorization}}"), "[wire]");
+  assert.match((await cli.run(["run", "--rm", "--privileged", "busybox", "true"])).stderr, /authorization denied by plugin wire: no privileges here/);
+  assert.match((await cli.run(["version"])).stderr, /plugin wire failed with error: AuthZPlugin\.AuthZRes: the ledger is full/);
+  assert.equal(await cli.ok("run", "--rm", "busybox", "echo", "allowed"), "allowed");
+  await cli.ok("run", "-d", "--name", "seen", "busybox", "sleep", "1000");
+  assert.equal(await cli.ok("exec", "seen", "echo", "by exec"), "by exec");
+  await cli.ok("rename", "seen", "hidden");
+  assert.match((await cli.run(["inspect", "hidden"])).stderr, /authorization denied by plugin wire: not for you/);
+  const archive = await cli.run(["cp", "hidden:/bin", "-"]);
+  assert.equal(archive.code, 0, archive.stderr);
+  await cli.ok("rm", "-f", "hidden");
+  await reload(["nosuch"]);
+  await until("the refusal of a reload", () => /Error reconfiguring the daemon: failed to validate authorization plugin/.test(engine.log()));
+  assert.match((await cli.run(["run", "--rm", "--privileged", "busybox", "true"])).stderr, /no privileges here/, "what was in effect still is");
+  await reload([]);
+  await eventually(async () => assert.equal((await cli.run(["version"])).code, 0));
+  assert.equal(await cli.ok("run", "--rm", "--privileged", "busybox", "echo", "free"), "free");
 });
 
 test("a volume whose plugin is gone: listed with a warning, refused to containers, forgotten by force", async () => {

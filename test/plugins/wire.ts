@@ -1,6 +1,6 @@
 /**
- * A small real plugin: networks on Linux bridges, addresses, and volumes in folders, by Docker's legacy protocols. Run as a program with the
- * socket's path and a folder for its state and for a log of what it was asked.
+ * A small real plugin: networks on Linux bridges, addresses, volumes in folders, and what clients may do, by Docker's legacy protocols. Run as a
+ * program with the socket's path and a folder for its state and for a log of what it was asked.
  */
 import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -29,6 +29,7 @@ function volumeOf(name: unknown): State["volumes"][string] {
   return volume;
 }
 
+const textOf = (base64: unknown): string => Buffer.from(String(base64 ?? ""), "base64").toString();
 const folderOf = (name: unknown): string => join(folder, "volumes", String(name));
 
 function shown(name: string): object {
@@ -37,7 +38,7 @@ function shown(name: string): object {
 }
 
 const METHODS: Record<string, (asked: Asked) => object> = {
-  "Plugin.Activate": () => ({ Implements: ["NetworkDriver", "IpamDriver", "VolumeDriver"] }),
+  "Plugin.Activate": () => ({ Implements: ["NetworkDriver", "IpamDriver", "VolumeDriver", "authz"] }),
   "NetworkDriver.GetCapabilities": () => ({ Scope: "local", ConnectivityScope: "local" }),
   "NetworkDriver.CreateNetwork": ({ NetworkID: id, IPv4Data: data, Options: options }) => {
     if (state.networks[String(id)]) throw new Error("this network is there");
@@ -96,6 +97,12 @@ const METHODS: Record<string, (asked: Asked) => object> = {
     const pool = state.pools[String(id)];
     if (pool) pool.taken = pool.taken.filter((taken) => taken !== address);
     return {};
+  },
+  // Nobody makes privileged containers, or sees those of the name "hidden".
+  "AuthZPlugin.AuthZReq": ({ RequestBody: body }) => (textOf(body).includes('"Privileged":true') ? { Allow: false, Msg: "no privileges here" } : { Allow: true }),
+  "AuthZPlugin.AuthZRes": ({ RequestMethod: method, RequestUri: uri, ResponseBody: body }) => {
+    if (String(uri).endsWith("/version")) throw new Error("the ledger is full");
+    return method === "GET" && textOf(body).includes('"/hidden"') ? { Allow: false, Msg: "not for you" } : { Allow: true };
   },
   "VolumeDriver.Capabilities": () => ({ Capabilities: { Scope: "global" } }),
   "VolumeDriver.Create": ({ Name: name, Opts: options }) => {

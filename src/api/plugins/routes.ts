@@ -3,6 +3,7 @@ import { type GantryError, invalidParameter, messageOf, notFound, notImplemented
 import { parseFilters } from "../../lib/filters.ts";
 import { familiarName, parseReference, withDefaultTag } from "../../lib/reference.ts";
 import { atoi } from "../../lib/strconv.ts";
+import { bodyOf } from "../body.ts";
 import { sendJson, type Call, type Route } from "../route.ts";
 import { readJson } from "../wire/body.ts";
 
@@ -83,7 +84,7 @@ async function hasConfiguration(call: Call): Promise<boolean> {
   let held: Buffer = Buffer.alloc(0);
   let skip = 0;
   let seen = 0;
-  for await (const chunk of call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  for await (const chunk of bodyOf(call)) {
     seen += chunk.length;
     if (seen > MAX_SCAN_BYTES) return false;
     held = Buffer.concat([held, chunk]);

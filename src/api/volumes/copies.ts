@@ -1,5 +1,6 @@
 /** Gantry's own routes of whole volumes: rename, clone, snapshot, labels, and archives of them. */
 import { backUp, cloneVolume, type CopiesContext, restore } from "../../engine/volumes/copies.ts";
+import { bodyOf } from "../body.ts";
 import { boolQuery, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 import { field, list, map, string, struct } from "../../lib/schema.ts";
 import { sendBytes } from "../streams.ts";
@@ -21,8 +22,7 @@ export function volumeCopyRoutes(context: CopiesContext): Route[] {
   const get = (call: Call): Promise<void> =>
     backUp(context, nameOf(call), { since: call.query.get("since") ?? "", pause: pauses(call) }, (bytes) => sendBytes(call, bytes, { "content-type": "application/x-tar" }));
   const put = async (call: Call): Promise<void> => {
-    const bytes = call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    await restore(context, nameOf(call), { bytes, apply: boolQuery(call.query, "apply") });
+    await restore(context, nameOf(call), { bytes: bodyOf(call), apply: boolQuery(call.query, "apply") });
     sendEmpty(call, 200);
   };
   return [

@@ -1,9 +1,11 @@
 /** Reads JSON request bodies, with a budget. */
 import { invalidParameter, unavailable } from "../../lib/errors.ts";
+import { bodyOf } from "../body.ts";
 import type { Call } from "../route.ts";
 import { type Infer, type Schema, zero } from "../../lib/schema.ts";
 import { decode, parseBody } from "./decode.ts";
 import type { Json } from "./json-tree.ts";
+import { mediaTypeOf } from "./media-type.ts";
 
 const MAX_BYTES = 16 * 1024 * 1024;
 /** What all requests together may have in memory while they are read. */
@@ -26,18 +28,17 @@ export async function readBody<S extends Schema>(call: Call, schema: S): Promise
 }
 
 function checkMediaType(type: string): void {
-  const media = type.split(";", 1)[0]!.trim().toLowerCase();
+  const media = mediaTypeOf(type);
   if (media === "") throw invalidParameter(`malformed Content-Type header (${type}): mime: no media type`);
   if (media !== "application/json") throw invalidParameter(`unsupported Content-Type header (${type}): must be 'application/json'`);
 }
 
 /** The body as text. Throws when it is larger than what is read of a document; the server swallows the rest. */
 export async function readText(call: Call): Promise<string> {
-  const chunks: Buffer[] = [];
+  const chunks: Uint8Array[] = [];
   let size = 0;
   try {
-    // Leaving an ordinary loop early would cut the connection, and the client would not learn why.
-    for await (const chunk of call.req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    for await (const chunk of bodyOf(call)) {
       size += chunk.length;
       bytesAtOnce += chunk.length;
       if (size > MAX_BYTES) throw invalidParameter(`the request body is larger than the ${MAX_BYTES} bytes that are read of a JSON document`);

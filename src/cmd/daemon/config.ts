@@ -39,6 +39,8 @@ export interface DaemonConfig {
   /** TLS was switched off by name: serving TCP to anyone is meant. */
   tlsRefused: boolean;
   allowedHosts: string[];
+  /** Plugins that are asked about every request, in this order. */
+  authorizationPlugins: string[];
   log: LogSettings;
   debug: boolean;
   events: { maxBytes: number; maxAgeMilliseconds: number };
@@ -197,6 +199,7 @@ function settings(values: FlagValues, configFile: string, environment: NodeJS.Pr
     tls,
     tlsRefused: values.changed("tls") && !values.bool("tls"),
     allowedHosts: values.list("allowed-host"),
+    authorizationPlugins: [...new Set(values.list("authorization-plugin"))],
     log: logOf(values),
     debug: values.bool("debug"),
     events: { maxBytes: parseRamSize(values.string("events-max-size")) ?? 0, maxAgeMilliseconds: parseDuration(values.string("events-max-age")) / 1_000_000 },

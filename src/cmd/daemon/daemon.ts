@@ -9,6 +9,7 @@
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
+import type { AuthorizationChain } from "../../api/authorization/chain.ts";
 import { ApiServer } from "../../api/server.ts";
 import { Connections, limitsFor } from "../../api/connections.ts";
 import type { Route } from "../../api/route.ts";
@@ -51,6 +52,8 @@ export class Daemon {
   readonly #connections = new Connections(limitsFor(maxOpenFiles()));
   #engine: Engine | undefined;
   #metricsServer: MetricsServer | undefined;
+  #authorization: AuthorizationChain | undefined;
+  #reloading: Promise<void> = Promise.resolve();
   #api: ApiServer | undefined;
   #afterStart: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
@@ -82,6 +85,7 @@ export class Daemon {
       makeRoots(config);
       this.#held.push(lockRoot(config.dataRoot), lockRoot(config.execRoot));
       this.#held.push(writePidfile(config.pidfile, { ours: !config.pidfileChosen }));
+      await this.#authorizeBy(config.authorizationPlugins);
       this.#api = this.#createApi(routes.promise);
       const opened = await openListeners(this.#api, config, this.#log);
       this.#held.push(...opened);
@@ -90,6 +94,7 @@ export class Daemon {
       const { allRoutes, giveBackMemory, openEngine } = await import("./opening.ts");
       await nextTurn();
       this.#giveBackMemory = giveBackMemory;
+      await this.#checkAuthorization(config.authorizationPlugins);
       this.#engine = await openEngine(config, this.#log, (succeeded) => this.#metrics.probed(succeeded));
       this.#metricsServer = await this.#serveMetrics(this.#engine);
       routes.resolve(allRoutes(this.#engine, this.#createSystem(this.#engine)));
@@ -108,15 +113,21 @@ export class Daemon {
 
   /** Applies what may change while running, as SIGHUP asks. A wrong file changes nothing. */
   reload(): void {
+    this.#reloading = this.#reloading.then(() => this.#reload());
+  }
+
+  async #reload(): Promise<void> {
     notify(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       const next = loadConfig(this.#flags, process.env);
       const { runtime, runtimes, shmSize } = next.containers;
+      await this.#checkAuthorization(next.authorizationPlugins);
       this.#engine?.reconfigure({ containers: { runtimes: runtimesFor(next.containers), shmSize }, registries: next.registries });
-      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, features, builderVersion } = next;
+      await this.#authorizeBy(next.authorizationPlugins);
+      const { labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, features, builderVersion, authorizationPlugins } = next;
       const network = this.#switchFirewall(next.network.firewall);
       const registries = { ...next.registries, proxies: this.#config.registries.proxies };
-      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, features, builderVersion, network, registries, containers: { ...this.#config.containers, runtime, runtimes, shmSize } };
+      this.#config = { ...this.#config, labels, debug, log, minimumApiVersion, shutdownTimeoutSeconds, liveRestore, features, builderVersion, authorizationPlugins, network, registries, containers: { ...this.#config.containers, runtime, runtimes, shmSize } };
       this.#log.configure(log);
       this.#log.info(`Reloaded configuration: ${JSON.stringify({ ...this.#attributes(), ...shownProxies(registries.proxies), "min-api-version": minimumApiVersion, firewall: network.firewall })}`);
       this.#engine?.events.emit({ type: "daemon", action: "reload", actor: { id: this.#id(), attributes: this.#attributes() } });
@@ -124,6 +135,23 @@ export class Daemon {
       this.#log.error(`Error reconfiguring the daemon: ${messageOf(error)}`);
     }
     notify("READY=1");
+  }
+
+  /** Its programs need not be there yet. Nothing is loaded where there are none. */
+  async #authorizeBy(names: readonly string[]): Promise<void> {
+    if (names.length > 0) this.#authorization ??= (await import("./authorization.ts")).createAuthorization();
+    this.#authorization?.use(names);
+  }
+
+  /** Throws for a plugin that cannot be asked. */
+  async #checkAuthorization(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    const chain = this.#authorization ?? (await import("./authorization.ts")).createAuthorization();
+    try {
+      await chain.check(names);
+    } catch (cause) {
+      throw systemError(`failed to validate authorization plugin: ${messageOf(cause)}`, cause);
+    }
   }
 
   /** Whether rules are made at all is decided at the start. */
@@ -197,6 +225,7 @@ export class Daemon {
       minimumVersion: () => this.#config.minimumApiVersion,
       callerOf,
       hasReceivedAll,
+      authorization: () => this.#authorization,
       ...(this.#config.metricsAddress !== "" && { onHandled: (route, seconds) => this.#acted(route, seconds) }),
       onRequest: () => this.#requestBegins(),
       settled: () => this.#engine?.settled(),

@@ -53,6 +53,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("add-runtime", checked("runtime", checkRuntime), "Further OCI runtime that containers can ask for, as NAME=PATH", { key: "runtimes" }),
   done("allow-direct-routing", bool, "Let other machines reach containers by their own addresses, at published ports"),
   done("allowed-host", checked("list", () => undefined), "Host name that requests over TCP without TLS may use (all: *)", plural("allowed-host")),
+  done("authorization-plugin", list, "Plugin that is asked about every request to the API, in this order", plural("authorization-plugin")),
   done("bip", string, "IPv4 address and prefix of the default bridge"),
   done("bip6", string, "IPv6 address of the default bridge"),
   done("bridge", string, "Bridge that containers are connected to by default (none: no default network)", { shorthand: "b" }),
@@ -146,7 +147,6 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   moot("", string, "Key of old versions", { key: "deprecated-key-path" }),
   moot("", list, "Registries for foreign layers", { key: "allow-nondistributable-artifacts" }),
 
-  refused("authorization-plugin", list, "Load authorization plugins", plural("authorization-plugin")),
   refused("cpu-rt-period", int64, "Period of real-time scheduling of all containers"),
   refused("cpu-rt-runtime", int64, "Real-time runtime of all containers"),
   refused("cri-containerd", bool, "Start containerd with CRI"),

@@ -33,6 +33,6 @@ export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: 
     proxies: { http: httpProxy, https: httpsProxy, no: noProxy },
     minimumApiVersion: config.minimumApiVersion,
     openAddresses,
-    plugins: { ...drivers, log: [...LOG_DRIVERS] },
+    plugins: { ...drivers, authorization: config.authorizationPlugins, log: [...LOG_DRIVERS] },
   };
 }

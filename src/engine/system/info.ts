@@ -29,7 +29,7 @@ export function info(sources: InfoSources): Info {
     Images: conditions.images,
     Driver: conditions.storage.driver,
     DriverStatus: conditions.storage.status,
-    Plugins: { Volume: settings.plugins.volume, Network: settings.plugins.network, Authorization: null, Log: settings.plugins.log },
+    Plugins: { Volume: settings.plugins.volume, Network: settings.plugins.network, Authorization: settings.plugins.authorization.length === 0 ? null : settings.plugins.authorization, Log: settings.plugins.log },
     ...limits(machine.cgroups),
     IPv4Forwarding: conditions.ipv4Forwarding,
     Debug: settings.debug,

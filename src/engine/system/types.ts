@@ -88,5 +88,5 @@ export interface SystemSettings {
   minimumApiVersion: string;
   /** Listeners on TCP that anyone may use: the scheme and address. */
   openAddresses: { address: string; encrypted: boolean }[];
-  plugins: { volume: string[]; network: string[]; log: string[] };
+  plugins: { volume: string[]; network: string[]; authorization: string[]; log: string[] };
 }
