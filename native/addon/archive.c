@@ -57,6 +57,7 @@ static int on_plain(void *context, const uint8_t *bytes, size_t size) {
 
 /* The error that came first, seen from the innermost part. */
 static int copy_error(struct archive *a, struct archive_error *error) {
+  stream_settle(a->stream);
   const struct archive_error *from = a->untar && a->extractor.error.number ? &a->extractor.error : a->untar && a->parser.error.number ? &a->parser.error : stream_error(a->stream);
   *error = *from;
   if (!error->number) archive_fail(error, EIO, "", "failed");
@@ -158,6 +159,7 @@ static int run_all(struct archive_job *job) {
   uint8_t *bytes = malloc(room);
   if (!bytes) return archive_fail(&job->error, ENOMEM, "", "out of memory");
   int result = 0;
+  stream_begin_run(a->stream);
   for (uint64_t position = 0; !result; a->position = position) {
     ssize_t size = (ssize_t)readable(call, position, room);
     if (a->cancelled) result = archive_fail(&job->error, ECANCELED, "", "cancelled");
@@ -167,21 +169,26 @@ static int run_all(struct archive_job *job) {
     else position += (uint64_t)size;
   }
   free(bytes);
-  return result ? -1 : run_finish(job);
+  if (!result) result = run_finish(job);
+  stream_end_run(a->stream);
+  return result;
 }
 
 static int run_receive(struct archive_job *job) {
   struct archive_call *call = (struct archive_call *)job;
   struct archive *a = call->archive;
-  for (;;) {
+  int result = 1;
+  stream_begin_run(a->stream);
+  while (result > 0) {
     const uint8_t *bytes;
     size_t size;
-    int result = body_next(call->body, &bytes, &size, &job->error);
-    if (result < 0) return -1;
-    if (result == 0) return run_finish(job);
-    if (stream_push(a->stream, bytes, size)) return copy_error(a, &job->error);
-    a->position += size;
+    result = body_next(call->body, &bytes, &size, &job->error);
+    if (result > 0 && stream_push(a->stream, bytes, size)) result = copy_error(a, &job->error);
+    else if (result > 0) a->position += size;
   }
+  if (!result) result = run_finish(job);
+  stream_end_run(a->stream);
+  return result;
 }
 
 static void set_text(napi_env env, napi_value object, const char *name, const char *text) {

@@ -235,9 +235,31 @@ struct archive_stream *stream_new(int blob_fd, uint64_t plain_most, stream_outpu
 void stream_skip_hashes(struct archive_stream *stream, bool diff_too);
 int stream_push(struct archive_stream *stream, const uint8_t *bytes, size_t size);
 int stream_finish(struct archive_stream *stream);
+/* Between these two, all on one thread, what is inflated may be hashed and given to the output on a second thread. */
+void stream_begin_run(struct archive_stream *stream);
+void stream_end_run(struct archive_stream *stream);
+/* The second thread has ended, and errors can be looked at. */
+void stream_settle(struct archive_stream *stream);
 const struct archive_error *stream_error(const struct archive_stream *stream);
 const struct stream_totals *stream_totals(const struct archive_stream *stream);
 void stream_free(struct archive_stream *stream);
+
+/* ---- archive_stage.c ---- */
+
+struct stage;
+
+/* Streams that run now. */
+void stage_count(int change);
+/* There are processors for a second thread. */
+bool stage_pays(void);
+/* A thread that does the work for each room that it is passed, all of one size, until one fails; it has the rights and the priority of its maker. NULL when there is none. */
+struct stage *stage_start(size_t room_size, stream_output work, void *context);
+/* Passes a filled room for an empty one; -1 when the work has failed. */
+int stage_pass(struct stage *stage, uint8_t **room, size_t size);
+/* Waits until all is done: 0, or -1 when the work has failed. */
+int stage_drain(struct stage *stage);
+/* When all is done. */
+void stage_end(struct stage *stage);
 
 /* ---- trees: archive_tree.c. All by fd, never following links. ---- */
 

@@ -28,7 +28,7 @@ unsigned ZSTD_isError(size_t code);
 size_t ZSTD_DCtx_setParameter(ZSTD_DStream *stream, int parameter, int value);
 enum { ZSTD_d_windowLogMax = 100 };
 
-enum { OUTPUT_SIZE = 256 << 10, MAGIC_SIZE = 6 };
+enum { OUTPUT_SIZE = 256 << 10, MAGIC_SIZE = 6, STAGED_BYTES = 4 << 20 };
 
 struct archive_stream {
   int blob_fd;
@@ -45,7 +45,10 @@ struct archive_stream {
   bool gzip_ready, member_open, member_done, trailing;
   ZSTD_DStream *zstd;
   size_t zstd_hint;
-  uint8_t *room;
+  uint8_t *room; /* what was inflated, until it is full */
+  size_t room_used;
+  bool runs;
+  struct stage *stage;
 };
 
 static int fail(struct archive_stream *s, int number, const char *text) { return archive_fail(&s->error, number, "", text); }
@@ -67,6 +70,7 @@ struct archive_stream *stream_new(int blob_fd, uint64_t plain_most, stream_outpu
 
 void stream_free(struct archive_stream *s) {
   if (!s) return;
+  stream_settle(s);
   EVP_MD_CTX_free(s->blob_hash);
   EVP_MD_CTX_free(s->diff_hash);
   if (s->gzip_ready) inflateEnd(&s->gzip);
@@ -86,12 +90,50 @@ static bool is_one_hash(const struct archive_stream *s) { return s->totals.kind 
 const struct archive_error *stream_error(const struct archive_stream *s) { return &s->error; }
 const struct stream_totals *stream_totals(const struct archive_stream *s) { return &s->totals; }
 
-static int emit(struct archive_stream *s, const uint8_t *bytes, size_t size) {
-  if (!size) return 0;
-  if (size > s->plain_most - s->totals.plain_bytes) return fail(s, E2BIG, "archive is larger than allowed");
-  s->totals.plain_bytes += size;
+static int consume(void *context, const uint8_t *bytes, size_t size) {
+  struct archive_stream *s = context;
   if (!s->diff_unhashed && !is_one_hash(s) && !EVP_DigestUpdate(s->diff_hash, bytes, size)) return fail(s, EIO, "cannot hash");
   return s->output(s->context, bytes, size) ? -1 : 0;
+}
+
+static int count_plain(struct archive_stream *s, size_t size) {
+  if (size > s->plain_most - s->totals.plain_bytes) return fail(s, E2BIG, "archive is larger than allowed");
+  s->totals.plain_bytes += size;
+  return 0;
+}
+
+/* Gives what is in the room to the second thread, if a large stream has a processor for that. */
+static int empty_room(struct archive_stream *s) {
+  size_t size = s->room_used;
+  s->room_used = 0;
+  if (!size) return 0;
+  bool staged = s->runs && s->totals.plain_bytes >= STAGED_BYTES && stage_pays();
+  if (staged && !s->stage) s->stage = stage_start(OUTPUT_SIZE, consume, s);
+  if (!s->stage) return consume(s, s->room, size);
+  if (staged) return stage_pass(s->stage, &s->room, size);
+  return stage_drain(s->stage) ? -1 : consume(s, s->room, size);
+}
+
+static int filled_room(struct archive_stream *s, size_t size) {
+  s->room_used += size;
+  if (count_plain(s, size)) return -1;
+  return s->room_used == OUTPUT_SIZE ? empty_room(s) : 0;
+}
+
+void stream_begin_run(struct archive_stream *s) {
+  s->runs = true;
+  stage_count(1);
+}
+
+void stream_settle(struct archive_stream *s) {
+  if (s->stage) stage_end(s->stage);
+  s->stage = NULL;
+}
+
+void stream_end_run(struct archive_stream *s) {
+  stream_settle(s);
+  s->runs = false;
+  stage_count(-1);
 }
 
 static int push_gzip(struct archive_stream *s, const uint8_t *bytes, size_t size) {
@@ -109,12 +151,13 @@ static int push_gzip(struct archive_stream *s, const uint8_t *bytes, size_t size
     }
     int result;
     do {
-      s->gzip.next_out = s->room;
-      s->gzip.avail_out = OUTPUT_SIZE;
+      size_t room = OUTPUT_SIZE - s->room_used;
+      s->gzip.next_out = s->room + s->room_used;
+      s->gzip.avail_out = (unsigned)room;
       result = inflate(&s->gzip, Z_NO_FLUSH);
       if (result == Z_MEM_ERROR) return fail(s, ENOMEM, "out of memory");
       if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR) return fail(s, EBADMSG, "invalid gzip data");
-      if (emit(s, s->room, OUTPUT_SIZE - s->gzip.avail_out)) return -1;
+      if (filled_room(s, room - s->gzip.avail_out)) return -1;
     } while (result == Z_OK && (s->gzip.avail_out == 0 || s->gzip.avail_in));
     if (result == Z_STREAM_END) {
       s->member_open = false;
@@ -128,11 +171,11 @@ static int push_gzip(struct archive_stream *s, const uint8_t *bytes, size_t size
 static int push_zstd(struct archive_stream *s, const uint8_t *bytes, size_t size) {
   ZSTD_inBuffer input = {bytes, size, 0};
   for (bool full = false; input.pos < input.size || full;) {
-    ZSTD_outBuffer output = {s->room, OUTPUT_SIZE, 0};
+    ZSTD_outBuffer output = {s->room + s->room_used, OUTPUT_SIZE - s->room_used, 0};
     s->zstd_hint = ZSTD_decompressStream(s->zstd, &output, &input);
     if (ZSTD_isError(s->zstd_hint)) return fail(s, EBADMSG, "invalid zstd data");
-    if (emit(s, s->room, output.pos)) return -1;
     full = output.pos == output.size;
+    if (filled_room(s, output.pos)) return -1;
   }
   return 0;
 }
@@ -141,7 +184,7 @@ static int push_plain(struct archive_stream *s, const uint8_t *bytes, size_t siz
   switch (s->totals.kind) {
     case STREAM_GZIP: return push_gzip(s, bytes, size);
     case STREAM_ZSTD: return push_zstd(s, bytes, size);
-    default: return emit(s, bytes, size);
+    default: return count_plain(s, size) || consume(s, bytes, size) ? -1 : 0;
   }
 }
 
@@ -205,6 +248,7 @@ static int digest_text(EVP_MD_CTX *hash, char text[65]) {
 int stream_finish(struct archive_stream *s) {
   if (s->error.number) return -1;
   if (s->output && s->totals.kind == STREAM_UNKNOWN && detect(s)) return -1;
+  if (empty_room(s) || (s->stage && stage_drain(s->stage))) return -1;
   if (s->totals.kind == STREAM_GZIP && s->member_open) return fail(s, EBADMSG, "unexpected EOF in gzip data");
   if (s->totals.kind == STREAM_ZSTD && s->zstd_hint) return fail(s, EBADMSG, "unexpected EOF in zstd data");
   if (digest_text(s->blob_hash, s->totals.blob_digest) || digest_text(s->diff_hash, s->totals.diff_digest)) return fail(s, EIO, "cannot hash");

@@ -245,6 +245,35 @@ test("truncated and damaged streams are refused, wherever they break", async () 
   }
 });
 
+test("a large layer is untarred on a second thread: the same files and digests, the first error, no further work after it", async () => {
+  using root = folder();
+  const data = Buffer.alloc(3 << 20, "some text that compresses, ");
+  for (let at = 0; at < data.length; at += 5) data[at] = at >> 3;
+  const names = Array.from({ length: 6 }, (_, at) => `file-${at}`);
+  const good = tarOf(...names.map((name) => ({ name, data })));
+  const bad = tarOf(...names.map((name, at) => ({ name: at === 3 ? "../outside" : name, data })));
+  const run = async (name: string, bytes: Buffer): Promise<ArchiveResult> => {
+    const [into, file] = [join(root.path, name), join(root.path, `${name}.tar`)];
+    mkdirSync(into);
+    writeFileSync(file, bytes);
+    const [dir, fd] = [openDirectory(into), openSync(file, "r")];
+    using stream = new ArchiveStream({ root: dir, flags: layer });
+    try {
+      return await stream.run(fd);
+    } finally {
+      for (const opened of [dir, fd]) closeSync(opened);
+    }
+  };
+  for (const [kind, bytes] of [["gzip", gzipSync(good, { level: 1 })], ["zstd", zstdCompressSync(good)], ["plain", good]] as const) {
+    const result = await run(kind, bytes);
+    assert.deepEqual([result.compression, result.diffHex, result.blobHex, result.plainBytes, result.entries], [kind, sha256(good), sha256(bytes), good.length, names.length]);
+    for (const name of names) assert.ok(readFileSync(join(root.path, kind, name)).equals(data), name);
+  }
+  await assert.rejects(run("escape", gzipSync(bad, { level: 1 })), { code: "EXDEV" });
+  assert.deepEqual(readdirSync(join(root.path, "escape")), names.slice(0, 3));
+  await assert.rejects(run("cut", gzipSync(good, { level: 1 }).subarray(0, -100_000)), { code: "EBADMSG" });
+});
+
 test("a layer that relies on its parent says so", async () => {
   using root = folder();
   const flags = layer | extract.needParents;
