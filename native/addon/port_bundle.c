@@ -38,7 +38,7 @@ union control {
   struct cmsghdr align;
 };
 
-int port_bundle_send(int socket, const int *fds, uint32_t count) {
+int port_bundle_put(int socket, const int *fds, uint32_t count) {
   union control control = {0};
   char byte = 0;
   struct iovec data = {.iov_base = &byte, .iov_len = 1};
@@ -47,7 +47,11 @@ int port_bundle_send(int socket, const int *fds, uint32_t count) {
   struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
   *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * count)};
   memcpy(CMSG_DATA(rights), fds, sizeof(int) * count);
-  int error = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+  return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+int port_bundle_send(int socket, const int *fds, uint32_t count) {
+  int error = port_bundle_put(socket, fds, count);
   for (uint32_t i = 0; i < count; i++) close(fds[i]);
   return error;
 }

@@ -8,7 +8,9 @@
 /* SCM_MAX_FD of the kernel is 253, and an entry has up to two sockets. */
 enum { PORT_BUNDLE_BATCH = 250 };
 
-/* Puts the descriptors in flight, up to PORT_BUNDLE_BATCH + 1, and closes them here. Returns 0 or an errno. */
+/* Puts the descriptors in flight, up to PORT_BUNDLE_BATCH + 1. Returns 0 or an errno. */
+int port_bundle_put(int socket, const int *fds, uint32_t count);
+/* The same, and closes them here. */
 int port_bundle_send(int socket, const int *fds, uint32_t count);
 
 napi_value pick_ports(napi_env env, napi_callback_info info);

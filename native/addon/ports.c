@@ -17,11 +17,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ENTRY_SIZE = 24, BATCH = PORT_BUNDLE_BATCH, BOTH = 10 };
+enum { ENTRY_SIZE = 24, BATCH = PORT_BUNDLE_BATCH, BOTH = 10, BOTH_COPIED = 11 };
 
-/* One port between first and last: the first that is free, from start on and around. family: 4, 6, or BOTH for every address of either. */
+/* One port between first and last: the first that is free, from start on and around; with start 0 all of them. family: 4, 6, or BOTH for every address of either. copied: its IPv6 sockets are in the second bundle, too. */
 struct entry {
   uint8_t protocol, family;
+  bool copied;
   uint16_t first, last, start;
   uint8_t address[16];
 };
@@ -29,10 +30,12 @@ struct entry {
 struct job {
   napi_async_work work;
   napi_deferred deferred;
-  int32_t netns, bundle;
+  int32_t netns, bundle, copies;
   uint32_t count, done;
+  /* Of the entry that failed: how far its port is from its first one. */
+  int32_t offset;
   struct entry *entries;
-  /* The port, or the negative errno of the one that failed. */
+  /* The port, the first where all are bound, or the negative errno of the one that failed. */
   int32_t *results;
   int error;
   const char *what;
@@ -72,46 +75,91 @@ static int bind_entry(const struct entry *entry, int32_t *port, int *fds) {
   return error;
 }
 
-static void bind_all(struct job *job, int socket) {
-  int fds[BATCH + 1];
-  uint32_t open = 0;
+/* Descriptors on their way into the bundle. */
+struct batch {
+  int socket, copies_socket;
+  uint32_t open, copied;
+  int fds[BATCH + 1], copies[BATCH + 1];
+};
+
+static void close_bundles(struct job *job) {
+  if (job->bundle >= 0) close(job->bundle);
+  if (job->copies >= 0) close(job->copies);
+  job->bundle = job->copies = -1;
+}
+
+static int flush(struct job *job, struct batch *batch) {
+  int error = port_bundle_put(batch->copies_socket, batch->copies, batch->copied);
+  int second = port_bundle_send(batch->socket, batch->fds, batch->open);
+  if (!error) error = second;
+  batch->open = batch->copied = 0;
+  if (error && !job->error) job->error = error, job->what = "sendmsg";
+  return error ? -error : 0;
+}
+
+/* One port of the entry, and sends what has come together. */
+static int bind_one(struct job *job, struct batch *batch, const struct entry *entry, int32_t *port) {
+  int bound = bind_entry(entry, port, batch->fds + batch->open);
+  if (bound < 0) return bound;
+  if (entry->copied) batch->copies[batch->copied++] = batch->fds[batch->open + 1];
+  batch->open += (uint32_t)bound;
+  return batch->open < BATCH ? 0 : flush(job, batch);
+}
+
+static int bind_range(struct job *job, struct batch *batch, const struct entry *entry, int32_t *first) {
+  if (entry->start) return bind_one(job, batch, entry, first);
+  for (int32_t port = entry->first; port <= entry->last; port++) {
+    struct entry one = *entry;
+    one.first = one.last = one.start = (uint16_t)port;
+    job->offset = port - entry->first;
+    int error = bind_one(job, batch, &one, first);
+    if (error) return error;
+  }
+  *first = entry->first;
+  return 0;
+}
+
+static void bind_all(struct job *job, int socket, int copies_socket) {
+  struct batch batch = {.socket = socket, .copies_socket = copies_socket};
   int failed = 0;
   while (job->done < job->count && !failed) {
-    int bound = bind_entry(&job->entries[job->done], &job->results[job->done], fds + open);
-    if (bound < 0) job->results[job->done] = bound;
-    else open += (uint32_t)bound;
-    failed = bound < 0;
+    failed = bind_range(job, &batch, &job->entries[job->done], &job->results[job->done]);
+    if (failed) job->results[job->done] = failed;
     job->done++;
-    if (open < BATCH) continue;
-    if ((job->error = port_bundle_send(socket, fds, open))) job->what = "sendmsg";
-    failed = failed || job->error;
-    open = 0;
   }
-  int error = port_bundle_send(socket, fds, open);
-  if (error && !job->error) job->error = error, job->what = "sendmsg";
+  flush(job, &batch);
   if (!failed && !job->error) return;
-  close(job->bundle);
-  job->bundle = -1;
+  close_bundles(job);
+}
+
+static bool has_copies(const struct job *job) {
+  for (uint32_t i = 0; i < job->count; i++) {
+    if (job->entries[i].copied) return true;
+  }
+  return false;
 }
 
 static void execute(napi_env env, void *data) {
   (void)env;
   struct job *job = data;
-  int pair[2], own = -1;
+  int pair[2], second[2] = {-1, -1}, own = -1;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
     job->error = errno;
     job->what = "socketpair";
     return;
   }
   job->bundle = pair[1];
-  if (job->netns >= 0 && ((own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) < 0 || setns(job->netns, CLONE_NEWNET))) {
+  if (has_copies(job) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, second)) job->error = errno, job->what = "socketpair";
+  job->copies = second[1];
+  if (!job->error && job->netns >= 0 && ((own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) < 0 || setns(job->netns, CLONE_NEWNET))) {
     job->error = errno;
     job->what = "setns";
-  } else {
-    bind_all(job, pair[0]);
+  } else if (!job->error) {
+    bind_all(job, pair[0], second[0]);
   }
   close(pair[0]);
-  if (job->error && job->bundle >= 0) close(job->bundle);
+  if (second[0] >= 0) close(second[0]);
+  if (job->error) close_bundles(job);
   if (own < 0) return;
   /* A pool thread left in a foreign namespace would make every later user of the pool act there. */
   if (setns(own, CLONE_NEWNET)) {
@@ -127,22 +175,24 @@ static void free_job(struct job *job) {
   free(job);
 }
 
-/* The answer: int32 descriptor or -1, then an int32 for each entry that was tried. */
+/* The answer: int32 descriptor or -1, that of the second bundle or -1, int32 offset of what failed, then an int32 for each entry that was tried. */
 static void complete(napi_env env, napi_status status, void *data) {
   struct job *job = data;
   napi_value value;
   void *bytes;
   if (status != napi_ok) job->error = ECANCELED, job->what = "reservePorts";
-  if (!job->error && napi_create_buffer(env, 4 + 4 * (size_t)job->done, &bytes, &value) != napi_ok) {
+  if (!job->error && napi_create_buffer(env, 12 + 4 * (size_t)job->done, &bytes, &value) != napi_ok) {
     job->error = ENOMEM;
     job->what = "reservePorts";
-    if (job->bundle >= 0) close(job->bundle);
+    close_bundles(job);
   }
   if (job->error) {
     napi_reject_deferred(env, job->deferred, addon_errno_error(env, job->error, job->what));
   } else {
     memcpy(bytes, &job->bundle, 4);
-    memcpy((char *)bytes + 4, job->results, 4 * (size_t)job->done);
+    memcpy((char *)bytes + 4, &job->copies, 4);
+    memcpy((char *)bytes + 8, &job->offset, 4);
+    memcpy((char *)bytes + 12, job->results, 4 * (size_t)job->done);
     napi_resolve_deferred(env, job->deferred, value);
   }
   napi_delete_async_work(env, job->work);
@@ -153,7 +203,8 @@ static void read_entries(struct job *job, const uint8_t *data) {
   for (uint32_t i = 0; i < job->count; i++, data += ENTRY_SIZE) {
     struct entry *entry = &job->entries[i];
     entry->protocol = data[0];
-    entry->family = data[1];
+    entry->copied = data[1] == BOTH_COPIED;
+    entry->family = entry->copied ? BOTH : data[1];
     memcpy(&entry->first, data + 2, 2);
     memcpy(&entry->last, data + 4, 2);
     memcpy(&entry->start, data + 6, 2);
@@ -161,7 +212,7 @@ static void read_entries(struct job *job, const uint8_t *data) {
   }
 }
 
-/* reservePorts(netnsFd | -1, entries): Promise<Buffer>. An entry: u8 protocol, u8 family, u16 first, u16 last, u16 start, u8 address[16]; first <= start <= last. */
+/* reservePorts(netnsFd | -1, entries): Promise<Buffer>. An entry: u8 protocol, u8 family, u16 first, u16 last, u16 start, u8 address[16]; first <= start <= last, or start 0 and 1 <= first. */
 static napi_value reserve_ports(napi_env env, napi_callback_info info) {
   size_t count = 2, length;
   napi_value args[2], promise, resource;
@@ -169,7 +220,7 @@ static napi_value reserve_ports(napi_env env, napi_callback_info info) {
   bool is_buffer;
   struct job *job = calloc(1, sizeof *job);
   if (!job) return addon_throw_errno(env, ENOMEM, "reservePorts");
-  job->bundle = -1;
+  job->bundle = job->copies = -1;
   if (napi_get_cb_info(env, info, &count, args, NULL, NULL) != napi_ok || count < 2 || napi_get_value_int32(env, args[0], &job->netns) != napi_ok ||
       napi_is_buffer(env, args[1], &is_buffer) != napi_ok || !is_buffer || napi_get_buffer_info(env, args[1], &data, &length) != napi_ok || length % ENTRY_SIZE) {
     free_job(job);

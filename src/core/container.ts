@@ -8,6 +8,7 @@
  */
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "./container-config.ts";
 import type { PortProtocol } from "./network-ports.ts";
+import type { PortRun } from "./port-runs.ts";
 
 export interface ContainerRecord {
   id: string;
@@ -129,12 +130,10 @@ export interface EndpointState {
   macAddress: string;
 }
 
-/** A port of the container and where it is published. */
-export interface PortState {
+/** A port of the container and where it is published; or consecutive ones. */
+export interface PortState extends PortRun {
   protocol: PortProtocol;
-  port: number;
   hostIp: string;
-  hostPort: number;
 }
 
 interface Run {

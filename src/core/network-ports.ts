@@ -9,11 +9,13 @@
  */
 import type { IpAddress, IpFamily, IpPrefix } from "../lib/ip.ts";
 import type { EndpointReference, NetworkDriver } from "./network.ts";
+import { countOf } from "./port-runs.ts";
+import type { PortRun } from "./port-runs.ts";
 
 export const PORT_PROTOCOLS = ["tcp", "udp", "sctp"] as const;
 export type PortProtocol = (typeof PORT_PROTOCOLS)[number];
 
-/** A port of the endpoint that shall be reached at a port of this host. */
+/** A port of the endpoint that shall be reached at a port of this host; or consecutive ones, each at the next one. */
 export interface PortRequest {
   protocol: PortProtocol;
   /** The endpoint's. */
@@ -22,11 +24,12 @@ export interface PortRequest {
   hostAddress?: IpAddress;
   /** Any one of these; absent: any that is free, as the kernel's range of local ports says. */
   hostPorts?: { first: number; last: number };
+  /** So many ports, from `port` on, at exactly `hostPorts`; absent: one. */
+  count?: number;
 }
 
-export interface PublishedPort {
+export interface PublishedPort extends PortRun {
   protocol: PortProtocol;
-  port: number;
   /** 0.0.0.0 and ::: every address of its family. */
   hostAddress: IpAddress;
   /** 0: none, the endpoint's own address is reached from everywhere at this port. */
@@ -48,7 +51,7 @@ export interface PublishedEndpoint extends EndpointReference {
 }
 
 export interface PortChange {
-  /** Of those that the endpoint has. */
+  /** Of those that the endpoint has; of consecutive ones also some. */
   remove: readonly PublishedPort[];
   add: readonly PortRequest[];
   /** As reservePorts has them. */
@@ -78,6 +81,15 @@ export interface PublishesPorts {
   /** Takes up what an earlier life of the daemon published. */
   restorePorts(endpoints: readonly PublishedEndpoint[]): Promise<void>;
 }
+
+/** Each port as a request of its own. */
+export const singleRequests = (requests: readonly PortRequest[]): PortRequest[] =>
+  requests.flatMap((request) => {
+    const { count, ...first } = request;
+    const { port, hostPorts } = first;
+    if (countOf(request) === 1 || !hostPorts) return [first];
+    return Array.from({ length: count! }, (_, index) => ({ ...first, port: port + index, hostPorts: { first: hostPorts.first + index, last: hostPorts.first + index } }));
+  });
 
 /** Optional: leads to the outside by itself, where default routes go through an endpoint that has joined; ports are what it makes of them. */
 export interface LeadsOutside {

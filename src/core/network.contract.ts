@@ -165,6 +165,24 @@ export function networkDriverContract(name: string, open: () => Promise<DriverBe
     await driver.deleteNetwork(spec.id);
   });
 
+  scenario("consecutive ports are asked for and answered as one, and taken each by itself", async ({ driver }) => {
+    if (!publishesPorts(driver)) return;
+    const spec = network();
+    await driver.createNetwork(spec);
+    const [one, other] = [endpoint(spec), endpoint(spec)];
+    const families = { own: [4], served: [4], left: [] } as const;
+    const run: PortRequest = { protocol: "tcp", port: 8000, hostPorts: { first: 20_050, last: 20_059 }, count: 10 };
+    const [published] = await driver.reservePorts(one, [run], families);
+    assert.deepEqual([published!.port, published!.hostPort, published!.count], [8000, 20_050, 10]);
+    for (const taken of [20_050, 20_057, 20_059]) await assert.rejects(driver.reservePorts(other, [port(taken)], families), { message: `Bind for 0.0.0.0:${taken} failed: port is already allocated` });
+    await assert.rejects(driver.reservePorts(other, [{ ...run, hostPorts: { first: 20_041, last: 20_050 } }], families), { message: "Bind for 0.0.0.0:20050 failed: port is already allocated" });
+    await driver.reservePorts(other, [port(20_041), port(20_060)], families);
+    for (const released of [one, other]) await driver.releasePorts(released);
+    await driver.reservePorts(one, [{ ...run, hostPorts: { first: 20_041, last: 20_060 }, count: 20 }], families);
+    await driver.releasePorts(one);
+    await driver.deleteNetwork(spec.id);
+  });
+
   scenario("a change of ports takes the new ones first, and gives back the old ones when it is applied", async ({ driver, createSandbox }) => {
     if (!publishesPorts(driver)) return;
     const spec = network();

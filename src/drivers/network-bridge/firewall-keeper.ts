@@ -15,7 +15,7 @@ import { OpenLinks } from "./links.ts";
 import type { Link } from "./links.ts";
 import { closePassage, droppingChains, openPassage } from "./passage.ts";
 import type { Others } from "./passage.ts";
-import { answeredFlows, withoutAddresses, changedPorts, earlierFlows, publicationChanges, publishedElements } from "./published.ts";
+import { answeredFlows, withoutAddresses, earlierFlows, publicationChanges, publishedElements } from "./published.ts";
 import type { Publication } from "./published.ts";
 
 export interface FirewallKeeper {
@@ -242,7 +242,7 @@ export function keepFirewall({ kernel, table, warn, repaired = () => {}, rules =
       const before = publications.get(endpointId);
       publications.set(endpointId, publication);
       await change(publicationChanges(before, publication, publishRules(networks, rules)));
-      await forget([...earlierFlows(changedPorts(before?.ports ?? [], publication.ports)), ...(before ? answeredFlows(withoutAddresses(before, publication)) : [])]);
+      await forget([...earlierFlows(before?.ports ?? [], publication.ports), ...(before ? answeredFlows(withoutAddresses(before, publication)) : [])]);
     },
     publishLater: (endpointId, publication) => void publications.set(endpointId, publication),
     unpublish: async (endpointId) => {

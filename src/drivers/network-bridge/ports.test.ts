@@ -5,6 +5,7 @@ import type { PortRequest, PublishedPort } from "../../core/network-ports.ts";
 import { fc } from "../../lib/fast-check.testing.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 import { FakeMachine } from "../../sys/netlink/fake.ts";
+import { countOf, counted, singles } from "../../core/port-runs.ts";
 import { createPorts } from "./ports.ts";
 import type { PortRules } from "./ports.ts";
 import type { Ports } from "./ports.ts";
@@ -104,6 +105,43 @@ test("whatever changes: an endpoint has what it had without what went and with w
       assert.equal(machine.host.ports.size, 0);
     }),
     { numRuns: 300 },
+  );
+});
+
+test("runs of ports: taken and given back as single ones are, in part too, and a port that is taken is named", async () => {
+  const run = fc.record({ first: fc.integer({ min: 20_000, max: 20_012 }), shift: fc.integer({ min: 0, max: 1 }), count: fc.integer({ min: 1, max: 6 }) });
+  const step = fc.record({ gone: fc.array(fc.integer({ min: 20_000, max: 20_018 }), { maxLength: 6 }), add: fc.array(run, { maxLength: 2 }), foreign: fc.option(fc.integer({ min: 20_000, max: 20_018 }), { freq: 4 }) });
+  const requestOf = ({ first, shift, count }: { first: number; shift: number; count: number }): PortRequest => ({ protocol: "tcp", port: first + shift, hostPorts: { first, last: first + count - 1 }, ...counted(count) });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 10 }), async (steps) => {
+      const { machine, ports } = open();
+      const foreign = new Set<string>();
+      let present: readonly PublishedPort[] = [];
+      const texts = (list: readonly PublishedPort[]): string[] => singles(list).map(({ port, hostPort }) => `${port} ${hostPort}`).sort();
+      for (const { gone, add, foreign: other } of steps) {
+        const mine = new Set(singles(present).map(({ hostPort }) => hostPort));
+        if (other !== null && !mine.has(other)) for (const set of [foreign, machine.host.ports]) set.add(`6 0.0.0.0 ${other}`);
+        const remove = singles(present).filter(({ hostPort }) => gone.includes(hostPort));
+        const left = singles(present).filter(({ hostPort }) => !gone.includes(hostPort));
+        try {
+          const changed = await ports.change(endpoint(1), { remove, add: add.map(requestOf) }, RULES);
+          await changed.settle();
+          const added = add.flatMap(({ first, shift, count }) => Array.from({ length: count }, (_, index): PublishedPort => ({ protocol: "tcp", port: first + shift + index, hostAddress: ANY, hostPort: first + index })));
+          assert.deepEqual(texts(changed.ports), texts([...left, ...added]));
+          present = changed.ports;
+        } catch (error) {
+          const [, named] = /0\.0\.0\.0:(\d+)/.exec((error as Error).message)!;
+          assert.ok(left.some(({ hostPort }) => hostPort === Number(named)) || foreign.has(`6 0.0.0.0 ${named}`) || add.flatMap((one) => singles([{ port: one.first, hostPort: one.first, count: one.count }])).filter(({ hostPort }) => hostPort === Number(named)).length > 1);
+        }
+        assert.deepEqual([...machine.host.ports].sort(), [...foreign, ...singles(present).map(({ hostPort }) => `6 0.0.0.0 ${hostPort}`)].sort());
+      }
+      await ports.release(endpoint(1));
+      assert.deepEqual([...machine.host.ports].sort(), [...foreign].sort());
+      // All of it is known to be free again.
+      const all = await ports.reserve(endpoint(2), [{ protocol: "udp", port: 1, hostPorts: { first: 20_000, last: 20_018 }, count: 19 }], RULES);
+      assert.deepEqual(all.map(countOf), [19]);
+    }),
+    { numRuns: 200 },
   );
 });
 

@@ -1,7 +1,8 @@
 /** Host ports of the driver's endpoints: which are taken, the sockets that reserve them, and who keeps these while the daemon is away. */
 import type { EndpointReference } from "../../core/network.ts";
-import { PortBusy } from "../../core/network-ports.ts";
+import { PortBusy, singleRequests } from "../../core/network-ports.ts";
 import type { PortChange, PortFamilies, PortProtocol, PortRequest, PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
+import { counted, countOf, joined, singles, withoutSingles } from "../../core/port-runs.ts";
 import { messageOf, notImplemented, systemError } from "../../lib/errors.ts";
 import type { GantryError } from "../../lib/errors.ts";
 import { formatIp } from "../../lib/ip.ts";
@@ -13,6 +14,7 @@ import { FAMILIES } from "./firewall-family.ts";
 import { PROTOCOL_NUMBER } from "./published.ts";
 import { relayedPorts } from "./relay.ts";
 import type { Relay } from "./relay.ts";
+import { TakenPorts, withPort } from "./taken-ports.ts";
 
 /** Keeps descriptors under names while this process is away. */
 export interface DescriptorKeeper {
@@ -60,6 +62,8 @@ export interface ChangedPorts {
 interface Holding {
   ports: readonly PublishedPort[];
   reservation: PortReservation | undefined;
+  /** So many ports are in the reservation's copies, while these are open: all that the relay will serve at first, but for those that were asked for at an address. */
+  copied: number;
 }
 
 interface Wanted {
@@ -68,6 +72,8 @@ interface Wanted {
   /** At several, with the same port, only every address of each family. */
   hostAddresses: readonly IpAddress[];
   hostPorts: { first: number; last: number };
+  /** Consecutive ports at exactly these; absent: one. */
+  count?: number;
 }
 
 interface Acquired {
@@ -104,15 +110,18 @@ export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: Po
 
   const complete = async (requests: readonly PortRequest[], rules: PortRules): Promise<{ wanted: Wanted[]; range: typeof DEFAULT_RANGE }> => {
     const range = requests.some(({ hostPorts }) => !hostPorts) ? localPorts((await kernel.readSysctls(["net/ipv4/ip_local_port_range"]))[0]) : DEFAULT_RANGE;
-    return { wanted: requests.map((request) => ({ protocol: request.protocol, port: request.port, hostAddresses: addressesFor(request, rules, relay !== undefined), hostPorts: request.hostPorts ?? range })), range };
+    return { wanted: requests.map((request) => ({ protocol: request.protocol, port: request.port, hostAddresses: addressesFor(request, rules, relay !== undefined), hostPorts: request.hostPorts ?? range, ...counted(countOf(request)) })), range };
   };
 
+  /** The relay gets its sockets of IPv6: it serves them at least at link-local addresses, as relayedPorts() says. */
+  const isCopied = ({ protocol, hostAddresses }: Wanted): boolean => relay !== undefined && hasRules && protocol !== "sctp" && hostAddresses.length > 1;
+
   const bind = async (wanted: readonly Wanted[], range: typeof DEFAULT_RANGE): Promise<PortReservation> => {
-    const wishes = wanted.map((one): PortWish => ({ protocol: PROTOCOL_NUMBER[one.protocol], address: one.hostAddresses[0]!, ...(one.hostAddresses.length > 1 ? { both: true } : {}), ...one.hostPorts, start: startOf(one, range) }));
+    const wishes = wanted.map((one): PortWish => ({ protocol: PROTOCOL_NUMBER[one.protocol], address: one.hostAddresses[0]!, ...(one.hostAddresses.length > 1 ? { both: true, copied: isCopied(one) } : {}), ...one.hostPorts, start: startOf(one, range), ...(isExact(one) ? { all: true } : {}) }));
     try {
       return await kernel.reservePorts(wishes);
     } catch (error) {
-      throw error instanceof PortRefusal ? refusalOf(wanted[error.index]!, error.code) : error;
+      throw error instanceof PortRefusal ? refusalOf(wanted[error.index]!, error) : error;
     }
   };
 
@@ -146,18 +155,21 @@ export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: Po
   const reserve = async (requests: readonly PortRequest[], rules: PortRules): Promise<Holding> => {
     const { wanted, range } = await complete(requests, rules);
     const { reservation, ports } = await acquire(wanted, range);
-    return { reservation, ports: wanted.flatMap((one, index) => [...(ports.get(one) ?? []), ...routedPorts(requests[index]!, rules)]) };
+    return { reservation, copied: sum(wanted.filter(isCopied)), ports: wanted.flatMap((one, index) => [...(ports.get(one) ?? []), ...routedPorts(requests[index]!, rules)]) };
   };
 
   const change = async ({ endpointId }: EndpointReference, { remove, add }: Pick<PortChange, "remove" | "add">, rules: PortRules): Promise<ChangedPorts> => {
-    const before: Holding = holdings.get(endpointId) ?? { ports: [], reservation: undefined };
-    const { wanted, range } = await complete(add, rules);
-    const going = new Map(remove.filter(isBound).map((port) => [socketOf(port), port]));
+    const before: Holding = holdings.get(endpointId) ?? { ports: [], reservation: undefined, copied: 0 };
+    const requests = singleRequests(add);
+    const { wanted, range } = await complete(requests, rules);
+    const going = new Map(singles(remove).filter(isBound).map((port) => [socketOf(port), port]));
     const stays = wanted.map((one) => staysBound(one, going));
     const { reservation, ports: come } = await acquire(wanted.filter((_, index) => !stays[index]), range);
-    const added = wanted.flatMap((one, index) => [...(stays[index] ? publishedAs(one) : (come.get(one) ?? [])), ...routedPorts(add[index]!, rules)]);
-    const removed = new Set(remove.map(textOf));
-    const ports = [...before.ports.filter((port) => !removed.has(textOf(port))), ...added];
+    const added = wanted.map((one, index) => [...(stays[index] ? publishedAs(one) : (come.get(one) ?? [])), ...routedPorts(requests[index]!, rules)]);
+    const removed = new Set(singles(remove).map(textOf));
+    let from = 0;
+    const together = add.flatMap((request) => joined(added.slice(from, (from += countOf(request))).flat(), addressOf));
+    const ports = [...withoutSingles(before.ports, (port) => removed.has(textOf(port))), ...together];
     return {
       ports,
       settle: async () => {
@@ -174,21 +186,27 @@ export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: Po
   /** The endpoint has these ports from now on, out of what `from` have, which are closed. */
   const hold = async (endpointId: string, ports: readonly PublishedPort[], from: readonly (PortReservation | undefined)[]): Promise<boolean[]> => {
     const present = from.filter((one) => one !== undefined);
-    const bound = ports.filter(isBound);
+    const bound = singles(ports.filter(isBound));
     const { reservation, found } = kernel.pickPorts(present, bound.map(boundPort));
-    holdings.set(endpointId, { ports, reservation });
+    holdings.set(endpointId, { ports, reservation, copied: 0 });
     if (bound.length > 0) await keep(endpointId, reservation.fd);
     else await keeper?.drop(nameOf(endpointId));
-    for (const one of present) one.close();
+    await Promise.all(present.map((one) => one.end()));
     return found;
   };
 
   const serve = async (endpoint: PublishedEndpoint, loopback6: boolean): Promise<void> => {
     const relayed = relayedPorts(endpoint, { rules: hasRules, loopback6 });
+    const holding = holdings.get(endpoint.endpointId);
+    let copies = holding && holding.copied === sum(relayed) ? holding.reservation?.copies : undefined;
     await relay?.serve(endpoint.endpointId, relayed, () => {
+      const first = copies;
+      copies = undefined;
       const { reservation } = holdings.get(endpoint.endpointId) ?? {};
-      return kernel.pickPorts(reservation ? [reservation] : [], relayed.map(boundPort)).reservation;
+      return first ?? kernel.pickPorts(reservation ? [reservation] : [], singles(relayed).map(boundPort)).reservation;
     });
+    holding?.reservation?.copies?.close();
+    if (holding) holding.copied = 0;
   };
 
   const keep = async (endpointId: string, fd: number): Promise<void> => {
@@ -219,15 +237,15 @@ export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: Po
       try {
         await Promise.all([relay?.drop(endpointId), keeper?.drop(nameOf(endpointId))]);
       } finally {
-        holding.reservation?.close();
+        await holding.reservation?.end();
         holding.ports.forEach((port) => taken.delete(port));
       }
     },
     change,
     restore: async ({ endpointId, ports }) => {
-      const own = ports.filter(isBound);
+      const own = singles(ports.filter(isBound));
       own.forEach((port) => taken.add(port));
-      holdings.set(endpointId, { ports, reservation: undefined });
+      holdings.set(endpointId, { ports, reservation: undefined, copied: 0 });
       if (own.length === 0) return;
       const kept = await keeper?.get(nameOf(endpointId)).catch((error: unknown) => warn(`asking for kept ports: ${messageOf(error)}`));
       const reserved = kept === undefined ? undefined : heldBy(kept, []);
@@ -248,14 +266,16 @@ export function createPorts({ kernel, keeper, relay, rules: hasRules, warn }: Po
   };
 }
 
+const sum = (runs: readonly { count?: number }[]): number => runs.reduce((count, run) => count + countOf(run), 0);
 const nameOf = (endpointId: string): string => `ports/${endpointId}`;
-const isExact = ({ hostPorts: { first, last } }: Wanted): boolean => first === last;
-const publishedAs = ({ protocol, port, hostAddresses, hostPorts }: Wanted, hostPort = hostPorts.first): PublishedPort[] => hostAddresses.map((hostAddress) => ({ protocol, port, hostAddress, hostPort }));
+const isExact = ({ hostPorts: { first, last }, count = 1 }: Wanted): boolean => last - first + 1 === count;
+const publishedAs = ({ protocol, port, hostAddresses, hostPorts, count = 1 }: Wanted, hostPort = hostPorts.first): PublishedPort[] => hostAddresses.map((hostAddress) => ({ protocol, port, hostAddress, hostPort, ...counted(count) }));
 /** It takes a port of the host. */
 const isBound = ({ hostPort }: PublishedPort): boolean => hostPort !== 0;
 const boundPort = ({ protocol, hostAddress, hostPort }: PublishedPort): BoundPort => ({ protocol: PROTOCOL_NUMBER[protocol], address: hostAddress, port: hostPort });
-const socketOf = (port: PublishedPort): string => `${keyOf(port)}/${port.hostAddress.value}`;
+const socketOf = ({ protocol, hostAddress: { family, value }, hostPort }: PublishedPort): string => `${protocol}/${hostPort}/${family}/${value}`;
 const textOf = (port: PublishedPort): string => `${socketOf(port)} ${port.port}`;
+const addressOf = ({ protocol, hostAddress, hostPort }: PublishedPort): string => `${protocol}/${hostAddress.family}/${hostAddress.value}/${hostPort === 0 ? "routed" : ""}`;
 
 /** All its sockets are among those that go: then they stay, and do not go. */
 function staysBound(one: Wanted, going: Map<string, PublishedPort>): boolean {
@@ -278,8 +298,8 @@ function addressesFor({ hostAddress: asked, protocol }: PortRequest, { hostBindi
   return [];
 }
 
-const routedPorts = ({ protocol, port, hostAddress }: PortRequest, { families, routed }: PortRules): PublishedPort[] =>
-  routed.filter((family) => families.own.includes(family) && (!hostAddress || hostAddress.family === family)).map((family) => ({ protocol, port, hostAddress: everywhere(family), hostPort: 0 }));
+const routedPorts = ({ protocol, port, hostAddress, count = 1 }: PortRequest, { families, routed }: PortRules): PublishedPort[] =>
+  routed.filter((family) => families.own.includes(family) && (!hostAddress || hostAddress.family === family)).map((family) => ({ protocol, port, hostAddress: everywhere(family), hostPort: 0, ...counted(count) }));
 
 /** "32768\t60999" */
 function localPorts(text: string | undefined): typeof DEFAULT_RANGE {
@@ -290,44 +310,8 @@ function localPorts(text: string | undefined): typeof DEFAULT_RANGE {
 const REASONS: Record<string, string> = { EADDRINUSE: "address already in use", EADDRNOTAVAIL: "cannot assign requested address", EACCES: "permission denied", EPROTONOSUPPORT: "protocol not supported" };
 
 /** Docker's words. */
-function refusalOf(wanted: Wanted, code: string): GantryError {
+function refusalOf(wanted: Wanted, { code, offset }: PortRefusal): GantryError {
   if (!isExact(wanted) && code === "EADDRINUSE") return systemError("all ports are allocated", new PortBusy(publishedAs(wanted)[0]!.hostPort));
-  const { protocol, hostAddress, hostPort } = publishedAs(wanted)[0]!;
+  const { protocol, hostAddress, hostPort } = publishedAs(wanted, wanted.hostPorts.first + offset)[0]!;
   return systemError(`failed to bind host port ${withPort({ hostAddress, hostPort })}/${protocol}: ${REASONS[code] ?? code}`, code === "EADDRINUSE" || code === "EADDRNOTAVAIL" ? new PortBusy(hostPort) : undefined);
 }
-
-/** The host ports of all endpoints of this daemon, to tell them from those of other programs. */
-class TakenPorts {
-  /** Addresses by protocol and port. */
-  readonly #addresses = new Map<string, bigint[]>();
-
-  /** All or none. */
-  addAll(ports: readonly PublishedPort[]): void {
-    ports.forEach((port, index) => {
-      if (!this.#conflicts(port)) return this.add(port);
-      ports.slice(0, index).forEach((added) => this.delete(added));
-      throw systemError(`Bind for ${withPort(port)} failed: port is already allocated`, new PortBusy(port.hostPort));
-    });
-  }
-
-  add(port: PublishedPort): void {
-    const key = keyOf(port);
-    this.#addresses.set(key, [...(this.#addresses.get(key) ?? []), port.hostAddress.value]);
-  }
-
-  delete(port: PublishedPort): void {
-    const key = keyOf(port);
-    const left = (this.#addresses.get(key) ?? []).filter((address) => address !== port.hostAddress.value);
-    if (left.length > 0) this.#addresses.set(key, left);
-    else this.#addresses.delete(key);
-  }
-
-  /** The wildcard address with every other. */
-  #conflicts(port: PublishedPort): boolean {
-    const present = this.#addresses.get(keyOf(port)) ?? [];
-    return present.length > 0 && (port.hostAddress.value === 0n || present.includes(0n) || present.includes(port.hostAddress.value));
-  }
-}
-
-const keyOf = ({ protocol, hostAddress: { family }, hostPort }: PublishedPort): string => `${protocol}/${hostPort}/${family}`;
-const withPort = ({ hostAddress, hostPort }: Pick<PublishedPort, "hostAddress" | "hostPort">): string => (hostAddress.family === 4 ? `${formatIp(hostAddress)}:${hostPort}` : `[${formatIp(hostAddress)}]:${hostPort}`);

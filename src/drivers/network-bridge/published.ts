@@ -3,6 +3,7 @@
  * runs of ports that keep their numbers, at every address, are one element of a map of ranges.
  */
 import type { PortProtocol, PublishedPort } from "../../core/network-ports.ts";
+import { countOf, singles } from "../../core/port-runs.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
 import type { FlowFilter } from "../../sys/netlink/conntrack.ts";
@@ -55,7 +56,9 @@ export function publishedElements(op: "addElements" | "deleteElements", publicat
 
 /** What is different between what an endpoint had and what it has, in one transaction. */
 export function publicationChanges(before: Publication | undefined, after: Publication, rules: PublishRules): NftChange[] {
-  const [had, has] = [publishedElements("deleteElements", before ? [before] : [], rules), publishedElements("addElements", [after], rules)];
+  const has = publishedElements("addElements", [after], rules);
+  if (!before) return has;
+  const had = publishedElements("deleteElements", [before], rules);
   return [...without(had, has), ...without(has, had)];
 }
 
@@ -74,36 +77,37 @@ const textOf = (set: string, { key, end, value }: NftElement): string => [set, .
 
 /** Each once: several ports of the host may lead to one. */
 function directPorts(ports: readonly PublishedPort[], all: boolean): PublishedPort[] {
-  const reached = ports.filter(({ hostPort }) => all || hostPort === 0);
+  const reached = singles(ports.filter(({ hostPort }) => all || hostPort === 0));
   return [...new Map(reached.map((port) => [`${port.protocol}/${port.port}`, port])).values()];
 }
 
 const isAny = ({ value }: IpAddress): boolean => value === 0n;
 
-export interface PortRun {
+interface PortRange {
   protocol: PortProtocol;
   first: number;
   last: number;
 }
 
-/** The same for the same ports, in whatever order. */
-export function splitRuns(ports: readonly PublishedPort[]): { runs: PortRun[]; others: PublishedPort[] } {
+/** The same for the same ports, in whatever order and whichever of them come as one. */
+export function splitRuns(ports: readonly PublishedPort[]): { runs: PortRange[]; others: PublishedPort[] } {
   const fits = ({ hostAddress, port, hostPort }: PublishedPort): boolean => isAny(hostAddress) && port === hostPort;
-  const runs: PortRun[] = [];
+  const runs: PortRange[] = [];
   for (const protocol of PROTOCOLS) {
-    const numbers = ports.flatMap((port) => (port.protocol === protocol && fits(port) ? [port.hostPort] : [])).sort((one, other) => one - other);
-    let first = 0;
-    for (let next = 1; next <= numbers.length; next++) {
-      if (next < numbers.length && numbers[next] === numbers[next - 1]! + 1) continue;
-      if (next - first >= MIN_RUN) runs.push({ protocol, first: numbers[first]!, last: numbers[next - 1]! });
-      first = next;
+    const own = ports.filter((port) => port.protocol === protocol && fits(port)).sort((one, other) => one.hostPort - other.hostPort);
+    let open: PortRange | undefined;
+    for (const run of own) {
+      const last = run.hostPort + countOf(run) - 1;
+      if (open?.last === run.hostPort - 1) open.last = last;
+      else runs.push((open = { protocol, first: run.hostPort, last }));
     }
   }
-  const inRun = (port: PublishedPort): boolean => runs.some(({ protocol, first, last }) => protocol === port.protocol && first <= port.hostPort && port.hostPort <= last);
-  return { runs, others: runs.length === 0 ? [...ports] : ports.filter((port) => !fits(port) || !inRun(port)) };
+  const long = runs.filter(({ first, last }) => last - first + 1 >= MIN_RUN);
+  const inRun = (port: PublishedPort): boolean => long.some(({ protocol, first, last }) => protocol === port.protocol && first <= port.hostPort && port.hostPort <= last);
+  return { runs: long, others: singles(ports.filter((port) => !fits(port) || !inRun(port))) };
 }
 
-const rangeElement = (address: IpAddress, { first, last }: PortRun): NftElement => ({ key: portBytes(first), ...(last < MAX_PORT ? { end: portBytes(last + 1) } : {}), value: ipToBytes(address) });
+const rangeElement = (address: IpAddress, { first, last }: PortRange): NftElement => ({ key: portBytes(first), ...(last < MAX_PORT ? { end: portBytes(last + 1) } : {}), value: ipToBytes(address) });
 
 function element(address: IpAddress, { protocol, port, hostAddress, hostPort }: PublishedPort): NftElement {
   const number = Uint8Array.of(PROTOCOL_NUMBER[protocol]);
@@ -120,15 +124,17 @@ function chunks(elements: readonly NftElement[]): NftElement[][] {
 const MAX_FLOW_PORTS = 16;
 
 /** Those that only one of the two has. */
-export function changedPorts(before: readonly PublishedPort[], after: readonly PublishedPort[]): PublishedPort[] {
+function changedPorts(before: readonly PublishedPort[], after: readonly PublishedPort[]): PublishedPort[] {
   const text = ({ protocol, port, hostAddress, hostPort }: PublishedPort): string => [protocol, port, hostAddress.family, hostAddress.value, hostPort].join(" ");
-  const [had, has] = [new Set(before.map(text)), new Set(after.map(text))];
-  return [...before.filter((port) => !has.has(text(port))), ...after.filter((port) => !had.has(text(port)))];
+  const [lost, come] = [singles(before), singles(after)];
+  const [had, has] = [new Set(lost.map(text)), new Set(come.map(text))];
+  return [...lost.filter((port) => !has.has(text(port))), ...come.filter((port) => !had.has(text(port)))];
 }
 
-/** Flows of datagrams that began before their port was published: they would go on to where they went. Those of many ports are left to run out. */
-export function earlierFlows(ports: readonly PublishedPort[]): FlowFilter[] {
-  const datagrams = ports.filter(({ protocol }) => protocol === "udp");
+/** Flows of datagrams that began before their port was published or given back: they would go on to where they went. Those of many ports are left to run out. */
+export function earlierFlows(before: readonly PublishedPort[], after: readonly PublishedPort[]): FlowFilter[] {
+  const isDatagrams = ({ protocol }: PublishedPort): boolean => protocol === "udp";
+  const datagrams = changedPorts(before.filter(isDatagrams), after.filter(isDatagrams));
   return datagrams.length > MAX_FLOW_PORTS ? [] : datagrams.filter(({ hostPort }) => hostPort !== 0).map(({ hostPort, hostAddress: { family } }) => ({ protocol: PROTOCOL_NUMBER.udp, port: hostPort, family }));
 }
 

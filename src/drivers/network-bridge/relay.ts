@@ -4,6 +4,7 @@
  * told again what it serves when it died.
  */
 import type { PublishedEndpoint, PublishedPort } from "../../core/network-ports.ts";
+import { countOf } from "../../core/port-runs.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import { ipToBytes } from "../../lib/ip.ts";
 import type { IpAddress } from "../../lib/ip.ts";
@@ -159,8 +160,8 @@ function encode(ports: readonly RelayedPort[]): Buffer {
   const runs: { first: RelayedPort; count: number }[] = [];
   for (const port of ports.toSorted(byPlace)) {
     const last = runs.at(-1);
-    if (last && continues(last.first, last.count, port)) last.count++;
-    else runs.push({ first: port, count: 1 });
+    if (last && continues(last.first, last.count, port)) last.count += countOf(port);
+    else runs.push({ first: port, count: countOf(port) });
   }
   return Buffer.concat(runs.map(({ first, count }) => {
     const entry = Buffer.alloc(ENTRY_BYTES);

@@ -5,6 +5,7 @@
  * What the plugin made is the plugin's: networks and endpoints that outlive the daemon are not made again.
  */
 import type { JoinRequest, NetworkDriver, NetworkSpec, NetworkSubnet, RecoversEndpoints, SandboxNamespace } from "../../core/network.ts";
+import { singleRequests } from "../../core/network-ports.ts";
 import type { LeadsOutside, PortRequest } from "../../core/network-ports.ts";
 import { isMethodMissing, partOf, type Plugin, type PluginAnswer, textOf } from "../../core/plugins.ts";
 import { messageOf, notFound, systemError } from "../../lib/errors.ts";
@@ -153,7 +154,7 @@ export function createRemoteDriver({ name, find, kernel, openSandbox, hostNamesp
     },
     join,
     openOutside: async ({ networkId, endpointId }, { published, exposed }) => {
-      const options = { "com.docker.network.portmap": published.map(bindingOf), "com.docker.network.endpoint.exposedports": exposed.map(({ protocol, port }) => ({ Proto: PROTOCOL_NUMBER[protocol], Port: port })) };
+      const options = { "com.docker.network.portmap": singleRequests(published).map(bindingOf), "com.docker.network.endpoint.exposedports": exposed.map(({ protocol, port }) => ({ Proto: PROTOCOL_NUMBER[protocol], Port: port })) };
       await optional(call("ProgramExternalConnectivity", { NetworkID: networkId, EndpointID: endpointId, Options: options }));
     },
     closeOutside: async ({ networkId, endpointId }) => optional(call("RevokeExternalConnectivity", { NetworkID: networkId, EndpointID: endpointId })),

@@ -1,6 +1,7 @@
 /** Port bindings of a container, as settings have them, and changes of them. */
 import type { HostConfig, PortBinding } from "../../core/container-config.ts";
 import type { PortState } from "../../core/container.ts";
+import { singles } from "../../core/port-runs.ts";
 import { conflict } from "../../lib/errors.ts";
 
 export type Bindings = NonNullable<HostConfig["PortBindings"]>;
@@ -21,7 +22,7 @@ export interface ChangedBindings {
 export function changeBindings(current: Bindings, { add, remove }: BindingsChange, live: readonly PortState[]): ChangedBindings {
   const bindings: Bindings = { ...current };
   const gone: PortState[] = [];
-  const published = Map.groupBy(live, ({ port, protocol }) => `${port}/${protocol}`);
+  const published = Map.groupBy(singles(live), ({ port, protocol }) => `${port}/${protocol}`);
   for (const [port, asked] of Object.entries(remove)) {
     const present = associate(bindings[port] ?? [], published.get(port) ?? []);
     const matches = (asked ?? []).length === 0 ? present : present.filter((one) => asked!.some((wanted) => isMeant(one, wanted)));

@@ -36,6 +36,20 @@ test("all exposed ports, each that no binding names", () => {
   assert.deepEqual(requests({}, ["80/tcp"]), []);
 });
 
+test("consecutive ports of one protocol and address are one request, those of a range or of any port are not", () => {
+  const at = (...ports: string[]): { HostIp: string; HostPort: string }[] => ports.map((HostPort) => ({ HostIp: "", HostPort }));
+  const PortBindings = { "81/tcp": at("8081", "9081"), "80/tcp": at("8080", "9080"), "82/tcp": at("8082"), "80/udp": at("8080"), "81/udp": at("8081"), "84/tcp": at("8084"), "85/tcp": at("8085-8085"), "86/tcp": at(""), "87/tcp": at("") };
+  assert.deepEqual(requests({ PortBindings }), [
+    { protocol: "tcp", port: 80, hostPorts: { first: 8080, last: 8082 }, count: 3 },
+    { protocol: "tcp", port: 80, hostPorts: { first: 9080, last: 9081 }, count: 2 },
+    { protocol: "udp", port: 80, hostPorts: { first: 8080, last: 8081 }, count: 2 },
+    { protocol: "tcp", port: 84, hostPorts: { first: 8084, last: 8084 } },
+    { protocol: "tcp", port: 85, hostPorts: { first: 8085, last: 8085 } },
+    { protocol: "tcp", port: 86 },
+    { protocol: "tcp", port: 87 },
+  ]);
+});
+
 test("an unknown protocol is refused, naming it", () => {
   assert.throws(() => requests({ PortBindings: { "80/xyz": [{ HostIp: "", HostPort: "1" }] } }), { code: "invalid-parameter", message: "invalid transport protocol: xyz" });
 });

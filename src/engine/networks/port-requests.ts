@@ -3,33 +3,52 @@ import type { ContainerRecord, PortState } from "../../core/container.ts";
 import { PORT_PROTOCOLS } from "../../core/network-ports.ts";
 import type { PortProtocol, PortRequest, PublishedPort } from "../../core/network-ports.ts";
 import { invalidParameter } from "../../lib/errors.ts";
+import { counted, joined } from "../../core/port-runs.ts";
+import type { PortRun } from "../../core/port-runs.ts";
 import { formatIp, parseIp } from "../../lib/ip.ts";
 
 type Settings = { config: Pick<ContainerRecord["config"], "ExposedPorts">; hostConfig: Pick<ContainerRecord["hostConfig"], "PortBindings" | "PublishAllPorts"> };
 
-/** By the container's ports, in the order of their bindings. Ports are in the form "80/tcp". */
+/** A binding of one port of the container; with a count of this and the next ones. */
+interface Bound extends PortRun {
+  protocol: string;
+  binding: { HostIp: string; HostPort: string };
+}
+
+/** By the container's ports, in the order of their bindings; consecutive ones as one. Ports are in the form "80/tcp". */
 export function portRequests({ config, hostConfig }: Settings): PortRequest[] {
   const bindings = hostConfig.PortBindings ?? {};
   const exposed = hostConfig.PublishAllPorts ? Object.keys(config.ExposedPorts ?? {}) : [];
-  const ports = [...new Set([...Object.keys(bindings), ...exposed])].filter((port) => port !== "");
+  const own = new Set(exposed);
+  const ports = [...new Set([...Object.keys(bindings), ...exposed])].filter((port) => port !== "").map((text) => ({ text, ...portOf(text) }));
   const anyPort = [{ HostIp: "", HostPort: "" }];
-  return ports.sort(byNumber).flatMap((port) => {
-    const asked = bindings[port] ?? [];
-    return (asked.length > 0 ? asked : exposed.includes(port) ? anyPort : []).map((binding) => request(port, binding));
+  const bound = ports.sort(byNumber).flatMap(({ text, port, protocol }) => {
+    const asked = bindings[text] ?? [];
+    return (asked.length > 0 ? asked : own.has(text) ? anyPort : []).map((binding): Bound => ({ port, protocol, hostPort: exactPort(binding.HostPort), binding }));
   });
+  // Those that have no port of their own yet are no run.
+  let alone = 0;
+  return joined(bound, ({ port, hostPort, protocol, binding }) => (hostPort === 0 ? String(alone++) : `${protocol} ${hostPort - port} ${binding.HostIp}`)).map(request);
 }
 
-function request(port: string, { HostIp, HostPort }: { HostIp: string; HostPort: string }): PortRequest {
-  const [number = "", protocol = ""] = port.split("/");
+function request({ port, protocol, count = 1, hostPort, binding: { HostIp, HostPort } }: Bound): PortRequest {
   if (!isProtocol(protocol)) throw invalidParameter(`invalid transport protocol: ${protocol}`);
   const hostAddress = HostIp === "" ? undefined : parseIp(HostIp);
-  const [first = 0, last = first] = HostPort.replace(/\/.*/s, "").split("-").map(Number);
-  return {
-    protocol,
-    port: Number(number),
-    ...(hostAddress ? { hostAddress } : {}),
-    ...(last > 0 ? { hostPorts: { first, last } } : {}),
-  };
+  const hostPorts = hostPort > 0 ? { first: hostPort, last: hostPort + count - 1 } : rangeOf(HostPort);
+  return { protocol, port, ...(hostAddress ? { hostAddress } : {}), ...(hostPorts ? { hostPorts } : {}), ...counted(count) };
+}
+
+function portOf(text: string): { port: number; protocol: string } {
+  const [number = "", protocol = ""] = text.split("/");
+  return { port: Number(number), protocol };
+}
+
+/** 0: none, or any of several. */
+const exactPort = (text: string): number => (/^\d+$/.test(text) ? Number(text) : 0);
+
+function rangeOf(text: string): PortRequest["hostPorts"] {
+  const [first = 0, last = first] = text.replace(/\/.*/s, "").split("-").map(Number);
+  return last > 0 ? { first, last } : undefined;
 }
 
 /** Those of a container that others may be told of. */
@@ -42,12 +61,12 @@ export function exposedPorts({ config, hostConfig }: Settings): { protocol: Port
 }
 
 const isProtocol = (text: string): text is PortProtocol => (PORT_PROTOCOLS as readonly string[]).includes(text);
-const byNumber = (one: string, other: string): number => Number.parseInt(one) - Number.parseInt(other) || (one < other ? -1 : 1);
+const byNumber = (one: { text: string; port: number }, other: { text: string; port: number }): number => one.port - other.port || (one.text < other.text ? -1 : 1);
 
-export const storedPorts = (ports: readonly PublishedPort[]): PortState[] => ports.map(({ protocol, port, hostAddress, hostPort }) => ({ protocol, port, hostIp: formatIp(hostAddress), hostPort }));
+export const storedPorts = (ports: readonly PublishedPort[]): PortState[] => ports.map(({ protocol, port, hostAddress, hostPort, count = 1 }) => ({ protocol, port, hostIp: formatIp(hostAddress), hostPort, ...counted(count) }));
 
 export const publishedPorts = (ports: readonly PortState[]): PublishedPort[] =>
-  ports.flatMap(({ protocol, port, hostIp, hostPort }) => {
+  ports.flatMap(({ protocol, port, hostIp, hostPort, count = 1 }) => {
     const hostAddress = parseIp(hostIp);
-    return hostAddress ? [{ protocol, port, hostAddress, hostPort }] : [];
+    return hostAddress ? [{ protocol, port, hostAddress, hostPort, ...counted(count) }] : [];
   });

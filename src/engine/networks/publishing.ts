@@ -2,6 +2,7 @@
 import type { ContainerRecord, PortState, SandboxState } from "../../core/container.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
 import type { PortFamilies, PortRequest, PreparedPorts, PublishedPort } from "../../core/network-ports.ts";
+import { singles } from "../../core/port-runs.ts";
 import { codeOf, conflict, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { formatIp } from "../../lib/ip.ts";
@@ -167,9 +168,9 @@ async function explained<Value>(record: ContainerRecord, { endpointId }: Endpoin
 }
 
 function matching(ports: readonly PublishedPort[], states: readonly PortState[]): PublishedPort[] {
-  const textOf = ({ protocol, port, hostIp, hostPort }: PortState): string => [protocol, port, hostIp, hostPort].join(" ");
-  const wanted = new Set(publishedPorts(states).map((port) => textOf({ ...port, hostIp: formatIp(port.hostAddress) })));
-  return ports.filter((port) => wanted.has(textOf({ ...port, hostIp: formatIp(port.hostAddress) })));
+  const textOf = ({ protocol, port, hostAddress, hostPort }: PublishedPort): string => [protocol, port, formatIp(hostAddress), hostPort].join(" ");
+  const wanted = new Set(singles(publishedPorts(states)).map(textOf));
+  return wanted.size === 0 ? [] : singles(ports).filter((port) => wanted.has(textOf(port)));
 }
 
 function setPorts(endpoint: Endpoint, ports: PublishedPort[]): void {

@@ -151,20 +151,25 @@ export class FakeKernel implements NetworkKernel {
   async reservePorts(wishes: readonly PortWish[]): Promise<PortReservation> {
     const taken: string[] = [];
     const close = (): void => this.#giveBack(taken);
-    const ports = wishes.map((wish, index) => {
+    const take = (wish: PortWish, index: number, offset = 0): number => {
       const port = this.#freePort(wish);
       if (port === undefined) {
         close();
-        throw new PortRefusal(index, "EADDRINUSE");
+        throw new PortRefusal(index, "EADDRINUSE", offset);
       }
       for (const address of addressesOf(wish)) {
         taken.push(portKey(wish, address, port));
         this.ports.add(portKey(wish, address, port));
       }
       return port;
+    };
+    const ports = wishes.map((wish, index) => {
+      if (!wish.all) return take(wish, index);
+      for (let port = wish.first; port <= wish.last; port++) take({ ...wish, first: port, last: port, start: port }, index, port - wish.first);
+      return wish.first;
     });
     this.#holders.add(taken);
-    const reservation = { ports, fd: -1, close };
+    const reservation = { ports, fd: -1, close, end: async () => close() };
     this.#keys.set(reservation, taken);
     return reservation;
   }
@@ -173,7 +178,8 @@ export class FakeKernel implements NetworkKernel {
     const keys = ports.map((port) => portKey(port, formatIp(port.address), port.port));
     const own = keys.filter((key) => present.has(key));
     this.#holders.add(own);
-    const reservation = { ports: [], fd: -1, close: () => this.#giveBack(own) };
+    const close = (): void => this.#giveBack(own);
+    const reservation = { ports: [], fd: -1, close, end: async () => close() };
     this.#keys.set(reservation, own);
     return { reservation, found: keys.map((key) => present.has(key)) };
   }

@@ -1,12 +1,13 @@
 /** A container's ports as inspect and list show them: once an endpoint is there, the exposed and the published ones. */
 import type { ContainerRecord, PortState } from "../../../core/container.ts";
+import { singles } from "../../../core/port-runs.ts";
 
 /** By "80/tcp"; empty for those that are only exposed. */
 export function portsOf({ network, config }: Pick<ContainerRecord, "network" | "config">): Map<string, PortState[]> {
   const ports = new Map<string, PortState[]>();
   if (!network || network.endpoints.length === 0) return ports;
   for (const port of Object.keys(config.ExposedPorts ?? {})) if (port !== "") ports.set(port, []);
-  for (const published of network.ports ?? []) {
+  for (const published of singles(network.ports ?? [])) {
     const key = `${published.port}/${published.protocol}`;
     ports.set(key, [...(ports.get(key) ?? []), published]);
   }
