@@ -202,7 +202,7 @@ real("nft shows the table as it is meant", async () => {
     'elements = { "red0" }',
     'elements = { "red0" . "red0" : goto allow }',
     "elements = { 10.81.0.0/24 }",
-    "iifname @bridges ip daddr 127.0.0.0/8 drop",
+    "ip daddr 127.0.0.0/8 iifname @bridges drop",
     "fib daddr type local jump publish",
     "dnat ip to meta l4proto . ip daddr . th dport map @published",
     "ip saddr @masqueraded oifname != @bridges masquerade",

@@ -138,8 +138,9 @@ function rulesFor({ ipv6, acceptMark }: FirewallRules, entrance: string | undefi
   const families = FAMILIES.filter((family) => family === 4 || ipv6);
   return [
     ...families.flatMap((family) => [
-      rule("martians", "loopback addresses stay on this host", ...from("bridges"), ...isLoopback(family, "destination"), DROP),
-      rule("martians", "loopback addresses are no source", ...from("bridges"), ...isLoopback(family, "source"), DROP),
+      // Each packet of the host meets these: what is rare is asked first, and no set.
+      rule("martians", "loopback addresses stay on this host", ...isLoopback(family, "destination"), ...from("bridges"), DROP),
+      rule("martians", "loopback addresses are no source", ...isLoopback(family, "source"), ...from("bridges"), DROP),
       rule("published-in", "loopback addresses are not this host's for others", ...isLoopback(family, "destination"), { expr: "verdict", verdict: "return" }),
     ]),
     ...families.flatMap((family) => (family === 6 ? ["published-in", "published-own"] : []).map((chain) => rule(chain, "what is sent to link-local addresses is not forwarded", ...isLinkLocal("destination"), { expr: "verdict", verdict: "return" }))),

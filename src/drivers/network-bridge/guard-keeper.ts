@@ -10,6 +10,7 @@ import { PORT_SETS, guardElements, guardFrame, guardedPorts } from "./guard.ts";
 import type { GuardedPort } from "./guard.ts";
 import { linkElements, OpenLinks } from "./links.ts";
 import type { Link } from "./links.ts";
+import type { SeclusionNeeds } from "./seclusion.ts";
 
 export interface Guard {
   /** The port may speak for these addresses only, from now on. */
@@ -46,18 +47,25 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
   const links = new OpenLinks((changes) => change(changes));
   let made: Promise<NetlinkWatch> | undefined;
   let closed = false;
-  /** The rules for annexes are wanted; what they need of the kernel is not everywhere. */
-  let annexed = false;
+  /** The rules that are wanted: each costs every frame something, and what annexes need of the kernel is not everywhere. */
+  let needs: SeclusionNeeds = { secluded: false, annexed: false };
 
   const commit = async (changes: NftChange[] = []): Promise<void> => {
     const protections = owner ? [{ owner: true, persist: true }, {}] : [{}];
     for (const protection of protections) {
       try {
-        return await kernel.nft({ table, changes: [{ op: "addTable", ...protection }, ...guardFrame(annexed), ...changes] });
+        return await kernel.nft({ table, changes: [{ op: "addTable", ...protection }, ...guardFrame(needs), ...changes] });
       } catch (error) {
         if (protection.owner !== true || !["ENOTSUP", "EOPNOTSUPP", "EINVAL"].includes(errnoCode(error))) throw error;
       }
     }
+  };
+
+  /** Whether more rules are needed than before. */
+  const need = ({ secluded, link = false }: GuardedPort): boolean => {
+    const before = needs;
+    needs = { secluded: before.secluded || secluded, annexed: before.annexed || link };
+    return needs.secluded !== before.secluded || needs.annexed !== before.annexed;
   };
 
   const heal = async (): Promise<void> => {
@@ -92,10 +100,7 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
   const add = async (port: GuardedPort): Promise<void> => {
     const before = ports.get(port.name);
     ports.set(port.name, port);
-    if (port.link === true && !annexed) {
-      annexed = true;
-      if (made) await made.then(() => commit());
-    }
+    if (need(port) && made) await made.then(() => commit());
     await change([...(before ? guardElements("deleteElements", before) : []), ...guardElements("addElements", port)]);
   };
 
@@ -119,13 +124,15 @@ export function keepGuard({ kernel, table, warn, repaired, owner }: GuardOptions
       const keysOf = async <Name extends string>(sets: readonly Name[]): Promise<Record<Name, Buffer[]>> => Object.fromEntries(await Promise.all(sets.map(async (set) => [set, await kernel.setKeys(table, set)]))) as Record<Name, Buffer[]>;
       // Links are opened anew.
       for (const [set, keys] of Object.entries(await keysOf(FAMILIES.map((family) => setOf("linked", family))))) if (keys.length > 0) await change([{ op: "deleteElements", set, elements: keys.map((key) => ({ key })) }]);
-      for (const port of guardedPorts(await keysOf(PORT_SETS))) {
-        if (ports.has(port.name)) continue;
-        if (names.has(port.name)) ports.set(port.name, port);
-        else await change(guardElements("deleteElements", port));
+      const known = guardedPorts(await keysOf(PORT_SETS)).filter(({ name }) => !ports.has(name));
+      if (known.length === 0) return;
+      for (const port of known.filter(({ name }) => names.has(name))) {
+        ports.set(port.name, port);
+        need(port);
       }
-      // Without an owner anybody's flush takes it, and nobody hears of that.
-      if (ports.size > 0) await (made ??= make());
+      // An older daemon's table has fewer sets; and without an owner anybody's flush takes it, and nobody hears of that.
+      await change(known.flatMap((port) => guardElements("addElements", port)));
+      for (const port of known) if (!names.has(port.name)) await change(guardElements("deleteElements", port));
     },
     openLink: links.open,
     closeLink: links.close,

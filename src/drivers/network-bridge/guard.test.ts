@@ -92,17 +92,28 @@ real("ports stay guarded over daemons and a loss of the table; a port that is go
   const [stays, goes, spared] = [await container(bench.driver, red, "10.81.0.2"), await container(bench.driver, red, "10.81.0.3"), await container(bench.driver, free, "10.82.0.2")];
   const shown = (): string => runInNamespace(bench.host, "nft list table bridge gantry-test0-guard").stdout;
   assert.deepEqual([shown().includes("10.81.0.2"), shown().includes("10.81.0.3"), shown().includes("10.82.0.2")], [true, true, false]);
+  assert.ok(!shown().includes("chain between"), "what is for icc=false costs others nothing");
+  // As a daemon leaves the table that knows no such set.
+  inNamespace(bench.host, "nft flush set bridge gantry-test0-guard own");
   await bench.driver.close();
   const next = createBridgeDriver({ ...options(bench.kernel, []), tableOwner: false });
   await next.createNetwork(red);
   await next.recover([stays.request]);
   assert.deepEqual([shown().includes("10.81.0.2"), shown().includes("10.81.0.3")], [true, false]);
+  assert.match(shown(), /set own \{[^}]*02:42:0a:51:00:02 \. 10\.81\.0\.2 \}/);
   const trusted = await container(next, red, "10.81.0.4");
   inNamespace(bench.host, "nft flush ruleset");
   await until("both are guarded again", () => shown().includes("10.81.0.2") && shown().includes("10.81.0.4"));
   for (const { sandbox } of [stays, goes, spared, trusted]) sandbox.close();
   await next.leave(trusted.request);
   assert.ok(!shown().includes("10.81.0.4"));
+  const apart = { ...network("apart0", 83), options: { "com.docker.network.bridge.name": "apart0", "com.docker.network.bridge.enable_icc": "false" } };
+  await next.createNetwork(apart);
+  const alone = await container(next, apart, "10.83.0.2");
+  assert.ok(shown().includes("chain between"));
+  alone.sandbox.close();
+  await next.leave(alone.request);
+  await next.deleteNetwork(apart.id);
   await next.deleteNetwork(red.id);
   assert.equal(shown(), "");
   await next.close();

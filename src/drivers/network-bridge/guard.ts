@@ -10,6 +10,7 @@ import type { IpAddress } from "../../lib/ip.ts";
 import { concatenation, ifname } from "../../sys/netlink/nftables.ts";
 import type { NftChange, NftElement } from "../../sys/netlink/nftables.ts";
 import { seclusionFrame } from "./seclusion.ts";
+import type { SeclusionNeeds } from "./seclusion.ts";
 import { word } from "../../sys/netlink/nftables-expression.ts";
 import type { NftExpression } from "../../sys/netlink/nftables-expression.ts";
 
@@ -37,25 +38,31 @@ const ACCEPT: NftExpression = { expr: "verdict", verdict: "accept" };
 const DROP: NftExpression = { expr: "verdict", verdict: "drop" };
 /** The first word behind a name in a key. */
 const BEHIND_NAME = 4;
+const BEHIND_MAC = 6;
 
 /** Sets that are there already keep their elements: ports of an earlier daemon stay guarded. */
-export function guardFrame(annexed: boolean): NftChange[] {
+export function guardFrame(needs: SeclusionNeeds): NftChange[] {
   const set = (name: string, ...key: ("ifname" | "mac" | "ipv4" | "ipv6")[]): NftChange => ({ op: "addSet", set: { name, key } });
   return [
     set("guarded", "ifname"),
     set("macs", "ifname", "mac"),
     set("ipv4", "ifname", "ipv4"),
     set("ipv6", "ifname", "ipv6"),
+    set("own", "ifname", "mac", "ipv4"),
+    set("own6", "ifname", "mac", "ipv6"),
     { op: "addChain", chain: { name: "guard", base: { type: "filter", hook: "prerouting", priority: PRIORITY, policy: "accept" } } },
     { op: "flushChain", chain: "guard" },
     ...guardRules(),
-    ...seclusionFrame(annexed),
+    ...seclusionFrame(needs),
   ];
 }
 
 function guardRules(): NftChange[] {
   const rule = (comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain: "guard", expressions, comment });
   return [
+    // Nearly every packet: all that the rules below ask of it, in one lookup.
+    rule("its own packets", ...isType("ipv4"), ...ownFields(12, 4), { expr: "lookup", set: "own", register: word(0) }, ACCEPT),
+    rule("its own packets of IPv6", ...isType("ipv6"), ...isProtocol(ICMPV6, false), ...ownFields(8, 16), { expr: "lookup", set: "own6", register: word(0) }, ACCEPT),
     rule("others", port(1), { expr: "lookup", set: "guarded", register: 1, invert: true }, ACCEPT),
     rule("its hardware address", ...lookup("macs", "link", 6, 6), DROP),
     rule("ARP of its hardware address", ...isType("arp"), ...lookup("macs", "network", 8, 6), DROP),
@@ -83,9 +90,15 @@ const isType = (type: keyof typeof ETHERNET): NftExpression[] => [
   { expr: "meta", key: "protocol", register: 1 },
   { expr: "compare", register: 1, equal: true, value: ETHERNET[type] },
 ];
-const isProtocol = (number: number): NftExpression[] => [
+const isProtocol = (number: number, equal = true): NftExpression[] => [
   { expr: "meta", key: "l4proto", register: 1 },
-  { expr: "compare", register: 1, equal: true, value: Uint8Array.of(number) },
+  { expr: "compare", register: 1, equal, value: Uint8Array.of(number) },
+];
+/** Port, sender's hardware address and sender. */
+const ownFields = (offset: number, length: number): NftExpression[] => [
+  port(word(0)),
+  { expr: "payload", base: "link", offset: 6, length: 6, register: word(BEHIND_NAME) },
+  { expr: "payload", base: "network", offset, length, register: word(BEHIND_MAC) },
 ];
 const is = (base: Base, offset: number, value: Uint8Array): NftExpression[] => [
   { expr: "payload", base, offset, length: value.length, register: 1 },
@@ -112,7 +125,7 @@ export function guardElements(op: "addElements" | "deleteElements", { name, mac,
   if (!guarded) return seclusion;
   const of = (set: string, fields: Uint8Array[]): NftChange[] => (fields.length === 0 ? [] : [{ op, set, elements: fields.map((field): NftElement => ({ key: concatenation(ifname(name), field) })) }]);
   const family = (wanted: 4 | 6): Uint8Array[] => addresses.filter((address) => address.family === wanted).map(ipToBytes);
-  return [...seclusion, ...of("macs", [mac]), ...of("ipv4", family(4)), ...of("ipv6", family(6)), { op, set: "guarded", elements: [{ key: ifname(name) }] }];
+  return [...seclusion, ...of("macs", [mac]), ...of("ipv4", family(4)), ...of("ipv6", family(6)), ...of("own", family(4).map((address) => concatenation(mac, address))), ...of("own6", family(6).map((address) => concatenation(mac, address))), { op, set: "guarded", elements: [{ key: ifname(name) }] }];
 }
 
 const NAME_BYTES = 16;

@@ -18,18 +18,27 @@ const ICMPV6 = Uint8Array.of(58);
 const NEIGHBOUR = { first: Uint8Array.of(135), last: Uint8Array.of(136) } as const;
 const ACCEPT: NftExpression = { expr: "verdict", verdict: "accept" };
 
-/** Sets that are there already keep their elements. `annexed`: there are annexes. */
-export function seclusionFrame(annexed: boolean): NftChange[] {
+export interface SeclusionNeeds {
+  /** There are, or were, ports that it is about: all others' frames are spared it. */
+  secluded: boolean;
+  /** There are annexes. */
+  annexed: boolean;
+}
+
+/** Sets that are there already keep their elements. */
+export function seclusionFrame({ secluded, annexed }: SeclusionNeeds): NftChange[] {
   return [
     { op: "addSet", set: { name: "secluded", key: ["ifname"] } },
     { op: "addSet", set: { name: "links", key: ["ifname", "ifname"] } },
     ...FAMILIES.map((family): NftChange => ({ op: "addSet", set: { name: setOf("linked", family), key: linkKey(family) } })),
-    { op: "addChain", chain: { name: "between", base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" } } },
-    { op: "flushChain", chain: "between" },
-    ...(annexed ? annexRules() : []),
-    ...rules(),
+    ...(secluded || annexed ? [...chain(), ...(annexed ? annexRules() : []), ...rules()] : []),
   ];
 }
+
+const chain = (): NftChange[] => [
+  { op: "addChain", chain: { name: "between", base: { type: "filter", hook: "forward", priority: PRIORITY, policy: "accept" } } },
+  { op: "flushChain", chain: "between" },
+];
 
 const rule = (comment: string, ...expressions: NftExpression[]): NftChange => ({ op: "addRule", chain: "between", expressions, comment });
 
