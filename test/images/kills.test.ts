@@ -51,7 +51,7 @@ class Names {
 
 /** One life of the program: what it said was wrong, and how many steps it ended. */
 async function life(dir: string, { seed: own, after, names }: { seed: number; after: { lines: number; milliseconds: number }; names: Names }): Promise<{ wrong: string[]; steps: number }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "kills.ts")], { env: { ...process.env, DIR: dir, SEED: String(own) }, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [join(import.meta.dirname, "kills.ts")], { env: { ...process.env, DIR: join(dir, "stores"), NODE_COMPILE_CACHE: join(dir, "compiled"), SEED: String(own) }, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const wrong: string[] = [];
   let steps = 0;

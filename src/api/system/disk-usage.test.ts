@@ -34,5 +34,8 @@ test("each version has its fields", async () => {
   assert.deepEqual(Object.keys(await ask("/system/df")), [...legacy, ...current]);
   assert.deepEqual(Object.keys(await ask("/system/df?verbose=true")), current);
   assert.deepEqual(Object.keys(await ask("/v1.41/system/df?type=nosuch")), legacy);
+  const imagesIn = async (version: string): Promise<unknown[]> => ((await ask(`/${version}/system/df`))["Images"] as unknown as Record<string, unknown>[]).map(({ Containers, VirtualSize }) => [Containers, VirtualSize]);
+  assert.deepEqual(await imagesIn("v1.50"), [[1, undefined], [0, undefined]], "other than in a list of images, containers are counted");
+  assert.deepEqual(await imagesIn("v1.43"), [[1, 100], [0, 50]]);
   assert.deepEqual(await ask("/system/df?type=nosuch"), { message: "unknown object type: nosuch" });
 });

@@ -1,7 +1,6 @@
 /** GET /system/df. */
 import type { DiskUsageService, Usage } from "../../engine/system/disk-usage.ts";
 import { invalidParameter } from "../../lib/errors.ts";
-import { listAnswer } from "../images/compat.ts";
 import { atLeast, boolQuery, sendJson, type Call, type Route } from "../route.ts";
 
 const KINDS = ["image", "container", "volume", "build-cache"] as const;
@@ -47,7 +46,8 @@ async function usageOf(service: DiskUsageService, call: Call, kind: Kind): Promi
   if (kind === "volume") return service.volumes();
   if (kind === "build-cache") return none;
   const usage = await service.images();
-  return { ...usage, items: usage.items.map((row) => listAnswer(row, call.version)) };
+  if (atLeast(call.version, 44)) return usage;
+  return { ...usage, items: usage.items.map((row) => ({ ...row, VirtualSize: row.Size })) };
 }
 
 function printed({ activeCount, items, reclaimable, totalCount, totalSize }: Usage<object>): Record<string, unknown> {
