@@ -19,9 +19,15 @@ export async function run(engines: Engines): Promise<Line[]> {
     const [ours, theirs] = samples.map(stat);
     lines.push(compare({ id: `12${letter}`, what: `list of ${count} containers, ${clients} clients at once`, unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }), target: { most: 0.03 } }));
   }
-  const fanOuts: number[][] = [];
-  // A rename is the cheapest cause of an event.
-  for (const [index, engine] of both.entries()) fanOuts.push(await lean[index]!.events(await create(engine, ["true"]), { listeners, count: 200 }));
+  // A rename is the cheapest cause of an event. The first round makes both programs warm.
+  const ids = await Promise.all(both.map((engine) => create(engine, ["true"])));
+  const fanOuts: number[][] = both.map(() => []);
+  for (let round = 0; round < 6; round++) {
+    for (const [index, client] of lean.entries()) {
+      const samples = await client.events(ids[index]!, { listeners, count: 200 });
+      if (round > 0) fanOuts[index]?.push(...samples);
+    }
+  }
   const [ours, theirs] = fanOuts.map((samples) => ({ ...stat(samples), median: percentile(samples, 0.99) }));
   lines.push(compare({ id: "12c", what: `an event at all of ${listeners} listeners, from the request that causes it (99th percentile)`, unit: "ms", ours: ours!, peer: engines.peerName, ...(theirs && { theirs }), target: { most: 0.1 } }));
   return lines;
