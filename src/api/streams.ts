@@ -1,4 +1,5 @@
 /** Carrying bytes between a client's hijacked connection and a process's streams. */
+import type { ServerResponse } from "node:http";
 import { Transform, type Duplex } from "node:stream";
 import { DetachFilter } from "../lib/detach-keys.ts";
 import { frame, FrameReader } from "../lib/multiplex.ts";
@@ -108,6 +109,12 @@ export function drained({ res, signal }: Pick<Call, "res" | "signal">): Promise<
     res.once("drain", done);
     signal.addEventListener("abort", done, { once: true });
   });
+}
+
+/** A part of a body whose head has been sent, in one write: Node would make three of it in chunked encoding. */
+export function writePart(res: ServerResponse, text: string): void {
+  if (res.chunkedEncoding) res.socket?.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
+  else res.write(text);
 }
 
 /** The body of an answer. Ends early when the client leaves. */

@@ -2,6 +2,7 @@
 import type { LifecycleContext } from "../../engine/containers/lifecycle/context.ts";
 import { stats } from "../../engine/containers/stats/stats.ts";
 import { boolQuery, type Route } from "../route.ts";
+import { writePart } from "../streams.ts";
 
 export function statsRoutes(context: LifecycleContext): Route[] {
   return [
@@ -15,7 +16,7 @@ export function statsRoutes(context: LifecycleContext): Route[] {
         // Docker names no type for a stream.
         res.writeHead(200, stream ? {} : { "content-type": "application/json" });
         res.flushHeaders();
-        for await (const sample of stats(context, name, { stream, oneShot: boolQuery(query, "one-shot"), signal })) res.write(`${JSON.stringify(sample)}\n`);
+        for await (const sample of stats(context, name, { stream, oneShot: boolQuery(query, "one-shot"), signal })) writePart(res, `${JSON.stringify(sample)}\n`);
         res.end();
       },
     },

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { CgroupGroup } from "./groups.ts";
-import { parseBlkio, parseIoStat, parseNetDev, readStats } from "./stats.ts";
+import { parseBlkio, parseFlat, parseIoStat, parseNetDev, readStats } from "./stats.ts";
 
 function group(t: TestContext, version: 1 | 2, controllers: string[], files: Record<string, string>): CgroupGroup {
   const path = mkdtempSync(join(tmpdir(), "gantry-stats-"));
@@ -53,4 +53,12 @@ test("texts", () => {
   assert.deepEqual(parseIoStat(""), { ioServiceBytes: [], ioServiced: [] });
   const dev = "Inter-|   Receive  |  Transmit\n face |bytes packets\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eth0:10 2 3 4 0 0 0 0 20 5 6 7 0 0 0 0\n";
   assert.deepEqual(parseNetDev(dev), { eth0: { rxBytes: 10, rxPackets: 2, rxErrors: 3, rxDropped: 4, txBytes: 20, txPackets: 5, txErrors: 6, txDropped: 7 } });
+});
+
+test("lines of keys and values, with the keys of the time before", () => {
+  const keys: string[] = [];
+  const texts = ["cache 1\nrss 2\n", "cache 3\nrss 4\n", "cache_more 5\nrss 6", "rss 7\n", "broken\n nothing\ncache 8\n", ""];
+  const expected = [{ cache: 1, rss: 2 }, { cache: 3, rss: 4 }, { cache_more: 5, rss: 6 }, { rss: 7 }, { cache: 8 }, {}];
+  assert.deepEqual(texts.map((text) => parseFlat(text, keys)), expected);
+  assert.deepEqual(texts.map((text) => parseFlat(text)), expected);
 });

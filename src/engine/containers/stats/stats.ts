@@ -38,12 +38,26 @@ interface Sample {
   stats: TaskStats | undefined;
   /** Nanoseconds of all processors, idle time included. */
   system: number;
+  processors: number;
+  /** Shown twice: as what is, and a second later as what was. */
+  cpuJson?: Record<string, unknown>;
 }
 
 async function sample(context: LifecycleContext, record: ContainerRecord): Promise<Sample> {
-  if (!hasTask(record)) return { read: NEVER, stats: undefined, system: 0 };
+  if (!hasTask(record)) return { read: NEVER, stats: undefined, system: 0, processors: 0 };
   const stats = await taskOf(context, record).stats();
-  return { read: new Date().toISOString(), stats, system: systemNanoseconds() };
+  const { system, processors } = machineNow();
+  return { read: new Date().toISOString(), stats, system, processors };
+}
+
+/** Between two ticks of the clock that it counts by, what was read stands for all who ask. */
+const TICK_MILLISECONDS = 10;
+let lastMachine = { at: -Infinity, system: 0, processors: 0 };
+
+function machineNow(): typeof lastMachine {
+  const at = performance.now();
+  if (at - lastMachine.at >= TICK_MILLISECONDS) lastMachine = { at, system: systemNanoseconds(), processors: availableParallelism() };
+  return lastMachine;
 }
 
 /** proc(5), the first line of /proc/stat: user to steal, in hundredths of a second. */
@@ -79,10 +93,16 @@ function pidsJson({ hostConfig }: ContainerRecord, stats: Sample["stats"]): Reco
 }
 
 function cpuJson(sample: Sample | undefined): Record<string, unknown> {
+  const json = sample?.cpuJson ?? makeCpuJson(sample);
+  if (sample) sample.cpuJson = json;
+  return json;
+}
+
+function makeCpuJson(sample: Sample | undefined): Record<string, unknown> {
   const { cpu, throttling } = sample?.stats ?? {};
   return {
     cpu_usage: { total_usage: cpu?.total ?? 0, ...(cpu?.perCpu && { percpu_usage: cpu.perCpu }), usage_in_kernelmode: cpu?.kernel ?? 0, usage_in_usermode: cpu?.user ?? 0 },
-    ...(sample?.stats && { system_cpu_usage: sample.system, online_cpus: availableParallelism() }),
+    ...(sample?.stats && { system_cpu_usage: sample.system, online_cpus: sample.processors }),
     throttling_data: { periods: throttling?.periods ?? 0, throttled_periods: throttling?.throttledPeriods ?? 0, throttled_time: throttling?.throttledTime ?? 0 },
   };
 }
