@@ -31,7 +31,7 @@ export class TakenPorts {
   add(run: PublishedPort): void {
     const { everywhere, addresses } = this.#of(run);
     const { value } = run.hostAddress;
-    for (const port of portsOf(run)) {
+    for (let port = run.hostPort; port <= lastOf(run); port++) {
       if (value === 0n) everywhere[port >> 3]! |= 1 << (port & 7);
       else addresses.set(port, [...(addresses.get(port) ?? []), value]);
     }
@@ -40,7 +40,7 @@ export class TakenPorts {
   delete(run: PublishedPort): void {
     const { everywhere, addresses } = this.#of(run);
     const { value } = run.hostAddress;
-    for (const port of portsOf(run)) {
+    for (let port = run.hostPort; port <= lastOf(run); port++) {
       const left = value === 0n ? [] : (addresses.get(port) ?? []).filter((address) => address !== value);
       if (value === 0n) everywhere[port >> 3]! &= ~(1 << (port & 7));
       else if (left.length > 0) addresses.set(port, left);
@@ -53,7 +53,7 @@ export class TakenPorts {
     const { everywhere, addresses } = this.#of(run);
     const { value } = run.hostAddress;
     const isTaken = (port: number): boolean => (everywhere[port >> 3]! & (1 << (port & 7))) !== 0 || (addresses.size > 0 && (value === 0n ? addresses.has(port) : addresses.get(port)?.includes(value) === true));
-    for (const port of portsOf(run)) if (isTaken(port)) return port;
+    for (let port = run.hostPort; port <= lastOf(run); port++) if (isTaken(port)) return port;
     return undefined;
   }
 
@@ -65,8 +65,6 @@ export class TakenPorts {
   }
 }
 
-function* portsOf(run: PublishedPort): Generator<number> {
-  for (let index = 0; index < countOf(run); index++) yield run.hostPort + index;
-}
+const lastOf = (run: PublishedPort): number => run.hostPort + countOf(run) - 1;
 
 export const withPort = ({ hostAddress, hostPort }: Pick<PublishedPort, "hostAddress" | "hostPort">): string => (hostAddress.family === 4 ? `${formatIp(hostAddress)}:${hostPort}` : `[${formatIp(hostAddress)}]:${hostPort}`);

@@ -9,23 +9,27 @@ import { formatIp, parseIp } from "../../lib/ip.ts";
 
 type Settings = { config: Pick<ContainerRecord["config"], "ExposedPorts">; hostConfig: Pick<ContainerRecord["hostConfig"], "PortBindings" | "PublishAllPorts"> };
 
+type Binding = { HostIp: string; HostPort: string };
+
 /** A binding of one port of the container; with a count of this and the next ones. */
 interface Bound extends PortRun {
   protocol: string;
-  binding: { HostIp: string; HostPort: string };
+  binding: Binding;
 }
+
+const ANY_PORT: readonly Binding[] = [{ HostIp: "", HostPort: "" }];
 
 /** By the container's ports, in the order of their bindings; consecutive ones as one. Ports are in the form "80/tcp". */
 export function portRequests({ config, hostConfig }: Settings): PortRequest[] {
   const bindings = hostConfig.PortBindings ?? {};
   const exposed = hostConfig.PublishAllPorts ? Object.keys(config.ExposedPorts ?? {}) : [];
   const own = new Set(exposed);
-  const ports = [...new Set([...Object.keys(bindings), ...exposed])].filter((port) => port !== "").map((text) => ({ text, ...portOf(text) }));
-  const anyPort = [{ HostIp: "", HostPort: "" }];
-  const bound = ports.sort(byNumber).flatMap(({ text, port, protocol }) => {
+  const ports = [...Object.keys(bindings), ...exposed.filter((port) => !Object.hasOwn(bindings, port))].filter((port) => port !== "").map(portOf);
+  const bound: Bound[] = [];
+  for (const { text, port, protocol } of ports.sort(byNumber)) {
     const asked = bindings[text] ?? [];
-    return (asked.length > 0 ? asked : own.has(text) ? anyPort : []).map((binding): Bound => ({ port, protocol, hostPort: exactPort(binding.HostPort), binding }));
-  });
+    for (const binding of asked.length > 0 ? asked : own.has(text) ? ANY_PORT : []) bound.push({ port, protocol, hostPort: exactPort(binding.HostPort), binding });
+  }
   // Those that have no port of their own yet are no run.
   let alone = 0;
   return joined(bound, ({ port, hostPort, protocol, binding }) => (hostPort === 0 ? String(alone++) : `${protocol} ${hostPort - port} ${binding.HostIp}`)).map(request);
@@ -38,9 +42,9 @@ function request({ port, protocol, count = 1, hostPort, binding: { HostIp, HostP
   return { protocol, port, ...(hostAddress ? { hostAddress } : {}), ...(hostPorts ? { hostPorts } : {}), ...counted(count) };
 }
 
-function portOf(text: string): { port: number; protocol: string } {
-  const [number = "", protocol = ""] = text.split("/");
-  return { port: Number(number), protocol };
+function portOf(text: string): { text: string; port: number; protocol: string } {
+  const slash = text.indexOf("/");
+  return { text, port: Number(text.slice(0, slash)), protocol: text.slice(slash + 1) };
 }
 
 /** 0: none, or any of several. */
