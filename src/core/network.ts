@@ -173,6 +173,13 @@ export interface RestoresEndpoints {
   rejoin(request: JoinRequest & { mac: Uint8Array }): Promise<boolean>;
 }
 
+/** Optional: may have several bridges for one network. */
+export interface NamesBridges {
+  /** Those that there are besides the network's own one. */
+  furtherBridges(networkId: string): readonly string[];
+}
+
+export const namesBridges = (driver: NetworkDriver): driver is NetworkDriver & NamesBridges => "furtherBridges" in driver;
 export const restoresEndpoints = (driver: NetworkDriver): driver is NetworkDriver & RestoresEndpoints => "rejoin" in driver;
 export const renumbersNetworks = (driver: NetworkDriver): driver is NetworkDriver & RenumbersNetworks => "renumberNetwork" in driver;
 export const providesSandboxes = (driver: NetworkDriver): driver is NetworkDriver & ProvidesSandboxes => "provideSandbox" in driver;

@@ -158,6 +158,7 @@ function networkJson(network: NetworkView, containerName: ((id: string) => strin
     ConfigOnly: network.configOnly,
     Options: network.options,
     Labels: network.labels,
+    ...(containerName && network.furtherBridges.length > 0 ? { FurtherBridges: network.furtherBridges } : {}),
     ...(containerName ? { Containers: Object.fromEntries(network.endpoints.map((endpoint) => [endpoint.container, endpointJson(endpoint, containerName(endpoint.container))])) } : {}),
   };
 }

@@ -4,6 +4,8 @@ export interface NetworkDetails {
   Name: string;
   Driver: string;
   Internal: boolean;
+  /** Gantry's own; absent: none. */
+  FurtherBridges?: string[];
   IPAM: { Config: { Subnet?: string }[] | null };
   Containers: Record<string, { Name: string; IPv4Address: string; IPv6Address: string }> | null;
 }
@@ -12,7 +14,7 @@ export function networkTree(networks: readonly NetworkDetails[]): string {
   return networks.map(textOf).join("");
 }
 
-function textOf({ Name, Driver, Internal, IPAM, Containers }: NetworkDetails): string {
+function textOf({ Name, Driver, Internal, FurtherBridges = [], IPAM, Containers }: NetworkDetails): string {
   const subnets = (IPAM.Config ?? []).flatMap(({ Subnet }) => (Subnet ? [Subnet] : []));
   const containers = Object.values(Containers ?? {}).sort((one, other) => (one.Name < other.Name ? -1 : 1));
   const width = Math.max(0, ...containers.map((container) => container.Name.length));
@@ -20,5 +22,6 @@ function textOf({ Name, Driver, Internal, IPAM, Containers }: NetworkDetails): s
     const addresses = [container.IPv4Address, container.IPv6Address].filter((address) => address !== "").map((address) => address.replace(/\/\d+$/, ""));
     return `${index === containers.length - 1 ? "└─" : "├─"} ${container.Name.padEnd(width)}   ${addresses.join(", ")}`.trimEnd();
   });
-  return [[Name, Internal ? `${Driver}, internal` : Driver, subnets.join(", ")].join("   ").trimEnd(), ...lines, ""].join("\n");
+  const further = FurtherBridges.length > 0 ? [`further bridges ${FurtherBridges.join(", ")}`] : [];
+  return [[Name, Internal ? `${Driver}, internal` : Driver, subnets.join(", "), ...further].join("   ").trimEnd(), ...lines, ""].join("\n");
 }

@@ -101,6 +101,17 @@ function connect(netns: OpenNamespace, address: string, port: number): Promise<s
 
 const real = (name: string, run: () => Promise<void>): void => void test(name, { skip: cannotUnshare }, run);
 
+real("frames that cross two bridges of a network are told of once, and what is allowed passes both", async () => {
+  await using b = await bench();
+  using _other = await listener(b.other, 5432, 5433);
+  inNamespace(b.host, "ip link add br1 type bridge; ip link set br1 up; ip link add la type veth peer lb; ip link set la master br0 up; ip link set lb master br1 up; ip link set va master br1; sysctl -qw net.bridge.bridge-nf-call-iptables=1");
+  await b.dns.attach({ id: LIMITED, netnsFd: b.limited.fd }, limits("allow=10.77.0.3:5432"));
+  await eventually(async () => assert.equal(await connect(b.limited, "10.77.0.3", 5432), "hello", "allowed at both"));
+  assert.match(await connect(b.limited, "10.77.0.3", 5433), /^E(CONNREFUSED|CONNRESET|ACCES|HOSTUNREACH)$/);
+  await until("it is told of", () => b.denials.some(({ target, port }) => target === "10.77.0.3" && port === 5433));
+  assert.deepEqual(b.denials.map(({ target, protocol, port }) => `${target} ${protocol} ${port}`), ["10.77.0.3 tcp 5433"]);
+});
+
 real("only what is allowed is reached, by name and by address, and the rest fails at once and is told of", async () => {
   await using b = await bench();
   using _outside = await listener(b.outside, 443, 80);

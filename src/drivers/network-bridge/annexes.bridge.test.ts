@@ -43,6 +43,7 @@ for (const filtered of ["0", "1"]) {
     const [d, e, f] = await fill(bench, red, 81, 3, 5);
     const other = await container(driver, blue, "10.82.0.2");
     assert.equal(annexes(host).length, 2);
+    assert.deepEqual([driver.furtherBridges(red.id), driver.furtherBridges(blue.id)], [annexes(host).sort(), []]);
     using _inside = await echoServer(c.sandbox);
     using _own = await echoServer(a!.sandbox);
     using _outer = await echoServer(next);

@@ -70,6 +70,8 @@ export interface Annexes {
   removeAll(networkId: string): Promise<void>;
   /** Whether the interface is an annex, or a part of one. */
   hasName(name: string): boolean;
+  /** Names of the network's annexes. */
+  bridgesOf(networkId: string): string[];
   /** The same for networks that there will be, too. */
   expects(name: string, networkIds: Iterable<string>): boolean;
   /** Of interfaces that are annexes, or parts of them, of any network of this daemon. */
@@ -212,6 +214,7 @@ export function createAnnexes({ kernel, tag, alias, limits, ownPort, opening, cl
         made.delete(networkId);
         crowded.delete(networkId);
       }),
+    bridgesOf: (networkId) => [...madeOf(networkId).values()].map(({ names }) => names.bridge).sort(),
     hasName: (name) => [...made.values()].some((annexes) => [...annexes.values()].some(({ names }) => Object.values(names).includes(name))),
     expects: (name, networkIds) => [...networkIds].some((id) => Object.values(prefixes).some((prefix) => name.startsWith(prefix + stem(id)))),
     isNamedSo: (name) => Object.values(prefixes).some((prefix) => name.startsWith(prefix)),

@@ -1,7 +1,7 @@
 /** Networks as Linux bridges: a veth pair for each endpoint, one nftables table for all networks of the daemon. */
 import { randomBytes } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
-import type { EndpointReference, GuardsEndpoints, JoinRequest, JoinResult, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints, SilencesEndpoints } from "../../core/network.ts";
+import type { EndpointReference, GuardsEndpoints, JoinRequest, JoinResult, NamesBridges, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints, SilencesEndpoints } from "../../core/network.ts";
 import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
@@ -36,7 +36,7 @@ import { createWatchman } from "./watchman.ts";
 /** How long closing waits for interfaces on their way out. */
 const CLOSE_MS = 1000;
 
-export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & RestoresEndpoints & GuardsEndpoints & SilencesEndpoints & {
+export type BridgeDriver = NetworkDriver & ProvidesSandboxes & RecoversEndpoints & PublishesPorts & OpensLinks & RenumbersNetworks & RestoresEndpoints & GuardsEndpoints & SilencesEndpoints & NamesBridges & {
   /** Other ways with other programs' firewalls; nothing for a daemon that makes no rules. */
   setFirewall(mode: OthersMode): Promise<void>;
 };
@@ -364,6 +364,8 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
       await interfaces.remove(request.endpointId);
       return false;
     },
+
+    furtherBridges: annexes.bridgesOf,
 
     setFirewall: firewall.setMode,
 

@@ -35,6 +35,12 @@ test("bridge: a namespace, an address, the endpoint as inspect shows it, files, 
   assert.deepEqual(events.map(({ type, action, actor }) => [type, action, actor]), ["connect", "disconnect"].map((action) => ["network", action, { id, attributes: { container: "c1", name: "bridge", type: "bridge" } }]));
 });
 
+test("further bridges of a network are told of where its driver has some", async (t) => {
+  const { open, options } = bench(t);
+  const networks = await open({ drivers: { ...options.drivers, bridge: Object.assign(options.drivers.bridge, { furtherBridges: () => ["gb1"] }) } });
+  assert.deepEqual(["bridge", "none"].map((name) => networks.find(name).furtherBridges), [["gb1"], []]);
+});
+
 test("an address is free again when its interface is gone, and not before", async (t) => {
   const { open, vanish } = bench(t);
   const networks = await open();

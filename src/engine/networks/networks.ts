@@ -15,7 +15,7 @@ import type { Ipam, PoolUsage } from "../../core/ipam.ts";
 import type { NameService } from "../../core/name-service.ts";
 import type { NetworkDriver, SandboxNamespace } from "../../core/network.ts";
 import { publishesPorts } from "../../core/network-ports.ts";
-import { providesSandboxes } from "../../core/network.ts";
+import { namesBridges, providesSandboxes } from "../../core/network.ts";
 import { messageOf } from "../../lib/errors.ts";
 import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
 import { formatPrefix, parsePrefix } from "../../lib/ip.ts";
@@ -120,6 +120,8 @@ export interface NetworkView extends NetworkDefinition {
   /** Nobody made it: every daemon has it. */
   predefined: boolean;
   subnets: IpPrefix[];
+  /** Besides its own one: of a network with more containers than a bridge has ports for. */
+  furtherBridges: readonly string[];
   /** Of the running containers. */
   endpoints: { container: string; endpoint: string; addresses: IpPrefix[]; mac: string }[];
 }
@@ -227,5 +229,6 @@ function describeNetwork({ row, driver, definition, spec, pools }: Network): Omi
     configFrom,
     configOnly,
     subnets: spec.subnets.map(({ subnet }) => subnet),
+    furtherBridges: namesBridges(driver) ? driver.furtherBridges(row.id) : [],
   };
 }
