@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { OciResources } from "../../src/lib/oci-spec.ts";
 import { detectLayout } from "../../src/oci/cgroups/layout.ts";
+import { withEngine } from "../harness/engine.ts";
 import { Bundle, processOf } from "../runtime/bundle.ts";
 
 const fileOf = (bundle: Bundle) => (name: string): string => readFileSync(join("/sys/fs/cgroup", bundle.cgroupsPath, name), "utf8").trim();
@@ -78,3 +79,37 @@ test("device rules: programs of both kinds decide", () => {
   assert.deepEqual(verdicts([{ allow: false, access: "rwm" }, making, node(229, "rw"), node(237, "r")] as never), ["1 3 yes yes", "10 229 yes yes", "10 237 yes no"]);
   assert.deepEqual(verdicts([{ allow: true, access: "rwm" }, node(237, "rwm", false), node(229, "w", false)] as never), ["1 3 yes yes", "10 229 yes no", "10 237 no no"]);
 });
+
+test("devices come into a running container and go from it, also after the daemon's death", () =>
+  withEngine(async (engine) => {
+    const run = async (script: string): Promise<boolean> => {
+      const { Id } = await engine.api.json("POST", "/containers/one/exec", { json: { Cmd: ["sh", "-c", script] } });
+      await engine.api.json("POST", `/exec/${Id}/start`, { json: { Detach: true } });
+      for (;;) {
+        const { Running, ExitCode } = await engine.api.json("GET", `/exec/${Id}/json`);
+        if (!Running) return ExitCode === 0;
+      }
+    };
+    // By a node of its own, so that the rules alone decide.
+    const opens = (): Promise<boolean> => run("exec 3<>/dev/own");
+    const update = (change: object): Promise<unknown> => engine.api.json("POST", "/containers/one/update", { json: change });
+    await engine.api.json("POST", "/containers/create?name=one", { json: { Image: "busybox", Cmd: ["sleep", "100000"], HostConfig: { NetworkMode: "none" } } });
+    await engine.api.json("POST", "/containers/one/start");
+    assert.equal(await run("mknod /dev/own c 10 237"), true);
+    assert.equal(await opens(), false);
+    await update({ DeviceAdd: [{ PathOnHost: "/dev/loop-control", PathInContainer: "/dev/loops", CgroupPermissions: "rw" }] });
+    assert.equal(await opens(), true);
+    assert.equal(await run("exec 3<>/dev/loops"), true);
+    await engine.kill();
+    await engine.start();
+    assert.equal(await opens(), true);
+    await update({ DeviceAdd: [{ PathOnHost: "/dev/kmsg", PathInContainer: "/dev/kmsg", CgroupPermissions: "r" }] });
+    assert.equal(await run("exec 3</dev/kmsg"), true);
+    await update({ DeviceRemove: ["/dev/loops"] });
+    assert.equal(await opens(), false);
+    assert.equal(await run("exec 3</dev/kmsg && exec 4<>/dev/null"), true, "what stays may still be used");
+    await update({ DeviceRemove: ["/dev/kmsg"] });
+    const { HostConfig } = await engine.api.json("GET", "/containers/one/json");
+    assert.deepEqual(HostConfig.Devices ?? [], []);
+    await engine.api.json("DELETE", "/containers/one?force=1");
+  }));
