@@ -41,7 +41,7 @@ test("what is made through such a socket does not reach the host or other contai
   const ordinary: Partial<HostConfig>[] = [{}, { Binds: ["data:/data:ro"] }, { Mounts: mount({}) }, { CapDrop: ["ALL"] }, { SecurityOpt: ["no-new-privileges"] }, { IpcMode: "private" }, { LogConfig: { Type: "", Config: { "max-size": "1m" } } }, { LogConfig: { Type: "json-file", Config: null } }, { NetworkMode: "none" }, { NetworkMode: "web" }, { NetworkMode: "4567" }];
   for (const change of ordinary) create(change);
   const reaching: Partial<HostConfig>[] = [
-    { LogConfig: { Type: "syslog", Config: null } }, { LogConfig: { Type: "", Config: { "syslog-address": "unix:///run/host.sock" } } },
+    { LogConfig: { Type: "syslog", Config: null } }, { LogConfig: { Type: "", Config: { "gcp-project": "other" } } }, { LogConfig: { Type: "", Config: { "syslog-address": "unix:///run/host.sock" } } },
     { Binds: ["/:/host"] }, { Mounts: mount({ Type: "bind", Source: "/" }) }, { Mounts: mount({ Type: "image" }) },
     { Mounts: mount({ VolumeOptions: { NoCopy: false, Labels: null, Subpath: "", DriverConfig: { Name: "local", Options: { type: "none", o: "bind", device: "/" } } } }) },
     { VolumesFrom: ["other"] }, { Privileged: true }, { CapAdd: ["SYS_ADMIN"] }, { Devices: [{ PathOnHost: "/dev/sda", PathInContainer: "/dev/sda", CgroupPermissions: "rwm" }] }, { DeviceCgroupRules: ["a *:* rwm"] },

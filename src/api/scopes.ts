@@ -71,7 +71,7 @@ export class Confinement {
 
 /** Logs are sent from the host: over its network and to its sockets, with its files and credentials. Options of such drivers count, too: they may be the daemon's default. */
 const sendsLog = ({ Type, Config }: HostConfig["LogConfig"]): boolean =>
-  REMOTE_LOG_DRIVERS.some((driver) => driver === Type || Object.keys(Config ?? {}).some((option) => option.startsWith(`${driver}-`)));
+  REMOTE_LOG_DRIVERS.some((driver) => driver === Type || Object.keys(Config ?? {}).some((option) => option.startsWith(`${driver === "gcplogs" ? "gcp" : driver}-`)));
 
 /** The fields by which a container gets at more than an ordinary one's, each with whether it does. */
 function reaches(host: HostConfig, networks: readonly string[]): Record<string, boolean> {

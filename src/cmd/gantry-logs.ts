@@ -14,6 +14,7 @@ const AGAIN_MS = 1000;
 const drivers: Record<string, () => Promise<LogDriver>> = {
   syslog: async () => (await import("../drivers/log-syslog/index.ts")).syslogDriver,
   awslogs: async () => (await import("../drivers/log-awslogs/index.ts")).awslogsDriver,
+  gcplogs: async () => (await import("../drivers/log-gcplogs/index.ts")).gcplogsDriver,
   fluentd: async () => (await import("../drivers/log-fluentd/index.ts")).fluentdDriver,
   journald: async () => (await import("../drivers/log-journald/index.ts")).journaldDriver,
   splunk: async () => (await import("../drivers/log-splunk/index.ts")).splunkDriver,

@@ -163,10 +163,10 @@ export const hostConfigSchema = struct("HostConfig", {
   ContainerIDFile: noMeaning(string, "the client's; kept and shown"),
   LogConfig: partly(
     struct("container.LogConfig", {
-      Type: partly(string, "all but gcplogs (local in the format of json-file); a container with that is refused at its start"),
-      Config: partly(map(string), "all, without events of several lines of awslogs; a container never waits for its log server, mode and max-buffer-size say how much waits: docs/logging.md; without max-size the daemon's --log-limit holds"),
+      Type: partly(string, "all of Docker's (local in the format of json-file), and no plugins"),
+      Config: partly(map(string), "all; a container never waits for its log server, mode and max-buffer-size say how much waits: docs/logging.md; without max-size the daemon's --log-limit holds"),
     }),
-    "all drivers but gcplogs",
+    "all of Docker's drivers, and no plugins",
   ),
   NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID and user-defined networks: bridge, macvlan, ipvlan"),
   PortBindings: partly(map(list(portBinding), parsePort), "an empty HostIp is every address of the families that the container has, as with Docker's userland-proxy off"),

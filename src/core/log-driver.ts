@@ -54,6 +54,8 @@ export interface LogSink {
   readonly tries?: number;
   /** Between two tries; absent: growing from 100 ms to 10 s. */
   readonly retryMilliseconds?: number;
+  /** For events of several lines: a send begins with a line that begins one, and ends before one, unless the rest does not come for so long. */
+  readonly events?: { begins(text: string): boolean; milliseconds: number };
   /** Rejects when the server is not there, unless its protocol or the options say that nobody needs to know. */
   verify(): Promise<void>;
   /** Resolves when the server has the records, as far as its protocol tells, with the reason if it will never take some of them. Rejects when they are to be sent again. */

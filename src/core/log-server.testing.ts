@@ -1,6 +1,7 @@
 /** Servers of streams and datagrams for tests of log drivers. */
 import { createSocket } from "node:dgram";
 import { mkdtempSync, rmSync } from "node:fs";
+import type { IncomingMessage, Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -39,6 +40,38 @@ export async function streamServer(connected: () => Connection, { path, make = (
     async stop() {
       for (const socket of sockets) socket.destroy();
       sockets.clear();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+  await result.start();
+  return result;
+}
+
+export interface HttpReply {
+  status: number;
+  text: string;
+}
+
+/** Answers requests by their heads and bodies; `secure` with a key and a certificate. */
+export async function httpServer(answer: (request: IncomingMessage, body: Buffer) => HttpReply, secure?: { key: Buffer; cert: Buffer }): Promise<StreamServer> {
+  const reply = async (request: IncomingMessage, response: NodeJS.WritableStream & { statusCode: number }): Promise<void> => {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    const { status, text } = answer(request, Buffer.concat(parts));
+    response.statusCode = status;
+    response.end(text);
+  };
+  const listener = (request: IncomingMessage, response: NodeJS.WritableStream & { statusCode: number }): void => void reply(request, response).catch(() => {});
+  let server: HttpServer;
+  const result: StreamServer = {
+    port: 0,
+    async start() {
+      server = secure ? process.getBuiltinModule("node:https").createServer(secure, listener) : process.getBuiltinModule("node:http").createServer(listener);
+      await new Promise<void>((resolve) => server.listen(result.port, "127.0.0.1", resolve));
+      result.port = (server.address() as { port: number }).port;
+    },
+    async stop() {
+      server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };

@@ -1,5 +1,5 @@
 /** What this build has besides json-file, local and none: each sends the log on, and keeps a record of it here. */
-export const REMOTE_LOG_DRIVERS: readonly string[] = ["awslogs", "fluentd", "gelf", "journald", "splunk", "syslog"];
+export const REMOTE_LOG_DRIVERS: readonly string[] = ["awslogs", "fluentd", "gcplogs", "gelf", "journald", "splunk", "syslog"];
 export const LOG_DRIVERS: readonly string[] = [...REMOTE_LOG_DRIVERS, "json-file", "local"].sort();
 
 /**

@@ -1,4 +1,5 @@
 /** The `filters` parameter of lists, prunes and events: JSON of key to values, in its two historical forms. */
+import { clientRegExp } from "./client-regexp.ts";
 import { invalidParameter, messageOf } from "./errors.ts";
 import { parseTimeOrDuration } from "./time-or-duration.ts";
 
@@ -119,7 +120,7 @@ function patternOf(value: string): RegExp | undefined {
 
 function compile(value: string): RegExp | undefined {
   try {
-    return new RegExp(value, "u");
+    return clientRegExp(value);
   } catch {
     return undefined;
   }

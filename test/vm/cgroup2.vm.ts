@@ -103,11 +103,11 @@ test("devices come into a running container and go from it, also after the daemo
     await engine.kill();
     await engine.start();
     assert.equal(await opens(), true);
-    await update({ DeviceAdd: [{ PathOnHost: "/dev/kmsg", PathInContainer: "/dev/kmsg", CgroupPermissions: "r" }] });
-    assert.equal(await run("exec 3</dev/kmsg"), true);
+    await update({ DeviceAdd: [{ PathOnHost: "/dev/kmsg", PathInContainer: "/dev/kmsg", CgroupPermissions: "w" }] });
+    assert.equal(await run("exec 3>/dev/kmsg"), true);
     await update({ DeviceRemove: ["/dev/loops"] });
     assert.equal(await opens(), false);
-    assert.equal(await run("exec 3</dev/kmsg && exec 4<>/dev/null"), true, "what stays may still be used");
+    assert.equal(await run("exec 3>/dev/kmsg && exec 4<>/dev/null"), true, "what stays may still be used");
     await update({ DeviceRemove: ["/dev/kmsg"] });
     const { HostConfig } = await engine.api.json("GET", "/containers/one/json");
     assert.deepEqual(HostConfig.Devices ?? [], []);

@@ -102,7 +102,7 @@ test("what contradicts itself or is unknown is refused in dockerd's words", () =
   assert.equal(refusal(["-Z"]), "unknown shorthand flag: 'Z' in -Z");
   assert.equal(refusal(["extra"]), '"gantryd" accepts no argument(s).');
   assert.equal(refusal(["--log-level=loud"]), "invalid logging level: loud");
-  assert.equal(refusal(["--log-driver=gcplogs"]), 'the log driver "gcplogs" is not supported yet: there are awslogs, fluentd, gelf, journald, json-file, local, splunk, syslog, none');
+  assert.equal(refusal(["--log-driver=nosuch"]), 'the log driver "nosuch" is not supported yet: there are awslogs, fluentd, gcplogs, gelf, journald, json-file, local, splunk, syslog, none');
   assert.equal(refusal(["--log-opt=nosuch=1"]), "unknown log opt 'nosuch' for json-file log driver");
   assert.match(refusal(["--bip=10.0.0.1"]), /--bip/);
   assert.equal(refusal(["--bridge=br0", "--bip=10.0.0.1/24"]), "You specified -b & --bip, mutually exclusive options. Please specify only one");

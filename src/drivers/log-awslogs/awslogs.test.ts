@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { logDriverContract, origin, record, type LogServer } from "../../core/log-driver.contract.ts";
-import { temporaryFolder } from "../../core/log-server.testing.ts";
+import { httpServer, temporaryFolder } from "../../core/log-server.testing.ts";
 import { HttpSender } from "../../sys/http-sender.ts";
 import { findCredentials, findRegion } from "./credentials.ts";
+import { eventPattern } from "./event-pattern.ts";
 import { createAwslogsDriver, eventsOf, type LogEvent } from "./index.ts";
 import { signed } from "./signature.ts";
 
-const { createServer } = process.getBuiltinModule("node:http");
 const SECRET = "secret/key";
 const env = { AWS_ACCESS_KEY_ID: "AKID", AWS_SECRET_ACCESS_KEY: SECRET };
 
@@ -35,9 +35,7 @@ function isSigned(request: IncomingMessage, body: Buffer): boolean {
 }
 
 async function cloudWatch(options: Record<string, string> = {}): Promise<CloudWatch> {
-  const made: CloudWatch = { options, received: [], calls: [], things: new Set(["g"]), start, stop };
-  let server: Server;
-  let port = 0;
+  const made: CloudWatch = { options, received: [], calls: [], things: new Set(["g"]), start: () => server.start(), stop: () => server.stop() };
   const outcome = (request: IncomingMessage, body: Buffer): string | undefined => {
     if (!isSigned(request, body)) return "InvalidSignatureException";
     const action = String(request.headers["x-amz-target"]).replace("Logs_20140328.", "");
@@ -50,24 +48,11 @@ async function cloudWatch(options: Record<string, string> = {}): Promise<CloudWa
     made.received.push(...(asked.logEvents ?? []).map(({ message, timestamp }) => ({ text: message, stderr: timestamp === -1 })));
     return undefined;
   };
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
-    const problem = outcome(request, Buffer.concat(parts));
-    response.statusCode = problem === undefined ? 200 : 400;
-    response.end(problem === undefined ? "{}" : JSON.stringify({ __type: `com.amazonaws#${problem}`, message: "no" }));
-  };
-  async function start(): Promise<void> {
-    server = createServer((request, response) => void answer(request, response));
-    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-    port = (server.address() as { port: number }).port;
-  }
-  async function stop(): Promise<void> {
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-  }
-  await start();
-  made.options = { "awslogs-group": "g", "awslogs-region": "eu-x-1", "awslogs-endpoint": `http://127.0.0.1:${port}`, "awslogs-force-flush-interval-seconds": "0", ...options };
+  const server = await httpServer((request, body) => {
+    const problem = outcome(request, body);
+    return problem === undefined ? { status: 200, text: "{}" } : { status: 400, text: JSON.stringify({ __type: `com.amazonaws#${problem}`, message: "no" }) };
+  });
+  made.options = { "awslogs-group": "g", "awslogs-region": "eu-x-1", "awslogs-endpoint": `http://127.0.0.1:${server.port}`, "awslogs-force-flush-interval-seconds": "0", ...options };
   return made;
 }
 
@@ -124,25 +109,39 @@ test("wrong keys are said; requests keep to the service's limits; events are in 
   assert.deepEqual(puts.slice(-2).flat(), [{ message: "early", timestamp: Date.parse("2026-01-01T00:00:00Z") }, { message: "late", timestamp: Date.parse("2026-01-02T03:04:05.123Z") }]);
 });
 
-test("parts of a line are one event; options that are not there are refused", () => {
+test("parts of a line are one event; so are lines up to the next one that begins an event", () => {
   const part = (ordinal: number, last: boolean): { part: { id: string; ordinal: number; last: boolean } } => ({ part: { id: "p", ordinal, last } });
   assert.deepEqual(eventsOf([record("a", part(1, false)), record("b", part(2, true)), record("c"), record("")]).map(({ message }) => message), ["ab", "c"]);
-  assert.throws(() => driver.open(origin(), { "awslogs-group": "g", "awslogs-multiline-pattern": "^x" }), { code: "not-implemented", message: /awslogs-multiline-pattern: events of several lines are not implemented/ });
+  const time = "2026-01-02T03:04:06Z";
+  const lines = [record("  late"), record("ERROR one"), record("  at x", { time }), record(""), record("ERROR t", part(1, false)), record("ERROR wo", part(2, true)), record("end")];
+  const events = eventsOf(lines, (text) => text.startsWith("ERROR"));
+  assert.deepEqual(events.map(({ message }) => message), ["  late\n", "ERROR one\n  at x\n\n", "ERROR tERROR wo\nend\n"]);
+  assert.equal(events[1]?.timestamp, Date.parse("2026-01-02T03:04:05.123Z"), "the time of its first line");
+  const large = Array.from({ length: 20 }, () => record("y".repeat(16_384)));
+  assert.deepEqual(eventsOf(large, () => false).map(({ message }) => message.length), [15 * 16_385, 5 * 16_385], "no larger than an event may be");
+});
+
+test("which lines begin an event: a pattern, or a time in a format of strftime", () => {
+  const begins = (options: Record<string, string>, text: string): boolean | undefined => eventPattern(options)?.test(text);
+  assert.equal(begins({}, "x"), undefined);
+  assert.equal(begins({ "awslogs-multiline-pattern": "^(INFO|ERROR)" }, "ERROR x"), true);
+  const format = { "awslogs-datetime-format": "\\[%b %d, %Y %H:%M:%S\\]" };
+  assert.equal(begins(format, "[May 01, 2017 19:00:01] A message"), true);
+  assert.equal(begins(format, "second line"), false);
+  assert.equal(begins({ "awslogs-datetime-format": "%A %a %w %B %m %y %I %p %f %z %Z %j%L" }, "Monday Mon 1 June 06 26 09 AM 123456 +0200 CEST 152.250"), true);
+  assert.throws(() => driver.open(origin(), { "awslogs-group": "g", "awslogs-multiline-pattern": "(" }), /^Error: awslogs could not parse multiline pattern key "\("/);
 });
 
 test("credentials and the region come from the environment, a file, an endpoint or the machine", async (t) => {
   const document = JSON.stringify({ AccessKeyId: "A", SecretAccessKey: "S", Token: "T", Expiration: "2099-01-01T00:00:00Z" });
-  const server = createServer((request, response) => {
-    const { url, method } = request;
+  const server = await httpServer(({ url, method, headers }) => {
     const answers: Record<string, string> = { "GET /creds": document, "PUT /latest/api/token": "tok", "GET /latest/meta-data/placement/region": "eu-y-2", "GET /latest/meta-data/iam/security-credentials/": "role\n", "GET /latest/meta-data/iam/security-credentials/role": document };
-    const text = url?.startsWith("/latest/meta-data") && request.headers["x-aws-ec2-metadata-token"] !== "tok" ? undefined : answers[`${method} ${url}`];
-    response.statusCode = text === undefined ? 404 : 200;
-    response.end(text);
+    const text = url?.startsWith("/latest/meta-data") && headers["x-aws-ec2-metadata-token"] !== "tok" ? undefined : answers[`${method} ${url}`];
+    return { status: text === undefined ? 404 : 200, text: text ?? "" };
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const http = new HttpSender();
-  t.after(() => (http.close(), server.close()));
-  const base = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  t.after(() => (http.close(), server.stop()));
+  const base = `http://127.0.0.1:${server.port}`;
   const file = join(temporaryFolder(t), "credentials");
   writeFileSync(file, "[default]\naws_access_key_id = D\naws_secret_access_key = E\n[other]\naws_access_key_id=O\naws_secret_access_key=P\n");
   const none = { AWS_SHARED_CREDENTIALS_FILE: "/nowhere" };

@@ -1,10 +1,10 @@
 /** Docker's log driver "awslogs": events of CloudWatch Logs, over its JSON protocol. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogDriver, LogRecord, LogSink } from "../../core/log-driver.ts";
-import { notImplemented } from "../../lib/errors.ts";
 import { atoi, parseBool } from "../../lib/strconv.ts";
 import { HttpSender } from "../../sys/http-sender.ts";
 import { findCredentials, findRegion, type Found, type Source } from "./credentials.ts";
+import { eventPattern } from "./event-pattern.ts";
 import { signed } from "./signature.ts";
 
 /** The service's limits: bytes and events of a request, and of an event, for which it counts 26 bytes more than its text. */
@@ -27,7 +27,6 @@ export interface LogEvent {
 export const createAwslogsDriver = (env: Source["env"]): LogDriver => ({
   id: "awslogs",
   open(origin, options) {
-    for (const key of ["awslogs-datetime-format", "awslogs-multiline-pattern"]) if (options[key]) throw notImplemented(`log option ${key}: events of several lines are not implemented`);
     return sink(new Stream(options["awslogs-stream"] || origin.tag, options, env), options);
   },
 });
@@ -36,16 +35,19 @@ export const awslogsDriver: LogDriver = createAwslogsDriver(process.env);
 
 function sink(stream: Stream, options: Options): LogSink {
   const pause = options["awslogs-force-flush-interval-seconds"] ? atoi(options["awslogs-force-flush-interval-seconds"]) * 1000 : FLUSH_SECONDS * 1000;
+  const pattern = eventPattern(options);
+  const begins = pattern && ((text: string): boolean => pattern.test(text));
   let stopped = new AbortController();
   let last = -Infinity;
   return {
+    ...(begins && { events: { begins, milliseconds: pause } }),
     // With non-blocking, Docker's containers start without the service, too.
     verify: () => (options["mode"] === "non-blocking" ? Promise.resolve() : stream.create()),
     async send(records) {
       const left = last + pause - performance.now();
       if (records.length < LARGE && left > 0) await delay(left, undefined, { signal: stopped.signal });
       last = performance.now();
-      return stream.put(eventsOf(records));
+      return stream.put(eventsOf(records, begins));
     },
     async close() {
       stream.close();
@@ -58,14 +60,16 @@ function sink(stream: Stream, options: Options): LogSink {
   };
 }
 
-/** Parts of a line are one event again, as far as they are here together and fit. */
-export function eventsOf(records: readonly LogRecord[]): LogEvent[] {
+/** Parts of a line, and lines up to the next one that begins an event, are one event, as far as they are here together and fit. Lines of such events keep their ends. */
+export function eventsOf(records: readonly LogRecord[], begins?: (text: string) => boolean): LogEvent[] {
   const events: LogEvent[] = [];
   let before: LogRecord["part"];
   for (const { text, time, part } of records) {
     const event = events.at(-1);
-    if (event && part && part.id === before?.id && Buffer.byteLength(event.message) + Buffer.byteLength(text) <= EVENT_BYTES) event.message += text;
-    else if (text !== "") events.push({ message: text, timestamp: Date.parse(time) });
+    const goesOn = (part !== undefined && part.id === before?.id) || (begins !== undefined && !begins(text));
+    const line = begins === undefined || part?.last === false ? text : `${text}\n`;
+    if (event && goesOn && Buffer.byteLength(event.message) + Buffer.byteLength(line) <= EVENT_BYTES) event.message += line;
+    else if (line !== "") events.push({ message: line, timestamp: Date.parse(time) });
     before = part;
   }
   return events;

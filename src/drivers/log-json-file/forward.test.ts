@@ -163,3 +163,60 @@ test("a tail gives whole lines only, of any length, and begins with the oldest w
   assert.match((await tail.next(100))?.lines.toString() ?? "", /^\{"log":"half more/);
   await tail.close();
 });
+
+/** Lines that begin with "+" begin an event. Keeps each send. */
+class EventSink extends Sink {
+  readonly sends: string[] = [];
+  events: { begins: (text: string) => boolean; milliseconds: number };
+  constructor(milliseconds: number) {
+    super();
+    this.events = { begins: (text) => text.startsWith("+"), milliseconds };
+  }
+  override async send(records: readonly LogRecord[]): Promise<undefined> {
+    await super.send(records);
+    this.sends.push(records.map(({ text }) => text).join(" "));
+  }
+}
+
+test("an event of several lines is sent whole: when the next one begins, when it has been waited for, or at the end", async (t) => {
+  const path = logIn(t);
+  const all = (...texts: string[]): string => texts.map((text) => line(`${text}\n`)).join("");
+  writeFileSync(path, all("+1", "a", "+2", "b"));
+  const sink = new EventSink(1e9);
+  const run = forwarding(t, path, sink);
+  await until("the first event", () => sink.sends.length === 1);
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, all("c", "+3"));
+  await until("the second event, over a rotation", () => sink.sends.length === 2);
+  await run.stop();
+  assert.deepEqual(sink.sends, ["+1 a", "+2 b c"]);
+  const later = new EventSink(1e9);
+  const next = forwarding(t, path, later);
+  appendFileSync(path, all("d"));
+  next.forward.end();
+  await until("all is sent", () => next.drained() === 1);
+  assert.deepEqual(later.sends.join(" "), "+3 d", "what was not sent comes again");
+  assert.equal(readPosition(path)?.drained, true);
+  await next.stop();
+  const hasty = new EventSink(1);
+  const last = forwarding(t, path, hasty);
+  appendFileSync(path, all("+4"));
+  await until("an event that nothing follows", () => hasty.sends.length === 1);
+  await last.stop();
+  const patient = new EventSink(1e9);
+  const whole = forwarding(t, path, patient);
+  const long = Array.from({ length: 5000 }, (_, index) => `part ${index} ${"x".repeat(100)}`);
+  appendFileSync(path, all("+5", ...long));
+  await until("an event without an end", () => patient.got.length > 1000);
+  await whole.stop();
+});
+
+test("a part of a line begins no event", async (t) => {
+  const path = logIn(t);
+  writeFileSync(path, line("+1 begun ") + line("+2 goes on\n") + line("+3\n"));
+  const sink = new EventSink(1e9);
+  const run = forwarding(t, path, sink);
+  await until("the first event", () => sink.sends.length === 1);
+  await run.stop();
+  assert.deepEqual(sink.sends, ["+1 begun  +2 goes on"]);
+});

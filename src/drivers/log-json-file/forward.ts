@@ -7,8 +7,8 @@ import type { LogRecord, LogSink } from "../../core/log-driver.ts";
 import { messageOf } from "../../lib/errors.ts";
 import { compressOld, underLock } from "./compress.ts";
 import { PositionFile, readPosition } from "./position.ts";
-import { RecordParser } from "./records.ts";
-import { identity, LogTail, type LogPosition } from "./tail.ts";
+import { lastEvent, RecordParser } from "./records.ts";
+import { identity, LogTail, type LogBatch, type LogPosition } from "./tail.ts";
 import { Wake } from "./wake.ts";
 
 const BATCH = 256 * 1024;
@@ -38,6 +38,8 @@ export class LogForward {
   #settings: Settings;
   #sink: LogSink;
   #at: LogPosition | undefined;
+  /** Lines of an event that may have more of them; sent at the latest then. */
+  #held: { lines: Buffer; end: LogPosition; until: number } | undefined;
   #ended = false;
   #stopped = false;
   #failing = false;
@@ -86,9 +88,10 @@ export class LogForward {
       while (!this.#stopped) {
         const ended = this.#ended;
         const batch = await this.#tail.next(BATCH);
-        if (batch) await this.#deliver(this.#parser.parse(batch.lines), batch.end);
+        if (batch) await this.#take(batch);
+        else if (this.#held && (ended || performance.now() >= this.#held.until)) await this.#sendHeld();
         else if (ended) await this.#rest();
-        else await this.#wake.wait(watcher ? undefined : POLL_MS);
+        else await this.#wake.wait(this.#patience(watcher ? Infinity : POLL_MS));
       }
     } finally {
       watcher?.close();
@@ -96,6 +99,32 @@ export class LogForward {
       this.#position.close();
       await this.#tail.close();
     }
+  }
+
+  #patience(most: number): number | undefined {
+    const least = Math.min(most, this.#held ? Math.max(1, this.#held.until - performance.now()) : Infinity);
+    return least === Infinity ? undefined : least;
+  }
+
+  /** The last event waits for the rest of it. */
+  async #take({ lines: more, end }: LogBatch): Promise<void> {
+    const { events } = this.#sink;
+    if (!events) {
+      await this.#sendHeld();
+      return this.#deliver(this.#parser.parse(more), end);
+    }
+    const { lines, until } = this.#held ? { lines: Buffer.concat([this.#held.lines, more]), until: this.#held.until } : { lines: more, until: performance.now() + events.milliseconds };
+    const known = lines.length - more.length;
+    const cut = lastEvent(lines, known, events.begins);
+    if (cut > 0) await this.#deliver(this.#parser.parse(lines.subarray(0, cut)), { file: end.file, offset: end.offset - (lines.length - cut) });
+    this.#held = { lines: lines.subarray(cut), end, until: cut > 0 ? performance.now() + events.milliseconds : until };
+    if (this.#held.lines.length >= BATCH || performance.now() >= this.#held.until) await this.#sendHeld();
+  }
+
+  async #sendHeld(): Promise<void> {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held) await this.#deliver(this.#parser.parse(held.lines), held.end);
   }
 
   /** Everything is sent: waits until the log is written again. */
@@ -168,6 +197,7 @@ export class LogForward {
     if (waiting === "all" || (await this.#tail.waiting(this.#at)) <= waiting) return false;
     const position = await this.#tail.skipTo(waiting, this.#at);
     if (!position) return false;
+    this.#held = undefined;
     this.#options.warn(`lines of the log of container ${this.#options.id} are not sent: more than ${waiting} bytes wait (max-buffer-size)`);
     this.#moved(position);
     return true;

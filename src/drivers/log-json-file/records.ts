@@ -77,3 +77,19 @@ function isLine(value: unknown): value is Line {
   const line = value as Line | null;
   return typeof line === "object" && line !== null && typeof line.log === "string" && typeof line.stream === "string" && typeof line.time === "string";
 }
+
+/** Where the last line begins that begins an event, looked for from `from` on; 0 when there is none, or it is the first line. */
+export function lastEvent(lines: Buffer, from: number, begins: (text: string) => boolean): number {
+  const lineAt = (start: number, end: number): Line | undefined => parseLines(lines.toString("utf8", start, end))[0];
+  for (let end = lines.length; end > from; ) {
+    const start = end < 2 ? 0 : lines.lastIndexOf(10, end - 2) + 1;
+    const line = lineAt(start, end);
+    if (line && start > 0 && begins(line.log.replace(/\n$/, ""))) {
+      const before = lineAt(lines.lastIndexOf(10, start - 2) + 1, start);
+      // A part of a line that began before begins nothing.
+      if (!before || before.log.endsWith("\n") || before.stream !== line.stream || before.time !== line.time) return start;
+    }
+    end = start;
+  }
+  return 0;
+}

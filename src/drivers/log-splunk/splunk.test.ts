@@ -1,16 +1,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { logDriverContract, origin, record, type LogServer } from "../../core/log-driver.contract.ts";
-import { temporaryFolder } from "../../core/log-server.testing.ts";
+import { httpServer, temporaryFolder } from "../../core/log-server.testing.ts";
 import { splunkDriver } from "./index.ts";
-
-const { createServer } = process.getBuiltinModule("node:http");
-const https = process.getBuiltinModule("node:https");
 
 interface Event {
   event: { line?: unknown; source?: string; tag?: string; attrs?: object } | string;
@@ -31,36 +28,20 @@ function documents(text: string): Event[] {
 }
 
 async function collector(options: Record<string, string> = {}, secure?: { key: Buffer; cert: Buffer }): Promise<Collector> {
-  const made: Collector = { options, received: [], events: [], requests: [], answers: () => 200, start, stop };
-  let server: Server;
-  let port = 0;
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const made: Collector = { options, received: [], events: [], requests: [], answers: () => 200, start: () => server.start(), stop: () => server.stop() };
+  const server = await httpServer((request, body) => {
     made.requests.push(request);
-    const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
-    const body = Buffer.concat(parts);
     const text = (request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body).toString();
-    response.statusCode = request.method === "OPTIONS" ? 200 : request.headers.authorization === "Splunk token" && request.url === "/services/collector/event/1.0" ? made.answers(text) : 403;
-    if (request.method === "POST" && response.statusCode === 200) {
+    const status = request.method === "OPTIONS" ? 200 : request.headers.authorization === "Splunk token" && request.url === "/services/collector/event/1.0" ? made.answers(text) : 403;
+    if (request.method === "POST" && status === 200) {
       for (const event of documents(text)) {
         made.events.push(event);
         if (typeof event.event === "object") made.received.push({ text: String(event.event.line), stderr: event.event.source === "stderr" });
       }
     }
-    response.end(response.statusCode === 200 ? '{"text":"Success","code":0}' : '{"text":"no","code":6}');
-  };
-  async function start(): Promise<void> {
-    const listener = (request: IncomingMessage, response: ServerResponse): void => void answer(request, response);
-    server = secure ? https.createServer(secure, listener) : createServer(listener);
-    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-    port = (server.address() as { port: number }).port;
-  }
-  async function stop(): Promise<void> {
-    server.closeAllConnections();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-  }
-  await start();
-  made.options = { "splunk-url": `http${secure ? "s" : ""}://127.0.0.1:${port}`, "splunk-token": "token", ...options };
+    return { status, text: status === 200 ? '{"text":"Success","code":0}' : '{"text":"no","code":6}' };
+  }, secure);
+  made.options = { "splunk-url": `http${secure ? "s" : ""}://127.0.0.1:${server.port}`, "splunk-token": "token", ...options };
   return made;
 }
 

@@ -50,6 +50,8 @@ export class World {
   events: IncomingMessage | undefined;
   /** Resolved while a daemon answers. */
   up: Promise<void> = Promise.resolve();
+  /** Of each prune that is under way, whom it may take. */
+  readonly #prunes = new Set<{ model: Container; call: object }[]>();
   #daemonKilled = -Infinity;
   #otherKilled = -Infinity;
   readonly #began = performance.now();
@@ -84,6 +86,7 @@ export class World {
   add(name: string, program: Program): Subject {
     const subject: Subject = { ref: name, id: undefined, program, model: new Container(program), shimKilled: false };
     this.subjects.push(subject);
+    for (const calls of this.#prunes) calls.push({ model: subject.model, call: subject.model.begin("prune") });
     return subject;
   }
 
@@ -102,7 +105,9 @@ export class World {
   async prune(): Promise<void> {
     await this.up;
     const calls = this.subjects.map(({ model }) => ({ model, call: model.begin("prune") }));
+    this.#prunes.add(calls);
     const { outcome } = await this.send("POST", "/containers/prune", undefined, "prune containers");
+    this.#prunes.delete(calls);
     for (const { model, call } of calls) model.end(call, "prune", outcome === "refused" ? "lost" : outcome);
   }
 

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import type { ContainerRecord } from "../../../core/container.ts";
 import { REMOTE_LOG_DRIVERS } from "../../../core/log.ts";
 import type { LogRequest } from "../../../core/runtime.ts";
+import { clientRegExp } from "../../../lib/client-regexp.ts";
 import { messageOf, systemError } from "../../../lib/errors.ts";
 import { atoi, parseBool } from "../../../lib/strconv.ts";
 import { compile, execute } from "../../../lib/template/execute.ts";
@@ -77,7 +78,7 @@ export function logAttributes(record: ContainerRecord, options: Record<string, s
   const choose = (values: Record<string, string>, list: string | undefined, regex: string | undefined): void => {
     for (const key of (list ?? "").split(",")) if (key !== "" && Object.hasOwn(values, key)) chosen.set(key, values[key] as string);
     if (regex !== undefined && regex !== "") {
-      const pattern = new RegExp(regex);
+      const pattern = clientRegExp(regex);
       for (const [key, value] of Object.entries(values)) if (pattern.test(key)) chosen.set(key, value);
     }
   };
