@@ -111,9 +111,9 @@ export function drained({ res, signal }: Pick<Call, "res" | "signal">): Promise<
   });
 }
 
-/** A part of a body whose head has been sent, in one write: Node would make three of it in chunked encoding. */
+/** A part of a body whose head has been sent, in one write: Node would make three of it in chunked encoding. An answer that waits for an earlier one of its connection has no socket yet. */
 export function writePart(res: ServerResponse, text: string): void {
-  if (res.chunkedEncoding) res.socket?.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
+  if (res.chunkedEncoding && res.socket) res.socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
   else res.write(text);
 }
 
