@@ -139,6 +139,8 @@ export interface ContainerTasks {
   released(record: ContainerRecord): Promise<void>;
   /** Gives a running container's log the options of the record as it will be. */
   changeLog(record: ContainerRecord, changed: ContainerRecord): Promise<void>;
+  /** An attached client has seen the end of the output: resolves when the record has the end of the run, too. */
+  ending(id: string): Promise<unknown> | undefined;
   execIds(id: string): string[];
   /** What a start would do, for people to read. */
   explain(record: ContainerRecord, rootfs: RootfsMount[]): Promise<string>;

@@ -24,6 +24,7 @@ export interface InspectOptions {
 
 export async function inspectContainer(context: ContainersContext, ref: string, { size, version, hideEnvironment = false }: InspectOptions): Promise<string> {
   const record = context.store.find(ref);
+  await context.tasks.ending(record.id);
   const sizes = size ? await context.layers.size(record) : undefined;
   const networks = shownNetworks(context, record, version);
   const { hosts, hostname, resolvConf, log } = context.files(record);

@@ -18,6 +18,8 @@ export interface PendingAttachment {
 
 /** Who is told of an end waits so long for clients that are attached and do not read. */
 const LAST_OUTPUT_MS = 250;
+/** A program that has closed its streams has mostly ended: who asks for its state then waits so long for its end. */
+const CLOSING_MS = 1000;
 
 export class LiveContainer {
   task: Task | undefined;
@@ -35,6 +37,8 @@ export class LiveContainer {
   due: ContainerRecord["state"] | undefined;
   restart: { timer: NodeJS.Timeout; cancel: () => void } | undefined;
   restartDelay = 0;
+  /** An attached client has seen the end of the output, and the end itself is about to be recorded: resolves then, or when it is not. */
+  ending: Promise<unknown> | undefined;
   /** Old files of the task's log are compressed when that is wanted. */
   compressing = false;
   readonly execs = new Map<string, ExecInstance>();
@@ -53,6 +57,9 @@ export class LiveContainer {
       for (const event of ["end", "close"]) stream.once(event, resolve);
     });
     this.#attached.set(stream, over.then(() => void this.#attached.delete(stream)));
+    stream.once("end", () => {
+      if (this.task) this.ending ??= this.nextExit(AbortSignal.timeout(CLOSING_MS)).catch(() => {}).finally(() => (this.ending = undefined));
+    });
   }
 
   /** Resolves when attached clients have all that was printed, as they do before anyone hears of the end; undefined: nobody is attached. */

@@ -65,6 +65,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       afterLastLines(context, record, () => removeFolder(record.id));
     },
     released: async (record) => context.live(record.id).released,
+    ending: (id) => context.live(id).ending,
     execIds: (id) => execs.idsOf(id),
     explain: (record, rootfs) => explainStart(context, record, rootfs),
   };

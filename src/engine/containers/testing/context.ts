@@ -115,6 +115,7 @@ export function fakeContext(settings: ImageSettings = { Cmd: ["sh"] }, kernel: K
       forget: async () => {},
       changeLog: async () => {},
     released: async () => {},
+      ending: () => undefined,
       execIds: () => [],
       explain: async ({ name }) => `plan of ${name}`,
     },
