@@ -51,7 +51,7 @@ const lastStep = ({ steps }: Found): string => steps.at(-1) ?? "";
 
 test("within a network: by name, port to port of the bridge, to a program that listens; the probe agrees", async () => {
   const found = await path("--probe", "client", "web:80");
-  assertSteps(found, /^container client name pass web is 10\.77\.5\.2, web in the network front/, /^host interface pass in at veth\w+, a port of the bridge br-/, /^host rule pass before routing: table bridge gantry-docker0-guard, chain guard: its addresses accepts/, /^host interface pass out at veth/, /^container web interface pass in at eth0/, /^container web socket pass a program has tcp port 80/);
+  assertSteps(found, /^container client name pass web is 10\.77\.5\.2, web in the network front/, /^host interface pass in at veth\w+, a port of the bridge br-/, /^host rule pass before routing: table bridge gantry-docker0-guard, chain guard: its own packets accepts/, /^host interface pass out at veth/, /^container web interface pass in at eth0/, /^container web socket pass a program has tcp port 80/);
   assert.deepEqual([found.reached, found.code], ["yes", 0]);
   assert.match(found.probe.Text, /^tcp 10\.77\.5\.2:80 connected in/);
   const nobody = await path("--probe", "client", "web:81");
