@@ -233,13 +233,22 @@ function nameservers(path: string): IpPrefix[] {
   return parseResolvConf(text).nameservers.flatMap((server) => parsePrefix(`${server}/32`) ?? []);
 }
 
+/** Throws where there is no such bridge; nothing else need be known for that. */
+export async function requireBridge(name: string): Promise<void> {
+  const kernel = openNetworkKernel(-1);
+  const present = await bridgeAddresses(kernel, name).finally(() => kernel.close());
+  if (!present) throw noBridge(name);
+}
+
+const noBridge = (name: string): Error => systemError(`error creating default "bridge" network: bridge device with non default name ${name} must be created manually`);
+
 async function bridgeSettings(kernel: NetworkKernel, wiring: NetworkWiring, tag: string): Promise<DefaultBridgeSettings | undefined> {
   const { flags } = wiring;
   if (flags.bridge === "none") return undefined;
   const name = flags.bridge === "" ? await freeBridgeName(kernel, ownerAlias(tag)) : flags.bridge;
   const managed = flags.bridge === "";
   const present = await bridgeAddresses(kernel, name);
-  if (!managed && !present) throw systemError(`error creating default "bridge" network: bridge device with non default name ${name} must be created manually`);
+  if (!managed && !present) throw noBridge(name);
   const { 4: v4, 6: v6 } = present ?? { 4: [], 6: [] };
   const hasLocalRange = isUsualLinkLocal(parsePrefix(flags.fixedCidr6));
   return {

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, watch, writeFileSync } from "node:fs";
 import { request as send } from "node:http";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { until } from "../../lib/eventually.testing.ts";
 import { Bench, cannotRun as skip, PROGRAM } from "./testing/bench.ts";
@@ -28,6 +28,19 @@ test("a second daemon on the same data root is refused and names the first", { s
   assert.equal(second.child.exitCode, 1);
   assert.match(second.text(), new RegExp(`failed to start daemon: .*data is in use by another gantryd \\(process ${child.pid}\\)`));
   assert.equal((await bench.get("/_ping")).status, 200);
+});
+
+test("a bridge that is not there ends a start before anything listens", { skip }, async () => {
+  await using bench = new Bench();
+  const seen = new Set<string | null>();
+  using watcher = Object.assign(watch(dirname(bench.socket), (_event, name) => void seen.add(name)), { [Symbol.dispose]: () => watcher.close() });
+  const { child, text } = await bench.start(["--bridge=gty-nobody"], { until: "never" });
+  assert.equal(child.exitCode, 1);
+  assert.match(text(), /failed to start daemon: error creating default "bridge" network: bridge device with non default name gty-nobody must be created manually/);
+  assert.doesNotMatch(text(), /unhandled/);
+  writeFileSync(join(dirname(bench.socket), "last"), "");
+  await until("events", () => seen.has("last"));
+  assert.ok(!seen.has(basename(bench.socket)));
 });
 
 test("what a killed daemon left does not stop the next one", { skip }, async () => {

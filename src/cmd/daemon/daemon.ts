@@ -81,11 +81,15 @@ export class Daemon {
     for (const warning of config.warnings) this.#log.warn(warning);
     if (process.geteuid?.() !== 0) throw systemError("gantryd needs to be started with root privileges");
     const routes = Promise.withResolvers<Route[]>();
+    // Nobody may wait for them yet.
+    routes.promise.catch(() => {});
     try {
       makeRoots(config);
       this.#held.push(lockRoot(config.dataRoot), lockRoot(config.execRoot));
       this.#held.push(writePidfile(config.pidfile, { ours: !config.pidfileChosen }));
       await this.#authorizeBy(config.authorizationPlugins);
+      // What is bound to fail answers no ping before.
+      if (!["", "none"].includes(config.network.bridge)) await (await import("../networks.ts")).requireBridge(config.network.bridge);
       this.#api = this.#createApi(routes.promise);
       const opened = await openListeners(this.#api, config, this.#log);
       this.#held.push(...opened);
