@@ -1,7 +1,9 @@
 /** The `platform` parameters of image operations: JSON of an OCI platform. */
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import type { Platform } from "../../lib/platform.ts";
+import { kindOf } from "../wire/decode.ts";
 import { JsonObject, parseJson } from "../wire/json-tree.ts";
+import type { Json } from "../wire/json-tree.ts";
 import { atLeast, type Call } from "../route.ts";
 
 /** Undefined when it was not asked for. */
@@ -20,18 +22,18 @@ export function platformsQuery(call: Call): Platform[] {
 
 /** JSON of an OCI platform. */
 export function decodePlatform(text: string): Platform {
-  let json: unknown;
+  let json: Json;
   try {
     json = parseJson(text);
   } catch (cause) {
     throw invalidParameter(`failed to parse platform: ${messageOf(cause)}`, cause);
   }
-  if (!(json instanceof JsonObject)) throw invalidParameter("failed to parse platform: json: cannot unmarshal into Go value of type v1.Platform");
-  const fields = new Map(json.entries.map(([key, value]) => [key.toLowerCase(), value]));
+  if (json !== null && !(json instanceof JsonObject)) throw invalidParameter(`failed to parse platform: json: cannot unmarshal ${kindOf(json)} into Go value of type v1.Platform`);
+  const fields = new Map((json?.entries ?? []).map(([key, value]) => [key.toLowerCase(), value]));
   const field = (key: string): string => {
     const value = fields.get(key) ?? "";
     if (typeof value === "string") return value;
-    throw invalidParameter(`failed to parse platform: json: cannot unmarshal into Go struct field Platform.${key} of type string`);
+    throw invalidParameter(`failed to parse platform: json: cannot unmarshal ${kindOf(value)} into Go struct field Platform.${key} of type string`);
   };
   const [os, architecture, variant, version] = [field("os"), field("architecture"), field("variant"), field("os.version")];
   if (os === "" && architecture === "" && (variant !== "" || version !== "")) throw invalidParameter("optional platform fields provided, but OS and Architecture are missing");

@@ -3,7 +3,8 @@ import type { ImageRow } from "../../engine/images/list.ts";
 import type { ImageService } from "../../engine/images/service.ts";
 import { repositoryAndTag } from "../../engine/images/tag.ts";
 import { withoutValues } from "../../lib/environment.ts";
-import { invalidParameter } from "../../lib/errors.ts";
+import { codeOf, invalidParameter, messageOf, notFound } from "../../lib/errors.ts";
+import { parseReference } from "../../lib/reference.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { bodyOf } from "../body.ts";
 import { type ApiVersion, type Call, type Route, atLeast, boolQuery, sendEmpty, sendJson, sendJsonText } from "../route.ts";
@@ -79,8 +80,22 @@ function tag(images: ImageService, call: Call): void {
   const reference = repositoryAndTag(call.query.get("repo") ?? "", call.query.get("tag") ?? "");
   /* As Docker: nothing asked for, nothing done. */
   if (!reference) return sendEmpty(call, 200);
-  images.tag(nameOf(call), reference);
+  try {
+    images.tag(nameOf(call), reference);
+  } catch (error) {
+    // As Docker: a name that cannot be is not there.
+    throw codeOf(error) === "invalid-parameter" && !isReference(nameOf(call)) ? notFound(messageOf(error), error) : error;
+  }
   sendEmpty(call, 201);
+}
+
+function isReference(name: string): boolean {
+  try {
+    parseReference(name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function remove(images: ImageService, call: Call): Promise<void> {

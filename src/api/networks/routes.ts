@@ -39,10 +39,10 @@ const createSchema = struct("network.CreateRequest", {
   Options: field(map(string)),
   Labels: field(map(string)),
 });
-const connectSchema = struct("network.ConnectRequest", { Container: field(string), EndpointConfig: field(nullable(endpointSettingsSchema)) });
+const connectSchema = struct("networkbackend.ConnectRequest", { Container: field(string), EndpointConfig: field(nullable(endpointSettingsSchema)) });
 /** Gantry's own. */
 const moveSchema = struct("network.MoveRequest", { Config: field(list(ipamConfig)) });
-const disconnectSchema = struct("network.DisconnectRequest", { Container: field(string), Force: field(bool) });
+const disconnectSchema = struct("networkbackend.DisconnectRequest", { Container: field(string), Force: field(bool) });
 
 export function networkRoutes(options: NetworkRoutesOptions): Route[] {
   const { networks } = options;

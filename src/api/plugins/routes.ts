@@ -1,11 +1,12 @@
 /** Managed plugins: there are none yet, so each that is named is not found. */
 import { type GantryError, invalidParameter, messageOf, notFound, notImplemented, systemError } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
-import { familiarName, parseReference, withDefaultTag } from "../../lib/reference.ts";
+import { familiarName, parseReference, withDefaultTag, type Reference } from "../../lib/reference.ts";
+import { list, string } from "../../lib/schema.ts";
 import { atoi } from "../../lib/strconv.ts";
 import { bodyOf } from "../body.ts";
 import { sendJson, type Call, type Route } from "../route.ts";
-import { readJson } from "../wire/body.ts";
+import { readBody, readJson } from "../wire/body.ts";
 
 /** How much of an uploaded plugin is looked through for its configuration. */
 const MAX_SCAN_BYTES = 16 * 1024 * 1024;
@@ -29,12 +30,13 @@ export function pluginRoutes(): Route[] {
     named("POST", "/plugins/{name...}/enable", (call) => timeoutOf(call)),
     named("POST", "/plugins/{name...}/disable"),
     named("POST", "/plugins/{name...}/push"),
-    named("POST", "/plugins/{name...}/set", readJson),
+    named("POST", "/plugins/{name...}/set", (call) => readBody(call, settingsSchema)),
     { method: "POST", path: "/plugins/{name...}/upgrade", since: [1, 26], handler: upgrade },
     named("DELETE", "/plugins/{name...}"),
   ];
 }
 
+const settingsSchema = list(string);
 const noSuchPlugin = (name: string): GantryError => notFound(`plugin "${name}" not found`);
 
 function listPlugins(call: Call): void {
@@ -65,16 +67,21 @@ function refuseRemote(call: Call, operation: string): never {
 async function upgrade(call: Call): Promise<void> {
   await readJson(call);
   parseReference(call.query.get("remote") ?? "");
-  throw noSuchPlugin(familiarName(withDefaultTag(parseReference(call.params["name"] as string))));
+  throw noSuchPlugin(familiarName(withDefaultTag(namedBy(call.params["name"] as string))));
+}
+
+/** Docker's status for names that cannot be. */
+function namedBy(name: string, before = ""): Reference {
+  try {
+    return parseReference(name);
+  } catch (cause) {
+    throw systemError(`${before}${messageOf(cause)}`, cause);
+  }
 }
 
 async function create(call: Call): Promise<void> {
   const name = call.query.get("name") ?? "";
-  try {
-    parseReference(name);
-  } catch (cause) {
-    throw systemError(`failed to parse reference ${name}: ${messageOf(cause)}`, cause);
-  }
+  if (namedBy(name, `failed to parse reference ${name}: `).digest !== undefined) throw systemError("canonical references are not permitted");
   if (!(await hasConfiguration(call))) throw systemError("config not found");
   throw notImplemented("PluginCreate (POST /plugins/create) is not supported yet");
 }

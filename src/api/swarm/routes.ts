@@ -1,12 +1,12 @@
 /** Swarm, services, tasks, nodes, secrets and configs on an engine that is not part of a swarm. */
 import { networkInterfaces } from "node:os";
-import { GantryError, invalidParameter, messageOf, notImplemented, unavailable } from "../../lib/errors.ts";
+import { GantryError, invalidParameter, messageOf, notImplemented, systemError, unavailable } from "../../lib/errors.ts";
 import { parseFilters } from "../../lib/filters.ts";
 import { parseIp, parsePrefix } from "../../lib/ip.ts";
-import { field, list, string, struct, text } from "../../lib/schema.ts";
+import { embed, field, list, map, string, struct, text, type Schema } from "../../lib/schema.ts";
 import { parseBool, parseUnsigned, quote } from "../../lib/strconv.ts";
 import type { Call, Route } from "../route.ts";
-import { readBody, readJson } from "../wire/body.ts";
+import { readBody } from "../wire/body.ts";
 
 const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
@@ -21,7 +21,13 @@ const row = (method: Route["method"], path: string, check: Check = () => {}, sin
   },
 });
 
-const filters = (call: Call): void => void parseFilters(call.query.get("filters"));
+/** Refuses those that Docker does not know. */
+const checkFilters = (call: Call, known: readonly string[]): void => parseFilters(call.query.get("filters")).validate(known);
+function oneOf(call: Call, key: string, known: readonly string[]): void {
+  const wrong = parseFilters(call.query.get("filters")).values(key).find((value) => !known.includes(value.toLowerCase()));
+  if (wrong !== undefined) throw systemError(`Invalid ${key} filter: '${wrong}'`);
+}
+
 const switches =
   (...names: string[]) =>
   (call: Call): void => {
@@ -36,24 +42,28 @@ export function swarmRoutes(): Route[] {
     { method: "POST", path: "/swarm/join", handler: join },
     { method: "POST", path: "/swarm/leave", handler: leave },
     row("POST", "/swarm/update", async (call) => {
-      await version("swarm")(call);
+      await version("swarm", "Spec")(call);
       switches("rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey")(call);
     }),
-    row("POST", "/swarm/unlock", readJson),
-    row("GET", "/nodes", filters),
+    row("POST", "/swarm/unlock", (call) => readBody(call, unlockSchema)),
+    row("GET", "/nodes", (call) => {
+      checkFilters(call, ["name", "id", "label", "role", "membership", "node.label"]);
+      oneOf(call, "role", ["worker", "manager"]);
+      oneOf(call, "membership", ["pending", "accepted"]);
+    }),
     row("GET", "/nodes/{id}"),
     row("DELETE", "/nodes/{id}"),
-    row("POST", "/nodes/{id}/update", version("node")),
+    row("POST", "/nodes/{id}/update", version("node", "NodeSpec")),
     row("GET", "/services", (call) => {
-      filters(call);
       switches("status")(call);
+      checkFilters(call, ["name", "id", "label", "mode", "runtime"]);
     }),
-    row("POST", "/services/create", readJson),
+    row("POST", "/services/create", (call) => readBody(call, serviceSchema)),
     row("GET", "/services/{id}", switches("insertDefaults")),
     row("DELETE", "/services/{id}"),
-    row("POST", "/services/{id}/update", version("service")),
+    row("POST", "/services/{id}/update", version("service", "serviceWithLegacy", "ServiceSpec.Annotations")),
     row("GET", "/services/{id}/logs", logs),
-    row("GET", "/tasks", filters),
+    row("GET", "/tasks", (call) => void parseFilters(call.query.get("filters"))),
     row("GET", "/tasks/{id}"),
     row("GET", "/tasks/{id}/logs", logs),
     ...stored("secret", 25),
@@ -62,19 +72,35 @@ export function swarmRoutes(): Route[] {
 }
 
 const stored = (kind: "secret" | "config", since: number): Route[] => [
-  row("GET", `/${kind}s`, filters, since),
-  row("POST", `/${kind}s/create`, readJson, since),
+  row("GET", `/${kind}s`, (call) => checkFilters(call, ["names", "name", "id", "label"]), since),
+  row("POST", `/${kind}s/create`, (call) => readBody(call, specSchemas[kind]), since),
   row("GET", `/${kind}s/{id}`, undefined, since),
   row("DELETE", `/${kind}s/{id}`, undefined, since),
   row("POST", `/${kind}s/{id}/update`, async (call) => {
-    await readJson(call);
-    if (!/^\d+$/.test(call.query.get("version") ?? "")) throw invalidParameter(`invalid ${kind} version`);
+    await readBody(call, specSchemas[kind]);
+    if (!isUnsigned(call.query.get("version") ?? "")) throw invalidParameter(`invalid ${kind} version`);
   }, since),
 ];
 
-function version(kind: string): Check {
+/** What can be wrong with what every object of a swarm has; the rest is for those that have a swarm. */
+const annotated = (go: string, embedded = "Annotations"): Schema => struct(go, embed(embedded, { Name: field(string), Labels: field(map(string)) }));
+const serviceSchema = annotated("swarm.serviceWithLegacy", "ServiceSpec.Annotations");
+const unlockSchema = struct("swarm.UnlockRequest", { UnlockKey: field(string) });
+const specSchemas = { secret: annotated("swarm.SecretSpec"), config: annotated("swarm.ConfigSpec") } as const;
+
+function isUnsigned(text: string): boolean {
+  try {
+    parseUnsigned(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function version(kind: string, go: string, embedded?: string): Check {
+  const schema = annotated(`swarm.${go}`, embedded);
   return async (call) => {
-    await readJson(call);
+    await readBody(call, schema);
     const given = call.query.get("version") ?? "";
     try {
       parseUnsigned(given);
@@ -90,21 +116,21 @@ function switchOf(call: Call, name: string): void {
   try {
     parseBool(value);
   } catch (cause) {
-    throw invalidParameter(`invalid value for ${name}: ${value}`, cause);
+    throw invalidParameter(`invalid value for ${name}: ${value}${name.startsWith("rotate") ? "" : `: ${messageOf(cause)}`}`, cause);
   }
 }
 
 function logs(call: Call): void {
   const wants = (stream: string): boolean => !["", "0", "no", "false", "none"].includes((call.query.get(stream) ?? "").toLowerCase());
-  if (!wants("stdout") && !wants("stderr")) throw invalidParameter("Bad parameters: you must choose at least one stream");
+  if (!wants("stdout") && !wants("stderr")) throw invalidParameter("must specify at least one of 'stdout' or 'stderr'");
 }
 
 function leave(): never {
   throw unavailable("This node is not part of a swarm");
 }
 
-const initSchema = struct("InitRequest", { ListenAddr: field(string), AdvertiseAddr: field(string), DefaultAddrPool: field(list(text("netip.Prefix", checkedPrefix))) });
-const joinSchema = struct("JoinRequest", { ListenAddr: field(string), RemoteAddrs: field(list(string)), JoinToken: field(string) });
+const initSchema = struct("swarm.InitRequest", { ListenAddr: field(string), AdvertiseAddr: field(string), DefaultAddrPool: field(list(text("netip.Prefix", checkedPrefix))) });
+const joinSchema = struct("swarm.JoinRequest", { ListenAddr: field(string), RemoteAddrs: field(list(string)), JoinToken: field(string) });
 
 async function init(call: Call): Promise<void> {
   const { ListenAddr } = await readBody(call, initSchema);

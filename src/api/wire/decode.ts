@@ -123,7 +123,8 @@ class Decoder {
   }
 }
 
-function kindOf(json: Json): string {
+/** As Go's decoder calls it. */
+export function kindOf(json: Json): string {
   if (json instanceof JsonNumber) return "number";
   if (typeof json === "boolean") return "bool";
   return typeof json === "string" ? "string" : Array.isArray(json) ? "array" : "object";

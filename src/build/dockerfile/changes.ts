@@ -59,7 +59,8 @@ const instructions: Record<string, Apply> = {
   },
   STOPSIGNAL: ({ settings }, rest) => {
     const signal = oneWord(settings, rest, "STOPSIGNAL");
-    parseSignal(signal);
+    // Any number passes: which ones there are is the business of whoever runs it.
+    if (!/^0*[1-9]\d*$/.test(signal)) parseSignal(signal);
     settings.StopSignal = signal;
   },
   USER: ({ settings }, rest) => void (settings.User = oneWord(settings, rest, "USER")),
@@ -83,7 +84,7 @@ export function applyChanges(settings: ImageSettings, changes: readonly string[]
   const state: State = { settings: structuredClone(settings), cmdSet: false };
   if (changes.length === 0) return state.settings;
   const wanted = readInstructions(changes.join("\n"));
-  for (const { name } of wanted) if (!Object.hasOwn(instructions, name)) throw invalidParameter(`${name} is not a valid change command`);
+  for (const { name, written } of wanted) if (!Object.hasOwn(instructions, name)) throw invalidParameter(`${written} is not a valid change command`);
   for (const { name, rest } of wanted) {
     try {
       instructions[name]?.(state, rest);
@@ -95,7 +96,7 @@ export function applyChanges(settings: ImageSettings, changes: readonly string[]
 }
 
 function commandLine({ settings }: State, rest: string): string[] {
-  return readExecForm(rest) ?? (rest === "" ? [] : [...(settings.Shell ?? shell), rest]);
+  return readExecForm(rest) ?? [...(settings.Shell ?? shell), ...(rest === "" ? [] : [rest])];
 }
 
 function environment(settings: ImageSettings): (name: string) => string | undefined {
@@ -132,7 +133,7 @@ function healthcheck(text: string): ImageHealthcheck {
   for (const [flag, value] of flags) {
     if (flag === "retries") check.Retries = retries(value);
     else if (Object.hasOwn(durations, flag)) check[durations[flag as keyof typeof durations]] = duration(flag, value);
-    else throw invalidParameter(`Unknown flag: ${flag}`);
+    else throw invalidParameter(`unknown flag: --${flag}`);
   }
   return check;
 }

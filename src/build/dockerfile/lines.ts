@@ -4,6 +4,8 @@ import { invalidParameter } from "../../lib/errors.ts";
 export interface Instruction {
   /** Upper case. */
   name: string;
+  /** The name as it stands there. */
+  written: string;
   rest: string;
 }
 
@@ -26,7 +28,7 @@ export function readInstructions(text: string): Instruction[] {
 
 export function readInstruction(line: string): Instruction {
   const [, name = "", rest = ""] = /^(\S+)\s*([^]*)$/.exec(line) ?? [];
-  return { name: name.toUpperCase(), rest: rest.trim() };
+  return { name: name.toUpperCase(), written: name, rest: rest.trim() };
 }
 
 /** Flags in front of the arguments: "--interval=5s". */

@@ -1,5 +1,5 @@
 /** Words of instructions: splitting with quotes kept, and expansion, which removes them and puts values in. */
-import { invalidParameter } from "../../lib/errors.ts";
+import { invalidParameter, messageOf } from "../../lib/errors.ts";
 
 /** Splits at spaces outside quotes. Quotes and backslashes stay. */
 export function splitWords(text: string): string[] {
@@ -43,7 +43,11 @@ type Lookup = (name: string) => string | undefined;
 
 /** Quotes and backslashes removed, $name and ${name:-word} and their like replaced. */
 export function expand(text: string, lookup: Lookup): string {
-  return new Expansion(text, lookup).run("");
+  try {
+    return new Expansion(text, lookup).run("");
+  } catch (error) {
+    throw invalidParameter(`failed to process ${JSON.stringify(text)}: ${messageOf(error)}`, error);
+  }
 }
 
 class Expansion {

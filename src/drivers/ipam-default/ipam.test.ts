@@ -15,6 +15,14 @@ test("Docker's default pools, in its order, skip what the host routes", async ()
   assert.equal(got[10], "192.168.0.0/20");
 });
 
+test("the first address of an IPv6 subnet of any length is nobody's", async () => {
+  const ipam = createDefaultIpam();
+  const pair = await ipam.requestPool({ family: 6, subnet: parsePrefix("fd00:7::/127")!, avoid: [] });
+  assert.equal(formatPrefix(await ipam.requestAddress(pair.id)), "fd00:7::1/127");
+  const single = await ipam.requestPool({ family: 6, subnet: parsePrefix("fd00:8::/128")!, avoid: [] });
+  await assert.rejects(ipam.requestAddress(single.id), { code: "unavailable", message: "no available addresses on this pool" });
+});
+
 test("an exhausted set of default pools says so in Docker's words", async () => {
   const ipam = createDefaultIpam([{ base: parsePrefix("10.1.0.0/24")!, size: 24 }]);
   await ipam.requestPool({ family: 4, avoid: [] });

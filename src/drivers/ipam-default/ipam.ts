@@ -91,7 +91,7 @@ class OpenPool implements AddressPool {
 
   choose(): IpPrefix {
     const value = this.#range.takeLowest();
-    if (value === undefined) throw new GantryError("unavailable", `no available IPv${this.subnet.address.family} addresses on this network's address pools: ${formatPrefix(this.subnet)}`);
+    if (value === undefined) throw new GantryError("unavailable", "no available addresses on this pool");
     return { address: { family: this.subnet.address.family, value }, length: this.subnet.length };
   }
 
@@ -114,11 +114,11 @@ const isOwn = (subnet: IpPrefix, { value }: IpAddress): boolean => ownAddresses(
 
 /** A network address and a broadcast, or an anycast address; nobody gets them. */
 function ownAddresses({ address: { family }, length }: IpPrefix): number {
-  if (bitsOf(family) - length < 2) return 0;
-  return family === 4 ? 2 : 1;
+  if (family === 6) return 1;
+  return length > 30 ? 0 : 2;
 }
 
-/** The chosen part without the subnet's network address (IPv6: the subnet-router anycast) and IPv4 broadcast; /31, /32, /127 and /128 have neither. */
+/** The chosen part without the subnet's network address (IPv6: the subnet-router anycast) and IPv4 broadcast; /31 and /32 have neither. */
 function usable(subnet: IpPrefix, range: IpPrefix): [first: bigint, last: bigint] {
   let first = firstAddress(range).value;
   let last = lastAddress(range).value;

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { PublishedEndpoint, PublishesPorts } from "../../core/network-ports.ts";
 import type { EndpointReference, GuardsEndpoints, JoinRequest, JoinResult, NamesBridges, NetworkDriver, NetworkSpec, OpensLinks, ProvidesSandboxes, RecoversEndpoints, RenumberedEndpoint, RenumbersNetworks, RestoresEndpoints, SilencesEndpoints } from "../../core/network.ts";
-import { GantryError, messageOf, notFound } from "../../lib/errors.ts";
+import { GantryError, forbidden, messageOf, notFound } from "../../lib/errors.ts";
 import { KeyedQueue } from "../../lib/keyed-queue.ts";
 import { localMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
@@ -239,7 +239,10 @@ export function createBridgeDriver(options: BridgeDriverOptions): BridgeDriver {
   return {
     id: "bridge",
     capabilities: { sandbox: "own", addresses: true, gateways: "own", scope: "local" },
-    validate: (spec) => void bridgeOptions(spec),
+    validate: (spec) => {
+      bridgeOptions(spec);
+      if (([4, 6] as const).some((family) => spec.subnets.filter(({ subnet }) => subnet.address.family === family).length > 1)) throw forbidden("bridge driver doesn't support multiple subnets");
+    },
     isWithoutGateway: (spec, family) => isWithoutGateway(bridgeOptions(spec), spec, family),
 
     createNetwork: (spec) => changing.run(spec.id, () => createNetwork(spec)),

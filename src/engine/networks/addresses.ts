@@ -1,7 +1,7 @@
 /** Which addresses endpoints get, and when these are free again: not before the kernel has removed the interface that had them. */
 import type { PoolUsage } from "../../core/ipam.ts";
 import type { EndpointSettings } from "../../core/container-config.ts";
-import { codeOf } from "../../lib/errors.ts";
+import { codeOf, systemError } from "../../lib/errors.ts";
 import { contains, formatIp, formatPrefix, parseIp } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
 import type { NetworkPool } from "./pools.ts";
@@ -69,8 +69,9 @@ export function createAddresses(): Addresses {
   return {
     choose: async (network, settings, families) => {
       const chosen: IpPrefix[] = [];
+      let family: IpFamily = 4;
       try {
-        for (const family of families) {
+        for (family of families) {
           const asked = parseIp((family === 4 ? settings.IPAMConfig?.IPv4Address : settings.IPAMConfig?.IPv6Address) ?? "");
           const pools = network.pools.filter(({ subnet }) => subnet.address.family === family);
           const pool = asked && pools.find(({ subnet }) => contains(subnet, asked));
@@ -80,7 +81,7 @@ export function createAddresses(): Addresses {
         return chosen;
       } catch (error) {
         await free(network, chosen);
-        throw error;
+        throw codeOf(error) === "unavailable" ? systemError(`no available IPv${family} addresses on this network's address pools: ${network.row.name} (${network.row.id})`, error) : error;
       }
     },
     usage: async ({ pools }) => {

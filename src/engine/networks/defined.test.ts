@@ -59,6 +59,11 @@ test("create: Docker's words for what cannot be, and nothing is left of it", asy
     ["x", { scope: "swarm" }, ["forbidden", "cannot create a swarm scoped network when swarm is not active"]],
     ["x", { ipv4: false }, ["invalid-parameter", "IPv4 or IPv6 must be enabled"]],
     ["x", { configFrom: "nosuch" }, ["not-found", 'configuration network "nosuch" does not exist']],
+    ["x", { configFrom: "nosuch", labels: { a: "b" } }, ["forbidden", "user-specified configurations are not supported if the network depends on a configuration network"]],
+    ["x", { configFrom: "nosuch", options: { a: "b" } }, ["forbidden", "network driver options are not supported if the network depends on a configuration network"]],
+    ["x", { configFrom: "nosuch", configOnly: true }, ["forbidden", "a configuration network cannot depend on another configuration network"]],
+    ["x", { configOnly: true, internal: true }, ["forbidden", "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported."]],
+    ["x", subnet("10.7.0.0/24", { aux: { a: "" } }), ["invalid-parameter", "non parsable secondary ip address (a:invalid IP) passed for network x"]],
     ["x", subnet("10.7.0.9/24"), ["invalid-parameter", "invalid network config:\ninvalid subnet 10.7.0.9/24: it should be 10.7.0.0/24"]],
     ["x", subnet("10.7.0.0/24", { gateway: "10.8.0.1" }), ["invalid-parameter", "invalid network config:\ninvalid gateway 10.8.0.1: parent subnet 10.7.0.0/24 doesn't contain this address"]],
   ] as const) assert.deepEqual(await create(name, more as Partial<NetworkCreation>), refusal);
@@ -77,6 +82,14 @@ test("settings are kept, completed with what was chosen, and there again after a
   const again = await open({ ipam: countingIpam() });
   assert.deepEqual(again.find("n"), made);
   assert.deepEqual(again.list().map(({ name }) => name).sort(), ["bridge", "host", "n", "none", "settings", "taken"]);
+});
+
+test("a subnet of a family that is off is not shown, and what was chosen stands behind what was asked for", async (t) => {
+  const networks = await bench(t).open();
+  const shown = async (name: string, ipv6: boolean): Promise<string[]> => (await networks.create(creation(name, { ipv6, ...subnet("fd00:7::/64") }))).ipam.config.map(({ subnet: text }) => text);
+  assert.equal((await shown("off", false)).includes("fd00:7::/64"), false);
+  assert.equal((await shown("on", true))[0], "fd00:7::/64");
+  assert.equal((await shown("on2", false)).length, 1);
 });
 
 test("a container in two networks: two interfaces, one default route, its names told", async (t) => {

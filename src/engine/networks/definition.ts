@@ -2,7 +2,7 @@
 import { forbidden, invalidParameter, notFound } from "../../lib/errors.ts";
 import { checkEgressOption } from "./egress.ts";
 import { contains, formatIp, formatPrefix, networkOf, overlaps, parseIp, parsePrefix } from "../../lib/ip.ts";
-import type { IpPrefix } from "../../lib/ip.ts";
+import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 
 /** A subnet as asked for, or as chosen; text in its normal form. */
 export interface IpamEntry {
@@ -15,6 +15,7 @@ export interface IpamEntry {
 
 export interface NetworkDefinition {
   driver: string;
+  /** As asked for; "": the driver's. */
   scope: string;
   internal: boolean;
   attachable: boolean;
@@ -51,6 +52,8 @@ export interface NetworkCreation {
 export const PREDEFINED = ["bridge", "default", "host", "none"];
 const NO_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
+const SETTINGS_ONLY = "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.";
+
 export interface DefinitionSources {
   /** Finds a network that holds settings. */
   settings: (name: string) => NetworkDefinition | undefined;
@@ -69,27 +72,36 @@ export function defineNetwork(creation: NetworkCreation, { settings, defaultOpti
   const ipv6 = familyOption(options, { asked: creation.ipv6, key: "com.docker.network.enable_ipv6", otherwise: false });
   checkIpam(ipam?.config ?? [], ipv6);
   checkEgressOption(options);
-  checkAdvertising(options);
+  if (creation.configOnly && (ingress || creation.internal || creation.attachable || scope !== "")) throw forbidden(SETTINGS_ONLY);
+  if (creation.configFrom === "") checkAdvertising(options);
+  else if (creation.configOnly) throw forbidden("a configuration network cannot depend on another configuration network");
   if (ingress) throw forbidden("Ingress network can only be global scope network");
   if (scope === "swarm") throw forbidden("cannot create a swarm scoped network when swarm is not active");
   const defined: NetworkDefinition = {
     driver: driver === "" ? "bridge" : driver,
-    scope: "local",
+    scope,
     internal: creation.internal,
     attachable: creation.attachable,
     ipv4,
     ipv6,
-    ipam: { driver: ipam?.driver || "default", options: ipam?.options ?? null, config: ipam?.config ?? [] },
+    ipam: { driver: ipam?.driver || "default", options: ipam?.options ?? null, config: byFamily(ipam?.config ?? []) },
     options,
     labels: creation.labels,
     configFrom: creation.configFrom,
     configOnly: creation.configOnly,
   };
   if (defined.configOnly) return { ...defined, driver: "null" };
+  checkAuxiliaries(defined, name);
   const complete = defined.configFrom === "" ? defined : takeOver(defined, settings(defined.configFrom));
   if (!complete.ipv4 && !complete.ipv6) throw invalidParameter("IPv4 or IPv6 must be enabled");
   if (complete.driver === "host" || complete.driver === "null") throw forbidden(`only one instance of "${complete.driver}" network is allowed`);
   return complete;
+}
+
+function checkAuxiliaries({ ipv4, ipv6, ipam: { config } }: NetworkDefinition, network: string): void {
+  for (const entry of config.filter((asked) => (familyOf(asked) === 4 ? ipv4 : ipv6))) {
+    for (const [name, address] of Object.entries(entry.aux ?? {})) if (address === "") throw invalidParameter(`non parsable secondary ip address (${name}:invalid IP) passed for network ${network}`);
+  }
 }
 
 /** What the client says wins over the driver's option, which then is no more. */
@@ -117,14 +129,19 @@ const ADVERTISING = [
   { key: "com.docker.network.advertise_addr_ms", least: 100, most: 2000, unit: "integer milliseconds" },
 ] as const;
 
-/** A network that takes its settings from another may have none of its own, but labels and the driver. */
+/** A network that takes its settings from another has none of its own but the driver, and who may use it and reach what. */
 function takeOver(own: NetworkDefinition, from: NetworkDefinition | undefined): NetworkDefinition {
-  if (!from) throw notFound(`configuration network "${own.configFrom}" does not exist`);
-  if (!from.configOnly) throw forbidden(`network "${own.configFrom}" is not a configuration network`);
-  const given = own.ipam.config.length > 0 || Object.keys(own.ipam.options ?? {}).length > 0;
-  if (given || own.ipv6 || own.internal || own.attachable || Object.keys(own.options).length > 0) throw forbidden("user specified configurations are not supported if the network depends on a configuration network");
-  return { ...own, ipv4: from.ipv4, ipv6: from.ipv6, internal: from.internal, attachable: from.attachable, ipam: from.ipam, options: from.options, labels: { ...from.labels, ...own.labels } };
+  const given = own.ipam.config.length > 0 || own.ipam.driver !== "default" || Object.keys(own.ipam.options ?? {}).length > 0 || Object.keys(own.labels).length > 0;
+  if (given || !own.ipv4 || own.ipv6) throw forbidden("user-specified configurations are not supported if the network depends on a configuration network");
+  if (Object.keys(own.options).length > 0) throw forbidden("network driver options are not supported if the network depends on a configuration network");
+  if (!from?.configOnly) throw notFound(`configuration network "${own.configFrom}" does not exist`);
+  return { ...own, ipv4: from.ipv4, ipv6: from.ipv6, ipam: from.ipam, options: from.options, labels: { ...from.labels } };
 }
+
+/** As they are shown: IPv4 first. */
+const byFamily = (config: readonly IpamEntry[]): IpamEntry[] => [...config.filter((entry) => familyOf(entry) === 4), ...config.filter((entry) => familyOf(entry) === 6)];
+
+export const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);
 
 /** Throws all that is wrong as one error. */
 export function checkIpam(config: readonly IpamEntry[], ipv6: boolean): void {

@@ -8,9 +8,9 @@ import { renumbersNetworks } from "../../core/network.ts";
 import { codeOf, conflict, forbidden, invalidParameter, messageOf, notImplemented } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { contains, firstAddress, parsePrefix } from "../../lib/ip.ts";
-import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
+import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
 import { formatMac } from "../../lib/mac.ts";
-import { checkIpam } from "./definition.ts";
+import { checkIpam, familyOf } from "./definition.ts";
 import type { IpamEntry, NetworkDefinition } from "./definition.ts";
 import type { NetworksOptions } from "./networks.ts";
 import { closePools, openPools } from "./pools.ts";
@@ -192,7 +192,6 @@ function renumbered({ record, sandbox, endpoint, namespace }: Member & { namespa
   return joinRequest(endpoint, namespace, { gateways: routesThrough(endpoint, gatewayEndpoints(sandbox.endpoints)), trusted: record.hostConfig.Privileged });
 }
 
-const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);
 
 /** Throws for networks and subnets that cannot be. */
 function movable({ row, driver, definition, pools }: Network, entries: readonly IpamEntry[]): NetworkDefinition {

@@ -56,7 +56,7 @@ test("with the last address on its way back, a start waits for it; with none it 
   const { open, vanish } = bench(t);
   const networks = await open({ ipam: countingIpam(2) });
   await networks.connect(record("c1"));
-  await assert.rejects(networks.connect(record("c2")), (error) => codeOf(error) === "unavailable");
+  await assert.rejects(networks.connect(record("c2")), { code: "system", message: /no available IPv4 addresses on this network's address pools: bridge/ });
   await networks.disconnect(record("c1"));
   const waiting = networks.connect(record("c2"));
   await settle();

@@ -22,6 +22,7 @@ import { formatPrefix, parsePrefix } from "../../lib/ip.ts";
 import type { UserMaps } from "../../lib/user-maps.ts";
 import type { SandboxPort } from "../containers/lifecycle/context.ts";
 import { createConnections } from "./connections.ts";
+import { familyOf } from "./definition.ts";
 import type { IpamEntry, NetworkCreation, NetworkDefinition } from "./definition.ts";
 import { ended } from "./departures.ts";
 import { formatIp } from "../../lib/ip.ts";
@@ -217,14 +218,14 @@ function describeNetwork({ row, driver, definition, spec, pools }: Network): Omi
     name: row.name,
     driver: driver.id,
     created: row.created,
-    scope: driver.capabilities.scope,
+    scope: definition && !["", "local"].includes(definition.scope) ? definition.scope : driver.capabilities.scope,
     predefined: definition === undefined,
     options: spec.options,
     internal,
     attachable,
     ipv4,
     ipv6,
-    ipam: configOnly ? { ...ipam, config: [] } : ipam,
+    ipam: { ...ipam, config: configOnly ? [] : ipam.config.filter((entry) => (familyOf(entry) === 4 ? ipv4 : ipv6)) },
     labels,
     configFrom,
     configOnly,

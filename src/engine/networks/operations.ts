@@ -21,18 +21,12 @@ export function listNetworks(networks: Networks, filters: Filters): NetworkView[
       filters.exact("driver", network.driver) &&
       filters.exact("scope", network.scope) &&
       filters.labels("label", network.labels) &&
-      matches(filters, "name", network.name) &&
-      matches(filters, "id", network.id),
+      filters.matches("name", network.name) &&
+      filters.matches("id", network.id),
   );
 }
 
 const isDangling = ({ predefined, endpoints }: NetworkView): boolean => !predefined && endpoints.length === 0;
-
-/** A part of the text is enough. */
-function matches(filters: Filters, key: string, text: string): boolean {
-  const values = filters.values(key);
-  return values.length === 0 || values.some((value) => text.includes(value));
-}
 
 function danglingFilter(filters: Filters): boolean | undefined {
   try {

@@ -1,8 +1,9 @@
 /** The addresses of a network: its subnets from the IPAM, with what is not for containers taken out of them. */
 import type { Ipam } from "../../core/ipam.ts";
-import { GantryError, codeOf, forbidden, invalidParameter, messageOf } from "../../lib/errors.ts";
+import { GantryError, codeOf, forbidden, invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
 import { formatIp, formatPrefix, parseIp, parsePrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpFamily, IpPrefix } from "../../lib/ip.ts";
+import { familyOf } from "./definition.ts";
 import type { IpamEntry, NetworkDefinition } from "./definition.ts";
 
 export interface NetworkPool {
@@ -25,6 +26,15 @@ export interface OpenedPools {
 
 /** Docker's names of auxiliary addresses that are routers. */
 export const ROUTER_NAME = { 4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6" } as const;
+
+/** Of the network itself, not of a container. */
+async function reserve(ipam: Ipam, pool: string, { address, what, purpose }: { address: IpAddress | undefined; what: string; purpose?: "gateway" }): Promise<IpAddress> {
+  try {
+    return (await ipam.requestAddress(pool, address, purpose)).address;
+  } catch (error) {
+    throw systemError(`failed to allocate ${what}: ${messageOf(error)}`, error);
+  }
+}
 
 const NOTHING: IpamEntry = { subnet: "", range: "", gateway: "", aux: null };
 
@@ -54,18 +64,21 @@ function withoutPools({ ipv4, ipv6, ipam: { config } }: NetworkDefinition): Open
 export async function openPools(ipam: Ipam, definition: NetworkDefinition, options: OpenOptions): Promise<OpenedPools> {
   const { ipv4, ipv6, ipam: { driver, config, options: given, pools: ids } } = definition;
   if (driver === NULL_IPAM) return withoutPools(definition);
-  const opened: OpenedPools = { pools: [], config: [] };
-  const familyOf = ({ subnet }: IpamEntry): IpFamily => (subnet.includes(":") ? 6 : 4);
+  const pools: NetworkPool[] = [];
+  const known = new Map<IpamEntry, IpamEntry>();
+  const chosen: IpamEntry[] = [];
   try {
     for (const [family, wanted] of [[4, ipv4], [6, ipv6]] as const) {
+      if (!wanted) continue;
       const entries = config.filter((entry) => familyOf(entry) === family);
-      for (const entry of wanted && entries.length === 0 ? [NOTHING] : entries) opened.config.push(wanted ? await openEntry(ipam, { entry, family, ...options, given, known: ids?.[entry.subnet] }, opened.pools) : entry);
+      for (const entry of entries) known.set(entry, await openEntry(ipam, { entry, family, ...options, given, known: ids?.[entry.subnet] }, pools));
+      if (entries.length === 0) chosen.push(await openEntry(ipam, { entry: NOTHING, family, ...options, given, known: undefined }, pools));
     }
-    return opened;
   } catch (error) {
-    await closePools(opened.pools);
+    await closePools(pools);
     throw error;
   }
+  return { pools, config: [...config.map((entry) => known.get(entry) ?? entry), ...chosen] };
 }
 
 export async function closePools(pools: readonly NetworkPool[]): Promise<void> {
@@ -86,15 +99,15 @@ async function openEntry(ipam: Ipam, { entry, family, avoid, gateways, given, kn
   const range = parsePrefix(entry.range);
   // An unspecified one says how long it shall be.
   const subnet = asked && asked.address.value !== 0n ? { subnet: asked } : undefined;
-  const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...subnet, ...(asked && !subnet ? { length: asked.length } : {}), ...(range ? { range } : {}), ...(known === undefined ? {} : { known }), ...(given ? { options: given } : {}) });
+  const pool = await requestPool(ipam, { family, avoid: subnet ? [] : await avoid(), ...subnet, ...(asked && !subnet && asked.length > 0 ? { length: asked.length } : {}), ...(range ? { range } : {}), ...(known === undefined ? {} : { known }), ...(given ? { options: given } : {}) });
   const opened: NetworkPool = { ipam, id: pool.id, subnet: pool.subnet, ...(range ? { range } : {}) };
   pools.push(opened);
   const adopts = known !== undefined && ipam.adoptAddress !== undefined;
-  for (const aux of adopts ? [] : Object.values(entry.aux ?? {})) await ipam.requestAddress(pool.id, parseIp(aux));
   const gateway = parseIp(entry.gateway);
   const router = gateways(family) === "own" ? parseIp(entry.aux?.[ROUTER_NAME[family]] ?? "") : undefined;
   if (router) opened.router = router;
-  if (gateway || gateways(family) === "own") opened.gateway = adopts && gateway ? gateway : (await ipam.requestAddress(pool.id, gateway, "gateway")).address;
+  if (gateway || gateways(family) === "own") opened.gateway = adopts && gateway ? gateway : await reserve(ipam, pool.id, { address: gateway, what: `gateway (${entry.gateway})`, purpose: "gateway" });
+  for (const [name, aux] of adopts ? [] : Object.entries(entry.aux ?? {})) await reserve(ipam, pool.id, { address: parseIp(aux), what: `secondary ip address (${name}:${aux})` });
   return { ...entry, subnet: formatPrefix(pool.subnet), gateway: opened.gateway ? formatIp(opened.gateway) : "" };
 }
 
