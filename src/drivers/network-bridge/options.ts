@@ -80,7 +80,7 @@ export function bridgeOptions({ options, id, internal }: NetworkSpec): BridgeOpt
 export const isWithoutGateway = ({ gatewayMode, inhibitIpv4 }: BridgeOptions, { internal }: Pick<NetworkSpec, "internal">, family: IpFamily): boolean => gatewayMode[family] === "isolated" || (family === 4 && inhibitIpv4 && internal);
 
 function modeOf(options: Record<string, string>, key: string): GatewayMode {
-  const value = options[key] || "nat";
+  const value = options[key] ?? "nat";
   if (!(GATEWAY_MODES as readonly string[]).includes(value)) throw invalidParameter(`failed to parse ${key} value: ${value} (unknown gateway mode ${value})`);
   return value as GatewayMode;
 }

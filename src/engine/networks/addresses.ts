@@ -24,6 +24,10 @@ interface Departure {
   gone: Promise<void>;
 }
 
+/** What the client hears of a pool in which nothing is free. */
+export const namingNetwork = (error: unknown, { row }: Pick<Network, "row">, family: IpFamily): unknown =>
+  codeOf(error) === "unavailable" ? systemError(`no available IPv${family} addresses on this network's address pools: ${row.name} (${row.id})`, error) : error;
+
 export function createAddresses(): Addresses {
   /** By pool and address. */
   const departing = new Map<string, Departure>();
@@ -81,7 +85,7 @@ export function createAddresses(): Addresses {
         return chosen;
       } catch (error) {
         await free(network, chosen);
-        throw codeOf(error) === "unavailable" ? systemError(`no available IPv${family} addresses on this network's address pools: ${network.row.name} (${network.row.id})`, error) : error;
+        throw namingNetwork(error, network, family);
       }
     },
     usage: async ({ pools }) => {

@@ -10,6 +10,7 @@ import { faultPoint } from "../../lib/fault.ts";
 import { contains, firstAddress, parsePrefix } from "../../lib/ip.ts";
 import type { IpAddress, IpPrefix } from "../../lib/ip.ts";
 import { formatMac } from "../../lib/mac.ts";
+import { namingNetwork } from "./addresses.ts";
 import { checkIpam, familyOf } from "./definition.ts";
 import type { IpamEntry, NetworkDefinition } from "./definition.ts";
 import type { NetworksOptions } from "./networks.ts";
@@ -74,7 +75,7 @@ export function createMover(options: MoverOptions): Mover {
     let gone: IpPrefix[][];
     try {
       const chosen = new Map<Endpoint, IpPrefix[]>();
-      for (const { endpoint } of membersOf(network)) chosen.set(endpoint, await chooseAll(endpoint.addresses, opened.pools, translate));
+      for (const { endpoint } of membersOf(network)) chosen.set(endpoint, await chooseAll(endpoint.addresses, { ...network, pools: opened.pools }, translate));
       // Some may have left meanwhile; nobody comes.
       members = membersOf(network).filter(({ endpoint }) => chosen.has(endpoint));
       gone = members.map(({ endpoint: { addresses } }) => addresses);
@@ -99,11 +100,12 @@ export function createMover(options: MoverOptions): Mover {
     await closePools(replaced);
   }
 
-  async function chooseAll(addresses: readonly IpPrefix[], pools: readonly NetworkPool[], translate: Translate): Promise<IpPrefix[]> {
+  async function chooseAll(addresses: readonly IpPrefix[], network: Network, translate: Translate): Promise<IpPrefix[]> {
     const chosen: IpPrefix[] = [];
     for (const own of addresses) {
-      const pool = pools.find(({ subnet }) => subnet.address.family === own.address.family);
-      chosen.push(pool ? await choose(pool, translate(own.address)) : own);
+      const pool = network.pools.find(({ subnet }) => subnet.address.family === own.address.family);
+      const { family } = own.address;
+      chosen.push(pool ? await choose(pool, translate(own.address)).catch((error: unknown) => Promise.reject(namingNetwork(error, network, family))) : own);
     }
     return chosen;
   }
