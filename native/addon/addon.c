@@ -33,7 +33,7 @@ napi_value addon_throw_errno(napi_env env, int error, const char *what) {
 static napi_value init(napi_env env, napi_value exports) {
   if (register_sys(env, exports) || register_netlink(env, exports) || register_archive(env, exports) || register_log(env, exports) ||
       register_inroot(env, exports) || register_mount(env, exports) || register_datagram(env, exports) || register_ports(env, exports) ||
-      register_netsocket(env, exports) || register_memory(env, exports) || register_quota(env, exports) || register_btrfs(env, exports) || register_userns(env, exports) || register_live(env, exports) || register_body(env, exports) ||
+      register_netsocket(env, exports) || register_memory(env, exports) || register_quota(env, exports) || register_btrfs(env, exports) || register_userns(env, exports) || register_live(env, exports) || register_body(env, exports) || register_arrival(env, exports) ||
       register_ioctl(env, exports) || register_texts(env, exports) || register_device_program(env, exports))
     return NULL;
   return exports;

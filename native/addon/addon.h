@@ -24,6 +24,7 @@ int register_live(napi_env env, napi_value exports);
 int register_body(napi_env env, napi_value exports);
 int register_texts(napi_env env, napi_value exports);
 int register_device_program(napi_env env, napi_value exports);
+int register_arrival(napi_env env, napi_value exports);
 
 /* Defines exports[name] = function. */
 int addon_function(napi_env env, napi_value exports, const char *name, napi_callback callback);

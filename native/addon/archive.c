@@ -2,11 +2,11 @@
 #define _GNU_SOURCE
 #include "addon.h"
 #include "archive_job.h"
+#include "arrival.h"
 #include "body.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,10 +19,7 @@ struct archive {
   bool untar, busy;
   _Atomic bool cancelled;
   _Atomic uint64_t position; /* of a run */
-  pthread_mutex_t lock;
-  pthread_cond_t grown;
-  uint64_t arrived; /* under the lock, as complete: what a followed file has */
-  bool complete;
+  struct arrival *followed; /* by the call under way; main thread only */
 };
 
 static void archive_close(struct archive *a) {
@@ -45,8 +42,6 @@ static void finalize(napi_env env, void *data, void *hint) {
   (void)hint;
   struct archive *a = data;
   archive_close(a);
-  pthread_mutex_destroy(&a->lock);
-  pthread_cond_destroy(&a->grown);
   free(a);
 }
 
@@ -81,8 +76,6 @@ static napi_value open_archive(napi_env env, napi_callback_info info) {
   int64_t root = number_of(env, options, "root", -1), blob = number_of(env, options, "blob", -1);
   struct archive *a = calloc(1, sizeof *a);
   if (!a) return addon_throw_errno(env, ENOMEM, "archiveOpen");
-  pthread_mutex_init(&a->lock, NULL);
-  pthread_cond_init(&a->grown, NULL);
   a->root = duplicate(root);
   a->blob = duplicate(blob);
   a->stream = stream_new(a->blob, (uint64_t)number_of(env, options, "plain", INT64_MAX), number_of(env, options, "raw", 0) ? NULL : on_plain, a);
@@ -117,12 +110,13 @@ struct archive_call {
   const uint8_t *bytes;
   size_t size;
   int fd;
-  bool follows;
+  struct arrival *arrival;
 };
 
 static void release(napi_env env, struct archive_job *job) {
   struct archive_call *call = (struct archive_call *)job;
   call->archive->busy = false;
+  call->archive->followed = NULL;
   if (call->archive->cancelled) archive_close(call->archive);
   if (call->body) body_use(call->body, false);
   napi_delete_reference(env, call->handle);
@@ -141,34 +135,32 @@ static int run_finish(struct archive_job *job) {
   return 0;
 }
 
-/* How much may be read now; waits for more of a followed file. 0 at its end. */
-static size_t readable(struct archive_call *call, uint64_t position, size_t room) {
-  if (!call->follows) return room;
-  struct archive *a = call->archive;
-  pthread_mutex_lock(&a->lock);
-  while (position >= a->arrived && !a->complete && !a->cancelled) pthread_cond_wait(&a->grown, &a->lock);
-  uint64_t left = a->arrived > position ? a->arrived - position : 0;
-  pthread_mutex_unlock(&a->lock);
-  return left < room ? (size_t)left : room;
+static int read_file(struct archive_call *call, uint8_t *room, size_t room_size, const uint8_t **bytes, size_t *size) {
+  ssize_t got = read(call->fd, room, room_size);
+  if (call->archive->cancelled) return archive_fail(&call->job.error, ECANCELED, "", "cancelled");
+  if (got < 0) return archive_fail(&call->job.error, errno, "", "cannot read the archive");
+  *bytes = room;
+  *size = (size_t)got;
+  return got > 0;
 }
 
 static int run_all(struct archive_job *job) {
   struct archive_call *call = (struct archive_call *)job;
   struct archive *a = call->archive;
-  size_t room = 256 << 10;
-  uint8_t *bytes = malloc(room);
-  if (!bytes) return archive_fail(&job->error, ENOMEM, "", "out of memory");
-  int result = 0;
+  size_t room_size = 256 << 10, size = 0;
+  uint8_t *room = malloc(room_size);
+  const uint8_t *bytes;
+  int follower = call->arrival ? arrival_follow(call->arrival) : 0, result = 1;
+  if (!room) result = archive_fail(&job->error, ENOMEM, "", "out of memory");
+  else if (follower < 0) result = archive_fail(&job->error, ECANCELED, "", "cancelled");
   stream_begin_run(a->stream);
-  for (uint64_t position = 0; !result; a->position = position) {
-    ssize_t size = (ssize_t)readable(call, position, room);
-    if (a->cancelled) result = archive_fail(&job->error, ECANCELED, "", "cancelled");
-    else if (size && (size = read(call->fd, bytes, (size_t)size)) < 0) result = archive_fail(&job->error, errno, "", "cannot read the archive");
-    else if (size == 0) break;
-    else if (stream_push(a->stream, bytes, (size_t)size)) result = copy_error(a, &job->error);
-    else position += (uint64_t)size;
+  for (uint64_t position = 0; result > 0; a->position = position += size) {
+    size = 0;
+    result = call->arrival ? arrival_next(call->arrival, follower, &a->cancelled, position, room, room_size, &bytes, &size, &job->error) : read_file(call, room, room_size, &bytes, &size);
+    if (result > 0 && stream_push(a->stream, bytes, size)) result = copy_error(a, &job->error);
   }
-  free(bytes);
+  if (call->arrival && follower >= 0) arrival_unfollow(call->arrival, follower);
+  free(room);
   if (!result) result = run_finish(job);
   stream_end_run(a->stream);
   return result;
@@ -304,23 +296,34 @@ static napi_value finish(napi_env env, napi_callback_info info) {
   return archive_job_start(env, &call->job);
 }
 
-/* archiveRun(handle, fd, follow): pushes all that fd has, then finishes; a promise of the result. With `follow` the file is still
- * growing: archiveArrived says how far it may be read, and when it is whole. */
+/* archiveRun(handle, fd): pushes all that fd has, then finishes; a promise of the result. */
 static napi_value run(napi_env env, napi_callback_info info) {
-  size_t count = 3;
+  size_t count = 2;
   int32_t fd;
-  bool follows = false;
-  napi_value arguments[3];
+  napi_value arguments[2];
   napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
   if (napi_get_value_int32(env, arguments[1], &fd) != napi_ok) {
     napi_throw_type_error(env, "EINVAL", "expected a file descriptor");
     return NULL;
   }
-  napi_get_value_bool(env, arguments[2], &follows);
   struct archive_call *call = begin(env, arguments[0], run_all);
   if (!call) return NULL;
   call->fd = duplicate(fd);
-  call->follows = follows;
+  call->job.value = result_value;
+  return archive_job_start(env, &call->job);
+}
+
+/* archiveFollow(handle, arrival): the same with what arrives there, up to its end. */
+static napi_value follow(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value arguments[2];
+  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+  struct arrival *arrival = arrival_of(env, arguments[1]);
+  if (!arrival) return addon_throw_errno(env, EINVAL, "archiveFollow");
+  struct archive_call *call = begin(env, arguments[0], run_all);
+  if (!call) return NULL;
+  call->archive->followed = call->arrival = arrival;
+  napi_create_reference(env, arguments[1], 1, &call->buffer);
   call->job.value = result_value;
   return archive_job_start(env, &call->job);
 }
@@ -346,25 +349,6 @@ static struct archive *archive_of(napi_env env, napi_value handle) {
   return napi_get_value_external(env, handle, (void **)&a) == napi_ok ? a : NULL;
 }
 
-/* archiveArrived(handle, bytes, complete): what the followed file has. */
-static napi_value arrived(napi_env env, napi_callback_info info) {
-  size_t count = 3;
-  int64_t bytes = 0;
-  bool complete = false;
-  napi_value arguments[3];
-  napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-  struct archive *a = archive_of(env, arguments[0]);
-  napi_get_value_int64(env, arguments[1], &bytes);
-  napi_get_value_bool(env, arguments[2], &complete);
-  if (!a) return NULL;
-  pthread_mutex_lock(&a->lock);
-  a->arrived = (uint64_t)bytes;
-  a->complete = complete;
-  pthread_cond_signal(&a->grown);
-  pthread_mutex_unlock(&a->lock);
-  return NULL;
-}
-
 /* archivePosition(handle): bytes that a run has read. */
 static napi_value position_of(napi_env env, napi_callback_info info) {
   size_t count = 1;
@@ -382,10 +366,8 @@ static napi_value close_handle(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, &count, &handle, NULL, NULL);
   struct archive *a = archive_of(env, handle);
   if (!a) return NULL;
-  pthread_mutex_lock(&a->lock);
   a->cancelled = true;
-  pthread_cond_signal(&a->grown);
-  pthread_mutex_unlock(&a->lock);
+  if (a->followed) arrival_wake(a->followed);
   if (!a->busy) archive_close(a);
   return NULL;
 }
@@ -395,6 +377,6 @@ int register_archive_tree(napi_env env, napi_value exports);
 int register_archive(napi_env env, napi_value exports) {
   return addon_function(env, exports, "archiveOpen", open_archive) || addon_function(env, exports, "archivePush", push) ||
          addon_function(env, exports, "archivePushSync", push_sync) || addon_function(env, exports, "archiveFinish", finish) ||
-         addon_function(env, exports, "archiveRun", run) || addon_function(env, exports, "archiveReceive", receive) || addon_function(env, exports, "archiveArrived", arrived) ||
+         addon_function(env, exports, "archiveRun", run) || addon_function(env, exports, "archiveReceive", receive) || addon_function(env, exports, "archiveFollow", follow) ||
          addon_function(env, exports, "archivePosition", position_of) || addon_function(env, exports, "archiveClose", close_handle) || register_archive_tree(env, exports);
 }

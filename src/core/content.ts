@@ -11,6 +11,7 @@
  * A blob is there completely or not at all: it gets its name by a rename, after its bytes were verified. What a crash leaves
  * goes at the next start, but for downloads: those can be continued for a day. Blobs survive a loss of power once sync() has ended.
  */
+import type { AnswerBody } from "../lib/connection-body.ts";
 import type { Digest } from "../lib/digest.ts";
 import type { UnpackTarget } from "./snapshotter.ts";
 
@@ -106,6 +107,8 @@ export interface BlobIngest extends AsyncDisposable {
   readonly offset: number;
   /** The bytes must not change until the promise settles. One call at a time. "data-loss" for more than the expected size. */
   write(chunks: readonly Uint8Array[]): Promise<void>;
+  /** The same with the rest of an answer, read off its connection. Gives what broke the connection before its end. */
+  receive(body: AnswerBody): Promise<Error | undefined>;
   /** Verifies, and gives the blob its name. "data-loss" when the bytes are others: then nothing of them is kept. */
   commit(): Promise<void>;
 }

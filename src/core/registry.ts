@@ -13,6 +13,7 @@
  * Errors have Docker's words: "not-found", "unauthorized", "forbidden", "unavailable", "cancelled" (by the signal), "data-loss" (bytes that
  * are not those of their digest), "invalid-parameter" and else "system". They are final: trying again has been done.
  */
+import type { AnswerBody } from "../lib/connection-body.ts";
 import type { Digest } from "../lib/digest.ts";
 import type { Descriptor } from "../lib/oci-image.ts";
 import type { Reference } from "../lib/reference.ts";
@@ -81,8 +82,18 @@ export interface BlobSource extends Pick<Descriptor, "digest" | "size"> {
   urls?: readonly string[];
 }
 
+/** Where a blob goes. */
+export interface BlobSink {
+  /** Bytes that it has. */
+  readonly offset: number;
+  /** Takes the rest of an answer off its connection. Gives what broke the connection before its end. */
+  receive(body: AnswerBody): Promise<Error | undefined>;
+}
+
 export interface DownloadOptions extends Cancel {
   offset?: number;
+  /** Takes what can be read off a connection, beginning at the offset; only the rest comes as chunks. */
+  into?: BlobSink;
   /** Told when a transfer broke, with the pause before the next attempt. */
   retrying?: (seconds: number) => void;
 }

@@ -1,13 +1,20 @@
-/** A request's body that nobody has read yet: what reads it off its connection, on a thread of its own, spares the daemon's. */
+/** A body that nobody has read yet: what reads it off its connection, on a thread of its own, spares the daemon's. */
 export interface ConnectionBody {
   /** The connection's descriptor, to be duplicated at once; -1 when it is closed. Its owner does not read meanwhile. */
   readonly fd: number;
-  /** What of the body came with the request's head. */
+  /** What of the body came with the head before it. */
   head: Uint8Array;
   /** In bytes; undefined: it comes in chunks. */
   length: number | undefined;
   /** Aborted when nobody wants it any more. */
   signal: AbortSignal;
+}
+
+/** The rest of an answer's body, of which nobody has read more than the head. */
+export interface AnswerBody extends ConnectionBody {
+  length: number;
+  /** How long to wait for bytes. */
+  stallMilliseconds: number;
 }
 
 /** Bytes that are a body still in its connection: they are read there, not iterated over. */

@@ -1,7 +1,9 @@
 /** A blob's bytes, over as many connections as it takes. */
-import type { BlobSource, DownloadOptions } from "../core/registry.ts";
+import type { BlobSink, BlobSource, DownloadOptions } from "../core/registry.ts";
+import type { AnswerBody } from "../lib/connection-body.ts";
 import { codeOf, GantryError, messageOf, systemError } from "../lib/errors.ts";
 import type { HttpResponse } from "./http/client.ts";
+import { connectionError } from "./http/connection-error.ts";
 
 export interface Download {
   /** A successful answer to a request from an offset on; throws what is final. */
@@ -13,26 +15,61 @@ export interface Download {
 }
 
 export async function* download(blob: BlobSource, { open, mostAttempts, backoff, sleep }: Download, options: DownloadOptions): AsyncGenerator<Uint8Array, void> {
-  let position = options.offset ?? 0;
-  for (let failures = 0; position < blob.size; ) {
-    const response = await open(position);
-    let broken: unknown;
-    try {
-      for await (const chunk of wanted(blob, response, position)) {
-        failures = 0;
-        position += chunk.length;
-        yield chunk;
-      }
-    } catch (error) {
-      if (codeOf(error) === "data-loss" || codeOf(error) === "cancelled") throw error;
-      broken = error;
-    }
-    if (position === blob.size) return;
-    failures++;
-    if (failures >= mostAttempts) throw systemError(`failed to download ${blob.digest}: ${broken === undefined ? "unexpected EOF" : messageOf(broken)}`, broken);
-    const milliseconds = backoff(failures);
+  const at: Progress = { position: options.offset ?? 0, failures: 0 };
+  while (at.position < blob.size) {
+    const response = await open(at.position);
+    const body = options.into && bodyOf(blob, response, at);
+    const broken: unknown = options.into && body ? await received(options.into, body, { blob, response, at }) : yield* pieces(blob, response, at);
+    if (at.position === blob.size) return;
+    at.failures++;
+    if (at.failures >= mostAttempts) throw systemError(`failed to download ${blob.digest}: ${broken === undefined ? "unexpected EOF" : messageOf(broken)}`, broken);
+    const milliseconds = backoff(at.failures);
     options.retrying?.(Math.ceil(milliseconds / 1000));
     await sleep(milliseconds);
+  }
+}
+
+interface Progress {
+  position: number;
+  /** Attempts since the last byte. */
+  failures: number;
+}
+
+/** Gives what broke the connection. */
+async function* pieces(blob: BlobSource, response: HttpResponse, at: Progress): AsyncGenerator<Uint8Array, unknown> {
+  try {
+    for await (const chunk of wanted(blob, response, at.position)) {
+      at.failures = 0;
+      at.position += chunk.length;
+      yield chunk;
+    }
+  } catch (error) {
+    if (codeOf(error) === "data-loss" || codeOf(error) === "cancelled") throw error;
+    return error;
+  }
+  return undefined;
+}
+
+/** The body, when it can be taken off its connection as it is. */
+function bodyOf(blob: BlobSource, response: HttpResponse, { position }: Progress): AnswerBody | undefined {
+  const { headers } = response;
+  const length = Number(headers["content-length"] ?? Number.NaN);
+  if (headers["transfer-encoding"] !== undefined || !(length > 0) || length > blob.size - position || startOf(response, position) !== position) return undefined;
+  return response.leave?.(length);
+}
+
+async function received(into: BlobSink, body: AnswerBody, { blob, response, at }: { blob: BlobSource; response: HttpResponse; at: Progress }): Promise<unknown> {
+  const began = at.position;
+  try {
+    const broken = await into.receive(body);
+    at.position = into.offset;
+    if (at.position > began) at.failures = 0;
+    if (broken === undefined && began === 0 && at.position < blob.size) throw sizeError(blob, at.position);
+    const error = broken && connectionError(broken, response);
+    if (codeOf(error) === "cancelled") throw error;
+    return error;
+  } finally {
+    response.discard();
   }
 }
 

@@ -3,6 +3,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import type { SendableBytes } from "../lib/connection-body.ts";
 import type { UserMaps } from "../lib/user-maps.ts";
 import { addon } from "./addon.ts";
+import type { Arrival, ArrivalHandle } from "./arrival.ts";
 import type { BodyHandle } from "./connection-body.ts";
 import { idRanges, layerMaps } from "./user-namespace.ts";
 
@@ -73,9 +74,9 @@ const native = addon as unknown as {
   archivePush(handle: Handle, bytes: Uint8Array): Promise<void>;
   archivePushSync(handle: Handle, bytes: Uint8Array): void;
   archiveFinish(handle: Handle): Promise<ArchiveResult>;
-  archiveRun(handle: Handle, fd: number, follow: boolean): Promise<ArchiveResult>;
+  archiveRun(handle: Handle, fd: number): Promise<ArchiveResult>;
+  archiveFollow(handle: Handle, arrival: ArrivalHandle): Promise<ArchiveResult>;
   archiveReceive(handle: Handle, body: BodyHandle): Promise<ArchiveResult>;
-  archiveArrived(handle: Handle, bytes: number, complete: boolean): void;
   archivePosition(handle: Handle): number;
   archiveClose(handle: Handle): void;
   treeEmpty(dir: number): Promise<void>;
@@ -141,19 +142,15 @@ export class ArchiveStream implements Disposable {
   }
   /** All that `fd` has, on a thread of its own; then finishes. */
   run(fd: number): Promise<ArchiveResult> {
-    return native.archiveRun(this.#handle, fd, false);
+    return native.archiveRun(this.#handle, fd);
   }
   /** All of a request's body; then finishes. */
   receive(body: BodyHandle): Promise<ArchiveResult> {
     return native.archiveReceive(this.#handle, body);
   }
-  /** The same of a file that is still growing: waits for what arrived() announces. */
-  follow(fd: number): Promise<ArchiveResult> {
-    return native.archiveRun(this.#handle, fd, true);
-  }
-  /** How many bytes a followed file has, and whether that is all. */
-  arrived(bytes: number, complete: boolean): void {
-    native.archiveArrived(this.#handle, bytes, complete);
+  /** The same of a file that is still growing: waits for what arrives. */
+  follow(arrival: Arrival): Promise<ArchiveResult> {
+    return native.archiveFollow(this.#handle, arrival.handle);
   }
   /** Bytes that run() or follow() has read. */
   get position(): number {

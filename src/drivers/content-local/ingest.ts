@@ -4,16 +4,18 @@
  *   <ingest>/<hex>/state.json    { digest, size, started }: what is expected
  *   <ingest>/<hex>/data          what has arrived, from the first byte on
  *
- * Layers are unpacked while they arrive: a follower reads the file behind the writer, and its digest is the verification.
+ * Layers are unpacked while they arrive: a follower reads behind the writer, and its digest is the verification.
  */
-import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, statSync, writeFileSync, writev } from "node:fs";
+import { closeSync, constants, fchmodSync, mkdirSync, openSync, readFileSync, readdirSync, statSync, writeFileSync, writev } from "node:fs";
 import { join } from "node:path";
 import type { BlobIngest, IngestStatus, UnpackOptions } from "../../core/content.ts";
+import type { AnswerBody } from "../../lib/connection-body.ts";
 import { type Digest, hexOf, isDigest } from "../../lib/digest.ts";
 import { GantryError, messageOf, systemError } from "../../lib/errors.ts";
 import { faultPoint } from "../../lib/fault.ts";
 import { ArchiveStream } from "../../sys/archive.ts";
 import type { ArchiveResult } from "../../sys/archive.ts";
+import { Arrival } from "../../sys/arrival.ts";
 
 /** What nobody continued for so long goes at the next start, as with containerd's leases. */
 const keptMilliseconds = 24 * 3600 * 1000;
@@ -34,7 +36,7 @@ export class LocalIngest implements BlobIngest {
   readonly #fd: number;
   readonly #owner: IngestOwner;
   readonly #followers = new Map<ArchiveStream, Promise<ArchiveResult>>();
-  #offset: number;
+  readonly #arrival: Arrival;
   #state: "open" | "placed" | "left" = "open";
 
   constructor(parent: string, { digest, size }: { digest: Digest; size: number }, owner: IngestOwner) {
@@ -49,19 +51,21 @@ export class LocalIngest implements BlobIngest {
       writeFileSync(join(this.#folder, "state.json"), JSON.stringify({ digest, size, started: Date.now() }));
     }
     this.#fd = openSync(this.#data, constants.O_RDWR | constants.O_CREAT, 0o600);
-    this.#offset = fstatSync(this.#fd).size;
+    this.#arrival = new Arrival(this.#fd, size);
   }
 
   get offset(): number {
-    return this.#offset;
+    return this.#arrival.offset;
   }
 
   /** Followers stop with ECANCELED when the ingest is left before it is whole. */
   async follow(stream: ArchiveStream, turn: NonNullable<UnpackOptions["turn"]> = (work) => work()): Promise<ArchiveResult> {
     const fd = openSync(this.#data, "r");
-    const work = turn(() => (this.#state === "left" ? Promise.reject(leftError()) : stream.follow(fd)));
+    const work = turn(() => {
+      if (this.#state === "left") return Promise.reject(leftError());
+      return this.#state === "placed" ? stream.run(fd) : stream.follow(this.#arrival);
+    });
     this.#followers.set(stream, work);
-    stream.arrived(this.#offset, this.#offset === this.size);
     try {
       return await work;
     } finally {
@@ -72,18 +76,31 @@ export class LocalIngest implements BlobIngest {
 
   async write(chunks: readonly Uint8Array[]): Promise<void> {
     let left = [...chunks];
-    const end = this.#offset + left.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (end > this.size) throw new GantryError("data-loss", `${this.digest} is larger than the ${this.size} bytes of its descriptor`);
+    let { offset } = this;
+    this.#expect(left.reduce((sum, chunk) => sum + chunk.length, 0));
     while (left.length > 0) {
-      const written = await writeAt(this.#fd, left, this.#offset).catch((error: unknown) => Promise.reject(systemError(`cannot keep ${this.digest}: ${messageOf(error)}`, error)));
-      this.#offset += written;
+      const written = await writeAt(this.#fd, left, offset).catch((error: unknown) => Promise.reject(this.#unkept(error)));
+      offset += written;
       left = remaining(left, written);
-      for (const follower of this.#followers.keys()) follower.arrived(this.#offset, this.#offset === this.size);
+      this.#arrival.kept(offset);
     }
   }
 
+  async receive(body: AnswerBody): Promise<Error | undefined> {
+    this.#expect(body.length);
+    return this.#arrival.receive(body).catch((error: unknown) => Promise.reject(this.#unkept(error)));
+  }
+
+  #expect(bytes: number): void {
+    if (this.offset + bytes > this.size) throw new GantryError("data-loss", `${this.digest} is larger than the ${this.size} bytes of its descriptor`);
+  }
+
+  #unkept(error: unknown): GantryError {
+    return systemError(`cannot keep ${this.digest}: ${messageOf(error)}`, error);
+  }
+
   async commit(): Promise<void> {
-    if (this.#offset !== this.size) throw new GantryError("data-loss", `${this.digest} has ${this.#offset} bytes, its descriptor says ${this.size}`);
+    if (this.offset !== this.size) throw new GantryError("data-loss", `${this.digest} has ${this.offset} bytes, its descriptor says ${this.size}`);
     faultPoint("blob-arrived");
     const found = (await this.#followed()) ?? (await this.#hash());
     if (found !== this.digest) {
@@ -99,7 +116,7 @@ export class LocalIngest implements BlobIngest {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#state === "open" && this.#offset === 0 && this.size > 0) this.#owner.discard(this.#folder);
+    if (this.#state === "open" && this.offset === 0 && this.size > 0) this.#owner.discard(this.#folder);
     this.#end("left");
   }
 
@@ -121,7 +138,7 @@ export class LocalIngest implements BlobIngest {
     if (this.#state !== "open") return;
     this.#state = state;
     /* What reads a blob that is whole goes on. */
-    if (state === "left") for (const follower of this.#followers.keys()) follower[Symbol.dispose]();
+    this.#arrival.end(state === "left" ? "left" : "whole");
     closeSync(this.#fd);
     this.#owner.ended();
   }

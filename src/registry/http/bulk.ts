@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
+import type { AnswerBody } from "../../lib/connection-body.ts";
 import type { HttpRequest, HttpResponse } from "./client.ts";
 import { connectionError } from "./connection-error.ts";
 import { hostnameOf } from "./proxy.ts";
@@ -27,7 +28,7 @@ export async function bulkGet(request: HttpRequest, options: BulkOptions): Promi
     const { status, headers, rest } = await readHead(connection);
     const reason = process.getBuiltinModule("node:http").STATUS_CODES[status] ?? "";
     const body = framed(connection, { headers, rest, status });
-    return { method, url, status, statusLine: `${status} ${reason}`, headers, body: told(body, connection, request), discard: () => connection.close() };
+    return { method, url, status, statusLine: `${status} ${reason}`, headers, body: told(body, connection, request), discard: () => connection.close(), leave: (length) => connection.leave(rest, length) };
   } catch (error) {
     connection.close();
     throw error;
@@ -44,6 +45,8 @@ const broken = (message: string): Error => Object.assign(new Error(message), { c
 class Connection {
   readonly #socket: Socket;
   readonly #stallMilliseconds: number;
+  readonly #secure: boolean;
+  readonly #signal: AbortSignal;
   readonly #buffers = new ReadBuffers();
   #ended: { error: Error | undefined } | undefined;
   #wake: (() => void) | undefined;
@@ -60,6 +63,8 @@ class Connection {
     const host = hostnameOf(url);
     const onread = { buffer: () => this.#buffers.room(), callback: (length: number, buffer: Uint8Array) => this.#received((buffer as Buffer).subarray(0, length)) };
     const secure = options.secureContext;
+    this.#secure = secure !== undefined;
+    this.#signal = signal ?? new AbortController().signal;
     const target = { host, port: Number(url.port || (secure ? 443 : 80)), onread };
     const { isIP } = process.getBuiltinModule("node:net");
     this.#socket = secure
@@ -77,6 +82,16 @@ class Connection {
 
   write(bytes: Buffer): void {
     this.#socket.write(bytes);
+  }
+
+  /** What is still to come stays where it is; `first` came with the head. */
+  leave(first: Buffer, length: number): AnswerBody | undefined {
+    const { fd } = (this.#socket as { _handle?: { fd?: number } })._handle ?? {};
+    if (this.#secure || this.#ended || fd === undefined || fd < 0) return undefined;
+    this.#socket.pause();
+    const parts = [Buffer.from(first)];
+    for (let chunk = this.#buffers.take(); chunk; chunk = this.#buffers.take()) parts.push(Buffer.from(chunk));
+    return { fd, head: Buffer.concat(parts).subarray(0, length), length, signal: this.#signal, stallMilliseconds: this.#stallMilliseconds };
   }
 
   /** The chunks that were given out hold no longer. */

@@ -3,6 +3,7 @@ import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage, Reques
 import type { TcpNetConnectOpts } from "node:net";
 import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
+import type { AnswerBody } from "../../lib/connection-body.ts";
 import { GantryError } from "../../lib/errors.ts";
 import { parseIp } from "../../lib/ip.ts";
 import { bulkGet } from "./bulk.ts";
@@ -36,6 +37,8 @@ export interface HttpResponse {
   body: AsyncIterable<Uint8Array>;
   /** Keeps the connection when little is left. */
   discard(): void;
+  /** Instead of reading the body, which has this length: it is left in the connection, until discard(). Undefined when that cannot be. */
+  leave?(length: number): AnswerBody | undefined;
 }
 
 export interface HttpLimits {

@@ -40,6 +40,9 @@ interface Download {
   whole: Promise<void>;
 }
 
+/** How often to look at what arrives off a connection that others read, and how much of it is a step. */
+const lookMilliseconds = 50;
+const stepBytes = 256 << 10;
 /** Bytes that were other than their digest says are fetched once more: a proxy or a disk may have done that. */
 const mostWrong = 2;
 
@@ -131,10 +134,21 @@ export class Downloads {
     if (!first) throw cancelled(blob);
     tell(download, { kind: "downloading", offset: ingest.offset });
     const retrying = (seconds: number): void => tell(download, { kind: "retrying", seconds });
-    for await (const chunk of first.repository.openBlob(blob, { offset: ingest.offset, signal: abort.signal, retrying })) {
-      await ingest.write([chunk]);
-      tell(download, { kind: "downloading", offset: ingest.offset });
-      faultPoint("image-blob-arriving");
+    let told = ingest.offset;
+    const look = (): void => {
+      if (ingest.offset === told) return;
+      for (; told < ingest.offset; told = Math.min(told + stepBytes, ingest.offset)) faultPoint("image-blob-arriving");
+      tell(download, { kind: "downloading", offset: told });
+    };
+    const timer = setInterval(look, lookMilliseconds);
+    try {
+      for await (const chunk of first.repository.openBlob(blob, { offset: ingest.offset, into: ingest, signal: abort.signal, retrying })) {
+        await ingest.write([chunk]);
+        look();
+      }
+      look();
+    } finally {
+      clearInterval(timer);
     }
   }
 }
