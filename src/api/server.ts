@@ -232,7 +232,7 @@ export class ApiServer {
     }
     const { route, params } = match;
     if (route.since !== undefined && (negotiated[0] < route.since[0] || (negotiated[0] === route.since[0] && negotiated[1] < route.since[1]))) {
-      throw invalidParameter(`${route.method} ${route.path} requires minimum API version ${route.since.join(".")}`);
+      throw invalidParameter(`${route.method} ${route.path.replace(/\{(\w+)\.\.\.\}/g, "{$1:.*}")} requires minimum API version ${route.since.join(".")}`);
     }
     confinement?.check(route);
     const { settled } = this.#options;

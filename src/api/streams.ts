@@ -17,6 +17,8 @@ export interface BridgeOptions {
   detachKeys?: readonly number[];
   /** Applied to what the process prints. */
   output?: Transform;
+  /** The end of what the client types is that of the whole: its output goes on without this client. */
+  endsWithInput?: boolean;
   /** Settles when the process has ended: the client learns of the end only then, so that it finds the exit code. What a child left behind still prints is waited for a moment, not for ever. */
   exited?: Promise<unknown>;
 }
@@ -44,7 +46,13 @@ export function bridge(client: Duplex, process: Duplex, options: BridgeOptions =
       process.destroy();
       settle("detached");
     };
-    const typedEnd = (): void => void process.end();
+    const typedEnd = (): void => {
+      if (!options.endsWithInput) return void process.end();
+      process.unpipe();
+      process.destroy();
+      endClient(client);
+      settle("ended");
+    };
     client.on("data", typed);
     // A socket that nobody reads tells its end at once when nothing came before it: that may be over.
     if (client.readableEnded) typedEnd();

@@ -115,7 +115,6 @@ const takes: Record<Schema["kind"], (keyof typeof kindsOfJson)[]> = {
   map: ["object"],
   struct: ["object"],
   nullable: [],
-  stringOrList: ["string", "list"],
 };
 
 async function refused(place: Place, value: unknown): Promise<Answer> {
@@ -175,8 +174,6 @@ function wild(schema: Schema): fc.Arbitrary<string> {
       return fc.oneof(listOf(wild(schema.item)), fc.constant("null"));
     case "tuple":
       return listOf(wild(schema.item));
-    case "stringOrList":
-      return fc.oneof(json, listOf(json));
     case "map":
       return fc.array(fc.tuple(schema.parseKey ? fc.oneof(json, fc.constant('"80/tcp"')) : json, wild(schema.value)), { maxLength: 3 }).map((entries) => `{${entries.map((entry) => entry.join(":")).join(",")}}`);
     case "nullable":

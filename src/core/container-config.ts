@@ -3,7 +3,7 @@
  * description of them. Types, decoding, zero values, inspect's printing and docs/compatibility.md follow from them.
  */
 import { parseAddress, parseHardwareAddress, parsePort } from "../lib/address.ts";
-import { bool, embed, field, fieldsOf, goInt, goUint, int64, list, map, named, nullable, string, stringOrList, struct, text, tuple, uint16, uint32, uint64, zero } from "../lib/schema.ts";
+import { bool, embed, field, fieldsOf, goInt, goUint, int64, list, map, named, nullable, string, struct, text, tuple, uint16, uint32, uint64, zero } from "../lib/schema.ts";
 import type { Field, Infer, Schema, Support } from "../lib/schema.ts";
 
 const support = (status: Support["status"]) => <T>(schema: Schema<T>, note = "", options: { omitEmpty?: boolean } = {}): Field<T> => field(schema, { ...options, support: { status, note } });
@@ -16,7 +16,8 @@ const omitEmpty = { omitEmpty: true };
 const address = text("netip.Addr", parseAddress);
 const hardwareAddress = text("network.HardwareAddr", parseHardwareAddress);
 const nothing = struct("struct {}", {});
-const portSet = map(nothing, parsePort);
+const port = { go: "network.Port", parse: parsePort };
+const portSet = map(nothing, port);
 
 /** Durations are in nanoseconds. */
 export const healthcheckSchema = struct("v1.HealthcheckConfig", {
@@ -41,13 +42,13 @@ export const configSchema = struct("Config", {
   OpenStdin: done(bool),
   StdinOnce: done(bool),
   Env: done(list(string)),
-  Cmd: done(stringOrList),
+  Cmd: done(list(string)),
   Healthcheck: done(nullable(healthcheckSchema), "", omitEmpty),
   ArgsEscaped: noMeaning(bool, "Windows", omitEmpty),
   Image: done(string),
   Volumes: done(map(nothing)),
   WorkingDir: done(string),
-  Entrypoint: done(stringOrList),
+  Entrypoint: done(list(string)),
   NetworkDisabled: done(bool, "", omitEmpty),
   OnBuild: noMeaning(list(string), "for builds", omitEmpty),
   Labels: done(map(string)),
@@ -169,7 +170,7 @@ export const hostConfigSchema = struct("HostConfig", {
     "all of Docker's drivers, and no plugins",
   ),
   NetworkMode: partly(named("container.NetworkMode", string), "bridge, host, none, container:ID and user-defined networks: bridge, macvlan, ipvlan"),
-  PortBindings: partly(map(list(portBinding), parsePort), "an empty HostIp is every address of the families that the container has, as with Docker's userland-proxy off"),
+  PortBindings: partly(map(list(portBinding), port), "an empty HostIp is every address of the families that the container has, as with Docker's userland-proxy off"),
   RestartPolicy: done(restartPolicySchema),
   AutoRemove: done(bool),
   VolumeDriver: partly(string, "local, and plugins of the legacy protocol; no managed ones"),
@@ -256,9 +257,9 @@ export const updateRequestSchema = struct("UpdateConfig", {
   ...embed("Resources", fieldsOf(resourcesSchema)),
   RestartPolicy: done(restartPolicySchema),
   /** Gantry's own, as PortBindings: ports that are published from now on. */
-  PublishAdd: done(map(list(portBinding), parsePort)),
+  PublishAdd: done(map(list(portBinding), port)),
   /** Gantry's own: bindings that end; one without a host port, or none for a port, stands for all of that port. */
-  PublishRemove: done(map(list(portBinding), parsePort)),
+  PublishRemove: done(map(list(portBinding), port)),
   /** Gantry's own: labels and variables (NAME=VALUE, and names alone to remove). Programs that run keep theirs. */
   LabelAdd: done(map(string)),
   LabelRemove: done(list(string)),

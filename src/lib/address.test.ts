@@ -11,7 +11,17 @@ test("addresses in their canonical form, or Go's words", () => {
     ["01.2.3.4", 'ParseAddr("01.2.3.4"): IPv4 field has octet with leading zero'],
     ["1.2.3.256", 'ParseAddr("1.2.3.256"): IPv4 field has value >255'],
     ["1..2.3", 'ParseAddr("1..2.3"): IPv4 field must have at least one digit'],
-    ["1:2", 'ParseAddr("1:2"): unable to parse IP'],
+    ["1:2", 'ParseAddr("1:2"): address string too short'],
+    ["fe80::1%", 'ParseAddr("fe80::1%"): zone must be a non-empty string'],
+    ["::g", 'ParseAddr("::g"): each colon-separated field must have at least one digit (at "g")'],
+    ["::1g", 'ParseAddr("::1g"): unexpected character, want colon (at "g")'],
+    ["1:2:", 'ParseAddr("1:2:"): colon must be followed by more characters (at ":")'],
+    ["12345::", 'ParseAddr("12345::"): each group must have 4 or less digits (at "12345::")'],
+    ["::1::2", 'ParseAddr("::1::2"): multiple :: in address (at ":2")'],
+    ["1:2:3:4:5:6:7:8:9", 'ParseAddr("1:2:3:4:5:6:7:8:9"): trailing garbage after address (at "9")'],
+    ["1:2:3:4::5:6:7:8", 'ParseAddr("1:2:3:4::5:6:7:8"): the :: must expand to at least one field of zeros'],
+    ["1:2:1.2.3.4", 'ParseAddr("1:2:1.2.3.4"): embedded IPv4 address must replace the final 2 fields of the address (at "1.2.3.4")'],
+    ["::1.2.3", 'ParseAddr("::1.2.3"): IPv4 address too short'],
     ["%x", 'ParseAddr("%x"): missing IPv6 address'],
   ] as const) {
     assert.throws(() => parseAddress(text), { message });

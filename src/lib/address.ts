@@ -1,4 +1,5 @@
 /** Text forms of network addresses as Go's net and netip packages read them, with their error texts: clients see them. */
+import { messageOf } from "./errors.ts";
 import { bitsOf, formatIp, parseIp } from "./ip.ts";
 
 /** An IPv4 or IPv6 address in its canonical form; "" stays "". */
@@ -54,9 +55,50 @@ function parseIPv4(input: string): string {
 
 function parseIPv6(input: string): string {
   const [address = "", zone] = splitOnce(input, "%");
+  if (zone === "") throw new Error(`ParseAddr(${JSON.stringify(input)}): zone must be a non-empty string`);
   const parsed = parseIp(address);
-  if (parsed === undefined || zone === "") throw new Error(`ParseAddr(${JSON.stringify(input)}): unable to parse IP`);
+  if (parsed === undefined) throw new Error(`ParseAddr(${JSON.stringify(input)}): ${whyNoIPv6(address)}`);
   return formatIp(parsed) + (zone === undefined ? "" : `%${zone}`);
+}
+
+/** The first thing wrong, from the left, with the text from there on. */
+function whyNoIPv6(address: string): string {
+  const at = (message: string, rest: string): string => `${message} (at ${JSON.stringify(rest)})`;
+  let rest = address.replace(/^::/, "");
+  let shortened = rest !== address;
+  let groups = 0;
+  while (groups < 8) {
+    const digits = (/^[0-9a-fA-F]*/.exec(rest) as RegExpExecArray)[0];
+    if (digits.length > 4) return at("each group must have 4 or less digits", rest);
+    if (digits === "") return at("each colon-separated field must have at least one digit", rest);
+    const next = rest.slice(digits.length);
+    if (next.startsWith(".")) return whyNoEnd(rest, groups, shortened);
+    groups++;
+    rest = next;
+    if (rest === "") break;
+    if (!rest.startsWith(":")) return at("unexpected character, want colon", rest);
+    if (rest === ":") return at("colon must be followed by more characters", rest);
+    rest = rest.slice(1);
+    if (!rest.startsWith(":")) continue;
+    if (shortened) return at("multiple :: in address", rest);
+    shortened = true;
+    rest = rest.slice(1);
+    if (rest === "") break;
+  }
+  if (rest !== "") return at("trailing garbage after address", rest);
+  return shortened ? "the :: must expand to at least one field of zeros" : "address string too short";
+}
+
+/** Of dotted IPv4 behind so many groups. */
+function whyNoEnd(dotted: string, groups: number, shortened: boolean): string {
+  if (!shortened && groups !== 6) return `embedded IPv4 address must replace the final 2 fields of the address (at ${JSON.stringify(dotted)})`;
+  if (groups > 6) return `too many hex fields to fit an embedded IPv4 at the end of the address (at ${JSON.stringify(dotted)})`;
+  try {
+    parseIPv4(dotted);
+  } catch (error) {
+    return messageOf(error).replace(/^ParseAddr\(.*?\): /, "");
+  }
+  return "the :: must expand to at least one field of zeros";
 }
 
 function splitOnce(input: string, separator: string): [string, string?] {

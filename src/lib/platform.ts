@@ -27,6 +27,8 @@ export function parsePlatform(specifier: string, host: Platform = hostPlatform()
   };
   if (specifier.includes("*")) fail("wildcards not yet supported");
   const parts = specifier.split("/");
+  const system = String.raw`^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$`;
+  if (parts.length > 1 && !new RegExp(system).test(parts[0] as string)) throw invalidParameter(`${quote(parts[0] as string)} is an invalid OS component of ${quote(specifier)}: OSAndVersion specifier component must match ${quote(system)}: invalid argument`);
   for (const part of parts) {
     if (!/^[A-Za-z0-9_.-]+$/.test(part)) throw invalidParameter(`${quote(part)} is an invalid component of ${quote(specifier)}: platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`);
   }

@@ -23,9 +23,7 @@ export type Node =
   | { kind: "map"; go: string; value: Schema; parseKey: ((key: string) => string) | undefined }
   | { kind: "struct"; go: string; fields: Fields }
   /** A value or null. */
-  | { kind: "nullable"; go: string; target: Schema }
-  /** {"command": "a b"} of old clients for {"command": ["a b"]}. */
-  | { kind: "stringOrList"; go: string };
+  | { kind: "nullable"; go: string; target: Schema };
 
 export type Schema<T = unknown> = Node & { readonly $type?: T };
 export type Infer<S> = S extends { readonly $type?: infer T } ? T : never;
@@ -60,10 +58,10 @@ export const named = <T>(go: string, schema: Schema<T>): Schema<T> => ({ ...sche
 export const text = (go: string, parse: (input: string) => string): Schema<string> => ({ kind: "text", go, parse });
 export const list = <T>(item: Schema<T>): Schema<T[] | null> => ({ kind: "list", go: `[]${item.go}`, item });
 export const tuple = <T>(item: Schema<T>, length: number): Schema<T[]> => ({ kind: "tuple", go: `[${length}]${item.go}`, item, length });
-export const map = <T>(value: Schema<T>, parseKey?: (key: string) => string): Schema<Record<string, T> | null> => ({ kind: "map", go: `map[string]${value.go}`, value, parseKey });
+/** With keys of a type of their own: parse gives their normal form. */
+export const map = <T>(value: Schema<T>, key?: { go: string; parse: (key: string) => string }): Schema<Record<string, T> | null> => ({ kind: "map", go: `map[${key?.go ?? "string"}]${value.go}`, value, parseKey: key?.parse });
 export const nullable = <T>(target: Schema<T>): Schema<T | null> => ({ kind: "nullable", go: `*${target.go}`, target });
 export const struct = <F extends Fields>(go: string, fields: F): Schema<FieldsOf<F>> => ({ kind: "struct", go, fields });
-export const stringOrList: Schema<string[] | null> = { kind: "stringOrList", go: "[]string" };
 
 export function field<T>(schema: Schema<T>, options: { omitEmpty?: boolean; embedded?: string; support?: Support } = {}): Field<T> {
   return { schema, omitEmpty: options.omitEmpty ?? false, embedded: options.embedded, support: options.support };
@@ -104,7 +102,6 @@ function zeroOf(schema: Schema): unknown {
     case "list":
     case "map":
     case "nullable":
-    case "stringOrList":
       return null;
   }
 }
@@ -132,8 +129,6 @@ function printed(schema: Schema, value: unknown): string {
     case "list":
     case "tuple":
       return value === null ? "null" : `[${(value as unknown[]).map((item) => printed(schema.item, item)).join(",")}]`;
-    case "stringOrList":
-      return value === null ? "null" : JSON.stringify(value);
     case "map":
       return value === null ? "null" : printMap(schema.value, value as Record<string, unknown>);
     case "nullable":
@@ -168,7 +163,6 @@ function printStruct(fields: Fields, value: Record<string, unknown>): string {
 function isEmpty(schema: Schema, value: unknown): boolean {
   switch (schema.kind) {
     case "list":
-    case "stringOrList":
       return value === null || (value as unknown[]).length === 0;
     case "map":
       return value === null || Object.keys(value as object).length === 0;

@@ -12,7 +12,6 @@ byName.set("IOT", 6).set("CLD", 17).set("POLL", 29);
 export const SIGRTMIN = 34;
 export const SIGRTMAX = 64;
 export const SIGKILL = 9;
-export const SIGTERM = 15;
 
 /** The number of a signal given as "KILL", "SIGKILL", "sigkill", "9", "RTMIN+3". Throws invalid-parameter with Docker's words. */
 export function parseSignal(text: string): number {

@@ -9,6 +9,8 @@ export function parseUnixTimestamp(text: string): bigint {
   if (!/^[+-]?\d+$/.test(seconds)) throw invalidParameter(`invalid timestamp "${text}": invalid seconds "${seconds}": invalid syntax`);
   const whole = BigInt(seconds.replace(/^\+/, ""));
   if (whole > 9223372036854775807n || whole < -9223372036854775808n) throw invalidParameter(`invalid timestamp "${text}": invalid seconds "${seconds}": value out of range`);
-  if (fraction !== "" && !/^\d+$/.test(fraction)) throw invalidParameter(`invalid timestamp "${text}": invalid nanoseconds "${fraction}": invalid syntax`);
+  if (fraction.length > 20) throw invalidParameter(`invalid timestamp "${text}": invalid nanoseconds: length ${fraction.length} exceeds maximum 20`);
+  const wrong = fraction.search(/[^0-9]/);
+  if (wrong >= 0) throw invalidParameter(`invalid timestamp "${text}": invalid nanoseconds: invalid character '${fraction[wrong]}' at position ${wrong}`);
   return whole * 1_000_000_000n + BigInt(`${fraction}000000000`.slice(0, 9));
 }

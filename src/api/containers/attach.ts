@@ -75,6 +75,7 @@ function refuse(call: Call, error: unknown): void {
 
 async function handleWebSocket(context: LifecycleContext, call: Call): Promise<void> {
   const name = call.params["name"] as string;
+  context.store.find(name);
   if (call.req.headers.upgrade?.toLowerCase() !== "websocket") {
     call.res.writeHead(400);
     call.res.end("not websocket protocol");
@@ -99,7 +100,9 @@ async function carry(context: LifecycleContext, name: string, query: AttachQuery
     emit(context, record, "attach");
     const stream = await Promise.race([attachment.stream, new Promise<undefined>((resolve) => gone.signal.addEventListener("abort", () => resolve(undefined), { once: true }))]);
     if (!stream) return giveUp();
-    const outcome = await bridge(client, stream, query.stdin && attachment.tty ? { detachKeys: query.keys } : {});
+    const { OpenStdin, StdinOnce, Tty } = record.config;
+    const endsWithInput = query.stdin && OpenStdin && (Tty || !StdinOnce);
+    const outcome = await bridge(client, stream, { endsWithInput, ...(query.stdin && attachment.tty && { detachKeys: query.keys }) });
     if (outcome !== "detached") return;
     emit(context, record, "detach");
     endClient(client);

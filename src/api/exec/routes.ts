@@ -1,5 +1,5 @@
 /** Execs: create, start (hijacked), resize, inspect. */
-import { list, string, bool, struct, field, goUint, nullable, stringOrList, tuple } from "../../lib/schema.ts";
+import { list, string, bool, struct, field, goUint, nullable, tuple } from "../../lib/schema.ts";
 import type { ExecService } from "../../engine/containers/exec/exec.ts";
 import type { ExecInstance } from "../../engine/containers/exec/instance.ts";
 import { parseDetachKeys } from "../../lib/detach-keys.ts";
@@ -21,7 +21,7 @@ const createSchema = struct("ExecCreateRequest", {
   DetachKeys: field(string),
   Env: field(list(string)),
   WorkingDir: field(string),
-  Cmd: field(stringOrList),
+  Cmd: field(list(string)),
 });
 
 const startSchema = struct("ExecStartRequest", {
@@ -139,7 +139,7 @@ function inspected(instance: ExecInstance): Record<string, unknown> {
     OpenStdin: config.attachStdin,
     OpenStderr: config.attachStderr,
     OpenStdout: config.attachStdout,
-    CanRemove: state.status === "exited",
+    CanRemove: false,
     ContainerID: instance.containerId,
     DetachKeys: config.detachKeys === "" ? "" : Buffer.from(parseDetachKeys(config.detachKeys)).toString("base64"),
     Pid: state.status === "running" ? state.task.pid : state.status === "exited" ? state.pid : 0,

@@ -6,7 +6,7 @@ import { type Call, sendJson } from "../route.ts";
 import { readText } from "../wire/body.ts";
 import { decode, parseBody } from "../wire/decode.ts";
 
-const authConfig = struct("AuthConfig", {
+const authConfig = struct("registry.AuthConfig", {
   username: field(string),
   password: field(string),
   serveraddress: field(string),

@@ -2,8 +2,8 @@
 import type { EventSink } from "../../core/events.ts";
 import { planPrune, pruneVolumes } from "../../engine/volumes/prune.ts";
 import type { VolumeService } from "../../engine/volumes/service.ts";
-import { unavailable } from "../../lib/errors.ts";
-import { parseFilters } from "../../lib/filters.ts";
+import { codeOf, GantryError, messageOf, unavailable } from "../../lib/errors.ts";
+import { type Filters, parseFilters } from "../../lib/filters.ts";
 import { field, map, nullable, string, struct } from "../../lib/schema.ts";
 import { atLeast, boolQuery, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 import { readBody } from "../wire/body.ts";
@@ -32,7 +32,7 @@ export function volumeRoutes({ volumes, events, warn }: VolumeRoutesOptions): Ro
     sendJson(call, 201, volume);
   };
   const list = async (call: Call): Promise<void> => {
-    const { volumes: found, warnings } = await volumes.list(parseFilters(call.query.get("filters")));
+    const { volumes: found, warnings } = await volumes.list(listFilters(call));
     sendJson(call, 200, { Volumes: found, Warnings: warnings.length > 0 ? warnings : null });
   };
   const remove = async (call: Call): Promise<void> => {
@@ -63,4 +63,12 @@ const nameOf = (call: Call): string => call.params["name"] as string;
 
 function update(): never {
   throw unavailable("volume update only valid for cluster volumes, but swarm is unavailable");
+}
+
+function listFilters(call: Call): Filters {
+  try {
+    return parseFilters(call.query.get("filters"));
+  } catch (error) {
+    throw new GantryError(codeOf(error), `error reading volume filters: ${messageOf(error)}`, { cause: error });
+  }
 }

@@ -63,9 +63,6 @@ class Decoder {
         return json === null ? null : Array.isArray(json) ? json.map((item) => this.value(schema.item, item, zero(schema.item))) : this.#wrong(schema, json, current);
       case "tuple":
         return json === null ? current : Array.isArray(json) ? this.#tuple(schema, json) : this.#wrong(schema, json, current);
-      case "stringOrList":
-        if (typeof json === "string") return [json];
-        return json === null ? null : Array.isArray(json) ? json.map((item) => this.value({ kind: "string", go: "string" }, item, "")) : this.#wrong(schema, json, current);
       case "map":
         return json === null ? null : json instanceof JsonObject ? this.#map(schema, json, current) : this.#wrong(schema, json, current);
       case "struct":

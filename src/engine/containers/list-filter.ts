@@ -1,6 +1,6 @@
 /** Which containers a list has: Docker's filters. */
 import type { ContainerRecord } from "../../core/container.ts";
-import { invalidParameter, messageOf, systemError } from "../../lib/errors.ts";
+import { invalidParameter, messageOf, notFound, systemError } from "../../lib/errors.ts";
 import type { Filters } from "../../lib/filters.ts";
 import { atoi } from "../../lib/strconv.ts";
 import type { ContainersContext } from "./context.ts";
@@ -56,8 +56,11 @@ function oneOf(key: string, what: string, value: string, allowed: readonly strin
   if (!allowed.includes(value)) throw invalidParameter(`invalid filter '${key}=${value}': invalid value for ${what} (${value}): must be one of ${allowed.join(", ")}`);
 }
 
+/** Docker takes no id prefix here. */
 function byIdOrName(context: ContainersContext, ref: string): ContainerRecord {
-  return context.store.get(ref) ?? context.store.byName(ref.replace(/^\//, "")) ?? context.store.find(ref);
+  const found = context.store.get(ref) ?? context.store.byName(ref.replace(/^\//, ""));
+  if (!found) throw notFound(`No such container: ${ref}`);
+  return found;
 }
 
 /** By id prefix and name. With both, both must hold. */

@@ -56,8 +56,10 @@ export async function planPrune(context: ContainersContext, selection: PruneSele
   return { ...report, state: stateOf(report) };
 }
 
+/** The newest first. */
 function candidates(context: ContainersContext, { filters, until }: PruneSelection): ContainerRecord[] {
-  return [...context.store.list()].filter((record) => {
+  const newestFirst = [...context.store.list()].sort((one, other) => (one.createdAt < other.createdAt ? 1 : -1));
+  return newestFirst.filter((record) => {
     const labels = record.config.Labels ?? {};
     const isExcepted = filters.values("label!").length > 0 && filters.labels("label!", labels);
     return !countsAsRunning(record) && (until === undefined || record.createdAt <= until) && filters.labels("label", labels) && !isExcepted;

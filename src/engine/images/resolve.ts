@@ -1,7 +1,7 @@
 /** From a name or id to what a container needs of an image, without waiting. */
 import type { ImageForRun } from "../../core/image.ts";
 import { notFound } from "../../lib/errors.ts";
-import type { Platform } from "../../lib/platform.ts";
+import { type Platform, platformDistance } from "../../lib/platform.ts";
 import type { ImageContext } from "./context.ts";
 import { type PlatformImage, bestFor } from "./documents.ts";
 import { familiarNameOf, findImage } from "./find.ts";
@@ -10,7 +10,8 @@ import { platformMissing } from "./inspect.ts";
 export function resolveForRun(context: ImageContext, ref: string, platform: Platform | undefined): ImageForRun {
   const found = findImage(context.store, ref);
   const images = context.documents.imagesOf(found.target);
-  const image = bestFor(images, platform ?? context.host) ?? (platform === undefined ? images[0] : undefined);
+  // What was asked for by name is not replaced by what the machine runs, too.
+  const image = platform ? images.find((one) => platformDistance(platform, one.platform) === 0) : (bestFor(images, context.host) ?? images[0]);
   const name = familiarNameOf(found);
   if (!image) throw platform ? platformMissing(name, platform) : notFound(`image with reference ${name} was found but does not provide any platform`);
   const { annotations: _, ...manifest } = image.descriptor;

@@ -70,6 +70,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   async function connect(record: ContainerRecord): Promise<Sandbox> {
     const other = containerOf(record.hostConfig.NetworkMode);
     if (other !== undefined) return joinContainer(record, other);
+    const env = linkVariables(record, options.findContainer);
     if (sandboxes.has(record.id)) await disconnect(record);
     const sandbox: ContainerSandbox = { id: randomId(), endpoints: [], named: false, linked: hasLinks(record) };
     sandboxes.set(record.id, sandbox);
@@ -82,7 +83,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
       await Promise.all([taking, ...sandbox.endpoints.map(async (endpoint) => void (endpoint.addresses = await addresses.choose(endpoint.network, endpoint.settings, familiesOf(record, endpoint.settings))))]);
       await publishing.reserve(record, sandbox);
       const files = await joinAll(record, sandbox);
-      return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files, env: linkVariables(record, options.findContainer) };
+      return { ...(sandbox.namespace ? { netnsFd: sandbox.namespace.fd } : {}), network: stateOf(sandbox), files, env };
     } catch (error) {
       await taking.catch(() => undefined);
       await disconnect(record);

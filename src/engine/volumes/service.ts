@@ -365,7 +365,7 @@ export class VolumeService {
     if (row && !this.isUsed(name)) this.#store.remove(name);
     const foreign = row ? undefined : await this.#foreign(name, "");
     if (foreign) return foreign;
-    throw notFound(`get ${name}: no such volume`);
+    throw notFound(`get${name === "" ? "" : ` ${name}`}: no such volume`);
   }
 
   /** One that was made in a plugin by others. */

@@ -83,6 +83,7 @@ export class ExecService {
 
   async resize(id: string, size: { height: number; width: number }): Promise<void> {
     const instance = this.startable(id);
+    if (instance.state.status === "exited") throw notFound(`NotFound: process does not exist ${id}: not found`);
     if (instance.state.status !== "running") return;
     await instance.state.task.resize(size);
   }
@@ -147,9 +148,10 @@ function requireRunnable(record: ContainerRecord, name: string): void {
   requireTask(record);
 }
 
-/** The exit code that shells use for a program that could not be run. */
+/** The exit code that shells use for a program that could not be run; 128 where it did not come to that. */
 function failureCode(error: unknown): number {
   const failure = error instanceof GantryError ? (error.cause as RuntimeFailure | undefined) : undefined;
-  if (failure?.kind === "program-not-executable") return 126;
-  return failure?.kind === "program-not-found" || /chdir to cwd/.test(messageOf(error)) ? 127 : 126;
+  const text = messageOf(error);
+  if (failure?.kind === "program-not-executable" || /permission denied|is a directory/.test(text)) return 126;
+  return failure?.kind === "program-not-found" || /chdir to cwd|not a directory/.test(text) ? 127 : 128;
 }

@@ -52,7 +52,7 @@ export function copyOut(context: ContainersContext, ref: string, path: string, s
 
 export function copyIn(context: ContainersContext, ref: string, { path, bytes, keepKind, copyOwner }: CopyIn): Promise<void> {
   return withFiles(context, ref, { mounts: true, exclusive: true }, async ({ record, view }) => {
-    const target = asked(ref, path, (whole) => folderOf(view, whole));
+    const target = asked(ref, path, (whole) => folderOf(view, whole), () => "EvalSymlinks: too many links");
     requireWritable(record, target);
     const owner = copyOwner ? await ownerFor(record, view) : undefined;
     try {
@@ -64,8 +64,8 @@ export function copyIn(context: ContainersContext, ref: string, { path, bytes, k
   });
 }
 
-/** Runs `use` with the path in its whole form. Throws Docker's errors. */
-function asked<T>(ref: string, path: string, use: (whole: string) => T): T {
+/** Runs `use` with the path in its whole form. Throws Docker's errors, `loop` for links that lead in a circle. */
+function asked<T>(ref: string, path: string, use: (whole: string) => T, loop = (whole: string): string => `evalSymlinksInScope: too many links in ${whole}`): T {
   if (path === "") throw invalidParameter("bad parameter: path cannot be empty");
   const whole = wholePath(path);
   try {
@@ -74,7 +74,7 @@ function asked<T>(ref: string, path: string, use: (whole: string) => T): T {
     const { code } = error as NodeJS.ErrnoException;
     if (error instanceof GantryError || code === undefined) throw error;
     if (code === "ENOENT") throw notFound(`Could not find the file ${path} in container ${ref}`, error);
-    throw systemError(`lstat ${whole}: ${errnoText(code)}`, error);
+    throw systemError(code === "ELOOP" ? loop(whole) : `lstat ${whole}: ${errnoText(code)}`, error);
   }
 }
 
@@ -117,8 +117,8 @@ function statOf(view: ContainerView, whole: string): PathStat {
 /** The folder to untar into, links followed. */
 function folderOf(view: ContainerView, whole: string): string {
   const target = view.resolve(whole);
-  if (view.stat(target).kind !== "folder") throw invalidParameter("extraction point is not a directory");
-  return target;
+  if (view.stat(target).kind === "folder") return target;
+  throw /\/\.?$/.test(whole) ? systemError(`lstat ${whole}: not a directory`) : invalidParameter("extraction point is not a directory");
 }
 
 /** What is mounted read-only is so in the view, too; this says it in Docker's words. */
@@ -144,6 +144,6 @@ function extractError(error: unknown, target: string): GantryError {
   }
   const { code, path = "" } = error as NodeJS.ErrnoException;
   if (code === "EXDEV") return systemError(`${quote(path)} is outside of ${quote(target)}`, error);
-  if (code === "EBADMSG") return systemError(`invalid tar archive: ${messageOf(error)}`, error);
+  if (code === "EBADMSG") return systemError(messageOf(error).replace(/^(?=invalid tar header)/, "archive/tar: "), error);
   return systemError(`cannot copy into ${target}: ${messageOf(error)}`, error);
 }

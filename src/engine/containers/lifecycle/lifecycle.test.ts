@@ -295,6 +295,28 @@ test("pause and unpause", async () => {
   await assert.rejects(unpause(w.context, "a"), { code: "system", message: `Container ${record.id} is not paused` });
 });
 
+test("a signal that may end a frozen container thaws it, others leave it frozen", async () => {
+  const w = world();
+  const record = w.add("a");
+  await start(w.context, "a");
+  await pause(w.context, "a");
+  record.config.StopSignal = "SIGUSR2";
+  await kill(w.context, "a", "USR1");
+  assert.equal(record.state.status, "paused");
+  record.config.StopSignal = "SIGUSR1";
+  await kill(w.context, "a", "USR1");
+  assert.equal(record.state.status, "running");
+  assert.deepEqual(w.actions(), ["start", "pause", "kill", "kill", "unpause"]);
+});
+
+test("signals are read before containers are looked up, those of a stop only when there is something to stop", async () => {
+  const w = world();
+  const record = w.add("a");
+  await assert.rejects(kill(w.context, "none", "NONE"), { code: "invalid-parameter" });
+  await restart(w.context, "a", { signal: "NONE" });
+  assert.equal(record.state.status, "running");
+});
+
 test("an attachment made before the start is connected before the program runs", async () => {
   const w = world();
   w.add("a");

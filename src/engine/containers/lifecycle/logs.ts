@@ -10,8 +10,8 @@ export interface LogQuery extends Omit<LogOptions, "frames"> {}
 
 /** What can be read with which framing; throws before anything is read. */
 export function logs(context: LifecycleContext, ref: string, query: LogQuery): { tty: boolean; chunks: AsyncIterable<Buffer> } {
-  const record = context.store.find(ref);
   if (!query.stdout && !query.stderr) throw invalidParameter("must specify at least one of 'stdout' or 'stderr'");
+  const record = context.store.find(ref);
   const { Type, Config } = record.hostConfig.LogConfig;
   if (Type === "none" || (isForwarded(record) && !keepsRecord(Config ?? {}))) throw notImplemented("configured logging driver does not support reading");
   const live = context.live(record.id);

@@ -3,9 +3,10 @@ import { currentCaller } from "../../../core/caller.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
 import type { Task } from "../../../core/runtime.ts";
 import { codeOf, conflict, GantryError, messageOf, notModified, systemError } from "../../../lib/errors.ts";
-import { parseSignal, SIGKILL, SIGTERM } from "../../../lib/signals.ts";
+import { parseSignal, SIGKILL } from "../../../lib/signals.ts";
 import type { LifecycleContext } from "./context.ts";
 import type { WaitResult } from "./live.ts";
+import { thaw as thawRecord } from "./pause.ts";
 import { persist } from "./persist.ts";
 import { hasPolicy } from "./restart-policy.ts";
 import { cancelRestart } from "./restart-timer.ts";
@@ -39,9 +40,9 @@ export async function stop(context: LifecycleContext, ref: string, options: Stop
 
 /** The same without complaint when it does not run. */
 export async function stopRunning(context: LifecycleContext, record: ContainerRecord, options: StopOptions): Promise<void> {
-  const signal = parseSignal(options.signal ?? (record.config.StopSignal || "SIGTERM"));
   if (await endRestarting(context, record, options)) return;
   if (!hasTask(record)) return;
+  const signal = parseSignal(options.signal ?? (record.config.StopSignal || "SIGTERM"));
   const live = context.live(record.id);
   live.stopping = true;
   live.stopEvent = { by: currentCaller() };
@@ -77,15 +78,15 @@ export async function stopAll(context: LifecycleContext): Promise<void> {
 /** Sends a signal by name or number, SIGKILL by default. A kill that ends the container also ends its restarting. */
 export async function kill(context: LifecycleContext, ref: string, signalName: string | undefined): Promise<void> {
   try {
-    const record = context.store.find(ref);
     const signal = signalName === undefined || signalName === "" ? SIGKILL : parseSignal(signalName);
+    const record = context.store.find(ref);
     if (signal === SIGKILL && (await endRestarting(context, record, {}))) return;
     if (!hasTask(record)) throw conflict(`container ${record.id} is not running`);
     const live = context.live(record.id);
     const stopSignal = record.config.StopSignal;
     const ends = stopSignal && signal !== SIGKILL ? parseSignal(stopSignal) === signal : true;
     if (ends) markStopped(context, record);
-    if (signal !== SIGKILL) return await deliver(context, record, signal);
+    if (signal !== SIGKILL) return await deliver(context, record, signal, ends);
     live.stopping = true;
     const waiting = new AbortController();
     const exit = live.nextExit(waiting.signal);
@@ -106,24 +107,26 @@ export async function killAndWait(context: LifecycleContext, record: ContainerRe
   if (isRunning(record)) await kill(context, record.id, undefined);
 }
 
-/** Signals init, and thaws a frozen container, which could not act on it. */
-async function deliver(context: LifecycleContext, record: ContainerRecord, signal: number): Promise<void> {
+/** Signals init, and, when that `ends` it, thaws a frozen container, which could not act on it. */
+async function deliver(context: LifecycleContext, record: ContainerRecord, signal: number, ends = true): Promise<void> {
   const task = context.live(record.id).task;
   if (!task) return;
   try {
     await task.signal(signal);
     emit(context, record, "kill", { signal: String(signal) });
-    if (signal === SIGKILL || signal === SIGTERM) await thaw(context, record, task);
+    if (ends) await thaw(context, record, task, signal);
   } catch (error) {
     // It ended by itself meanwhile: what was wanted.
     if (codeOf(error) !== "not-found") throw error;
   }
 }
 
-/** Behind a pause that is under way: it would freeze what is about to die. */
-async function thaw(context: LifecycleContext, record: ContainerRecord, task: Task): Promise<void> {
+/** Behind a pause that is under way: it would freeze what is about to die. Nobody hears of the thawing of what SIGKILL ends at once. */
+async function thaw(context: LifecycleContext, record: ContainerRecord, task: Task, signal: number): Promise<void> {
   await context.store.withContainer(record.id, async () => {
-    if (record.state.status === "paused" && context.live(record.id).task === task) await task.resume();
+    if (record.state.status !== "paused" || context.live(record.id).task !== task) return;
+    if (signal === SIGKILL) await task.resume();
+    else await thawRecord(context, record);
   });
 }
 

@@ -74,6 +74,12 @@ test("volumes are wanted by name, with what is asked of a new one", async () => 
   await assert.rejects(points({ Binds: ["vol:/x"], VolumeDriver: "nosuch" }), { code: "not-found" });
 });
 
+test("an anonymous volume with labels is marked as such among them", async () => {
+  const options = { NoCopy: false, Labels: { a: "b" }, Subpath: "", DriverConfig: null };
+  const { volumes } = await plan({ Mounts: mount({ Type: "volume", Target: "/x", VolumeOptions: options }) });
+  assert.deepEqual([...volumes.values()][0]?.labels, { a: "b", "com.docker.volume.anonymous": "" });
+});
+
 test("volumes of the image and the configuration, where nothing else is asked for", async () => {
   const { points: found, volumes } = await plan({ Binds: ["/a:/bind"], Tmpfs: { "/tmpfs": "" }, VolumesFrom: ["other"] }, { implied: { "/bind": {}, "/tmpfs/": {}, "/from": {}, "/own/": {}, "/own": {}, "/../etc": {}, relative: {} } });
   assert.deepEqual(found.map(({ type, destination, mode }) => [type, destination, mode]), [

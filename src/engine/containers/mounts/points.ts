@@ -4,6 +4,7 @@ import type { ImageForRun } from "../../../core/image.ts";
 import type { ContainerRecord, MountPoint } from "../../../core/container.ts";
 import { codeOf, invalidParameter, messageOf, type GantryError } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
+import { ANONYMOUS } from "../../volumes/volume.ts";
 import type { VolumeRequest } from "../../volumes/service.ts";
 import { cleanPath } from "../validate/config.ts";
 import { parseBind, parseVolumesFrom, tmpfsOptions } from "./spec.ts";
@@ -129,13 +130,14 @@ function propagationOf(mount: Mount, dataRoot: string): string {
 
 async function imagePoint(mount: Mount, common: Omit<MountPoint, "type">, { images, resolveImage }: ResolveContext): Promise<MountPoint> {
   const image = await resolveImage(mount.Source);
-  const point: MountPoint = { ...common, type: "image", name: mount.Source, source: image.id, rw: false, image: { id: image.id, layer: "", subpath: mount.ImageOptions?.Subpath ?? "" } };
+  const point: MountPoint = { ...common, type: "image", name: mount.Source, source: image.id, rw: false, propagation: "rprivate", image: { id: image.id, layer: "", subpath: mount.ImageOptions?.Subpath ?? "" } };
   images.set(point, image);
   return point;
 }
 
 async function volumePoint(mount: Mount, common: Omit<MountPoint, "type">, { checkVolume, volumes }: ResolveContext): Promise<MountPoint> {
   const { Source: name, VolumeOptions: options } = mount;
+  if (name === "" && options?.Labels) options.Labels[ANONYMOUS] = "";
   const request = { name, driver: options?.DriverConfig?.Name ?? "", labels: options?.Labels ?? null, options: options?.DriverConfig?.Options ?? null };
   await checkVolume(request);
   const point: MountPoint = { ...common, type: "volume", ...(name !== "" && { name }), mode: "z", volume: { anonymous: name === "", subpath: options?.Subpath ?? "" } };

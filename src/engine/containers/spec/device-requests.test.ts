@@ -16,7 +16,7 @@ async function injected(request: Partial<Request>, names: readonly string[] = []
 
 test("devices by their names", async () => {
   assert.deepEqual(await injected({ Driver: "cdi", DeviceIDs: ["a.com/b=c", "a.com/b=d"] }), ["a.com/b=c", "a.com/b=d"]);
-  await assert.rejects(injected({ Driver: "cdi", Count: 1 }), { code: "invalid-parameter", message: "unexpected count in CDI device request" });
+  await assert.rejects(injected({ Driver: "cdi", Count: 1 }), { code: "system", message: "unexpected count in CDI device request" });
   await assert.rejects(injected({ Driver: "cdi", Options: { a: "b" } }), { message: "unexpected options in CDI device request" });
 });
 
@@ -31,8 +31,8 @@ test("GPUs of whichever maker's devices are described", async () => {
 });
 
 test("what nobody has is refused in Docker's words", async () => {
-  const refused = { code: "invalid-parameter", message: 'could not select device driver "" with capabilities: [[gpu]]' };
+  const refused = { code: "system", message: "failed to discover GPU vendor from CDI: no known GPU vendor found" };
   await assert.rejects(injected({ Capabilities: [["gpu"]], Count: -1 }, ["other.com/gpu=0"]), refused);
-  await assert.rejects(injected({ Capabilities: [["gpu"]], Count: -1 }, ["amd.com/gpu=0"], false), refused);
+  await assert.rejects(injected({ Capabilities: [["gpu"]], Count: -1 }, ["amd.com/gpu=0"], false), { code: "system", message: 'could not select device driver "" with capabilities: [[gpu]]' });
   await assert.rejects(injected({ Driver: "tpu" }, ["amd.com/gpu=0"]), { message: 'could not select device driver "tpu" with capabilities: []' });
 });

@@ -1,7 +1,7 @@
 /** HostConfig.DeviceRequests: `--device vendor.com/class=name` and `--gpus`, both by the Container Device Interface. */
 import type { HostConfig } from "../../../core/container-config.ts";
 import type { DeviceDriver } from "../../../core/devices.ts";
-import { invalidParameter, type GantryError } from "../../../lib/errors.ts";
+import { systemError, type GantryError } from "../../../lib/errors.ts";
 import type { OciSpec } from "../../../lib/oci-spec.ts";
 import { quote } from "../../../lib/strconv.ts";
 
@@ -20,13 +20,13 @@ export async function injectDevices(spec: OciSpec, { DeviceRequests: requests }:
 }
 
 function cdiNames(request: DeviceRequest): string[] {
-  if (request.Count !== 0) throw invalidParameter("unexpected count in CDI device request");
+  if (request.Count !== 0) throw systemError("unexpected count in CDI device request");
   refuseOptions(request);
   return request.DeviceIDs ?? [];
 }
 
 function refuseOptions({ Options }: DeviceRequest): void {
-  if (Object.keys(Options ?? {}).length > 0) throw invalidParameter("unexpected options in CDI device request");
+  if (Object.keys(Options ?? {}).length > 0) throw systemError("unexpected options in CDI device request");
 }
 
 async function gpuNames(request: DeviceRequest, driver: DeviceDriver): Promise<string[]> {
@@ -37,13 +37,13 @@ async function gpuNames(request: DeviceRequest, driver: DeviceDriver): Promise<s
   const named = Object.entries(GPU_VENDORS).filter(([vendor]) => wanted.includes(vendor));
   const candidates = named.length > 0 ? named : request.Driver === "" ? Object.entries(GPU_VENDORS) : [];
   const kind = candidates.map(([, one]) => one).find((one) => names.some((name) => name.startsWith(`${one}=`)));
-  if (kind === undefined) throw unknownDriver(request);
+  if (kind === undefined) throw request.Driver === "" ? systemError("failed to discover GPU vendor from CDI: no known GPU vendor found") : unknownDriver(request);
   return gpuIds(request).map((id) => (id.includes("=") ? id : `${kind}=${id}`));
 }
 
 function gpuIds({ Count: count, DeviceIDs: ids }: DeviceRequest): string[] {
   if (ids?.length) {
-    if (count !== 0) throw invalidParameter("cannot set both Count and DeviceIDs on device request");
+    if (count !== 0) throw systemError("cannot set both Count and DeviceIDs on device request");
     return ids;
   }
   return count < 0 ? ["all"] : Array.from({ length: count }, (_, index) => String(index));
@@ -51,5 +51,5 @@ function gpuIds({ Count: count, DeviceIDs: ids }: DeviceRequest): string[] {
 
 function unknownDriver({ Driver, Capabilities }: DeviceRequest): GantryError {
   const capabilities = (Capabilities ?? []).map((list) => `[${(list ?? []).join(" ")}]`).join(" ");
-  return invalidParameter(`could not select device driver ${quote(Driver)} with capabilities: [${capabilities}]`);
+  return systemError(`could not select device driver ${quote(Driver)} with capabilities: [${capabilities}]`);
 }

@@ -1,5 +1,5 @@
 /** Options of a tmpfs: defaults, then what was asked for; of several that contradict each other the last one counts. */
-import { invalidParameter } from "../../../lib/errors.ts";
+import { systemError } from "../../../lib/errors.ts";
 import { quote } from "../../../lib/strconv.ts";
 
 const DEFAULTS = ["noexec", "nosuid", "nodev", "rprivate"];
@@ -28,7 +28,7 @@ export function tmpfsMountOptions(asked: string): string[] {
   for (const option of [...DEFAULTS, ...(asked === "" ? [] : asked.split(","))].reverse()) {
     const [key = "", value] = option.split("=", 2);
     const group = value === undefined ? groups.get(key) : VALUES.has(key) ? key : undefined;
-    if (group === undefined) throw invalidParameter(`invalid tmpfs option ${quote(option)}`);
+    if (group === undefined) throw systemError(`invalid tmpfs option ${quote(key)}`);
     if (seen.has(group)) continue;
     seen.add(group);
     result.unshift(option);

@@ -49,7 +49,7 @@ export function validateLogConfig(log: HostConfig["LogConfig"], defaults: HostCo
   if (!["", "blocking", "non-blocking"].includes(mode ?? "")) throw invalidParameter(`logger: logging mode not supported: ${mode}`);
   if (bufferSize !== undefined) {
     if (mode !== "non-blocking") throw invalidParameter("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
-    if (parseRamSize(bufferSize) === undefined) throw invalidParameter(`error parsing option max-buffer-size: invalid size: '${bufferSize}'`);
+    wrapped(() => parseRamSize(bufferSize), "error parsing option max-buffer-size: ");
   }
   const options = withoutCache(others);
   const driver = Object.hasOwn(DRIVERS, log.Type) ? DRIVERS[log.Type] : undefined;

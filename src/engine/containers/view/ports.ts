@@ -20,7 +20,8 @@ export function inspectPorts(record: ContainerRecord): Record<string, { HostIp: 
 }
 
 export interface PortSummary {
-  IP?: string;
+  /** "" of a port that is only exposed. */
+  IP: string;
   PrivatePort: number;
   PublicPort?: number;
   Type: string;
@@ -31,7 +32,7 @@ export function portSummaries(record: ContainerRecord): PortSummary[] {
   return [...portsOf(record)].flatMap(([port, bindings]): PortSummary[] => {
     const [number = "", Type = ""] = port.split("/");
     const PrivatePort = Number(number);
-    if (bindings.length === 0) return [{ PrivatePort, Type }];
+    if (bindings.length === 0) return [{ IP: "", PrivatePort, Type }];
     return bindings.map(({ hostIp, hostPort }) => ({ IP: hostIp, PrivatePort, ...(hostPort === 0 ? {} : { PublicPort: hostPort }), Type }));
   });
 }
