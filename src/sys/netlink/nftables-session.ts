@@ -4,6 +4,7 @@ import { attributeText, parseAttributes } from "./message.ts";
 import type { NetlinkMessage } from "./message.ts";
 import { NFNLGRP_NFTABLES, NFT_MSG, SUBSYSTEM_NFTABLES, encodeTransaction } from "./nftables.ts";
 import type { NftTransaction } from "./nftables.ts";
+import { notFrom } from "./packet-filter.ts";
 import { NETLINK, answersTo, openNetlinkSocket, roundTrip, watch } from "./socket.ts";
 import type { NetlinkWatch } from "./socket.ts";
 
@@ -47,12 +48,13 @@ export class NftSession {
     answersTo(requests, messages);
   }
 
+  /** Of its own events those come that are older than its first transaction's answer. */
   watch(table: string, changes: TableChanges): Promise<NetlinkWatch> {
     return watch({ protocol: NETLINK.NETFILTER, netns: this.#netns }, [NFNLGRP_NFTABLES], (messages) => {
       const foreign = messages?.filter(({ port }) => port !== this.#port);
       if (!foreign || foreign.some((message) => LOSSES.includes(message.type) && tableOf(message) === table)) changes.lost();
       if (!foreign || foreign.some((message) => RULES.includes(message.type) && tableOf(message) !== table)) changes.others?.();
-    });
+    }, this.#port === 0 ? undefined : notFrom(this.#port));
   }
 
   close(): void {

@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { closeSync } from "node:fs";
+import { test } from "node:test";
+import { until } from "../../lib/eventually.testing.ts";
+import { cannotUnshare, createSandboxNamespace } from "./namespace.testing.ts";
+import { NFNLGRP_NFTABLES, encodeTransaction } from "./nftables.ts";
+import { notFrom } from "./packet-filter.ts";
+import { NETLINK, openNetlinkSocket, roundTrip, watch } from "./socket.ts";
+
+test("what a socket did itself is not told, what others do is", { skip: cannotUnshare }, async () => {
+  const namespace = await createSandboxNamespace();
+  const netns = namespace.fd;
+  const protocol = NETLINK.NETFILTER;
+  const [own, other] = [await openNetlinkSocket(protocol, netns), await openNetlinkSocket(protocol, netns)];
+  const addTable = async (socket: number, name: string): Promise<number> => (await roundTrip({ protocol, netns: -1, socket }, encodeTransaction({ table: { family: "inet", name }, changes: [{ op: "addTable" }] })))[0]!.port;
+  const ports = [await addTable(own, "own1"), await addTable(other, "other1")];
+  assert.notEqual(ports[0], ports[1]);
+  const seen: (number | undefined)[] = [];
+  const watching = await watch({ protocol, netns }, [NFNLGRP_NFTABLES], (messages) => seen.push(...(messages?.map(({ port }) => port) ?? [undefined])), notFrom(ports[0]!));
+  await addTable(own, "own2");
+  await addTable(other, "other2");
+  await until("the other's is told", () => seen.length > 0);
+  await addTable(own, "own3");
+  await addTable(other, "other3");
+  await until("the next one, too", () => seen.length > 2);
+  assert.deepEqual([...new Set(seen)], [ports[1]]);
+  watching.close();
+  [own, other].forEach((socket) => closeSync(socket));
+  namespace.close();
+});
