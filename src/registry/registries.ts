@@ -6,7 +6,7 @@ import { Authorizer } from "./auth/authorizer.ts";
 import { Tokens } from "./auth/tokens.ts";
 import { type HostSettings, Hosts } from "./hosts/hosts.ts";
 import { HttpClient, type HttpLimits } from "./http/client.ts";
-import type { ProxySettings } from "./http/proxy.ts";
+import type { ProxySettings } from "../lib/proxy.ts";
 import { login } from "./login.ts";
 import { RemoteRepository } from "./repository.ts";
 import { search } from "./search.ts";

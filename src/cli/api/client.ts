@@ -42,7 +42,7 @@ export interface ClientOptions {
   /** Fixes the version: no negotiation. */
   apiVersion?: string | undefined;
   userAgent: string;
-  /** Called once when the daemon does not answer; true means: try again. */
+  /** Called once when no daemon has answered yet; true means: try again. One that was there and is gone was ended by somebody. */
   onUnreachable?: (() => Promise<boolean>) | undefined;
   log?: ((message: string) => void) | undefined;
 }
@@ -166,7 +166,9 @@ export class ApiClient {
   async #connect(): Promise<HttpConnection> {
     for (;;) {
       try {
-        return new HttpConnection(await this.#options.endpoint.dial(), (connection) => this.#keep(connection));
+        const socket = await this.#options.endpoint.dial();
+        this.#recovered = true;
+        return new HttpConnection(socket, (connection) => this.#keep(connection));
       } catch (thrown) {
         if (this.#recovered || !this.#options.onUnreachable) throw thrown;
         this.#recovered = true;

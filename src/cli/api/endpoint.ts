@@ -72,7 +72,18 @@ export function openEndpoint(host: string, tls: TlsFiles | undefined, connect?: 
   const address = host.slice("tcp://".length).replace(/\/.*$/, "");
   const colon = address.lastIndexOf(":");
   const target = { host: address.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(address.slice(colon + 1)) };
-  return { host, socketPath: undefined, address, secure: tls !== undefined, dial: () => (material ? dialTls(target, material) : dial(target)) };
+  const open = async (): Promise<Connection> => {
+    const through = await tunnel(target, tls !== undefined);
+    return material ? dialTls(target, material, through) : (through ?? dial(target));
+  };
+  return { host, socketPath: undefined, address, secure: tls !== undefined, dial: open };
+}
+
+/** Undefined: no proxy is asked. */
+async function tunnel(target: { host: string; port: number }, secure: boolean): Promise<Socket | undefined> {
+  const names = [secure ? "https_proxy" : "http_proxy", "all_proxy"];
+  if (!names.some((name) => process.env[name] || process.env[name.toUpperCase()])) return undefined;
+  return (await import("./proxy.ts")).dialThroughProxy(target, secure, process.env);
 }
 
 interface LoadedTls {
@@ -106,10 +117,10 @@ function dial(target: { path: string } | { host: string; port: number }): Promis
   return connected(socket, "connect");
 }
 
-function dialTls(target: { host: string; port: number }, material: LoadedTls): Promise<Socket> {
+function dialTls(target: { host: string; port: number }, material: LoadedTls, through: Socket | undefined): Promise<Socket> {
   const tls = process.getBuiltinModule("node:tls");
   const socket = tls.connect({
-    ...target,
+    ...(through ? { socket: through } : target),
     ...material,
     ...(process.getBuiltinModule("node:net").isIP(target.host) ? {} : { servername: target.host }),
   });

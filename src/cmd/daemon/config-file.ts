@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
-import { withoutCredentials } from "../../registry/http/proxy.ts";
+import { withoutCredentials } from "../../lib/proxy.ts";
 import { checkedPool, parseUlimit } from "./option-values.ts";
 import { DAEMON_OPTIONS, type DaemonOption } from "./options.ts";
 import { fileRuntime } from "./runtimes.ts";

@@ -18,7 +18,7 @@ import { type Host, parseFeature, parseScopedSocket, parseUlimit, type ScopedSoc
 import type { HostSettings } from "../../registry/hosts/hosts.ts";
 import { parseInsecure } from "../../registry/hosts/insecure.ts";
 import { parseMirror } from "../../registry/hosts/mirror.ts";
-import { checkProxy, overriddenVariables, proxySettings, type ProxySettings } from "../../registry/http/proxy.ts";
+import { checkProxy, overriddenVariables, proxySettings, type ProxySettings } from "../../lib/proxy.ts";
 import { DAEMON_OPTIONS, DEFAULT_CONFIG_FILE, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, type DaemonOption } from "./options.ts";
 import { checkDefaultRuntime, configuredRuntimes, type ConfiguredRuntime } from "./runtimes.ts";
 

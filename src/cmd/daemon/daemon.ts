@@ -19,7 +19,7 @@ import { Metrics, type MetricSources } from "../../engine/system/metrics.ts";
 import { SystemService } from "../../engine/system/service.ts";
 import { messageOf, systemError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
-import { type ProxySettings, withoutCredentials } from "../../registry/http/proxy.ts";
+import { type ProxySettings, withoutCredentials } from "../../lib/proxy.ts";
 import { build } from "./build-info.ts";
 import { callerOf, hasReceivedAll } from "./caller.ts";
 import { CalmWatch } from "./calm.ts";

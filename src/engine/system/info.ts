@@ -1,5 +1,5 @@
 /** What GET /info answers. The keys stand in Docker's order. */
-import { withoutCredentials } from "../../registry/http/proxy.ts";
+import { withoutCredentials } from "../../lib/proxy.ts";
 import type { RegistrySettings } from "../../core/registry.ts";
 import type { Build, CgroupFeatures, Conditions, DiscoveredDevices, Machine, SystemSettings } from "./types.ts";
 

@@ -7,7 +7,7 @@ import { GantryError } from "../../lib/errors.ts";
 import { makeCertificates } from "../testing/certificates.ts";
 import { bytesOf, FakeRegistry } from "../testing/fake-registry.ts";
 import { HttpClient, type HttpResponse } from "./client.ts";
-import { noProxies } from "./proxy.ts";
+import { noProxies } from "../../lib/proxy.ts";
 import { defaultTls, type TlsSettings } from "./tls-settings.ts";
 
 const large = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 251));

@@ -8,7 +8,7 @@ import type { SecureContext } from "node:tls";
 import type { AnswerBody } from "../../lib/connection-body.ts";
 import type { HttpRequest, HttpResponse } from "./client.ts";
 import { connectionError } from "./connection-error.ts";
-import { hostnameOf } from "./proxy.ts";
+import { hostnameOf } from "../../lib/proxy.ts";
 import { ReadBuffers } from "./read-buffers.ts";
 
 export interface BulkOptions {

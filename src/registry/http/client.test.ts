@@ -5,7 +5,7 @@ import { GantryError } from "../../lib/errors.ts";
 import { eventually } from "../../lib/eventually.testing.ts";
 import { FakeRegistry } from "../testing/fake-registry.ts";
 import { HttpClient, type HttpRequest, readBody } from "./client.ts";
-import { noProxies } from "./proxy.ts";
+import { noProxies } from "../../lib/proxy.ts";
 import { defaultTls } from "./tls-settings.ts";
 
 const limits = { stallMilliseconds: 30_000, answerMilliseconds: 30_000 };

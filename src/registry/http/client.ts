@@ -8,8 +8,8 @@ import { GantryError } from "../../lib/errors.ts";
 import { parseIp } from "../../lib/ip.ts";
 import { bulkGet } from "./bulk.ts";
 import { connectionError } from "./connection-error.ts";
-import { type ProxySettings, proxyFor } from "./proxy.ts";
-import { connectBySocks, isSocks } from "./socks.ts";
+import { type ProxySettings, proxyFor } from "../../lib/proxy.ts";
+import { connectBySocks, isSocks } from "../../lib/socks.ts";
 import { secureContext, tlsKey, type TlsSettings } from "./tls-settings.ts";
 
 export interface HttpRequest {

@@ -1,6 +1,6 @@
 /** What goes wrong below HTTP, in the words of Go's net/http, which users and scripts know. */
 import { GantryError, messageOf, systemError } from "../../lib/errors.ts";
-import { hostnameOf } from "./proxy.ts";
+import { hostnameOf } from "../../lib/proxy.ts";
 
 const certificateReasons: Record<string, string> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: "certificate signed by unknown authority",

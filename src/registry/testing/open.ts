@@ -1,5 +1,5 @@
 /** Registries as tests open them: no pauses, nothing of this machine's settings. */
-import { noProxies } from "../http/proxy.ts";
+import { noProxies } from "../../lib/proxy.ts";
 import { createRegistries, type OpenRegistries, type RegistriesOptions } from "../registries.ts";
 
 export function openRegistries(options: Omit<Partial<RegistriesOptions>, "hosts"> & { hosts?: Partial<RegistriesOptions["hosts"]> } = {}): OpenRegistries & Disposable {

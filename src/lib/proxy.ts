@@ -1,6 +1,6 @@
 /** Which proxy a request goes through: the rules of Go's net/http (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), and ALL_PROXY where the first two are not set. */
-import { invalidParameter } from "../../lib/errors.ts";
-import { contains, formatIp, isLoopback, parseIp, parsePrefix } from "../../lib/ip.ts";
+import { invalidParameter } from "./errors.ts";
+import { contains, formatIp, isLoopback, parseIp, parsePrefix } from "./ip.ts";
 
 export interface ProxySettings {
   httpProxy: string;

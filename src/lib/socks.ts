@@ -1,6 +1,6 @@
 /** Connections through a SOCKS 5 proxy (RFC 1928, RFC 1929). The proxy resolves names, also with "socks5", as Go's net/http has it. */
 import type { Socket } from "node:net";
-import { ipToBytes, parseIp } from "../../lib/ip.ts";
+import { ipToBytes, parseIp } from "./ip.ts";
 
 const version = 5;
 const noAuthentication = 0;
