@@ -66,7 +66,7 @@ test("inspect and lists show what is published while the container runs", async 
     { IP: "0.0.0.0", PrivatePort: 53, PublicPort: Number(dynamic), Type: "udp" },
     { IP: "127.0.0.1", PrivatePort: 80, PublicPort: 21080, Type: "tcp" },
     { IP: "0.0.0.0", PrivatePort: 80, PublicPort: 21081, Type: "tcp" },
-    { PrivatePort: 81, Type: "tcp" },
+    { IP: "", PrivatePort: 81, Type: "tcp" },
   ]);
   const found = async (filters: object): Promise<number> => (await engine.api.json("GET", "/containers/json", { query: { filters: JSON.stringify(filters) } })).length;
   assert.deepEqual(await Promise.all([found({ publish: ["21080"] }), found({ publish: ["80"] }), found({ publish: ["21000-21100/tcp"] }), found({ expose: ["80"] }), found({ expose: ["21080"] })]), [1, 0, 1, 1, 0]);
@@ -137,6 +137,30 @@ test("ports of a running container change by the command line, and stay so over 
   assert.deepEqual(await shown(), { "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "21385" }] });
   assert.equal(await fetched("http://127.0.0.1:21385/"), "served");
   await remove(Id);
+});
+
+test("consecutive ports lose one of them while they are published, and the others outlive the daemon", async () => {
+  const bindings = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`${80 + index}/tcp`, [{ HostPort: String(21_700 + index) }]]));
+  const { Id } = await started("ports-run", { PortBindings: bindings });
+  const shown = async (): Promise<string[]> => Object.entries((await inspect(Id)).NetworkSettings.Ports).map(([port, bound]) => `${port} ${bound!.map(({ HostIp, HostPort }) => `${HostIp}:${HostPort}`).join()}`);
+  const all = Array.from({ length: 20 }, (_, index) => `${80 + index}/tcp 0.0.0.0:${21_700 + index}`);
+  assert.deepEqual((await shown()).sort(), all.sort());
+  assert.equal(await fetched("http://127.0.0.1:21700/"), "served");
+  await engine.api.json("POST", `/containers/${Id}/update`, { json: { PublishRemove: { "85/tcp": [{ HostPort: "21705" }] } } });
+  const left = all.filter((text) => !text.startsWith("85/"));
+  for (const [life, again] of [["first", false], ["second", true]] as const) {
+    if (again) {
+      await engine.kill();
+      await engine.start();
+    }
+    assert.deepEqual((await shown()).sort(), left, life);
+    assert.deepEqual([21_704, 21_705, 21_706].map(canListen), [false, true, false], life);
+    assert.equal(await fetched("http://127.0.0.1:21700/"), "served");
+  }
+  await engine.api.json("POST", `/containers/${Id}/update`, { json: { PublishAdd: { "85/tcp": [{ HostPort: "21705" }] } } });
+  assert.deepEqual((await shown()).sort(), all);
+  await remove(Id);
+  assert.ok(canListen(21_705) && canListen(21_719), "given back");
 });
 
 test("live ports are those of the network with the default route, and follow it; without one of the engine's they are refused", async () => {
