@@ -33,7 +33,7 @@ export const explanations: Record<string, string> = {
   "14d": packet,
   "14e": packet,
   "14f": packet,
-  "15a": "Node's own start is 22 ms of it; then the compiled program is read (8), node:http loaded (3), settings, signals, locks and sockets made (10). What a list needs comes behind that: the rest of the program 5, the database 2, node:crypto 4, bridge and firewall 15, half of which the kernel waits for itself.",
+  "15a": "Node's own start is 22 ms of it; then the compiled program is read (7), node:http loaded (3), settings, signals, locks and sockets made (10). What a list needs comes behind that: the rest of the program 5, the database 2, node:crypto 4, bridge and firewall 15, half of which the kernel waits for itself.",
   "15b": "At rest the daemon gives back garbage and unused pages of Node's program; the peer of the table of targets, dockerd 29, has 162 MB.",
   "15c": "Requests of the other eight clients that are ready at once are answered before the ping, a millisecond or two each. What waits for the disk is off the daemon's thread but for making folders, which the file system delays while images are written.",
   "16a": clientStart,

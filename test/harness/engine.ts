@@ -11,6 +11,9 @@ import { Machine } from "./machine.ts";
 
 export const project = join(import.meta.dirname, "..", "..");
 
+/** As scripts/launch has them. */
+const nodeFlags = ["--min-semi-space-size=4"];
+
 export interface EngineOptions {
   flags?: string[];
   env?: Record<string, string>;
@@ -73,7 +76,7 @@ export class Engine {
 
   #argv(): string[] {
     const roots = ["-H", `unix://${this.socket}`, "--data-root", this.dataRoot, "--exec-root", this.execRoot, "--pidfile", this.pidfile, ...(this.#options.flags ?? [])];
-    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [this.#node(), join(this.#package, "dist/gantryd.js"), ...roots];
+    return this.program === "dockerd" ? ["dockerd", "--storage-driver", "overlay2", ...roots] : [this.#node(), ...nodeFlags, join(this.#package, "dist/gantryd.js"), ...roots];
   }
 
   #node(): string {

@@ -105,6 +105,7 @@ test("run hello-world on a machine without a daemon: starts one and prints the g
   const second = await hello();
   assert.equal(second.stdout, first.stdout);
   assert.equal(machine.run("cat", "/run/gantry/gantryd.pid"), pid);
+  await eventually(() => assert.ok(readdirSync(join(clone, "dist/programs")).some((name) => /^gantryd-\w+\.js-v/.test(name)), "it keeps the compiled code of its start"));
 });
 
 test("without a compiler: one message with the remedy", async () => {

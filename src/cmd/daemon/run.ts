@@ -11,6 +11,8 @@ import { dumpState } from "./dump.ts";
 const IMPATIENCE = 3;
 /** How long what is still open may keep the process after the daemon has let go of everything. */
 const EXIT_MILLISECONDS = 2_000;
+/** So long after its start its entry may keep the compiled code (scripts/bundle.ts): the first requests have been answered. */
+const STARTED_MILLISECONDS = 1_000;
 /** As Go programs end on SIGQUIT. */
 const QUIT_CODE = 2;
 /** Files that say no mode of their own are not for others to write, whoever started the daemon. */
@@ -62,6 +64,7 @@ export async function run(config: DaemonConfig, flags: FlagValues): Promise<numb
     process.stderr.write(`failed to start daemon: ${messageOf(error)}\n`);
     return 1;
   }
+  setTimeout(() => (process as NodeJS.EventEmitter).emit("gantryd:started"), STARTED_MILLISECONDS).unref();
   await daemon.stopped();
   setTimeout(() => process.exit(0), EXIT_MILLISECONDS).unref();
   return 0;
