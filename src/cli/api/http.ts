@@ -165,8 +165,11 @@ class Upload {
       const room = socket.write("\r\n");
       socket.uncork();
       if (!room) await new Promise<void>((resolve) => {
-        socket.once("drain", resolve);
-        socket.once("close", resolve);
+        const done = (): void => {
+          socket.off("drain", done).off("close", done);
+          resolve();
+        };
+        socket.once("drain", done).once("close", done);
       });
     }
     if (!this.#stopped && !socket.destroyed) socket.write("0\r\n\r\n");

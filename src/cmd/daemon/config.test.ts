@@ -66,6 +66,11 @@ test("flags and file make one configuration", () => {
   assert.equal(config.containers.ipcMode, "shareable");
 });
 
+test("plugins that are asked, the init of --init, real time", () => {
+  const config = load(["--authorization-plugin=a", "--authorization-plugin=b", "--authorization-plugin=a", "--init-path=/x/tini", "--cpu-rt-runtime=950000"], JSON.stringify({ "cpu-rt-period": 1000000 }));
+  assert.deepEqual([config.authorizationPlugins, config.containers.initPath, config.containers.realtime], [["a", "b"], "/x/tini", { period: 1_000_000, runtime: 950_000 }]);
+});
+
 test("the file's structured values", () => {
   const config = load([], JSON.stringify({ "default-address-pools": [{ base: "10.1.0.0/16", size: 24 }], "default-ulimits": { nofile: { Name: "nofile", Soft: 5, Hard: -1 } }, "hosts": ["tcp://[::1]:99"], tls: false }));
   assert.deepEqual(config.network.defaultAddressPools, [{ base: "10.1.0.0/16", size: 24 }]);

@@ -77,6 +77,8 @@ export interface ContainerDefaults {
   /** Others than our own. */
   runtimes: ReadonlyMap<string, ConfiguredRuntime>;
   init: boolean;
+  /** "" for our own. */
+  initPath: string;
   shmSize: number;
   ulimits: Ulimit[];
   /** Undefined: as the machine's cgroup version has it. */
@@ -85,6 +87,8 @@ export interface ContainerDefaults {
   cgroupParent: string;
   /** Who makes containers' cgroups. */
   cgroupDriver: "cgroupfs" | "systemd";
+  /** In microseconds; 0: containers get none. */
+  realtime: { period: number; runtime: number };
   noNewPrivileges: boolean;
   seccompProfile: string;
   stopTimeoutSeconds: number;
@@ -295,12 +299,14 @@ function containersOf(values: FlagValues): ContainerDefaults {
     runtime,
     runtimes,
     init: values.bool("init"),
+    initPath: values.string("init-path"),
     shmSize: parseRamSize(values.string("default-shm-size")) ?? 0,
     ulimits: values.list("default-ulimit").map(parseUlimit),
     cgroupnsMode: cgroupnsMode === "" ? undefined : cgroupnsMode,
     ipcMode,
     cgroupParent,
     cgroupDriver,
+    realtime: { period: nonNegative(values, "cpu-rt-period"), runtime: nonNegative(values, "cpu-rt-runtime") },
     noNewPrivileges: values.bool("no-new-privileges"),
     seccompProfile: values.string("seccomp-profile") || "builtin",
     stopTimeoutSeconds: stopTimeout(values),

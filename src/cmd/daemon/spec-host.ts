@@ -1,6 +1,6 @@
 /** This machine, as the making of containers' configurations sees it. */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { SeccompProfiles } from "../../core/seccomp.ts";
 import type { SpecHost } from "../../engine/containers/spec/host.ts";
 import { invalidParameter, messageOf } from "../../lib/errors.ts";
@@ -10,18 +10,19 @@ import { seccompProfiles } from "../../oci/seccomp/profiles.ts";
 import { nativeDir } from "../../sys/addon.ts";
 import { allDevices, devicesAt } from "../../sys/device-nodes.ts";
 import { mountOf } from "../../sys/mount-table.ts";
+import type { ContainerDefaults } from "./config.ts";
 
-/** `profile`: the daemon's --seccomp-profile, a path, "builtin" or "unconfined". */
-export function specHost(host: HostFacts, profile: string): SpecHost {
+/** `seccompProfile`: a path, "builtin" or "unconfined". */
+export function specHost(host: HostFacts, { seccompProfile, initPath }: Pick<ContainerDefaults, "seccompProfile" | "initPath">): SpecHost {
   return {
     devicesAt,
     allDevices,
     mountOf: (path) => mountOf(path),
     isMountpoint: (path) => existsSync(path) && mountOf(path).mountpoint === path,
     hasSysctl: (name) => existsSync(join("/proc/sys", name.replaceAll(".", "/"))),
-    seccomp: defaultProfile(seccompProfiles(host), profile),
+    seccomp: defaultProfile(seccompProfiles(host), seccompProfile),
     userNamespaceOf: (pid) => readlinkSync(`/proc/${pid}/ns/user`),
-    initPath: join(nativeDir, "gantry-init"),
+    initPath: initPath === "" ? join(nativeDir, "gantry-init") : resolve(initPath),
   };
 }
 

@@ -28,7 +28,7 @@ export function systemSettings(config: DaemonConfig, dataRoot: string, drivers: 
     noNewPrivileges: containers.noNewPrivileges,
     cgroupnsMode: containers.cgroupnsMode ?? (machine().cgroups.version === "2" ? "private" : "host"),
     cgroupDriver: containers.cgroupDriver,
-    initPath: "gantry-init",
+    initPath: containers.initPath || "gantry-init",
     addressPools: network.defaultAddressPools.length > 0 ? network.defaultAddressPools : DOCKER_POOLS.map(({ base, size }) => ({ base: formatPrefix(base), size })),
     proxies: { http: httpProxy, https: httpsProxy, no: noProxy },
     minimumApiVersion: config.minimumApiVersion,

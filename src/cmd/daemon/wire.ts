@@ -78,7 +78,7 @@ import { relayProgram } from "./relay.ts";
 import { HOST_RESOLV_CONF, openNetworks, repairEvent } from "../networks.ts";
 import type { DaemonConfig } from "./config.ts";
 import { build } from "./build-info.ts";
-import { cgroupUnits } from "./cgroup-units.ts";
+import { cgroupUnits, realtimeOf } from "./cgroup-units.ts";
 import { checkService } from "./check.ts";
 import { openAppArmor } from "./apparmor.ts";
 import { containerSettings } from "./container-settings.ts";
@@ -160,6 +160,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
   const sharedMemory = new SharedMemory(join(config.dataRoot, "shm"));
   const appArmor = openAppArmor(kernel.appArmor, warn);
   const settings = containerSettings(config, { hostname: hostname(), cgroupVersion: kernel.cgroupVersion, userMaps, appArmorProfile: appArmor?.profile });
+  const giveRealtime = realtimeOf(config.containers, host.cgroups);
   const forwarder = logForwarder(warn);
   const disk = new DatabaseDisk(database, databasePath, ["volumes", `layers/${snapshotter.driver}`].map((name) => join(config.dataRoot, name)).filter((folder) => existsSync(folder)));
   const discarded = new Trash(join(containersRoot, "trash"));
@@ -181,6 +182,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     rootfs: (record) => layerForStart(images.layers, record, users),
     buildSpec: (record, sandbox) => {
       appArmor?.ensure();
+      giveRealtime?.(record.hostConfig.CgroupParent || settings.cgroupParent);
       return specForStart(containers, record, sandbox);
     },
     planSpec: (record, sandbox) => specForPlan(containers, record, sandbox),
@@ -208,7 +210,7 @@ export async function openEngine(config: DaemonConfig, log: Logger, probed: (suc
     liveMounts,
     kernel,
     devices,
-    host: specHost(host, config.containers.seccompProfile),
+    host: specHost(host, config.containers),
     settings,
     findNetwork: (ref) => networkOf(networks, ref),
     renamed: (record) => networks.renamed(record),
