@@ -19,7 +19,7 @@ export interface SystemContext {
 
 export class SystemService {
   readonly #context: SystemContext;
-  #version: { experimental: boolean; minimum: string; bytes: Buffer } | undefined;
+  #version: { experimental: boolean; minimum: string; text: string } | undefined;
 
   constructor(context: SystemContext) {
     this.#context = context;
@@ -32,14 +32,14 @@ export class SystemService {
   }
 
   /** What GET /version answers, printed; it changes with the settings alone. */
-  version(): Buffer {
+  version(): string {
     const { build, machine, versionSettings, apiVersion } = this.#context;
     const settings = versionSettings();
     if (this.#version?.experimental !== settings.experimental || this.#version.minimum !== settings.minimumApiVersion) {
-      const bytes = Buffer.from(`${JSON.stringify(version({ build, machine: machine(), settings, apiVersion }))}\n`);
-      this.#version = { experimental: settings.experimental, minimum: settings.minimumApiVersion, bytes };
+      const text = `${JSON.stringify(version({ build, machine: machine(), settings, apiVersion }))}\n`;
+      this.#version = { experimental: settings.experimental, minimum: settings.minimumApiVersion, text };
     }
-    return this.#version.bytes;
+    return this.#version.text;
   }
 }
 
