@@ -59,7 +59,7 @@ async function inTurn(engines: readonly Engine[], names: readonly string[], time
   for (let round = 0; round < times; round++) {
     for (const [at, engine] of engines.entries()) {
       samples[at]?.push(await sample(engine));
-      for (const name of names) await engine.api.json("DELETE", `/images/${registryName}/${name}:1`, { query: { force: true } });
+      for (const name of names) await engine.api.json("DELETE", `/images/${registryName}/${name}:1`, { query: { force: true }, timeoutMs: 600_000 });
       await rest(2000);
     }
   }
@@ -68,7 +68,7 @@ async function inTurn(engines: readonly Engine[], names: readonly string[], time
 
 async function pullAll(engine: Engine, names: readonly string[]): Promise<Sample> {
   const one = async (name: string): Promise<void> => {
-    const { status, body } = await engine.api.send("POST", "/images/create", { query: { fromImage: `${registryName}/${name}`, tag: "1" }, timeoutMs: 120_000 });
+    const { status, body } = await engine.api.send("POST", "/images/create", { query: { fromImage: `${registryName}/${name}`, tag: "1" }, timeoutMs: 600_000 });
     if (status !== 200 || body.includes('"errorDetail"')) throw new Error(`pull: ${status} ${body.toString().slice(-500)}`);
   };
   return { milliseconds: await milliseconds(() => Promise.all(names.map(one))), grown: 0, pings: [] };

@@ -39,7 +39,7 @@ async function measure(engines: Engines, store: RegistryStore, blobs: readonly s
         if (at === 0) memory.push(sample.grown);
         if (at === 0) pings.push(...sample.pings);
       }
-      await engine.api.json("DELETE", `/images/${registryName}/bench:1`, { query: { force: true } });
+      await engine.api.json("DELETE", `/images/${registryName}/bench:1`, { query: { force: true }, timeoutMs: 600_000 });
       await rest(3000);
     }
     const unpacked = await unpackByTar(blobs, both[0].machine.folder);
@@ -77,7 +77,7 @@ export async function pull(engine: Engine, name: string): Promise<Sample> {
   })();
   let took = 0;
   const pull = async (): Promise<void> => {
-    const { status, body } = await engine.api.send("POST", "/images/create", { query: { fromImage: `${registryName}/${name}`, tag: "1" }, timeoutMs: 120_000 });
+    const { status, body } = await engine.api.send("POST", "/images/create", { query: { fromImage: `${registryName}/${name}`, tag: "1" }, timeoutMs: 600_000 });
     if (status !== 200 || body.includes('"errorDetail"')) throw new Error(`pull: ${status} ${body.toString().slice(-500)}`);
   };
   const pings = await new LeanClient(engine).pings(5, async () => (took = await milliseconds(pull)));
