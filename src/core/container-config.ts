@@ -253,7 +253,7 @@ export const createRequestSchema = struct("CreateRequest", {
 export type CreateRequest = Infer<typeof createRequestSchema>;
 
 /** The body of POST /containers/{name}/update. */
-export const updateRequestSchema = struct("UpdateConfig", {
+export const updateRequestSchema = struct("container.UpdateConfig", {
   ...embed("Resources", fieldsOf(resourcesSchema)),
   RestartPolicy: done(restartPolicySchema),
   /** Gantry's own, as PortBindings: ports that are published from now on. */

@@ -37,6 +37,16 @@ test("rename", async () => {
   }
 });
 
+test("renamed while it runs, a container shows its names on the default network", async () => {
+  const { context, record } = await one();
+  await renameContainer(context, "one", "two");
+  assert.equal(record.networkingConfig.EndpointsConfig?.["bridge"]?.DNSNames ?? null, null);
+  const endpoint = { networkName: "bridge", networkId: "n", endpointId: "e", ipAddress: "", prefixLength: 0, gateway: "", ipv6Address: "", ipv6PrefixLength: 0, ipv6Gateway: "", macAddress: "" };
+  record.network = { sandboxId: "s", endpoints: [endpoint] };
+  await renameContainer(context, "two", "three");
+  assert.deepEqual(record.networkingConfig.EndpointsConfig?.["bridge"]?.DNSNames?.slice(0, 2), ["three", record.id.slice(0, 12)]);
+});
+
 test("remove: running ones only by force", async () => {
   const { context, record } = await one();
   context.store.save(running(record, 1n));

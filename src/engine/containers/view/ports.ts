@@ -5,7 +5,7 @@ import { singles } from "../../../core/port-runs.ts";
 /** By "80/tcp"; empty for those that are only exposed. */
 export function portsOf({ network, config }: Pick<ContainerRecord, "network" | "config">): Map<string, PortState[]> {
   const ports = new Map<string, PortState[]>();
-  if (!network || network.endpoints.length === 0) return ports;
+  if (!network?.endpoints.some(({ networkName }) => networkName !== "host" && networkName !== "none")) return ports;
   for (const port of Object.keys(config.ExposedPorts ?? {})) if (port !== "") ports.set(port, []);
   for (const published of singles(network.ports ?? [])) {
     const key = `${published.port}/${published.protocol}`;
