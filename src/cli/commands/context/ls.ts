@@ -1,3 +1,4 @@
+import { naturalOrder } from "../../../lib/natural-order.ts";
 import { defaultContext } from "../../config/context-text.ts";
 import { formatRows, row } from "../../format/rows.ts";
 import type { RowKind } from "../../format/rows.ts";
@@ -23,7 +24,7 @@ export function run(session: Session): void {
     return { name: meta.Name, description: describe(meta), host: host ?? "", error: host === undefined ? "docker endpoint configuration missing" : "" };
   });
   if (!entries.some(({ name }) => name === current)) entries.push({ name: current, description: "", host: "", error: errorOf(session, current) });
-  entries.sort((one, two) => new Intl.Collator("en", { numeric: true }).compare(one.name, two.name));
+  entries.sort((one, two) => naturalOrder(one.name, two.name));
   const given = flags.string("format");
   const format = flags.bool("quiet") ? "{{.Name}}" : given === "" || given === "table" ? TABLE : given;
   const rows = entries.map((entry) =>

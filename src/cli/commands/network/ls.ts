@@ -1,3 +1,4 @@
+import { naturalOrder } from "../../../lib/natural-order.ts";
 import { encodeFilters, filterQuery } from "../../flag-types.ts";
 import { formatRows, row } from "../../format/rows.ts";
 import type { RowKind } from "../../format/rows.ts";
@@ -30,7 +31,7 @@ export async function run(session: Session): Promise<void> {
   const { flags, config } = session;
   const quiet = flags.bool("quiet");
   const networks = await session.client.json<NetworkSummary[]>("GET", "/networks", { query: { filters: encodeFilters(filterQuery(flags.list("filter"))) } });
-  networks.sort((one, two) => new Intl.Collator("en", { numeric: true }).compare(one.Name, two.Name));
+  networks.sort((one, two) => naturalOrder(one.Name, two.Name));
   if (flags.bool("tree")) return showTree(session, networks);
   const given = flags.string("format") || (quiet ? "" : (config.data.networksFormat ?? ""));
   const truncate = !flags.bool("no-trunc");

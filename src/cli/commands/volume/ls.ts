@@ -1,3 +1,4 @@
+import { naturalOrder } from "../../../lib/natural-order.ts";
 import { encodeFilters, filterQuery } from "../../flag-types.ts";
 import { formatRows } from "../../format/rows.ts";
 import { VOLUME_KIND, volumeRow } from "../../format/volume.ts";
@@ -13,7 +14,7 @@ export async function run(session: Session): Promise<void> {
   const quiet = flags.bool("quiet");
   const cluster = flags.bool("cluster");
   const answer = await session.client.json<{ Volumes: VolumeSummary[] | null }>("GET", "/volumes", { query: { filters: encodeFilters(filterQuery(flags.list("filter"))) } });
-  const volumes = (answer.Volumes ?? []).filter((volume) => !cluster || volume.ClusterVolume).sort((one, two) => new Intl.Collator("en", { numeric: true }).compare(one.Name, two.Name));
+  const volumes = (answer.Volumes ?? []).filter((volume) => !cluster || volume.ClusterVolume).sort((one, two) => naturalOrder(one.Name, two.Name));
   const given = flags.string("format") || (!quiet && !cluster ? (config.data.volumesFormat ?? "") : "");
   const format = given === "" || given === "table" ? (quiet ? "{{.Name}}" : cluster ? CLUSTER_TABLE : "table {{.Driver}}\\t{{.Name}}") : given === "raw" ? (quiet ? "name: {{.Name}}" : "name: {{.Name}}\\ndriver: {{.Driver}}\\n") : given;
   session.out.write(formatRows(format, VOLUME_KIND, volumes.map(volumeRow)));
