@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { AuthorizationMessage } from "../../api/authorization/exchange.ts";
 import { Connections } from "../../api/connections.ts";
 import { ApiServer } from "../../api/server.ts";
 import { silentLogger } from "../../core/logger.ts";
@@ -26,7 +27,9 @@ function authority(folder: string): void {
 test("with --tlsverify only clients with the authority's certificate are served", async () => {
   const folder = mkdtempSync(join(tmpdir(), "gantry-tls-"));
   const file = (name: string): string => join(folder, `${name}.pem`);
+  const asked: AuthorizationMessage[] = [];
   const server = new ApiServer({
+    authorization: () => ({ isEmpty: false, ask: async (_about, message) => void asked.push(message) }),
     routes: [{ method: "GET", path: "/_ping", handler: ({ res }) => void res.end("OK") }],
     connections: new Connections({ waiting: 10, total: 20 }),
     log: silentLogger,
@@ -47,6 +50,9 @@ test("with --tlsverify only clients with the authority's certificate are served"
           .end();
       });
     assert.equal(await ask("client"), 200);
+    const [{ User: user, UserAuthNMethod: method, RequestPeerCertificates: certificates = [] } = {}] = asked;
+    assert.deepEqual([user, method, certificates.length], ["client", "TLS", 1], "authorization plugins are told who it is");
+    assert.equal(Buffer.from(certificates[0] ?? "", "base64").toString(), readFileSync(file("client"), "utf8"));
     assert.equal(typeof (await ask()), "string");
     assert.equal(typeof (await ask("foreign")), "string");
     assert.throws(() => tlsOptions({ ...config, ca: "" }), /--tlscacert is needed with --tlsverify/);
