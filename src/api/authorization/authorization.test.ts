@@ -8,7 +8,7 @@ import { eventually } from "../../lib/eventually.testing.ts";
 import { bodyOf } from "../body.ts";
 import { type Call, type Route, sendEmpty, sendJson } from "../route.ts";
 import { serve } from "../testing/harness.ts";
-import { readText } from "../wire/body.ts";
+import { readJson, readText } from "../wire/body.ts";
 import { AuthorizationChain } from "./chain.ts";
 import type { Authorization, AuthorizationMessage } from "./exchange.ts";
 
@@ -126,6 +126,34 @@ test("bodies: JSON is bounded, archives are not read for plugins", async () => {
     const [, body] = outcome(await api.request(`PUT /containers/x/archive HTTP/1.1\nHost: x\nContent-Type: ${type}\nContent-Length: ${size}`, Buffer.alloc(size)));
     assert.deepEqual([JSON.parse(body), asked.at(-1)?.RequestBody?.length], [answer, length], type);
   }
+});
+
+/** Tries CVE-2024-41110 and its like: bodies that plugins are not shown and handlers read. */
+test("whatever a request says of its body, plugins have been shown what its handler reads", async () => {
+  const { chain, asked } = authorization();
+  const reading: Route = { method: "POST", path: "/document", handler: async (call) => sendJson(call, 200, { read: (await readJson(call)) !== undefined }) };
+  await using api = await serve([...routes, reading], { authorization: chain });
+  const secret = '{"secret":1}';
+  const chunked = `${secret.length.toString(16)}\r\n${secret}\r\n0\r\n\r\n`;
+  const cases: [head: string, body: string][] = [
+    [`Content-Type: application/json\nContent-Length: ${secret.length}`, secret],
+    ["Content-Type: application/json\nTransfer-Encoding: chunked", chunked],
+    ["Content-Type: Application/JSON ;charset=utf-8\nTransfer-Encoding: chunked", chunked],
+    ["Content-Type: application/json\nContent-Length: 0", secret],
+    ["Content-Type: application/json\nContent-Length: 0\nTransfer-Encoding: chunked", chunked],
+    [`Content-Length: ${secret.length}`, secret],
+    ["Content-Type: text/plain\nTransfer-Encoding: chunked", chunked],
+  ];
+  const outcomes: string[] = [];
+  for (const [head, body] of cases) {
+    asked.length = 0;
+    const answer = await api.request(`POST /document HTTP/1.1\nHost: x\n${head}`, body);
+    const isRead = answer.includes('{"read":true}');
+    const isShown = text(asked[0]?.RequestBody) === secret;
+    if (isRead) assert.ok(isShown, head);
+    outcomes.push(isRead ? "read" : "not read");
+  }
+  assert.deepEqual(outcomes, ["read", "read", "read", "not read", "not read", "not read", "not read"]);
 });
 
 test("a chain asks its plugins in order until one says no", async () => {
