@@ -1,7 +1,7 @@
 /** The types of the docker command line's flags, by the word that its help shows. */
 import * as basic from "../lib/flags.ts";
 import type { FlagSpec, FlagType } from "../lib/flags.ts";
-import { parseIp } from "../lib/ip.ts";
+import { parseIp, parsePrefix } from "../lib/ip.ts";
 import { parseRamSize } from "../lib/units.ts";
 import { parseCsv } from "./parse/csv.ts";
 import type { FlagEntry } from "./tree/types.ts";
@@ -41,9 +41,30 @@ const TYPES: Record<string, FlagType> = {
   ip,
   filter,
   stringSlice: repeated("strings", (value) => parseCsv(value)),
-  ipSlice: repeated("ipSlice"),
-  ipNetSlice: repeated("ipNetSlice"),
-  stringToString: repeated("stringToString"),
+  ipSlice: repeated("ipSlice", (value) => {
+    for (const text of parseCsv(value)) if (parseIp(text.trim()) === undefined) throw new Error(`invalid string being converted to IP address: ${text}`);
+  }),
+  ipNetSlice: repeated("ipNetSlice", (value) => {
+    for (const text of parseCsv(value)) if (parsePrefix(text.trim()) === undefined) throw new Error(`invalid string being converted to CIDR: ${text}`);
+  }),
+  stringToString: repeated("stringToString", (value) => {
+    for (const pair of parseCsv(value)) if (!pair.includes("=")) throw new Error(`${pair} must be formatted as key=value`);
+  }),
+  decimal: {
+    word: "decimal",
+    default: "",
+    check: (value) => {
+      if (!/^[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|\d+\/\d+)$/.test(value)) throw new Error(`failed to parse ${value} as a rational number`);
+    },
+  },
+};
+
+/** What Docker's client says of them. */
+const DEPRECATED: Record<string, string> = {
+  "disable-content-trust": "support for docker content trust was removed",
+  "kernel-memory": "and no longer supported by the kernel",
+  pause: "and enabled by default. Use --no-pause to disable pausing during commit.",
+  time: "use --timeout instead",
 };
 
 /** Types that only say how help shows them; the last value counts unless the word is known to repeat. */
@@ -60,7 +81,7 @@ export function flagSpecs(entries: FlagEntry[], checks: Record<string, FlagCheck
       type: check ? { ...type, check } : type,
       ...(entry.fallback === undefined ? {} : { default: entry.fallback }),
       ...(entry.bare === undefined ? {} : { bare: entry.bare }),
-      ...(entry.deprecated ? { deprecated: "and has no effect" } : {}),
+      ...(entry.deprecated ? { deprecated: DEPRECATED[entry.name] ?? "and has no effect" } : {}),
     };
   });
 }

@@ -13,6 +13,7 @@ export interface CommandModule {
 export type LoadCommand = () => Promise<CommandModule>;
 
 const swarm: LoadCommand = () => import("./commands/swarm/probe.ts");
+const pluginChange: LoadCommand = () => import("./commands/plugin/change.ts");
 const pluginSwitch: LoadCommand = () => import("./commands/plugin/switch.ts");
 const completion: LoadCommand = () => import("./commands/system/completion.ts");
 
@@ -99,7 +100,10 @@ export const HANDLERS: Record<string, LoadCommand> = {
   "plugin inspect": () => import("./commands/plugin/inspect.ts"),
   "plugin install": () => import("./commands/plugin/install.ts"),
   "plugin ls": () => import("./commands/plugin/ls.ts"),
+  "plugin push": pluginChange,
   "plugin rm": pluginSwitch,
+  "plugin set": pluginChange,
+  "plugin upgrade": pluginChange,
   search: () => import("./commands/registry/search.ts"),
   "secret create": swarm,
   "secret inspect": swarm,

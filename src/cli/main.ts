@@ -43,7 +43,7 @@ async function dispatch(line: string[], program: Program): Promise<void> {
   if (line[0] === "__complete") return stdout.write(await (await import("./complete.ts")).complete(line.slice(1)));
   const globals = parseGlobals(line, program);
   const words = globals.args;
-  if (globals.flags.bool("version")) {
+  if (globals.flags.bool("version") && !globals.flags.bool("help")) {
     stdout.line(`Gantry version ${program.wiring.version}, build ${program.wiring.commit}`.replace(/^Gantry/, titleCase(program.name)));
     return;
   }
@@ -125,8 +125,8 @@ async function runGroup(found: Found, program: Program): Promise<void> {
   const words = called.split(" ").slice(1);
   if (parsed.flags.bool("help")) return help(words, { program, toStderr: false });
   const [unknown] = parsed.args;
-  if (unknown === undefined) return help(words, { program, toStderr: true });
   if (found.path === "completion") return help(words, { program, toStderr: false });
+  if (unknown === undefined) return help(words, { program, toStderr: true });
   throw new StatusError(1, `${program.name}: unknown command: ${called} ${unknown}\n\nUsage:  ${usage}\n\nRun '${called} --help' for more information`);
 }
 
@@ -143,7 +143,7 @@ async function runCommand(found: Found, context: { program: Program; globals: Pa
   } catch (thrown) {
     throw flagError(thrown, { path: called, usage });
   }
-  for (const warning of parsed.warnings) stderr.line(warning);
+  for (const warning of parsed.warnings) stdout.line(warning);
   if (parsed.flags.bool("help")) return help(called.split(" ").slice(1), { program, toStderr: false });
   const session = new Session({ program: program.name, called, flags: parsed.flags, args: parsed.args, globals: globals.flags, wiring: program.wiring, onlyAsks: module?.onlyAsks === true });
   try {
@@ -173,6 +173,7 @@ function checkArguments(count: number, command: { called: string; usage: string;
   const { called, usage, entry, program } = command;
   const [least, most] = entry.arguments ?? [0, Infinity];
   if (count >= least && count <= most) return;
+  if (entry.plain) throw new StatusError(1, `accepts ${least} arg(s), received ${count}`);
   const plural = (number: number): string => (number === 1 ? "argument" : "arguments");
   let wants: string;
   if (most === 0) wants = "accepts no arguments";

@@ -108,7 +108,7 @@ export class Session {
     return new ApiClient({
       endpoint,
       headers: { ...this.config.data.HttpHeaders, ...customHeaders() },
-      apiVersion: process.env["DOCKER_API_VERSION"]?.replace(/^v/, "") || undefined,
+      apiVersion: askedVersion(),
       userAgent: `Docker-Client/${CLIENT_VERSION} (linux)`,
       onUnreachable: this.hostIsDefault ? async () => (await import("./start-daemon.ts")).startDaemon(this, endpoint) : undefined,
       log: this.debug ? (message) => this.err.line(`DEBUG: ${message}`) : undefined,
@@ -156,6 +156,12 @@ export class Session {
   }
 }
 
+function askedVersion(): string | undefined {
+  const version = process.env["DOCKER_API_VERSION"]?.replace(/^v/, "") || undefined;
+  if (version !== undefined && !/^\d+\.\d+$/.test(version)) throw new Error(`Failed to initialize: invalid API version (${version}): must be formatted <major>.<minor>`);
+  return version;
+}
+
 /** DOCKER_CUSTOM_HEADERS: name=value pairs, separated by commas. */
 function customHeaders(): Record<string, string> {
   const text = process.env["DOCKER_CUSTOM_HEADERS"];
@@ -163,7 +169,8 @@ function customHeaders(): Record<string, string> {
   return Object.fromEntries(
     text.split(",").map((pair) => {
       const equals = pair.indexOf("=");
-      if (equals <= 0) throw new Error(`failed to parse custom headers from DOCKER_CUSTOM_HEADERS environment variable: value must be formatted as comma-separated key=value pairs: ${JSON.stringify(pair)}`);
+      const problem = equals < 0 ? `missing "=" in key=value pair: '${pair}'` : pair.slice(0, equals).trim() === "" ? `value contains a key=value pair with an empty key: '${pair}'` : undefined;
+      if (problem !== undefined) throw new Error(`Failed to initialize: failed to set custom headers from DOCKER_CUSTOM_HEADERS environment variable: ${problem}`);
       return [pair.slice(0, equals).trim(), pair.slice(equals + 1)];
     }),
   );

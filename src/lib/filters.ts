@@ -67,7 +67,7 @@ export class Filters {
 
   /** Throws Docker's refusal of a key that is not accepted. */
   validate(accepted: readonly string[]): void {
-    for (const key of this.#fields.keys()) if (!accepted.includes(key)) throw invalidParameter(`invalid filter '${key}'`);
+    for (const key of this.#fields.keys()) if (!accepted.includes(key)) throw invalidParameter(key === "" ? "invalid filter" : `invalid filter '${key}'`);
   }
 
   /** One of the values is the text. */

@@ -20,6 +20,8 @@ const ARCHITECTURE_ALIASES: Record<string, [architecture: string, variant?: stri
   armel: ["arm", "v6"],
 };
 
+const SYSTEM_FORM = "^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$";
+
 /** The platform of a specifier; parts that it leaves out are this machine's. */
 export function parsePlatform(specifier: string, host: Platform = hostPlatform()): Platform {
   const fail = (reason: string): never => {
@@ -27,9 +29,9 @@ export function parsePlatform(specifier: string, host: Platform = hostPlatform()
   };
   if (specifier.includes("*")) fail("wildcards not yet supported");
   const parts = specifier.split("/");
-  const system = String.raw`^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$`;
-  if (parts.length > 1 && !new RegExp(system).test(parts[0] as string)) throw invalidParameter(`${quote(parts[0] as string)} is an invalid OS component of ${quote(specifier)}: OSAndVersion specifier component must match ${quote(system)}: invalid argument`);
-  for (const part of parts) {
+  const system = parts[0] ?? "";
+  if (!new RegExp(SYSTEM_FORM).test(system)) throw invalidParameter(`${quote(system)} is an invalid OS component of ${quote(specifier)}: OSAndVersion specifier component must match ${quote(SYSTEM_FORM)}: invalid argument`);
+  for (const part of parts.slice(1)) {
     if (!/^[A-Za-z0-9_.-]+$/.test(part)) throw invalidParameter(`${quote(part)} is an invalid component of ${quote(specifier)}: platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`);
   }
   const [first = "", second = "", third] = parts;

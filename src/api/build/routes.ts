@@ -6,7 +6,7 @@ import { atoi } from "../../lib/strconv.ts";
 import { atLeast, sendEmpty, sendJson, type Call, type Route } from "../route.ts";
 import { sessionRoute } from "./session.ts";
 
-const FILTERS = ["id", "label", "mutable", "parent", "private", "shared", "type", "until", "unused-for", "inuse", "immutable", "description"];
+const FILTERS = ["id", "label", "label!", "mutable", "parent", "private", "shared", "type", "until", "unused-for", "inuse", "immutable", "description"];
 
 export function buildRoutes(events: EventSink): Route[] {
   return [
@@ -17,7 +17,12 @@ export function buildRoutes(events: EventSink): Route[] {
 }
 
 function prune(call: Call, events: EventSink): void {
-  parseFilters(call.query.get("filters")).validate(FILTERS);
+  const filters = parseFilters(call.query.get("filters"));
+  try {
+    filters.validate(FILTERS);
+  } catch (cause) {
+    throw invalidParameter(`failed to prune build cache: ${messageOf(cause)}`, cause);
+  }
   const sizes = atLeast(call.version, 48) ? ["reserved-space", "keep-storage", "max-used-space", "min-free-space"] : ["keep-storage"];
   for (const name of sizes) checkBytes(name, call.query.get(name) ?? "");
   events.emit({ type: "builder", action: "prune", actor: { id: "", attributes: { reclaimed: "0" } } });

@@ -216,8 +216,12 @@ function queryString(query: Query | undefined): string {
   return parts.length === 0 ? "" : `?${parts.join("&")}`;
 }
 
+const NAMED = /^\/(container|network|volume|plugin)s\/$/;
+
 /** A path with its ids and names escaped: path`/containers/${name}/json`. */
 export function path(parts: TemplateStringsArray, ...values: string[]): string {
+  const kind = NAMED.exec(parts[0] ?? "")?.[1];
+  if (kind !== undefined && values[0]?.trim() === "") throw new Error(`invalid ${kind} name or ID: value is empty`);
   return parts.reduce((text, part, index) => text + encodeURIComponent(values[index - 1] ?? "").replace(/%2F/g, "/").replace(/%3A/g, ":").replace(/%40/g, "@") + part);
 }
 

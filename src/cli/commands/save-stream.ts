@@ -1,7 +1,22 @@
 import fs from "node:fs";
+import { dirname } from "node:path";
 import { messageOf } from "../../lib/errors.ts";
 import { openError } from "../open-error.ts";
 import type { Session } from "../session.ts";
+
+/** Before anything is asked for. Throws in Docker's words. */
+function checkTarget(target: string): void {
+  const folder = dirname(target);
+  try {
+    if (!fs.statSync(folder).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+  } catch (thrown) {
+    throw new Error(`invalid output path: ${openError(folder, thrown, "stat").message}`);
+  }
+  const found = fs.lstatSync(target, { throwIfNoEntry: false });
+  if (!found || found.isFile()) return;
+  const kinds = [[found.isDirectory(), "directory"], [found.isFIFO(), "named pipe (FIFO)"], [found.isSocket(), "socket"], [found.isCharacterDevice(), "character device file"], [found.isBlockDevice(), "block device file"]] as const;
+  throw new Error(found.isSymbolicLink() ? "cannot write to a symbolic link directly" : `cannot write to a ${kinds.find(([is]) => is)?.[1]}`);
+}
 
 /** Writes an answer's body to the --output file, which appears when it is whole, or to stdout unless that is a terminal. */
 export async function saveStream(session: Session, what: string, open: () => Promise<AsyncIterable<Buffer>>): Promise<void> {
@@ -14,7 +29,7 @@ export async function saveStream(session: Session, what: string, open: () => Pro
   const temporary = `${target}.tmp-${process.pid}`;
   let file: number;
   try {
-    if (fs.existsSync(target) && !fs.statSync(target).isFile()) throw new Error("file is not a regular file");
+    checkTarget(target);
     file = fs.openSync(temporary, "wx", 0o600);
   } catch (thrown) {
     throw new Error(`failed to ${what}: ${(thrown as NodeJS.ErrnoException).code ? openError(target, thrown).message : messageOf(thrown)}`);

@@ -7,6 +7,7 @@
 import fs from "node:fs";
 
 export const DEFAULT_CONTEXT = "default";
+export const DEFAULT_DESCRIPTION = "Current DOCKER_HOST based configuration";
 
 export interface ContextMeta {
   Name: string;

@@ -1,5 +1,6 @@
 /** The client's configuration file: Docker's own, in its place and format, so that both clients share it. */
 import fs from "node:fs";
+import { normalize } from "node:path";
 import { stderr } from "../streams.ts";
 
 export interface AuthEntry {
@@ -55,13 +56,29 @@ export function configDirectory(flag: string): string {
 export function loadConfig(directory: string): ConfigFile {
   const file = `${directory}/config.json`;
   try {
-    const parsed = JSON.parse(fs.readFileSync(file, "utf8")) as unknown;
+    const text = fs.readFileSync(file, "utf8");
+    const parsed = text === "" ? {} : parse(text, file);
     return new ConfigFile(directory, typeof parsed === "object" && parsed !== null ? (parsed as ConfigData) : {});
   } catch (thrown) {
     const error = thrown as NodeJS.ErrnoException;
     if (error.code !== "ENOENT" && error.code !== "ENOTDIR") stderr.line(`WARNING: Error loading config file: ${file}: ${error.message}`);
     return new ConfigFile(directory, {});
   }
+}
+
+/** Warns in Docker's words of what it cannot use, and goes on without it. */
+function parse(text: string, file: string): unknown {
+  const warn = (reason: string): void => stderr.line(`WARNING: Error parsing config file (${normalize(file)}): ${reason}`);
+  try {
+    const parsed = JSON.parse(text) as unknown;
+    if (parsed === null || (typeof parsed === "object" && !Array.isArray(parsed))) return parsed;
+    warn(`json: cannot unmarshal ${Array.isArray(parsed) ? "array" : typeof parsed === "boolean" ? "bool" : typeof parsed} into Go value of type configfile.ConfigFile`);
+  } catch (thrown) {
+    const message = (thrown as Error).message;
+    const at = Number(/position (\d+)/.exec(message)?.[1] ?? text.length);
+    warn(text.slice(at).trim() === "" ? "unexpected EOF" : message);
+  }
+  return {};
 }
 
 const PROXY_NAMES: Record<string, string> = { httpProxy: "HTTP_PROXY", httpsProxy: "HTTPS_PROXY", noProxy: "NO_PROXY", ftpProxy: "FTP_PROXY", allProxy: "ALL_PROXY" };

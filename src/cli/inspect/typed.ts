@@ -3,11 +3,13 @@
  * tell nil lists, maps and pointers apart, know fields that the JSON leaves out when they are empty, and call some fields
  * by Go's spelling (ID, DNS, CPUShares).
  */
-import { Nil, TemplateObject } from "../../lib/template/values.ts";
+import { mapOf, Nil, TemplateObject } from "../../lib/template/values.ts";
 
 const words = (text: string): Set<string> => new Set(text.split(" "));
 
 const MAPS = words("Labels Volumes ExposedPorts PortBindings Ports Options DriverOpts Tmpfs Sysctls StorageOpt Annotations Networks Containers Config.LogConfig Data Status Details Runtimes Metadata Attributes");
+/** Those of strings. */
+const STRING_MAPS = words("Labels Options DriverOpts Tmpfs Sysctls StorageOpt Annotations Config.LogConfig");
 const SLICES = words(
   "Entrypoint Cmd Env OnBuild Binds VolumesFrom CapAdd CapDrop Dns DnsOptions DnsSearch ExtraHosts GroupAdd Links SecurityOpt Devices DeviceCgroupRules DeviceRequests Ulimits BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps BlkioDeviceReadIOps BlkioDeviceWriteIOps MaskedPaths ReadonlyPaths ExecIDs Aliases DNSNames RepoTags RepoDigests Shell Args Mounts SecondaryIPAddresses SecondaryIPv6Addresses Layers Log Test Warnings DriverStatus LinkLocalIPs Authorization",
 );
@@ -16,9 +18,9 @@ const nil = (typeName: string): Nil => new Nil("pointer", typeName);
 
 /** Fields that the JSON leaves out when empty, by the key of the object that has them. */
 const LEFT_OUT: Record<string, Record<string, unknown>> = {
-  "": { SizeRw: nil("*int64"), SizeRootFs: nil("*int64"), ImageManifestDescriptor: nil("*v1.Descriptor"), Descriptor: nil("*v1.Descriptor"), Variant: "", OsVersion: "", Comment: "", Author: "", Parent: "", Status: new Nil("map", "map[string]interface {}"), UsageData: nil("*volume.UsageData"), ClusterVolume: nil("*volume.ClusterVolume"), Manifests: new Nil("slice", "[]image.ManifestSummary") },
+  "": { SizeRw: nil("*int64"), SizeRootFs: nil("*int64"), ImageManifestDescriptor: nil("*v1.Descriptor"), Descriptor: nil("*v1.Descriptor"), Variant: "", OsVersion: "", Comment: "", Author: "", GraphDriver: nil("*storage.DriverData"), Status: new Nil("map", "map[string]interface {}"), UsageData: nil("*volume.UsageData"), ClusterVolume: nil("*volume.ClusterVolume"), Manifests: new Nil("slice", "[]image.ManifestSummary") },
   State: { Health: nil("*container.Health") },
-  Config: { ExposedPorts: new Nil("map", "network.PortSet"), Healthcheck: nil("*container.HealthConfig"), ArgsEscaped: false, NetworkDisabled: false, StopSignal: "", StopTimeout: nil("*int"), Shell: new Nil("slice", "[]string"), OnBuild: new Nil("slice", "[]string"), MacAddress: "" },
+  Config: { User: "", WorkingDir: "", Env: new Nil("slice", "[]string"), Cmd: new Nil("slice", "[]string"), Entrypoint: new Nil("slice", "[]string"), Volumes: new Nil("map", "map[string]struct {}"), Labels: new Nil("map", "map[string]string"), ExposedPorts: new Nil("map", "network.PortSet"), Healthcheck: nil("*container.HealthConfig"), ArgsEscaped: false, NetworkDisabled: false, StopSignal: "", StopTimeout: nil("*int"), Shell: new Nil("slice", "[]string"), OnBuild: new Nil("slice", "[]string"), MacAddress: "" },
   HostConfig: { Init: nil("*bool"), Runtime: "", StorageOpt: new Nil("map", "map[string]string"), Tmpfs: new Nil("map", "map[string]string"), Sysctls: new Nil("map", "map[string]string"), Annotations: new Nil("map", "map[string]string"), Mounts: new Nil("slice", "[]mount.Mount") },
   Mounts: { Name: "", Driver: "" },
   RestartPolicy: { MaximumRetryCount: 0 },
@@ -56,5 +58,6 @@ export function typedValue(value: unknown, key = ""): unknown {
   const isMap = MAPS.has(key);
   const members: Record<string, unknown> = {};
   for (const [name, item] of Object.entries(value)) members[name] = typedValue(item, isMap ? "" : name === "Config" && key === "LogConfig" ? "Options" : name);
-  return isMap ? members : new Struct(members, LEFT_OUT[key] ?? {});
+  if (isMap) return STRING_MAPS.has(key) ? mapOf(members, "") : members;
+  return new Struct(members, LEFT_OUT[key] ?? {});
 }

@@ -169,7 +169,7 @@ export const COMMANDS: CommandTable = {
   },
   stack: {
     group: true,
-    usage: "[OPTIONS]",
+    usage: "COMMAND",
     requires: ["swarm=manager", "version=1.25"],
     flags: "orchestrator:string!^",
   },

@@ -43,22 +43,21 @@ export const COMMANDS: CommandTable = {
     group: true,
   },
   "completion bash": {
-    usage: "[OPTIONS]",
     arguments: [0, 0],
     flags: "no-descriptions",
   },
   "completion fish": {
-    usage: "[OPTIONS]",
+    usage: "[flags]",
     arguments: [0, 0],
     flags: "no-descriptions",
   },
   "completion powershell": {
-    usage: "[OPTIONS]",
+    usage: "[flags]",
     arguments: [0, 0],
     flags: "no-descriptions",
   },
   "completion zsh": {
-    usage: "[OPTIONS]",
+    usage: "[flags]",
     arguments: [0, 0],
     flags: "no-descriptions",
   },
@@ -106,6 +105,7 @@ export const COMMANDS: CommandTable = {
   "context use": {
     usage: "CONTEXT",
     arguments: [1, 1],
+    plain: true,
   },
   check: {
     arguments: [0, 0],

@@ -20,6 +20,8 @@ export interface CommandEntry {
   /** Least and greatest number of arguments. */
   arguments?: [number, number];
   flags?: string;
+  /** A wrong number of arguments is told without the usage. */
+  plain?: true;
 }
 
 export type CommandTable = Record<string, CommandEntry>;

@@ -55,7 +55,7 @@ function onePlatform({ documents }: ImageContext, { target, image }: Saved, plat
   const [platform] = platforms;
   if (platform === undefined || platforms.length > 1) return target;
   const best = bestFor(documents.imagesOf(target), platform);
-  if (!best) throw platformMissing(isDangling(image) ? image.target.digest : familiarName(parseReference(image.name)), platform);
+  if (!best) throw notFound(`no suitable export target found: ${platformMissing(isDangling(image) ? image.target.digest : familiarName(parseReference(image.name)), platform).message}`);
   return best.descriptor;
 }
 

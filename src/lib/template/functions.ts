@@ -1,6 +1,6 @@
 /** The functions that a template may call: text/template's own and those that the docker command line adds. */
 import { sprintf } from "./sprintf.ts";
-import { format, isMap, isNumber, isTrue, Nil, numeric, TemplateObject, toJson, typeName } from "./values.ts";
+import { elementOf, format, isMap, isNumber, isTrue, Nil, numeric, TemplateObject, toJson, typeName } from "./values.ts";
 
 export type TemplateFunction = (...values: unknown[]) => unknown;
 
@@ -20,29 +20,36 @@ export function arity(name: string, values: unknown[], count: number): void {
   if (values.length !== count) throw new Error(`wrong number of args for ${name}: want ${count} got ${values.length}`);
 }
 
+const counted =
+  (name: string, count: number, call: TemplateFunction): TemplateFunction =>
+  (...values) => {
+    arity(name, values, count);
+    return call(...values);
+  };
+
 /** Go's fmt.Sprint: a space between two operands when neither is a string. */
 const sprint: TemplateFunction = (...values) =>
   values.map((value, index) => (index > 0 && typeof value !== "string" && typeof values[index - 1] !== "string" ? " " : "") + format(value)).join("");
 
 export const FUNCTIONS: Record<string, TemplateFunction> = {
-  json: (value) => toJson(value),
+  json: counted("json", 1, (value) => toJson(value)),
   upper: unary("upper", (value) => value.toUpperCase()),
   lower: unary("lower", (value) => value.toLowerCase()),
   title: unary("title", (value) => value.replace(/(^|[^\p{L}\p{N}_'])(\p{L})/gu, (_, before: string, letter: string) => before + letter.toUpperCase())),
-  split: (value, separator) => text(value, "split").split(text(separator, "split")),
-  join: (values, separator) => {
+  split: counted("split", 2, (value, separator) => text(value, "split").split(text(separator, "split"))),
+  join: counted("join", 2, (values, separator) => {
     if (values === undefined || values === null || values instanceof Nil) return "";
     if (!Array.isArray(values)) throw new Error(`error calling join: expected slice, got ${typeName(values)}`);
     return values.map(format).join(text(separator, "join"));
-  },
-  pad: (value, before, after) => {
+  }),
+  pad: counted("pad", 3, (value, before, after) => {
     const source = text(value, "pad");
     return source === "" ? "" : " ".repeat(Number(before)) + source + " ".repeat(Number(after));
-  },
-  truncate: (value, length) => {
+  }),
+  truncate: counted("truncate", 2, (value, length) => {
     const source = Buffer.from(text(value, "truncate"));
     return source.length < Number(length) ? source.toString() : source.subarray(0, Number(length)).toString();
-  },
+  }),
   print: sprint,
   println: (...values) => `${values.map(format).join(" ")}\n`,
   printf: (pattern, ...values) => sprintf(text(pattern, "printf"), values),
@@ -55,10 +62,13 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
   },
   index: (value, ...keys) => keys.reduce(indexOne, value),
   slice: (value, ...bounds) => {
-    const [from = 0, to] = bounds.map(Number);
-    if (typeof value === "string") return Buffer.from(value).subarray(from, to).toString();
-    if (Array.isArray(value)) return value.slice(from, to);
-    throw new Error(`error calling slice: can't slice item of type ${typeName(value)}`);
+    const list = typeof value === "string" ? Buffer.from(value) : value;
+    if (!Array.isArray(list) && !Buffer.isBuffer(list)) throw new Error(`error calling slice: can't slice item of type ${typeName(value)}`);
+    const [from = 0, to = list.length] = bounds.map(Number);
+    const outside = bounds.find((bound) => Number(bound) < 0 || Number(bound) > list.length);
+    if (outside !== undefined) throw new Error(`error calling slice: index out of range: ${format(outside)}`);
+    if (from > to) throw new Error(`error calling slice: invalid slice index: ${from} > ${to}`);
+    return Array.isArray(list) ? list.slice(from, to) : list.subarray(from, to).toString();
   },
   not: (value) => !isTrue(value),
   eq: (first, ...others) => {
@@ -87,14 +97,14 @@ function indexOne(value: unknown, key: unknown): unknown {
     if (!isNumber(key)) throw new Error(`error calling index: cannot index slice/array with type ${typeName(key)}`);
     const at = Number(numeric(key));
     const list = typeof value === "string" ? Buffer.from(value) : value;
-    if (at < 0 || at >= list.length) throw new Error(`error calling index: index out of range: ${at}`);
+    if (at < 0 || at >= list.length) throw new Error(`error calling index: ${typeof value === "string" ? "reflect: string index out of range" : `index out of range: ${at}`}`);
     return list[at];
   }
-  if (value instanceof Nil && value.kind === "map") return undefined;
+  if (value instanceof Nil && value.kind === "map") return value.typeName === "map[string]string" ? "" : undefined;
   if (value instanceof Nil && value.kind === "slice") throw new Error(`error calling index: index out of range: ${format(key)}`);
   if (isMap(value)) {
     if (typeof key !== "string") throw new Error(`error calling index: value has type ${typeName(key)}; should be string`);
-    return Object.hasOwn(value, key) ? value[key] : undefined;
+    return Object.hasOwn(value, key) ? value[key] : elementOf(value);
   }
   throw new Error(`error calling index: can't index item of type ${typeName(value)}`);
 }

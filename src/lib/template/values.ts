@@ -69,6 +69,13 @@ export const isMap = (value: unknown): value is Record<string, unknown> => typeo
 
 export const numeric = (value: number | bigint | Float): number | bigint => (value instanceof Float ? value.value : value);
 
+const ELEMENT = Symbol("element");
+
+/** A map whose missing elements are `element` for whoever indexes it, as in a Go map of that type. */
+export const mapOf = (members: Record<string, unknown>, element: unknown): Record<string, unknown> => Object.defineProperty(members, ELEMENT, { value: element });
+
+export const elementOf = (map: Record<string, unknown>): unknown => (map as { [ELEMENT]?: unknown })[ELEMENT];
+
 /** A name for error texts. */
 export function typeName(value: unknown): string {
   if (value instanceof TemplateObject || value instanceof Nil) return value.typeName;

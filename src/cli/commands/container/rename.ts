@@ -4,8 +4,8 @@ import type { Session } from "../../session.ts";
 
 export async function run(session: Session): Promise<void> {
   const [from = "", to = ""] = session.args.map((name) => name.trim());
-  if (from === "" || to === "") throw new Error("Error: Neither old nor new names may be empty");
   try {
+    if (to === "") throw new Error("new name cannot be blank");
     await session.client.text("POST", path`/containers/${from}/rename`, { query: { name: to } });
   } catch (thrown) {
     throw new Error(`failed to rename container: ${messageOf(thrown)}`);

@@ -1,5 +1,5 @@
 import { findContext } from "../../config/context-text.ts";
-import { DEFAULT_CONTEXT, validateContextName } from "../../config/contexts.ts";
+import { DEFAULT_CONTEXT, DEFAULT_DESCRIPTION, validateContextName } from "../../config/contexts.ts";
 import { dockerEndpoint, readTls } from "../../config/docker-endpoint.ts";
 import type { DockerEndpoint } from "../../config/docker-endpoint.ts";
 import type { Session } from "../../session.ts";
@@ -21,5 +21,5 @@ export function run(session: Session): void {
 function existing(session: Session, name: string): DockerEndpoint & { description: string } {
   if (session.flags.changed("docker")) throw new Error("cannot use --docker flag when --from is set");
   const meta = findContext(session, name);
-  return { endpoint: meta.Endpoints["docker"] ?? {}, tls: name === DEFAULT_CONTEXT ? {} : readTls(session, name), description: meta.Metadata.Description ?? "" };
+  return { endpoint: meta.Endpoints["docker"] ?? {}, tls: name === DEFAULT_CONTEXT ? {} : readTls(session, name), description: name === DEFAULT_CONTEXT ? DEFAULT_DESCRIPTION : (meta.Metadata.Description ?? "") };
 }

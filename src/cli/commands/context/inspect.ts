@@ -6,8 +6,11 @@ import type { Session } from "../../session.ts";
 
 export async function run(session: Session): Promise<void> {
   const names = session.args.length > 0 ? session.args : [session.contextName];
-  await inspectAll(names, { format: session.flags.string("format"), out: session.out, find: async (name) => JSON.stringify(describe(session, name)) });
+  await inspectAll(names, { format: session.flags.string("format"), out: session.out, find: async (name) => escapeHtml(JSON.stringify(describe(session, name))) });
 }
+
+/** As Go's encoder writes it. */
+const escapeHtml = (json: string): string => json.replace(/[<>&]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
 
 function describe(session: Session, name: string): unknown {
   const { contexts } = session;

@@ -1,5 +1,6 @@
 import { naturalOrder } from "../../../lib/natural-order.ts";
 import { defaultContext } from "../../config/context-text.ts";
+import { DEFAULT_DESCRIPTION } from "../../config/contexts.ts";
 import { formatRows, row } from "../../format/rows.ts";
 import type { RowKind } from "../../format/rows.ts";
 import type { Session } from "../../session.ts";
@@ -42,7 +43,7 @@ export function run(session: Session): void {
 
 function describe(meta: { Name: string; Metadata: { Description?: string } }): string {
   if (meta.Name !== "default") return meta.Metadata.Description ?? "";
-  return "Current DOCKER_HOST based configuration";
+  return DEFAULT_DESCRIPTION;
 }
 
 function errorOf(session: Session, name: string): string {

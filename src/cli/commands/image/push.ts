@@ -1,4 +1,5 @@
-import { parsePlatform } from "../../../lib/platform.ts";
+import { messageOf } from "../../../lib/errors.ts";
+import { parsePlatform, type Platform } from "../../../lib/platform.ts";
 import { canonicalName, parseReference, repositoryOf, withDefaultTag } from "../../../lib/reference.ts";
 import { path } from "../../api/client.ts";
 import { printNote } from "../../note.ts";
@@ -9,7 +10,7 @@ import type { Session } from "../../session.ts";
 export async function run(session: Session): Promise<void> {
   const { flags, args } = session;
   const platform = flags.string("platform");
-  const query = { platform: platform === "" ? undefined : JSON.stringify(parsePlatform(platform)) };
+  const query = { platform: platform === "" ? undefined : JSON.stringify(platformOf(platform)) };
   const reference = parseReference(args[0] as string);
   const all = flags.bool("all-tags");
   const bare = reference.tag === undefined && reference.digest === undefined;
@@ -32,6 +33,14 @@ export async function run(session: Session): Promise<void> {
     if (quiet) session.out.line(canonicalName(target));
   } finally {
     for (const note of notes) printNote(session.out, "Info", note);
+  }
+}
+
+function platformOf(text: string): Platform {
+  try {
+    return parsePlatform(text);
+  } catch (thrown) {
+    throw new Error(`Invalid platform ${text}${messageOf(thrown)}`);
   }
 }
 

@@ -24,8 +24,8 @@ export async function run(session: Session): Promise<void> {
     session.err.write("\n\n");
     if (await tryStored(session, { ...stored, serveraddress: server })) return;
   }
-  if ((given.user === "" || given.password === "") && !stdin.isTerminal) throw new Error("error: cannot perform an interactive login from a non-TTY device");
   if (flags.string("password") !== "" && flags.string("password") !== "-") session.err.line("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
+  if ((given.user === "" || given.password === "") && !stdin.isTerminal) throw new Error("error: cannot perform an interactive login from a non-TTY device");
   const username = given.user || (await ask(session, stored.username ? `Username (${stored.username}): ` : "Username: ", true)) || stored.username || "";
   if (username === "") throw new Error("error: username is required");
   const password = given.password || (await ask(session, "Password: ", false));

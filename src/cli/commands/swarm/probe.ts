@@ -6,7 +6,11 @@ const ROUTES: Record<string, string> = { ca: "/swarm", "join-token": "/swarm", u
 
 export async function run(session: Session): Promise<void> {
   const [, group = "", action = ""] = session.called.split(" ");
-  if (group === "stack" && action === "deploy" && session.flags.list("compose-file").length === 0) throw new Error("specify a Compose file (with --compose-file)");
+  if (group === "stack" && ["deploy", "config"].includes(action) && session.flags.list("compose-file").length === 0) throw new Error("specify a Compose file (with --compose-file)");
+  if (group === "swarm" && action === "unlock") {
+    const { Swarm } = await session.client.json<{ Swarm: { LocalNodeState: string } }>("GET", "/info");
+    if (Swarm.LocalNodeState === "inactive") throw new Error("error: this node is not part of a swarm");
+  }
   const route = ROUTES[group === "swarm" ? action : group];
   if (route !== undefined) await probe(session, route, action);
   throw new Error(`${session.called}: this command is not implemented yet`);

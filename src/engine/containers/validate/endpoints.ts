@@ -48,7 +48,7 @@ function endpointProblems(network: string, endpoint: EndpointSettings, subnets: 
   if (v4 !== "" && ((v4.includes(":") && !v4.startsWith("::ffff:")) || v4 === "0.0.0.0")) problems.push(`invalid IPv4 address: ${v4}`);
   if (v6 !== "" && (!v6.includes(":") || v6.startsWith("::ffff:") || v6 === "::" || v6.includes("%"))) problems.push(`invalid IPv6 address: ${v6}`);
   for (const address of local ?? []) if (address === "" || address === "0.0.0.0" || address === "::") problems.push(`invalid link-local IP address: ${address === "" ? "invalid IP" : address}`);
-  if (subnets) for (const address of [v4, v6]) if (address !== "" && !isIn(address, subnets)) problems.push(`no configured subnet contains IP address ${address}`);
+  if (subnets) for (const [address, family] of [[v4, 4], [v6, 6]] as const) if (address !== "" && !isIn(address, subnets.filter((subnet) => subnet.address.family === family))) problems.push(`no configured subnet contains IP address ${address}`);
   problems.push(...sysctlProblems(endpoint.DriverOpts?.["com.docker.network.endpoint.sysctls"]));
   return problems.length === 0 ? undefined : `invalid endpoint settings:\n${joined(problems)}`;
 }
