@@ -25,6 +25,7 @@ test("malformed ones are refused in containerd's words", () => {
     ["a/b/c/d", '"a/b/c/d": cannot parse platform specifier: invalid argument'],
     ["linux/*", '"linux/*": wildcards not yet supported: invalid argument'],
     ["/amd64", String.raw`"" is an invalid OS component of "/amd64": OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$": invalid argument`],
+    ["bad!", '"bad!" is an invalid OS component of "bad!": OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.%-]*)((?:\\\\+[A-Za-z0-9_.%-]+)*)\\\\))?$": invalid argument'],
     ["linux/", '"" is an invalid component of "linux/": platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument'],
   ] as const) {
     assert.throws(() => parsed(text), { code: "invalid-parameter", message });

@@ -99,3 +99,16 @@ export function parseDuration(text: string): number {
   }
   return negative ? -total : total;
 }
+
+/** time.Duration's text: "1h2m0.5s", "150ms", "0s". */
+export function formatDuration(nanoseconds: number): string {
+  const size = Math.abs(nanoseconds);
+  const sign = nanoseconds < 0 ? "-" : "";
+  if (size === 0) return "0s";
+  if (size < 1e3) return `${sign}${size}ns`;
+  if (size < 1e6) return `${sign}${size / 1e3}µs`;
+  if (size < 1e9) return `${sign}${size / 1e6}ms`;
+  const hours = Math.floor(size / 3600e9);
+  const minutes = Math.floor((size % 3600e9) / 60e9);
+  return `${sign}${hours > 0 ? `${hours}h` : ""}${size >= 60e9 ? `${minutes}m` : ""}${(size % 60e9) / 1e9}s`;
+}

@@ -5,7 +5,7 @@ import type { OutputStream } from "../streams.ts";
 import { inspectAll } from "./inspect.ts";
 import { compactJson, indentJson } from "./json.ts";
 
-const CONTAINER = '{"Id":"abc","Name":"/web","State":{"Running":true,"ExitCode":0},"Config":{"Cmd":["sh"],"Entrypoint":null,"Labels":{"b":"<1>","a":"2"}},"HostConfig":{"Memory":9223372036854775807,"Dns":[]},"NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]}}}';
+const CONTAINER = '{"Id":"abc","Name":"/web","State":{"Running":true,"ExitCode":0},"Config":{"Cmd":["sh"],"Entrypoint":null,"Labels":{"b":"<1>","a":"2"},"Healthcheck":{"Test":["CMD","x"],"Interval":90000000000}},"HostConfig":{"Memory":9223372036854775807,"Dns":[]},"NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]}}}';
 
 async function inspect(format: string, names = ["web"]): Promise<{ text: string; error?: StatusError }> {
   let text = "";
@@ -27,6 +27,9 @@ const CASES: [string, string][] = [
   ["{{.Name}} {{.State.Running}}", "/web true"],
   ["{{.ID}} {{.Id}}", "abc abc"],
   ["{{.Config.Entrypoint}} {{len .Config.Entrypoint}} {{json .Config.Entrypoint}}", "[] 0 null"],
+  ['{{index .Config.Labels "a"}}{{index .Config.Labels "none"}}|{{.Config.Labels.none}}', "2|<no value>"],
+  ['{{.Config.User}}|{{.Config.Volumes}}|{{json .Config.Shell}}', "|map[]|null"],
+  ["{{.Config.Healthcheck}} {{.Config.Healthcheck.Interval}} {{json .Config.Healthcheck}}", '{[CMD x] 1m30s 0s 0s 0s 0} 1m30s {"Test":["CMD","x"],"Interval":90000000000}'],
   ["{{json .Config.Labels}}", '{"a":"2","b":"<1>"}'],
   ["{{.HostConfig.Memory}} {{.HostConfig.DNS}}", "9223372036854775807 []"],
   ["{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}", "none"],

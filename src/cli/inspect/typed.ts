@@ -3,6 +3,7 @@
  * tell nil lists, maps and pointers apart, know fields that the JSON leaves out when they are empty, and call some fields
  * by Go's spelling (ID, DNS, CPUShares).
  */
+import { formatDuration } from "../../lib/strconv.ts";
 import { mapOf, Nil, TemplateObject } from "../../lib/template/values.ts";
 
 const words = (text: string): Set<string> => new Set(text.split(" "));
@@ -31,10 +32,16 @@ const capitals = (name: string): number => name.replace(/[^A-Z]/g, "").length;
 
 class Struct extends TemplateObject {
   readonly #leftOut: Record<string, unknown>;
+  readonly #isInJson: (name: string) => boolean;
 
-  constructor(members: Record<string, unknown>, leftOut: Record<string, unknown>) {
+  constructor(members: Record<string, unknown>, leftOut: Record<string, unknown>, isInJson: (name: string) => boolean = () => true) {
     super("struct", members);
     this.#leftOut = leftOut;
+    this.#isInJson = isInJson;
+  }
+
+  override toJSON(): unknown {
+    return Object.fromEntries(Object.entries(super.toJSON() as Record<string, unknown>).filter(([name]) => this.#isInJson(name)));
   }
 
   override resolve(name: string): string | undefined {
@@ -48,6 +55,29 @@ class Struct extends TemplateObject {
   }
 }
 
+/** A number of nanoseconds that prints as Go's time.Duration. */
+class Duration extends TemplateObject {
+  readonly #nanoseconds: number;
+
+  constructor(nanoseconds: number) {
+    super("time.Duration", {}, { text: () => formatDuration(nanoseconds) });
+    this.#nanoseconds = nanoseconds;
+  }
+
+  override toJSON(): unknown {
+    return this.#nanoseconds;
+  }
+}
+
+const DURATIONS = words("Interval Timeout StartPeriod StartInterval");
+
+/** All fields, in Go's order; the JSON leaves out those that are zero. */
+function healthcheck(given: Record<string, unknown>): Struct {
+  const order = ["Test", ...DURATIONS, "Retries"];
+  const members = Object.fromEntries(order.map((name) => [name, DURATIONS.has(name) ? new Duration(Number(given[name] ?? 0)) : typedValue(given[name] ?? (name === "Test" ? null : 0), name)]));
+  return new Struct(members, {}, (name) => Object.hasOwn(given, name));
+}
+
 export function typedValue(value: unknown, key = ""): unknown {
   if (value === null) {
     if (SLICES.has(key)) return new Nil("slice", "[]string");
@@ -55,6 +85,7 @@ export function typedValue(value: unknown, key = ""): unknown {
   }
   if (Array.isArray(value)) return value.map((item) => typedValue(item, key));
   if (typeof value !== "object") return value;
+  if (key === "Healthcheck") return healthcheck(value as Record<string, unknown>);
   const isMap = MAPS.has(key);
   const members: Record<string, unknown> = {};
   for (const [name, item] of Object.entries(value)) members[name] = typedValue(item, isMap ? "" : name === "Config" && key === "LogConfig" ? "Options" : name);

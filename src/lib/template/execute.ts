@@ -164,7 +164,9 @@ class Run {
       return call(...given);
     } catch (thrown) {
       if (thrown instanceof TemplateExecutionError) throw thrown;
-      return this.#fail(operand.position, command.operands.length > 1 ? commandText(command) : operand.name, thrown instanceof Error ? thrown.message : String(thrown));
+      const message = thrown instanceof Error ? thrown.message : String(thrown);
+      const whole = command.operands.length > 1 && !message.startsWith("wrong number of args");
+      return this.#fail(operand.position, whole ? commandText(command) : operand.name, message);
     }
   }
 

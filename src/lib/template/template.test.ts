@@ -54,6 +54,9 @@ const FAILURES: [string, unknown, string][] = [
   ["{{.State.Nosuch}}", { State: {} }, 'template: :1:8: executing "" at <.State.Nosuch>: map has no entry for key "Nosuch"'],
   ["{{.Nosuch}}", new TemplateObject("*formatter.ContainerContext", {}), 'template: :1:2: executing "" at <.Nosuch>: can\'t evaluate field Nosuch in type *formatter.ContainerContext'],
   ["{{.A.B}}", { A: "text" }, 'template: :1:4: executing "" at <.A.B>: can\'t evaluate field B in type string'],
+  ['{{truncate "a"}}', {}, 'template: :1:2: executing "" at <truncate>: wrong number of args for truncate: want 2 got 1'],
+  ['{{index "a" 3}}', {}, 'template: :1:2: executing "" at <index "a" 3>: error calling index: reflect: string index out of range'],
+  ['{{slice "abc" 4}}', {}, 'template: :1:2: executing "" at <slice "abc" 4>: error calling slice: index out of range: 4'],
   ["{{index .L 3}}", { L: [1] }, 'template: :1:2: executing "" at <index .L 3>: error calling index: index out of range: 3'],
 ];
 

@@ -135,7 +135,9 @@ export function toJson(value: unknown): string {
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Float) return JSON.stringify(value.value);
   if (value instanceof TemplateObject) {
-    const json = value.toJSON() as Record<string, unknown>;
+    const plain = value.toJSON();
+    if (typeof plain !== "object" || plain === null) return toJson(plain);
+    const json = plain as Record<string, unknown>;
     return value.row ? escapeHtml(objectJson(json, Object.keys(json).sort())) : objectJson(json, Object.keys(json));
   }
   if (Array.isArray(value)) return `[${value.map(toJson).join(",")}]`;
