@@ -196,7 +196,7 @@ export const hostConfigSchema = struct("HostConfig", {
   PublishAllPorts: done(bool),
   ReadonlyRootfs: done(bool),
   SecurityOpt: partly(list(string), "no-new-privileges, seccomp, writable-cgroups, label=disable, AppArmor profiles where the kernel has it; other labels are refused at the start"),
-  StorageOpt: partly(map(string), "size, where the file system of the data root has project quotas (XFS with pquota, ext4 with prjquota) or is btrfs with its own driver, and with devicemapper; elsewhere refused at the start", omitEmpty),
+  StorageOpt: partly(map(string), "size, where the file system of the data root has project quotas (XFS with pquota, ext4 with prjquota) or is btrfs with its own driver, and with devicemapper and zfs; elsewhere refused at the start", omitEmpty),
   Tmpfs: done(map(string), "", omitEmpty),
   UTSMode: done(named("container.UTSMode", string)),
   UsernsMode: done(named("container.UsernsMode", string)),

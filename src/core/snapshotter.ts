@@ -66,7 +66,7 @@ export interface Snapshotter {
   /** Ends when all removed snapshots' files are gone. */
   settled(): Promise<void>;
   /** Of drivers that have more than files: what of it belongs to no snapshot. */
-  strays?(): Stray[];
+  strays?(): Stray[] | Promise<Stray[]>;
   /** The same drivers: lets go of it; containers that run keep theirs. Nothing else is called afterwards. */
   close?(): Promise<void>;
 }

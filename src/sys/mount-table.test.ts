@@ -13,7 +13,7 @@ test("mountinfo", () => {
 });
 
 test("the mount that a path lies on: the longest, of those at one point the last", () => {
-  assert.deepEqual(mountOf("/tmp", text), { mountpoint: "/tmp", isShared: true, isSlave: true });
+  assert.deepEqual(mountOf("/tmp", text), { mountpoint: "/tmp", isShared: true, isSlave: true, type: "tmpfs", source: "tmpfs" });
   assert.equal(mountOf("/etc", text).mountpoint, "/");
   assert.throws(() => mountOf("/no/such/path", text));
 });

@@ -5,6 +5,10 @@ export interface MountInfo {
   mountpoint: string;
   isShared: boolean;
   isSlave: boolean;
+  /** "ext4" */
+  type: string;
+  /** A device, or what the file system calls it. */
+  source: string;
 }
 
 export function parseMountInfo(text: string): MountInfo[] {
@@ -12,9 +16,11 @@ export function parseMountInfo(text: string): MountInfo[] {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => {
-      const fields = line.split(" - ", 1)[0]!.split(" ");
+      const [first = "", second = ""] = line.split(" - ");
+      const fields = first.split(" ");
+      const [type = "", source = ""] = second.split(" ");
       const tags = fields.slice(6);
-      return { mountpoint: unescape(fields[4] ?? ""), isShared: tags.some((tag) => tag.startsWith("shared:")), isSlave: tags.some((tag) => tag.startsWith("master:")) };
+      return { mountpoint: unescape(fields[4] ?? ""), isShared: tags.some((tag) => tag.startsWith("shared:")), isSlave: tags.some((tag) => tag.startsWith("master:")), type, source: unescape(source) };
     });
 }
 
@@ -29,7 +35,7 @@ const unescape = (path: string): string => path.replace(/\\([0-7]{3})/g, (_, oct
 /** The mount that a path lies on, after its links; of several at one point the last, which covers the others. */
 export function mountOf(path: string, text: string = readFileSync("/proc/self/mountinfo", "utf8")): MountInfo {
   const real = realpathSync(path);
-  let found: MountInfo = { mountpoint: "/", isShared: false, isSlave: false };
+  let found: MountInfo = { mountpoint: "/", isShared: false, isSlave: false, type: "", source: "" };
   for (const mount of parseMountInfo(text)) {
     const covers = mount.mountpoint === "/" || real === mount.mountpoint || real.startsWith(`${mount.mountpoint}/`);
     if (covers && mount.mountpoint.length >= found.mountpoint.length) found = mount;

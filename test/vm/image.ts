@@ -29,7 +29,8 @@ export interface Disks {
 const guest = join(import.meta.dirname, "guest");
 const quiet: ExecFileSyncOptionsWithStringEncoding = { stdio: ["ignore", "pipe", "inherit"], encoding: "utf8" };
 
-export function makeDisks(project: string, argv: readonly string[], say: (text: string) => void): Disks {
+/** `more`: a folder that the project's has in it there, too. */
+export function makeDisks(project: string, argv: readonly string[], { say, more }: { say: (text: string) => void; more?: string }): Disks {
   const folder = join(project, "build/vm");
   const disks = { kernel: join(folder, "kernel"), initramfs: join(folder, "initramfs"), system: join(folder, "system.img"), project: join(folder, "project.tar") };
   mkdirSync(join(folder, "packages/partial"), { recursive: true });
@@ -44,7 +45,7 @@ export function makeDisks(project: string, argv: readonly string[], say: (text: 
     makeDisk(join(folder, "root"), disks.system);
     writeFileSync(join(folder, "key"), key);
   }
-  packProject(project, argv, disks.project);
+  packProject(project, argv, { file: disks.project, ...(more !== undefined && { more }) });
   return disks;
 }
 
@@ -76,7 +77,7 @@ function download(folder: string, say: (text: string) => void): string[] {
 }
 
 /** The package that the current one stands for. */
-function kernelName(): string {
+export function kernelName(): string {
   const text = execFileSync("apt-cache", ["depends", kernelPackage], quiet);
   const name = /Depends: (linux-image-[\d.]+\S*)/.exec(text)?.[1];
   if (name === undefined) throw new Error(`apt-cache knows no kernel by the name ${kernelPackage}`);
@@ -161,7 +162,7 @@ function makeDisk(root: string, image: string): void {
 }
 
 /** A tar file is a disk's content as it is. */
-function packProject(project: string, argv: readonly string[], file: string): void {
+function packProject(project: string, argv: readonly string[], { file, more }: { file: string; more?: string }): void {
   const staging = join(dirname(file), "project");
   rmSync(staging, { recursive: true, force: true });
   mkdirSync(join(staging, "build"), { recursive: true });
@@ -169,5 +170,5 @@ function packProject(project: string, argv: readonly string[], file: string): vo
   writeFileSync(join(staging, "build/ready"), "");
   writeFileSync(join(staging, "arguments.txt"), argv.join(" "));
   const parts = ["bin", "dist", "src", "test", "scripts", "package.json", "tsconfig.json", "build/native", "build/images", "native/front", ...globSync("node_modules/{ws,yaml,dns-packet,@leichtgewicht,smol-toml}", { cwd: project })];
-  execFileSync("tar", ["-cf", file, "-C", project, ...parts, "-C", staging, "build/node", "build/ready", "arguments.txt"], quiet);
+  execFileSync("tar", ["-cf", file, "-C", project, ...parts, "-C", staging, "build/node", "build/ready", "arguments.txt", ...(more === undefined ? [] : ["-C", more, "."])], quiet);
 }

@@ -1,6 +1,6 @@
 /**
  * npm run test:vm [FILE...]: runs test files in a virtual machine with Debian's kernel, which has what test machines may lack:
- * systemd, every controller of cgroup v2 (of v1, for files *.v1.vm.ts in a second boot), AppArmor, idmapped mounts, ipvlan, VLANs, quotas of XFS, thin pools of the device mapper, a kernel that criu knows.
+ * systemd, every controller of cgroup v2 (of v1, for files *.v1.vm.ts in a boot of their own), ZFS (the same), AppArmor, idmapped mounts, ipvlan, VLANs, quotas of XFS, thin pools of the device mapper, a kernel that criu knows.
  * The processor is emulated, so that it runs wherever QEMU does; it takes minutes.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -8,7 +8,8 @@ import { globSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Disks } from "./image.ts";
-import { makeDisks } from "./image.ts";
+import { kernelName, makeDisks } from "./image.ts";
+import { makeZfs } from "./zfs.ts";
 
 const project = join(import.meta.dirname, "../..");
 const timeLimitMs = 45 * 60_000;
@@ -20,16 +21,40 @@ const needed: [program: string, from: string][] = [
   ["mkfs.ext4", "e2fsprogs"],
   ["tar", "tar"],
 ];
+/** For ZFS. */
+const compilers: typeof needed = [
+  ["make", "make"],
+  ["gcc", "gcc"],
+  ["strip", "binutils"],
+];
 
 /** Elsewhere most of it is skipped. */
-const alsoThere = ["src/drivers/storage-overlay2/quota.test.ts", "src/drivers/storage-devicemapper/devicemapper.test.ts", "src/drivers/storage-devicemapper/kill.test.ts", "src/oci/runtime.foreign.test.ts"];
+const alsoThere = ["src/drivers/storage-overlay2/quota.test.ts", "src/drivers/storage-devicemapper/devicemapper.test.ts", "src/drivers/storage-devicemapper/kill.test.ts", "src/drivers/storage-zfs/zfs.test.ts", "src/drivers/storage-zfs/kill.test.ts", "src/oci/runtime.foreign.test.ts"];
 
 const say = (text: string): void => console.error(`test:vm: ${text}`);
+
+interface Boot {
+  isFor: (file: string) => boolean;
+  /** Of the kernel. */
+  parameters?: string;
+  /** Makes a folder with what only these files need. */
+  more?: () => string;
+}
+
+const isForZfs = (file: string): boolean => /\bzfs\b/.test(file);
+
+/** A file is for the first that takes it. */
+const boots: readonly Boot[] = [
+  { isFor: (file) => file.endsWith(".v1.vm.ts"), parameters: "systemd.unified_cgroup_hierarchy=0" },
+  { isFor: isForZfs, more: () => makeZfs(project, kernelName(), say) },
+  { isFor: () => true },
+];
 
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(asked: string[]): Promise<number> {
-  const missing = needed.filter(([program]) => spawnSync("sh", ["-c", 'command -v "$1"', "sh", program]).status !== 0);
+  const files = asked.length > 0 ? asked : [...globSync("test/vm/*.vm.ts", { cwd: project }).sort(), ...alsoThere];
+  const missing = [...needed, ...(files.some(isForZfs) ? compilers : [])].filter(([program]) => spawnSync("sh", ["-c", 'command -v "$1"', "sh", program]).status !== 0);
   if (missing.length > 0) {
     say(`needs ${missing.map(([program]) => program).join(", ")}; on Debian: apt-get install ${[...new Set(missing.map(([, from]) => from))].join(" ")}`);
     return 1;
@@ -38,11 +63,13 @@ async function main(asked: string[]): Promise<number> {
     say("needs root: the files of the machine's disk have their owners");
     return 1;
   }
-  const files = asked.length > 0 ? asked : [...globSync("test/vm/*.vm.ts", { cwd: project }).sort(), ...alsoThere];
   const codes: number[] = [];
-  for (const v1 of [false, true]) {
-    const some = files.filter((file) => file.endsWith(".v1.vm.ts") === v1);
-    if (some.length > 0) codes.push(await run(makeDisks(project, ["--test", "--test-concurrency=1", "--test-timeout=600000", "--test-reporter=spec", "--disable-warning=ExperimentalWarning", ...some], say), v1 ? "systemd.unified_cgroup_hierarchy=0" : ""));
+  for (const { isFor, parameters = "", more } of boots) {
+    const some = files.filter((file) => boots.find((boot) => boot.isFor(file))?.isFor === isFor);
+    if (some.length === 0) continue;
+    const folder = more?.();
+    const argv = ["--test", "--test-concurrency=1", "--test-timeout=600000", "--test-reporter=spec", "--disable-warning=ExperimentalWarning", ...some];
+    codes.push(await run(makeDisks(project, argv, { say, ...(folder !== undefined && { more: folder }) }), parameters));
   }
   return Math.max(...codes);
 }

@@ -125,7 +125,7 @@ export const DAEMON_OPTIONS: readonly DaemonOption[] = [
   done("seccomp-profile", string, 'Seccomp profile of containers by default: a file, "builtin" or "unconfined"', { default: "builtin" }),
   done("shutdown-timeout", int, "Seconds that requests under way get when the daemon ends", { default: "15" }),
   done("socket", checked("list", checkScopedSocket), "Further unix socket with fewer rights: PATH,allow=list+logs+events[,group=NAME]", plural("socket")),
-  done("storage-driver", string, "Storage driver (overlay2, which is overlayfs | fuse-overlayfs | btrfs | vfs | devicemapper)", { shorthand: "s" }),
+  done("storage-driver", string, "Storage driver (overlay2, which is overlayfs | fuse-overlayfs | btrfs | zfs | vfs | devicemapper)", { shorthand: "s" }),
   done("storage-opt", list, "Option of the storage driver", plural("storage-opt")),
   done("tls", bool, "Serve TCP with TLS; --tlsverify implies it"),
   done("tlscacert", string, "Certificates that sign clients"),

@@ -1,5 +1,4 @@
 /** Which storage driver the daemon works with: the one that is asked for, or else the one that was used before, or the first that works here. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "../../core/logger.ts";
 import type { Snapshotter, SnapshotterOptions } from "../../core/snapshotter.ts";
@@ -17,15 +16,22 @@ interface Driver {
   create(dir: string, options: SnapshotterOptions): Snapshotter;
 }
 
+/** Read from the disk only when it is needed. */
+interface LazyDriver {
+  id: string;
+  load: () => Promise<Driver>;
+}
+
+const zfs: LazyDriver = { id: "zfs", load: () => import("../../drivers/storage-zfs/index.ts") };
+
 /** In the order of preference. */
-const usual: readonly Driver[] = [overlay2, fuseOverlayfs, btrfs, vfs];
+const usual: readonly (Driver | LazyDriver)[] = [overlay2, fuseOverlayfs, btrfs, zfs, vfs];
 
-/** By name, or where they were used before; read from the disk only then. */
-const special: readonly { id: string; load: () => Promise<Driver> }[] = [
-  { id: "devicemapper", load: () => import("../../drivers/storage-devicemapper/index.ts") },
-];
+/** By name, or where they were used before. */
+const special: readonly LazyDriver[] = [{ id: "devicemapper", load: () => import("../../drivers/storage-devicemapper/index.ts") }];
 
-const ids = [...usual, ...special].map(({ id }) => id);
+const all = [...usual, ...special];
+const ids = all.map(({ id }) => id);
 
 const migration = "to keep images, save them with the engine that has them (docker save) and load them here";
 
@@ -33,16 +39,18 @@ const migration = "to keep images, save them with the engine that has them (dock
 export async function openSnapshotter({ dataRoot, storage }: Pick<DaemonConfig, "dataRoot" | "storage">, log: Logger, maps?: UserMaps): Promise<Snapshotter> {
   const folder = (id: string): string => join(dataRoot, "layers", id);
   const open = (driver: Driver): Snapshotter => driver.create(folder(driver.id), { initLayer: true, options: storage.options, warn: (message) => log.warn(`${driver.id}: ${message}`), ...(maps && { maps }) });
-  if (storage.driver !== "") return open(await load(knownName(storage.driver)));
+  if (storage.driver !== "") return open(await loaded(knownName(storage.driver)));
   const prior = priorOf(ids.filter((id) => LayerFolders.hasAny(folder(id))), dataRoot);
   if (prior !== undefined) {
     if (prior !== overlay2.id) log.info(`using prior storage driver: ${prior}`);
-    return open(await load(prior));
+    return open(await loaded(prior));
   }
   return firstThatWorks(open, log);
 }
 
-const load = async (id: string): Promise<Driver> => usual.find((driver) => driver.id === id) ?? special.find((driver) => driver.id === id)!.load();
+const loaded = async (id: string): Promise<Driver> => read(all.find((driver) => driver.id === id)!);
+
+const read = async (driver: Driver | LazyDriver): Promise<Driver> => ("load" in driver ? driver.load() : driver);
 
 function knownName(name: string): string {
   // containerd calls it overlayfs.
@@ -53,11 +61,8 @@ function knownName(name: string): string {
 
 function refusalOf(name: string): string {
   if (name === "aufs" || name === "overlay") return `the ${name} storage-driver has been deprecated and removed, as in Docker: use overlay2, which works wherever ${name} did; ${migration}`;
-  if (name === "zfs") return `the storage driver zfs is not supported${hasFileSystem("zfs") ? ": overlay2 works on ZFS 2.2 and later" : ": this kernel has no ZFS"}; ${migration}`;
   return `the storage driver ${JSON.stringify(name)} is not supported`;
 }
-
-const hasFileSystem = (name: string): boolean => readFileSync("/proc/filesystems", "utf8").split(/\s+/).includes(name);
 
 /** Throws when there are several: their containers would seem to be gone. As in Docker, what vfs left counts only beside nothing else. */
 function priorOf(used: readonly string[], dataRoot: string): string | undefined {
@@ -66,11 +71,11 @@ function priorOf(used: readonly string[], dataRoot: string): string | undefined 
   return layered[0] ?? used[0];
 }
 
-function firstThatWorks(open: (driver: Driver) => Snapshotter, log: Logger): Snapshotter {
+async function firstThatWorks(open: (driver: Driver) => Snapshotter, log: Logger): Promise<Snapshotter> {
   const reasons: string[] = [];
   for (const driver of usual) {
     try {
-      const snapshotter = open(driver);
+      const snapshotter = open(await read(driver));
       if (reasons.length > 0) log.warn(`using the storage driver ${driver.id}: ${reasons.join("; ")}`);
       return snapshotter;
     } catch (error) {

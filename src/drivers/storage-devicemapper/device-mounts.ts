@@ -6,6 +6,7 @@ import { existsSync, readFileSync, realpathSync, rmdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { systemError } from "../../lib/errors.ts";
 import { syncFileSystem } from "../../sys/archive.ts";
+import { HeldMounts } from "../../sys/held-mounts.ts";
 import { parseMountInfo } from "../../sys/mount-table.ts";
 import { detach, detachNow } from "../../sys/mounts.ts";
 import { type FileSystems, ROOT } from "./file-systems.ts";
@@ -14,12 +15,6 @@ import { readRecord, type RecordName } from "./records.ts";
 import type { ThinDevices } from "./thin-devices.ts";
 
 const places: Readonly<Record<RecordName, string>> = { device: "mounted", init: "mounted-init", "init-making": "mounted-making" };
-
-interface Held {
-  users: number;
-  /** The device. */
-  ready: Promise<number>;
-}
 
 /** A folder on a device, until disposed. */
 export interface Mounted extends AsyncDisposable {
@@ -30,9 +25,7 @@ export class DeviceMounts {
   readonly #devices: ThinDevices;
   readonly #fileSystems: FileSystems;
   readonly #kind: () => FileSystem;
-  readonly #held = new Map<string, Held>();
-  /** Ends of what was mounted. */
-  readonly #ending = new Map<string, Promise<void>>();
+  readonly #held = new HeldMounts();
 
   constructor(devices: ThinDevices, { fileSystems, kind }: { fileSystems: FileSystems; kind: () => FileSystem }) {
     this.#devices = devices;
@@ -54,33 +47,13 @@ export class DeviceMounts {
 
   async mount(folder: string, which: RecordName = "device", options: { readonly?: boolean } = {}): Promise<Mounted> {
     const place = join(folder, places[which]);
-    await this.#ending.get(place);
-    const held = this.#held.get(place) ?? { users: 0, ready: this.#begin(folder, which, options) };
-    this.#held.set(place, held);
-    held.users++;
-    let device: number;
-    try {
-      device = await held.ready;
-    } catch (error) {
-      this.#held.delete(place);
-      throw error;
-    }
-    let isOver = false;
-    const dispose = async (): Promise<void> => {
-      if (isOver) return;
-      isOver = true;
-      if (--held.users > 0) return;
-      this.#held.delete(place);
-      const end = this.#end(place, device);
-      this.#ending.set(place, end);
-      await end.finally(() => this.#ending.get(place) === end && this.#ending.delete(place));
-    };
-    return { path: join(place, ROOT), [Symbol.asyncDispose]: dispose };
+    const held = await this.#held.hold(place, { begin: () => this.#begin(folder, which, options), end: (device) => this.#end(place, device) });
+    return { path: join(place, ROOT), [Symbol.asyncDispose]: () => held[Symbol.asyncDispose]() };
   }
 
   /** Whether somebody has it now. */
   isHeld(folder: string): boolean {
-    return this.#held.has(join(folder, places.device));
+    return this.#held.isHeld(join(folder, places.device));
   }
 
   async #begin(folder: string, which: RecordName, options: { readonly?: boolean }): Promise<number> {

@@ -45,7 +45,7 @@ function bench(options: string[] = small()): Bench {
     async [Symbol.asyncDispose]() {
       for (const { key } of made.snapshotter.list()) await made.snapshotter.remove(key);
       await made.snapshotter.settled();
-      assert.deepEqual(made.snapshotter.strays?.(), []);
+      assert.deepEqual(await made.snapshotter.strays?.(), []);
       await made.snapshotter.close?.();
       assert.deepEqual(devicesOf(dir), [], "devices that are left");
       rmSync(dir, { recursive: true });
@@ -243,7 +243,7 @@ test("devicemapper: what nothing knows of is found in the pool, and removed", { 
   const name = devicesOf(b.dir).find((one) => one.endsWith("-pool")) ?? "";
   dm.callNow(command.message, { name, message: "create_thin 7" });
   dm.close();
-  const [stray, ...others] = b.snapshotter.strays?.() ?? [];
+  const [stray, ...others] = (await b.snapshotter.strays?.()) ?? [];
   assert.deepEqual([stray?.problem, others], ["device 7 of the pool belongs to no layer", []]);
   await stray?.repair();
   await b.snapshotter.settled();

@@ -39,12 +39,12 @@ for (const [point, times] of kills) for (const time of times) {
       }
       await snapshotter.remove("again");
       await snapshotter.settled();
-      assert.deepEqual(snapshotter.strays?.(), []);
+      assert.deepEqual(await snapshotter.strays?.(), []);
       await snapshotter.remove(image);
       await snapshotter.prepare("empty");
       await snapshotter.remove("empty");
       await snapshotter.settled();
-      assert.deepEqual(snapshotter.strays?.(), []);
+      assert.deepEqual(await snapshotter.strays?.(), []);
       assert.deepEqual(snapshotter.list(), []);
     } finally {
       for (const { key } of snapshotter.list()) await snapshotter.remove(key);

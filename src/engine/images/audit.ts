@@ -19,13 +19,14 @@ export async function auditImages(context: ImageContext, { containers, patienceM
   const blobs = content.list();
   const damaged = await damagedOf(context, blobs);
   const garbage = await unneeded(context, containers, patienceMilliseconds);
+  const strays = (await snapshotter.strays?.()) ?? [];
   const findings: Finding[] = [
     ...damaged.map((digest) => damagedBlob(context, digest)),
     ...[...garbage.blobs].filter((digest) => !damaged.includes(digest)).map((digest): Finding => ({ kind: "blob", id: digest, problem: "no image has it", repair: () => drop(context, containers) })),
     ...[...garbage.snapshots].map((key): Finding => ({ kind: "layer", id: key, problem: "no image and no container has it", repair: () => drop(context, containers) })),
     ...orphans(context, garbage.snapshots),
     ...content.strays().map((path): Finding => ({ kind: "file", id: path, problem: "it is no blob and no download", repair: () => content.discardStray(path) })),
-    ...(snapshotter.strays?.() ?? []).map((stray): Finding => ({ kind: "layer", ...stray })),
+    ...strays.map((stray): Finding => ({ kind: "layer", ...stray })),
     ...[...store.all()].flatMap((image) => incomplete(context, image)),
   ];
   const bytes = blobs.reduce((sum, digest) => sum + (content.size(digest) ?? 0), 0);

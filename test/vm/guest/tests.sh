@@ -7,6 +7,10 @@ tar -xf /dev/vdb -C /gantry
 cd /gantry || exit 1
 ip link set lo up
 modprobe -a overlay loop fuse veth bridge 2>/dev/null
+if [ -d zfs ]; then
+  cp -af zfs/usr/. /usr
+  while read -r module; do insmod "zfs/modules/$module"; done <zfs/modules/order
+fi
 export GANTRY_TEST_RUNTIME=/gantry/build/native/gantry-runtime GANTRY_VM=1 NODE_COMPILE_CACHE=/tmp/compile-cache
 # shellcheck disable=SC2046 # words
 build/node $(cat arguments.txt) 2>&1
