@@ -1,21 +1,17 @@
 /** The programs zfs and zpool: ZFS has no other interface that stays the same. */
 import { execFile, execFileSync } from "node:child_process";
-import { promisify } from "node:util";
 import { messageOf, systemError, unavailable } from "../../lib/errors.ts";
 
-const run = promisify(execFile);
 /** A pool of many datasets is listed, too. */
 const limits = { maxBuffer: 256 << 20 };
 
 export type Program = "zfs" | "zpool";
 
 /** What it printed. Throws "system" with what it said, "unavailable" when there is no such program. */
-export async function tell(program: Program, args: readonly string[]): Promise<string> {
-  try {
-    return (await run(program, args, limits)).stdout;
-  } catch (error) {
-    throw failure(program, args, error);
-  }
+export function tell(program: Program, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(program, args, { ...limits, encoding: "utf8" }, (error, stdout, stderr) => (error ? reject(failure(program, args, Object.assign(error, { stderr }))) : resolve(stdout)));
+  });
 }
 
 /** The same at the start, when nobody waits for anything else. */
