@@ -61,7 +61,7 @@ ${table(["command", "status", "flags", ""], rows)}
 function commandSupport(name: string, entry: CommandEntry): [status: string, flags: string, note: string] {
   const notes = FLAG_NOTES[name] ?? {};
   const flags = flagsOf(entry).map((flag) => `--${flag.name}`).join(" ");
-  if (HANDLERS[name] === undefined || isRefused(name)) return ["refused", flags, "not there yet"];
+  if (name !== "help" && (HANDLERS[name] === undefined || isRefused(name))) return ["refused", flags, "not there yet"];
   const odd = Object.entries(notes).map(([flag, { status, note }]) => `--${flag}: ${status} (${note})`);
   return [odd.length > 0 ? "partly" : "done", flags, odd.join("; ")];
 }
