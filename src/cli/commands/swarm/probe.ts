@@ -1,5 +1,6 @@
 /** Swarm commands that are not done yet: the daemon's own refusal comes first, as Docker's client would show it. */
 import { messageOf } from "../../../lib/errors.ts";
+import { inspectAll } from "../../inspect/inspect.ts";
 import type { Session } from "../../session.ts";
 
 const ROUTES: Record<string, string> = { ca: "/swarm", "join-token": "/swarm", update: "/swarm", "unlock-key": "/swarm/unlockkey", node: "/nodes", service: "/services", stack: "/services", secret: "/secrets", config: "/configs" };
@@ -12,9 +13,18 @@ export async function run(session: Session): Promise<void> {
     if (Swarm.LocalNodeState === "inactive") throw new Error("error: this node is not part of a swarm");
   }
   const route = ROUTES[group === "swarm" ? action : group];
+  if (route !== undefined && action === "inspect" && !session.flags.bool("pretty")) {
+    const find = async (): Promise<string> => {
+      await probe(session, route, action);
+      throw absent(session);
+    };
+    return inspectAll(session.args, { format: session.flags.string("format"), out: session.out, find });
+  }
   if (route !== undefined) await probe(session, route, action);
-  throw new Error(`${session.called}: this command is not implemented yet`);
+  throw absent(session);
 }
+
+const absent = (session: Session): Error => new Error(`${session.called}: this command is not implemented yet`);
 
 async function probe(session: Session, route: string, action: string): Promise<void> {
   try {

@@ -27,7 +27,8 @@ const KINDS: Kind[] = [
 export async function run(session: Session): Promise<void> {
   const type = session.flags.string("type");
   const allowed = KINDS.filter((kind) => type === "" || kind.name === type);
-  if (allowed.length === 0) throw new Error(`unknown type: ${JSON.stringify(type)}: must be one of ${KINDS.map(({ name }) => `"${name}"`).sort().join(", ")}`);
+  const isEmpty = type === "" && session.flags.changed("type");
+  if (allowed.length === 0 || isEmpty) throw new Error(`${isEmpty ? "type is empty" : `unknown type: ${JSON.stringify(type)}`}: must be one of ${KINDS.map(({ name }) => `"${name}"`).sort().join(", ")}`);
   let manager: Promise<boolean> | undefined;
   const usable = async (kind: Kind): Promise<boolean> => type !== "" || !kind.swarm || (manager ??= isManager(session));
   await inspectAll(session.args, { format: session.flags.string("format"), out: session.out, find: (name) => find(session, { name, kinds: allowed, usable, anyKind: type === "" }) });
