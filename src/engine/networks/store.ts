@@ -32,6 +32,8 @@ export const networkMigrations: readonly Migration[] = [
       ALTER TABLE endpoints ADD COLUMN slot INTEGER NOT NULL DEFAULT 0;
     `,
   },
+  // Consecutive ports are one now, here and in the containers' records: a version that does not know that must not open this database.
+  { id: "networks-4", sql: "" },
 ];
 
 export interface NetworkRow {
