@@ -38,7 +38,6 @@ const CASES: [string, number, string][] = [
   ["run", 1, "gantry: 'gantry run' requires at least 1 argument\n\nUsage:  gantry run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nSee 'gantry run --help' for more information\n"],
   ["tag a", 1, "gantry: 'gantry tag' requires 2 arguments\n\nUsage:  gantry tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]\n\nRun 'gantry tag --help' for more information\n"],
   ["images a b", 1, "gantry: 'gantry images' requires at most 1 argument\n\nUsage:  gantry images [OPTIONS] [REPOSITORY[:TAG]]\n\nRun 'gantry images --help' for more information\n"],
-  ["stack config", 1, "specify a Compose file (with --compose-file)\n"],
   ["context use", 1, "accepts 1 arg(s), received 0\n"],
   ["network create --gateway x n", 125, "invalid argument \"x\" for \"--gateway\" flag: invalid string being converted to IP address: x\n\nUsage:  gantry network create [OPTIONS] NETWORK\n\nRun 'gantry network create --help' for more information\n"],
   ["context create --docker nosuch ctx", 125, "invalid argument \"nosuch\" for \"--docker\" flag: nosuch must be formatted as key=value\n\nUsage:  gantry context create [OPTIONS] CONTEXT\n\nRun 'gantry context create --help' for more information\n"],
