@@ -7,6 +7,7 @@ export const MOBY_PACKAGES: readonly (readonly [name: string, here: number, orig
   ["container", 156, 166],
   ["daemon", 8, 16],
   ["image", 40, 44],
+  ["plugin.authz", 12, 12],
   ["session", 2, 2],
   ["system", 17, 19],
   ["volume", 8, 11],
