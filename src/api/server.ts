@@ -211,7 +211,10 @@ export class ApiServer {
       if (req.socket.destroyed) return;
       match = find();
     }
-    if (match === undefined && method !== "OPTIONS") return answerJson(res, 404, "page not found");
+    if (match === undefined && method !== "OPTIONS") {
+      if (!isLeft(req)) res.removeHeader("connection");
+      return answerJson(res, 404, "page not found");
+    }
     this.#setHeaders(res);
     const exchange = await this.#authorized(req, res);
     try {

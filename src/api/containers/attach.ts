@@ -67,8 +67,10 @@ async function handleAttach(context: LifecycleContext, call: Call): Promise<void
   await carry(context, name, query, attachment, client);
 }
 
-/** Docker has taken the connection over by the time it finds these errors: they are plain text. */
+/** Docker has taken the connection over by the time it finds these errors: they are plain text up to the connection's end. */
 function refuse(call: Call, error: unknown): void {
+  call.res.shouldKeepAlive = false;
+  call.res.removeHeader("transfer-encoding");
   call.res.writeHead(statusOf(error), { "content-type": RAW });
   call.res.end(`${messageOf(error)}\r\n`);
 }

@@ -55,7 +55,7 @@ export function startError(error: unknown, phase: Phase, opName: (failure: ShimF
 }
 
 /** move_mount(2) says EINVAL when one is a folder and the other is not. */
-const isKindMismatch = ({ step, errno }: ShimFailure, opName: string): boolean => opName === "bind" && step === "move_mount" && errnoName(errno) === "EINVAL";
+const isKindMismatch = ({ step, errno }: ShimFailure, opName: string): boolean => (opName === "bind" || opName === "mount") && step === "move_mount" && errnoName(errno) === "EINVAL";
 
 function kindOf({ section, step }: ShimFailure, errno: string): RuntimeFailure["kind"] {
   if (section !== "exec") return "other";

@@ -83,7 +83,9 @@ export class ExecService {
 
   async resize(id: string, size: { height: number; width: number }): Promise<void> {
     const instance = this.startable(id);
-    if (instance.state.status === "exited") throw notFound(`NotFound: process does not exist ${id}: not found`);
+    if (instance.state.status === "exited" && !instance.detached) {
+      throw instance.state.pid === 0 ? invalidParameter("exec process is not started") : notFound(`NotFound: process does not exist ${id}: not found`);
+    }
     if (instance.state.status !== "running") return;
     await instance.state.task.resize(size);
   }
@@ -103,6 +105,7 @@ export class ExecService {
     const record = this.#context.store.get(instance.containerId);
     if (record) emit(this.#context, record, "exec_detach", { execID: instance.id });
     this.#context.live(instance.containerId).execs.delete(instance.id);
+    instance.detached = true;
     if (instance.state.status === "running") instance.state = { status: "exited", exitCode: 126, pid: instance.state.task.pid };
   }
 

@@ -27,4 +27,6 @@ export interface ExecInstance {
   containerId: string;
   config: ExecConfig;
   state: ExecState;
+  /** A client has left it by its detach keys: it counts as exited while its process may run on. */
+  detached?: boolean;
 }
