@@ -12,6 +12,7 @@
 import { build, type Metafile, type Plugin } from "esbuild";
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { promisify } from "node:util";
 import { recordClient } from "./code-cache.ts";
 
 const programs = ["gantry", "gantryd", "gantry-runtime", "gantry-dns", "gantry-logs", "gantry-resident"];
@@ -19,7 +20,7 @@ const dayMs = 24 * 60 * 60 * 1000;
 /** Importing these as ES modules reads all their exports, which loads the web APIs: 36 ms and 15 MB. */
 const slowAsModule = ["http", "https", "http2", "undici"].flatMap((name) => [name, `node:${name}`]);
 
-/** Milliseconds each, and a daemon answers before it needs them: loaded at the first call of one of their functions. */
+/** Milliseconds each, and a daemon answers before it needs them: loaded at the first call of one of their functions, also when promisify made it. */
 const costly = new Set(["child_process", "crypto", "fs/promises", "zlib"].map((name) => `node:${name}`));
 
 /**
@@ -33,8 +34,9 @@ const builtins: Plugin = {
     onLoad({ filter: /^/, namespace: "built-in" }, ({ path }) => {
       const exports = Object.entries(Object.getOwnPropertyDescriptors(process.getBuiltinModule(path))).filter(([name, { get }]) => get === undefined && /^[a-z_]\w*$/i.test(name) && name !== "default");
       const isLater = ([name, { value }]: [string, PropertyDescriptor]): boolean => costly.has(path) && typeof value === "function" && /^[a-z]/.test(name);
-      const lines = exports.map((entry) => `export const ${entry[0]} = ${isLater(entry) ? `(...args) => builtin().${entry[0]}(...args)` : `/* @__PURE__ */ member(${JSON.stringify(entry[0])})`};`);
-      return { contents: `let taken;\nconst builtin = () => (taken ??= process.getBuiltinModule(${JSON.stringify(path)}));\nconst member = (name) => builtin()[name];\nexport default /* @__PURE__ */ builtin();\n${lines.join("\n")}`, loader: "js" };
+      const later = ([name, { value }]: [string, PropertyDescriptor]): string => (promisify.custom in value ? `/* @__PURE__ */ Object.assign((...args) => builtin().${name}(...args), { [promised]: (...args) => builtin().${name}[promised](...args) })` : `(...args) => builtin().${name}(...args)`);
+      const lines = exports.map((entry) => `export const ${entry[0]} = ${isLater(entry) ? later(entry) : `/* @__PURE__ */ member(${JSON.stringify(entry[0])})`};`);
+      return { contents: `let taken;\nconst promised = /* @__PURE__ */ Symbol.for("nodejs.util.promisify.custom");\nconst builtin = () => (taken ??= process.getBuiltinModule(${JSON.stringify(path)}));\nconst member = (name) => builtin()[name];\nexport default /* @__PURE__ */ builtin();\n${lines.join("\n")}`, loader: "js" };
     });
   },
 };
