@@ -70,8 +70,8 @@ static int run_as(struct archive_job *job) {
 
 static void *thread(void *context) {
   struct archive_job *job = context;
-  /* Nine of them weigh as one ordinary thread, as a pull has two or three for each layer: requests come first. */
-  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
+  /* Three of them weigh as one ordinary thread: requests come first, and a busy machine does not starve a pull. */
+  setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);
   if (run_as(job) && !job->error.number) archive_fail(&job->error, EIO, "", "failed");
   napi_call_threadsafe_function(job->done, job, napi_tsfn_blocking);
   return NULL;
