@@ -31,7 +31,7 @@ test("a container gets the device, its variables, mounts and hooks; what is not 
     assert.match(stderr, /Read-only file system/);
     await create("example.com/device=two", "lacks");
     const failed = await engine.api.send("POST", "/containers/lacks/start");
-    assert.equal(failed.status, 400);
+    assert.equal(failed.status, 500);
     assert.match(failed.body.toString(), /unresolvable CDI devices example\.com\/device=two/);
     for (const name of ["has", "lacks"]) await engine.api.json("DELETE", `/containers/${name}`);
   }));

@@ -54,7 +54,7 @@ test("a later folder wins; two files of one folder that name the same device mak
     const { names, warnings } = await driver.list();
     assert.deepEqual(names, ["vendor.com/device=one"]);
     assert.match(warnings.join(), /conflicting device vendor\.com\/device=both \(specs .*a\.json, .*b\.json\)/);
-    await assert.rejects(driver.inject(spec(), ["vendor.com/device=both", "vendor.com/device=none"]), { code: "invalid-parameter", message: /unresolvable CDI devices vendor\.com\/device=both, vendor\.com\/device=none \(.*both is described by several files/ });
+    await assert.rejects(driver.inject(spec(), ["vendor.com/device=both", "vendor.com/device=none"]), { code: "system", message: /unresolvable CDI devices vendor\.com\/device=both, vendor\.com\/device=none \(.*both is described by several files/ });
   });
 });
 

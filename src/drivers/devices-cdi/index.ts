@@ -1,6 +1,6 @@
 /** Devices of the Container Device Interface. Its files are read anew each time: they are few, and change without notice. */
 import type { DeviceDriver } from "../../core/devices.ts";
-import { invalidParameter } from "../../lib/errors.ts";
+import { systemError } from "../../lib/errors.ts";
 import { applyEdits } from "./edits.ts";
 import { type CdiFile, type ContainerEdits, readFolder } from "./spec-files.ts";
 
@@ -20,7 +20,7 @@ export function createCdiDriver(folders: readonly string[]): DeviceDriver {
       const unknown = names.filter((name) => !devices.has(name));
       if (unknown.length > 0) {
         const reasons = [...unknown.filter((name) => ambiguous.has(name)).map((name) => `${name} is described by several files`), ...warnings];
-        throw invalidParameter(`CDI device injection failed: unresolvable CDI devices ${unknown.join(", ")}${reasons.length > 0 ? ` (${reasons.join("; ")})` : ""}`);
+        throw systemError(`CDI device injection failed: unresolvable CDI devices ${unknown.join(", ")}${reasons.length > 0 ? ` (${reasons.join("; ")})` : ""}`);
       }
       const files = new Set<CdiFile>();
       for (const name of names) {

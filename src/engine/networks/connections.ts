@@ -11,7 +11,7 @@ import type { IpFamily, IpPrefix } from "../../lib/ip.ts";
 import { formatMac } from "../../lib/mac.ts";
 import { randomId } from "../../lib/random-id.ts";
 import type { Sandbox, SandboxPort } from "../containers/lifecycle/context.ts";
-import { containerOf } from "../containers/modes.ts";
+import { containerOf, isUserDefined } from "../containers/modes.ts";
 import { createAddresses } from "./addresses.ts";
 import { familiesOf, interfaceNameFor, linkLocalAddresses, settingsFor } from "./endpoint-options.ts";
 import { createLinkKeeper } from "./link-keeper.ts";
@@ -25,7 +25,7 @@ import { leadOutside } from "./outside.ts";
 import { createPublishing } from "./publishing.ts";
 import type { LivePorts, PublishedChange } from "./publishing.ts";
 import type { NetworkRegistry } from "./registry.ts";
-import { hasLinks, linkVariables } from "./links.ts";
+import { hasLinks, linkVariables, requireLinked } from "./links.ts";
 import { createSandboxNames } from "./sandbox-names.ts";
 import { sandboxPaths } from "./sandbox-files.ts";
 import { endpointRow, gatewayEndpoints, joinRequest, routesThrough, stateOf } from "./sandbox.ts";
@@ -70,6 +70,7 @@ export function createConnections(options: ConnectionsOptions): Connections {
   async function connect(record: ContainerRecord): Promise<Sandbox> {
     const other = containerOf(record.hostConfig.NetworkMode);
     if (other !== undefined) return joinContainer(record, other);
+    if (!isUserDefined(record.hostConfig.NetworkMode)) requireLinked(record, options.findContainer);
     const env = linkVariables(record, options.findContainer);
     if (sandboxes.has(record.id)) await disconnect(record);
     const sandbox: ContainerSandbox = { id: randomId(), endpoints: [], named: false, linked: hasLinks(record) };

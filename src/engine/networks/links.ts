@@ -34,6 +34,9 @@ function linkedOf(record: ContainerRecord, find: (ref: string) => ContainerRecor
   });
 }
 
+/** Throws Docker's errors for links that a start in the default network would not find. */
+export const requireLinked = (record: ContainerRecord, find: (ref: string) => ContainerRecord): void => void linkedOf(record, find);
+
 /** By alias, host name and name. For a container that `runs` already, linked ones that are gone are left out. */
 export function linkHosts(record: ContainerRecord, find: (ref: string) => ContainerRecord, runs: boolean): HostsEntry[] {
   const texts = record.hostConfig.Links ?? [];
