@@ -1,157 +1,21 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { PassThrough } from "node:stream";
 import { test } from "node:test";
-import { emptyConfig, emptyHostConfig } from "../../../core/container-config.ts";
 import type { ContainerRecord } from "../../../core/container.ts";
-import type { EngineEvent } from "../../../core/events.ts";
-import type { ExitStatus, RecoveredTask, Runtime, RuntimeFailure, Task, TaskRequest } from "../../../core/runtime.ts";
+import type { RuntimeFailure } from "../../../core/runtime.ts";
 import { GantryError, notFound } from "../../../lib/errors.ts";
-import { openDatabase } from "../../../sys/database.ts";
 import { ExecService } from "../exec/exec.ts";
 import type { ExecConfig } from "../exec/instance.ts";
-import { containerMigrations, ContainerStore } from "../store.ts";
 import { stats } from "../stats/stats.ts";
 import { attach } from "./attach.ts";
-import type { LifecycleContext } from "./context.ts";
-import { LiveContainer } from "./live.ts";
-import { pause, unpause } from "./pause.ts";
 import { recoverAll, startByPolicy } from "./recover.ts";
 import { restart } from "./restart.ts";
-import { launch, start } from "./start.ts";
-import { kill, stop } from "./stop.ts";
+import { start } from "./start.ts";
+import { stop } from "./stop.ts";
 import { wait } from "./wait.ts";
-import { createdRecord } from "../testing/record.ts";
+import { FakeTask, world } from "../testing/world.ts";
 
 const stateOf = ({ state }: ContainerRecord): [string, number | undefined] => [state.status, "exitCode" in state ? state.exitCode : undefined];
 const never = new AbortController().signal;
-
-/** A task whose end the test decides; it obeys SIGKILL, and the signals in `obeys`. */
-class FakeTask implements Task {
-  readonly id: string;
-  readonly pid = 4242;
-  startedAt: bigint | undefined;
-  readonly signals: number[] = [];
-  released = false;
-  obeys = new Set([15]);
-  readonly #end = Promise.withResolvers<ExitStatus>();
-  readonly exited = this.#end.promise;
-
-  constructor(request: { id: string; autostart: boolean }) {
-    this.id = request.id;
-    if (request.autostart) this.startedAt = 1n;
-  }
-
-  end(code: number, oomKilled = false, at = BigInt(Date.now()) * 1_000_000n): void {
-    this.#end.resolve({ code, at, oomKilled });
-  }
-
-  async start(): Promise<void> {
-    this.startedAt = 1n;
-  }
-  async signal(signal: number): Promise<void> {
-    this.signals.push(signal);
-    if (signal === 9 || this.obeys.has(signal)) this.end(128 + signal);
-  }
-  async attach() {
-    return new PassThrough();
-  }
-  async resize(): Promise<void> {}
-  async exec() {
-    return { pid: 1, exited: Promise.resolve({ code: 3, at: 0n, oomKilled: false }), stream: undefined, resize: async () => {}, signal: async () => {} };
-  }
-  async pids(): Promise<number[]> {
-    return [this.pid];
-  }
-  async stats() {
-    return { throttling: { periods: 0, throttledPeriods: 0, throttledTime: 0 }, pids: { current: 1 }, blkio: {}, networks: {} };
-  }
-  async pause(): Promise<void> {}
-  async resume(): Promise<void> {}
-  async update(): Promise<void> {}
-  async changeLog(): Promise<void> {}
-  async checkpoint(): Promise<void> {}
-  async release(): Promise<void> {
-    this.released = true;
-  }
-}
-
-function world() {
-  const database = openDatabase(":memory:", containerMigrations);
-  const store = new ContainerStore(database);
-  const lives = new Map<string, LiveContainer>();
-  const tasks: FakeTask[] = [];
-  const events: EngineEvent[] = [];
-  const connected = new Set<string>();
-  const state = { failure: undefined as Error | undefined, recovered: new Map<string, RecoveredTask>() };
-  const runtime: Runtime = {
-    create: async (request: TaskRequest) => {
-      if (state.failure) throw state.failure;
-      const task = new FakeTask(request);
-      tasks.push(task);
-      return task;
-    },
-    explain: (request) => `plan of ${request.id}`,
-    recover: async (id) => state.recovered.get(id) ?? { kind: "gone" },
-    list: async () => [],
-    purge: async () => {},
-    close: async () => {},
-  };
-  const warnings: string[] = [];
-  const context: LifecycleContext = {
-    store,
-    runtime,
-    events: { emit: (event) => events.push(event) },
-    logs: { read: async function* () {} },
-    compressor: { watch: () => {} },
-    forwarder: { verify: async () => {}, forward: () => {}, ended: () => {}, drained: () => undefined, drop: () => {}, isBehind: () => false, close: async () => {} },
-    rootfs: async () => ({ mounts: [], [Symbol.asyncDispose]: async () => undefined }),
-    networks: {
-      connect: async (record) => (connected.add(record.id), {}),
-      disconnect: async (record) => void connected.delete(record.id),
-      started: () => {},
-    },
-    buildSpec: () => ({ ociVersion: "1.3.0" }),
-    runtimeOf: () => undefined,
-    planSpec: () => ({ ociVersion: "1.3.0" }),
-    buildExecProcess: (_record, exec) => ({ user: { uid: 0, gid: 0 }, args: exec.cmd, cwd: "/" }),
-    remove: async (record) => {
-      store.remove(record);
-      context.live(record.id).tellRemoval({ exitCode: "exitCode" in record.state ? (record.state.exitCode ?? 0) : 0, error: "" });
-    },
-    live: (id) => {
-      const live = lives.get(id) ?? new LiveContainer();
-      lives.set(id, live);
-      return live;
-    },
-    relaunch: (record) => launch(context, record),
-    logPath: () => "/nowhere",
-    logBytes: 0,
-    readFile: async () => Buffer.from("alice:x:1:1::/:/bin/sh\n"),
-    connectInside: () => {
-      throw new Error("a container that is made up has no network");
-    },
-    probed: () => undefined,
-    defaultStopTimeout: 10,
-    warn: (message) => warnings.push(message),
-  };
-  const add = (name: string, change: (record: ContainerRecord) => void = () => {}): ContainerRecord => {
-    const record = createdRecord({
-      id: randomBytes(32).toString("hex"),
-      name,
-      config: { ...emptyConfig(), Labels: { l: "v" } },
-      hostConfig: { ...emptyHostConfig(), LogConfig: { Type: "json-file", Config: {} }, RestartPolicy: { Name: "no", MaximumRetryCount: 0 } },
-    });
-    change(record);
-    store.add(record);
-    return record;
-  };
-  const settled = async (record: ContainerRecord): Promise<void> => {
-    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
-    await store.withContainer(record.id, async () => {});
-  };
-  return { context, store, tasks, events, connected, state, add, settled, warnings, actions: () => events.map((event) => event.action) };
-}
 
 test("a run from start to exit: state, events, what is given back", async () => {
   const w = world();
@@ -169,57 +33,6 @@ test("a run from start to exit: state, events, what is given back", async () => 
   assert.deepEqual(w.actions(), ["start", "die"]);
   assert.deepEqual(w.events[1]?.actor.attributes, { l: "v", image: "image", name: "a", execDuration: w.events[1]?.actor.attributes["execDuration"], exitCode: "7" });
   assert.deepEqual(await wait(w.context, "a", "not-running", never), { exitCode: 7, error: "" });
-});
-
-test("stop sends the stop signal, then SIGKILL after the timeout", async () => {
-  const w = world();
-  const record = w.add("a");
-  await start(w.context, "a");
-  await stop(w.context, "a", {});
-  assert.deepEqual(w.tasks[0]?.signals, [15]);
-  await w.settled(record);
-  assert.deepEqual(w.actions(), ["start", "kill", "stop", "die"]);
-  await assert.rejects(stop(w.context, "a", {}), { code: "not-modified" });
-  await start(w.context, "a");
-  const stubborn = w.tasks[1] as FakeTask;
-  stubborn.obeys.clear();
-  await stop(w.context, "a", { timeout: 0 });
-  assert.deepEqual(stubborn.signals, [15, 9]);
-  await assert.rejects(stop(w.context, "nosuch", {}), { code: "not-found", message: "No such container: nosuch" });
-});
-
-test("a stop that comes at once leaves the program a moment to say what it does with the signal; a kill does not", async () => {
-  const w = world();
-  const record = w.add("a");
-  const startNow = async (): Promise<void> => {
-    await start(w.context, "a");
-    // By the clock of the machine, an hour ahead: a busy one takes no part of the moment away.
-    record.state = { ...record.state, startedAt: BigInt(Date.now() + 3_600_000) * 1_000_000n };
-  };
-  await startNow();
-  const stopping = stop(w.context, "a", {});
-  await new Promise(setImmediate);
-  assert.deepEqual(w.tasks[0]?.signals, []);
-  await stopping;
-  assert.deepEqual(w.tasks[0]?.signals, [15]);
-  await w.settled(record);
-  await startNow();
-  const killing = kill(w.context, "a", "SIGTERM");
-  await new Promise(setImmediate);
-  assert.deepEqual(w.tasks[1]?.signals, [15]);
-  await killing;
-});
-
-test("kill: refusals have Docker's words", async () => {
-  const w = world();
-  const { id } = w.add("a");
-  await assert.rejects(kill(w.context, "a", undefined), { code: "conflict", message: `cannot kill container: a: container ${id} is not running` });
-  await start(w.context, "a");
-  await assert.rejects(kill(w.context, "a", "SIGNOSUCH"), { code: "invalid-parameter", message: "cannot kill container: a: invalid signal: SIGNOSUCH" });
-  await kill(w.context, "a", "winch");
-  assert.deepEqual(w.tasks[0]?.signals, [28]);
-  await kill(w.context, "a", undefined);
-  assert.deepEqual(w.tasks[0]?.signals, [28, 9]);
 });
 
 test("a failed start is undone and recorded", async () => {
@@ -281,40 +94,6 @@ test("restart by hand of a running and of a stopped container", async () => {
   await restart(w.context, "a", { timeout: 1 });
   assert.equal(record.state.status, "running");
   assert.deepEqual(w.actions(), ["start", "restart", "kill", "stop", "die", "start", "restart"]);
-});
-
-test("pause and unpause", async () => {
-  const w = world();
-  const record = w.add("a");
-  await assert.rejects(pause(w.context, "a"), { code: "conflict", message: `container ${record.id} is not running` });
-  await start(w.context, "a");
-  await pause(w.context, "a");
-  await assert.rejects(pause(w.context, "a"), { message: `container ${record.id} is already paused` });
-  await assert.rejects(start(w.context, "a"), { message: "cannot start a paused container, try unpause instead" });
-  await unpause(w.context, "a");
-  await assert.rejects(unpause(w.context, "a"), { code: "system", message: `Container ${record.id} is not paused` });
-});
-
-test("a signal that may end a frozen container thaws it, others leave it frozen", async () => {
-  const w = world();
-  const record = w.add("a");
-  await start(w.context, "a");
-  await pause(w.context, "a");
-  record.config.StopSignal = "SIGUSR2";
-  await kill(w.context, "a", "USR1");
-  assert.equal(record.state.status, "paused");
-  record.config.StopSignal = "SIGUSR1";
-  await kill(w.context, "a", "USR1");
-  assert.equal(record.state.status, "running");
-  assert.deepEqual(w.actions(), ["start", "pause", "kill", "kill", "unpause"]);
-});
-
-test("signals are read before containers are looked up, those of a stop only when there is something to stop", async () => {
-  const w = world();
-  const record = w.add("a");
-  await assert.rejects(kill(w.context, "none", "NONE"), { code: "invalid-parameter" });
-  await restart(w.context, "a", { signal: "NONE" });
-  assert.equal(record.state.status, "running");
 });
 
 test("an attachment made before the start is connected before the program runs", async () => {
