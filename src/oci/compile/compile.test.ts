@@ -88,6 +88,7 @@ test("bind mounts: sources, recursion, propagation and recursive attributes", ()
     op: "bind", source: "/bundle/sub", target: "/b", recursive: true, attributes: { ...none, recursiveSet: 1n }, create: "like-source",
     propagation: [{ type: "private", recursive: true }, { type: "slave", recursive: false }],
   });
+  for (const [destination, source] of [["/proc", "/proc"], ["/proc", "/missing"], ["/proc/meminfo", "/s"], ["/process", "/s"]] as const) assert.equal(mounting({ destination, type: "bind", source }).op, "bind", destination);
   const plain = mounting({ destination: "/b", source: "/s", options: ["bind", "ro", "rw", "nosuid"] });
   assert.deepEqual(plain.op === "bind" && [plain.recursive, plain.attributes], [false, { ...none, set: 2n, clear: 0x200000n | 0xdn }]);
 });
@@ -241,6 +242,8 @@ test("what is unknown or unfinished is refused with its field, before anything i
     [mount({ type: "ext4", source: "/s", options: ["tmpcopyup"] }), /option "tmpcopyup"/],
     [mount({ type: "cgroup", options: ["size=5"] }), /unknown option "size" of a cgroup mount/],
     [spec({ mounts: [{ destination: "/", type: "tmpfs" }] }), /cannot be mounted over/],
+    ...[{ type: "tmpfs" }, { type: "bind", source: "/" }].map((mounted): [OciSpec, RegExp] => [spec({ mounts: [{ destination: "/a/../proc", ...mounted }] }), /"\/proc" cannot be mounted because it is not of type proc/]),
+    ...[{ type: "tmpfs" }, { type: "proc" }, { type: "bind", source: "/proc" }].map((mounted): [OciSpec, RegExp] => [spec({ mounts: [{ destination: "/proc/sys", ...mounted }] }), /"\/proc\/sys" cannot be mounted because it is inside \/proc/]),
     [spec({ hostname: "h" }, { namespaces: [{ type: "mount" }] }), /hostname cannot be set without a uts namespace/],
     [spec({ hooks: { prestart: [{ path: "x" }] } }), /hooks\.prestart\[0\]\.path "x"/],
     [spec({}, { namespaces: [], maskedPaths: ["/proc/kcore"] }), /linux\.maskedPaths cannot be set without a mount namespace/],

@@ -20,7 +20,7 @@ test("a container: answers narrow what is possible, lost ones widen it", () => {
   assert.deepEqual(byItself("paused", container.traits), []);
 });
 
-test("a prune takes what does not run; a commit that is cut off may leave a container frozen", () => {
+test("a prune takes what does not run; a commit that is cut off may leave a container frozen, a stop may leave it thawed", () => {
   const container = new Container({ short: false, always: false, autoRemove: false });
   const call = caller(container);
   call("create", "done");
@@ -29,6 +29,8 @@ test("a prune takes what does not run; a commit that is cut off may leave a cont
   assert.deepEqual([...container.possible], ["running"]);
   assert.equal(call("commit", "lost"), undefined);
   assert.equal(call("look", "done", "paused"), undefined);
+  assert.equal(call("stop", "lost"), undefined);
+  assert.equal(call("look", "done", "running"), undefined, "it was thawed, and has not heard of its signal");
   call("stop", "done");
   assert.equal(call("prune", "done"), undefined);
   assert.deepEqual([...container.possible], ["absent"]);

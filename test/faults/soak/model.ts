@@ -44,8 +44,8 @@ const forAll: ReadonlySet<Action> = new Set(["prune"]);
 /** What is answered with "not modified". */
 const unchanged: Partial<Record<Action, readonly State[]>> = { start: ["running"], stop: ["created", "exited"] };
 
-/** States on the way of an action, which stay when it is cut off. */
-const halfway: Partial<Record<Action, readonly State[]>> = { start: ["exited"], restart: ["exited"], remove: ["removing"], "force-remove": ["removing", "exited"], prune: ["removing"], commit: ["paused"] };
+/** States on the way of an action, which stay when it is cut off: a stop thaws what it signals. */
+const halfway: Partial<Record<Action, readonly State[]>> = { start: ["exited"], stop: ["running"], restart: ["exited"], remove: ["removing"], "force-remove": ["removing", "exited"], prune: ["removing"], commit: ["paused"] };
 
 const signalling: ReadonlySet<Action> = new Set(["stop", "kill", "restart", "force-remove"]);
 
