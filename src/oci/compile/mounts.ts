@@ -52,7 +52,7 @@ function mountOp(mount: OciMount, index: number, context: MountContext, late: Ch
   if (mount.type === undefined || mount.type === "" || mount.type === "none") throw invalidParameter(`${where}.type is missing, and no option makes it a bind mount`);
   if (options.idmap !== "none" || mount.uidMappings !== undefined || mount.gidMappings !== undefined) throw invalidParameter(`${where}: id-mapped mounts must be bind mounts`);
   if (target === "/") throw invalidParameter(`${where}: the root file system cannot be mounted over`);
-  checkProcMount(target, { type: mount.type });
+  checkProcMount(where, target, { type: mount.type });
   if (mount.type === "cgroup") return cgroupOp(target, options, { ...context, where });
   const filled = mount.type === "tmpfs" || target === "/dev";
   if (filled && options.attributes.set & attribute.readonly) {
@@ -99,7 +99,7 @@ function bindOp(mount: OciMount, target: string, options: MountOptions, context:
   for (const [flag] of options.superblock) context.warn(`${where}: option ${flag} has no effect on a bind mount`);
   const idmap = idmapOf(mount, options, context);
   const source = posix.resolve(context.bundle ?? "/", mount.source);
-  checkProcMount(target, { source });
+  checkProcMount(where, target, { source });
   return {
     op: "bind",
     source,

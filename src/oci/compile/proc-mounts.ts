@@ -7,10 +7,10 @@ const PROC_TYPE = 0x9fa0;
 /** What lxcfs tells in the kernel's place. */
 const emulated = new Set(["cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"]);
 
-/** Throws "system" for a mount that would stand in the way. `mounted`: the file system's type, or the source of a bind mount. */
-export function checkProcMount(target: string, mounted: { type: string } | { source: string }): void {
-  if (target === "/proc" && !("type" in mounted ? mounted.type === "proc" : isProc(mounted.source))) throw systemError(`${JSON.stringify(target)} cannot be mounted because it is not of type proc`);
-  if (target.startsWith("/proc/") && !emulated.has(target.slice("/proc/".length))) throw systemError(`${JSON.stringify(target)} cannot be mounted because it is inside /proc`);
+/** Throws "system" for a mount that would stand in the way. `where`: its place in the configuration; `mounted`: the file system's type, or the source of a bind mount. */
+export function checkProcMount(where: string, target: string, mounted: { type: string } | { source: string }): void {
+  if (target === "/proc" && !("type" in mounted ? mounted.type === "proc" : isProc(mounted.source))) throw systemError(`${where}: ${JSON.stringify(target)} cannot be mounted because it is not of type proc`);
+  if (target.startsWith("/proc/") && !emulated.has(target.slice("/proc/".length))) throw systemError(`${where}: ${JSON.stringify(target)} cannot be mounted because it is inside /proc`);
 }
 
 function isProc(source: string): boolean {
