@@ -7,8 +7,11 @@ export const LOG_DRIVERS: readonly string[] = [...REMOTE_LOG_DRIVERS, "json-file
  * client: Docker's multiplexed frames, or with a terminal the plain text.
  */
 export interface LogReader {
-  /** Yields chunks in order until the end of the log; with `follow`, until `ended` has settled and everything was read, or the signal aborts. */
-  read(source: LogSource, options: LogOptions): AsyncIterable<Buffer>;
+  /**
+   * Resolves when the files are open: from then on they may be removed. What it resolves with has to be iterated; it yields chunks in order
+   * until the end of the log; with `follow`, until `ended` has settled and everything was read, or the signal aborts.
+   */
+  read(source: LogSource, options: LogOptions): Promise<AsyncIterable<Buffer>>;
 }
 
 /** Compresses the files of a log that are rotated away, for as long as it is written. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { eventually } from "../../src/lib/eventually.testing.ts";
 import { demultiplex, type Json } from "../harness/api.ts";
@@ -34,6 +35,20 @@ test("rotated files are compressed while more is written; readers and followers 
   assert.deepEqual(await read("packed", "&tail=150"), expected.slice(-150));
   assert.deepEqual(await read("packed", "&tail=1&details=1"), ["tag=packed line 599"]);
   await api("DELETE", "/containers/packed?force=1");
+});
+
+test("who has the head of the answer has the log, though the container is removed before it is read", async () => {
+  const one = async (index: number): Promise<void> => {
+    const name = `brief-${index}`;
+    await run(name, `echo said ${index}`, {});
+    const answer = await engine.api.open("GET", `/containers/${name}/logs?stdout=1&follow=${index % 2}`);
+    await api("POST", `/containers/${name}/wait`);
+    await api("DELETE", `/containers/${name}`);
+    const text = demultiplex(await buffer(answer)).stdout;
+    // Without following it may have been asked for before anything was printed.
+    if (index % 2 === 1 || text !== "") assert.equal(text, `said ${index}\n`);
+  };
+  await Promise.all(Array.from({ length: 20 }, (_, index) => one(index)));
 });
 
 test("a log without a limit has the daemon's, and options are refused in Docker's words", async () => {

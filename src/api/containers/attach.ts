@@ -117,7 +117,7 @@ async function carry(context: LifecycleContext, name: string, query: AttachQuery
 }
 
 async function replay(context: LifecycleContext, name: string, query: AttachQuery, client: Duplex, signal: AbortSignal): Promise<void> {
-  const { chunks } = logs(context, name, { stdout: query.stdout, stderr: query.stderr, follow: false, timestamps: false, details: false, signal });
+  const { chunks } = await logs(context, name, { stdout: query.stdout, stderr: query.stderr, follow: false, timestamps: false, details: false, signal });
   for await (const chunk of chunks) {
     if (!client.write(chunk)) await new Promise<void>((resolve) => (client.once("drain", resolve), client.once("close", resolve)));
     if (signal.aborted) return;

@@ -15,7 +15,7 @@ async function handleLogs(context: LifecycleContext, call: Call): Promise<void> 
   const since = moment(query, "since");
   const until = moment(query, "until");
   const tail = tailOf(query.get("tail"));
-  const { tty, chunks } = logs(context, call.params["name"] as string, {
+  const { tty, chunks } = await logs(context, call.params["name"] as string, {
     stdout: boolQuery(query, "stdout"),
     stderr: boolQuery(query, "stderr"),
     follow: boolQuery(query, "follow"),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { LogOptions } from "../../core/log.ts";
 import { gzipSync } from "node:zlib";
@@ -13,7 +13,7 @@ const all: LogOptions = { stdout: true, stderr: true, follow: false, timestamps:
 
 function folder(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), "gantry-log-"));
-  t.after(() => rmSync(path, { recursive: true }));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
   return join(path, "x-json.log");
 }
 
@@ -23,7 +23,7 @@ const line = (n: number, text = `l${n}\n`, stream = "stdout", attrs = ""): strin
 
 async function read(path: string, options: Partial<LogOptions> = {}, ended: Promise<unknown> = Promise.resolve()): Promise<string> {
   let text = "";
-  for await (const chunk of jsonFileReader.read({ path, ended }, { ...all, ...options })) text += chunk.toString("latin1");
+  for await (const chunk of await jsonFileReader.read({ path, ended }, { ...all, ...options })) text += chunk.toString("latin1");
   return Buffer.from(text, "latin1").toString();
 }
 
@@ -155,7 +155,7 @@ test("follow begins before the file exists and ends by abort", async (t) => {
   const abort = new AbortController();
   const reading = (async () => {
     let text = "";
-    for await (const chunk of jsonFileReader.read({ path, ended: new Promise(() => {}) }, { ...all, follow: true, signal: abort.signal })) {
+    for await (const chunk of await jsonFileReader.read({ path, ended: new Promise(() => {}) }, { ...all, follow: true, signal: abort.signal })) {
       text += chunk.toString();
       if (text.includes("\n")) abort.abort();
     }
@@ -164,6 +164,19 @@ test("follow begins before the file exists and ends by abort", async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 30));
   writeFileSync(path, line(1));
   assert.equal(await reading, "l1\n");
+});
+
+test("a log that is removed once it is open is read to its end", async (t) => {
+  for (const follow of [false, true]) {
+    const path = folder(t);
+    writeFileSync(`${path}.1`, line(1));
+    writeFileSync(path, line(2));
+    const chunks = await jsonFileReader.read({ path, ended: Promise.resolve() }, { ...all, follow });
+    rmSync(dirname(path), { recursive: true });
+    let text = "";
+    for await (const chunk of chunks) text += chunk.toString();
+    assert.equal(text, "l1\nl2\n");
+  }
 });
 
 test("follow with until ends when that moment passes", async (t) => {

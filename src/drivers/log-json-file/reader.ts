@@ -1,5 +1,5 @@
 /** Reads json-file logs: tail and since by seeking, records decoded in C, rotation followed by inode. */
-import { watch } from "node:fs";
+import { type FSWatcher, watch } from "node:fs";
 import { dirname } from "node:path";
 import type { LogOptions, LogReader, LogSource } from "../../core/log.ts";
 import { decodeJsonLog, type DecodeOptions } from "../../sys/json-log.ts";
@@ -9,11 +9,12 @@ import { Wake } from "./wake.ts";
 /** One step of decoding: large enough for speed, small enough to keep the event loop below 2 ms. */
 const CHUNK = 1024 * 1024;
 
-export const jsonFileReader: LogReader = { read };
+export const jsonFileReader: LogReader = {
+  read: async (source, options) => chunks(source, options, options.tail === 0 && !options.follow ? [] : await openLogFiles(source.path)),
+};
 
-async function* read(source: LogSource, options: LogOptions): AsyncGenerator<Buffer> {
-  if (options.tail === 0 && !options.follow) return;
-  const files = await openLogFiles(source.path);
+/** Closes the files. */
+async function* chunks(source: LogSource, options: LogOptions, files: LogFile[]): AsyncGenerator<Buffer> {
   try {
     const first = await firstPosition(files, options);
     const decoder = new Decoder(options);
@@ -107,8 +108,7 @@ async function* follow(source: LogSource, from: { file: LogFile; position: numbe
   );
   const onAbort = (): void => wake.ring();
   options.signal.addEventListener("abort", onAbort, { once: true });
-  const watcher = watch(dirname(source.path), { persistent: false }, () => wake.ring());
-  watcher.on("error", () => wake.ring());
+  const watcher = watchFolder(dirname(source.path), wake);
   const timer = deadline(options.until, wake);
   let current = from;
   const opened: LogFile[] = [];
@@ -133,8 +133,18 @@ async function* follow(source: LogSource, from: { file: LogFile; position: numbe
   } finally {
     options.signal.removeEventListener("abort", onAbort);
     clearTimeout(timer.handle);
-    watcher.close();
+    watcher?.close();
     await closeLogFiles(opened);
+  }
+}
+
+/** Undefined when it is gone with its container: nothing more comes. */
+function watchFolder(folder: string, wake: Wake): FSWatcher | undefined {
+  try {
+    return watch(folder, { persistent: false }, () => wake.ring()).on("error", () => wake.ring());
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
 }
 

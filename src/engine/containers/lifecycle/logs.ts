@@ -8,8 +8,8 @@ import { hasTask } from "./state.ts";
 
 export interface LogQuery extends Omit<LogOptions, "frames"> {}
 
-/** What can be read with which framing; throws before anything is read. */
-export function logs(context: LifecycleContext, ref: string, query: LogQuery): { tty: boolean; chunks: AsyncIterable<Buffer> } {
+/** What can be read with which framing, to the end also when the container is removed meanwhile; rejects before anything is read. */
+export async function logs(context: LifecycleContext, ref: string, query: LogQuery): Promise<{ tty: boolean; chunks: AsyncIterable<Buffer> }> {
   if (!query.stdout && !query.stderr) throw invalidParameter("must specify at least one of 'stdout' or 'stderr'");
   const record = context.store.find(ref);
   const { Type, Config } = record.hostConfig.LogConfig;
@@ -19,5 +19,5 @@ export function logs(context: LifecycleContext, ref: string, query: LogQuery): {
   const ended = running ? live.nextExit(query.signal) : Promise.resolve();
   ended.catch(() => {});
   const tty = record.config.Tty;
-  return { tty, chunks: context.logs.read({ path: context.logPath(record), ended }, { ...query, follow: query.follow && running, frames: !tty }) };
+  return { tty, chunks: await context.logs.read({ path: context.logPath(record), ended }, { ...query, follow: query.follow && running, frames: !tty }) };
 }

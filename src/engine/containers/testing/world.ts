@@ -89,7 +89,7 @@ export function world() {
     store,
     runtime,
     events: { emit: (event) => events.push(event) },
-    logs: { read: async function* () {} },
+    logs: { read: async () => (async function* () {})() },
     compressor: { watch: () => {} },
     forwarder: { verify: async () => {}, forward: () => {}, ended: () => {}, drained: () => undefined, drop: () => {}, isBehind: () => false, close: async () => {} },
     rootfs: async () => ({ mounts: [], [Symbol.asyncDispose]: async () => undefined }),
