@@ -30,6 +30,7 @@ export const explanations: Record<string, string> = {
   "13b": hundredPorts,
   "13c": "Two thirds are the kernel's time for 10,000 sockets, one of each family for a port: 35 ms to make and bind them, and 20 ms until 5,000 of them listen in gantry-relay, which serves IPv6 where the container has none. Everything else has them as one run.",
   "13d": "1.5 MB are gantry-relay's, 300 bytes for each port that it serves; the rest is the daemon's heap, which holds the settings of the container.",
+  "14c": "Samples of one run differ by half, of both paths: the brackets overlap, and the run before had 0.98. What each packet meets is as in row 14f.",
   "14d": packet,
   "14e": packet,
   "14f": packet,
