@@ -10,7 +10,7 @@ import type { CommandModule } from "./handlers.ts";
 import { flagSpecs } from "./flag-types.ts";
 import { Session } from "./session.ts";
 import type { Wiring } from "./session.ts";
-import { StatusError } from "./status-error.ts";
+import { notImplemented, StatusError } from "./status-error.ts";
 import { stderr, stdout } from "./streams.ts";
 import { GLOBAL_FLAGS, PLUGINS, SHORTCUTS, TOP_LEVEL } from "./tree/index.ts";
 import { parseFlagEntries, usageLine } from "./tree/types.ts";
@@ -56,8 +56,6 @@ async function dispatch(line: string[], program: Program): Promise<void> {
   if (found.entry.group) return runGroup(found, program);
   await runCommand(found, { program, globals });
 }
-
-const notImplemented = (called: string): StatusError => new StatusError(1, `${called}: this command is not implemented yet`);
 
 const titleCase = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 

@@ -12,3 +12,6 @@ export function withHelp(program: string, command: string, thrown: unknown): str
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return `${program}: ${message}\n\nRun '${program} ${command} --help' for more information`;
 }
+
+/** For commands that there are no parts for. `called`: with the program's name. */
+export const notImplemented = (called: string): StatusError => new StatusError(1, `${called}: this command is not implemented yet`);

@@ -25,7 +25,8 @@ export class HeldMounts {
     try {
       made = await held.ready;
     } catch (error) {
-      this.#held.delete(place);
+      // Somebody may be at it again.
+      if (this.#held.get(place) === held) this.#held.delete(place);
       throw error;
     }
     let isOver = false;

@@ -2,6 +2,7 @@ import { messageOf } from "../../../lib/errors.ts";
 import { familiarName, parseReference, withDefaultTag } from "../../../lib/reference.ts";
 import { path } from "../../api/client.ts";
 import type { Session } from "../../session.ts";
+import { notImplemented } from "../../status-error.ts";
 
 /** `set`, `push` and `upgrade` of plugins that are there: the daemon says that there is none. */
 export async function run(session: Session): Promise<void> {
@@ -16,6 +17,6 @@ export async function run(session: Session): Promise<void> {
       return;
     default:
       await client.text("GET", path`/plugins/${name}/json`).catch((error: unknown) => Promise.reject(new Error(`error reading plugin data: ${messageOf(error)}`)));
-      throw new Error(`${session.called}: this command is not implemented yet`);
+      throw notImplemented(session.called);
   }
 }

@@ -1,7 +1,8 @@
 import { parseReference } from "../../../lib/reference.ts";
 import type { Session } from "../../session.ts";
+import { notImplemented } from "../../status-error.ts";
 
 export function run(session: Session): void {
   parseReference(session.args[0] as string);
-  throw new Error(`${session.called}: this command is not implemented yet`);
+  throw notImplemented(session.called);
 }

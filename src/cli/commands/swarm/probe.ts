@@ -2,6 +2,7 @@
 import { messageOf } from "../../../lib/errors.ts";
 import { inspectAll } from "../../inspect/inspect.ts";
 import type { Session } from "../../session.ts";
+import { notImplemented } from "../../status-error.ts";
 
 const ROUTES: Record<string, string> = { ca: "/swarm", "join-token": "/swarm", update: "/swarm", "unlock-key": "/swarm/unlockkey", node: "/nodes", service: "/services", stack: "/services", secret: "/secrets", config: "/configs" };
 
@@ -16,15 +17,13 @@ export async function run(session: Session): Promise<void> {
   if (route !== undefined && action === "inspect" && !session.flags.bool("pretty")) {
     const find = async (): Promise<string> => {
       await probe(session, route, action);
-      throw absent(session);
+      throw notImplemented(session.called);
     };
     return inspectAll(session.args, { format: session.flags.string("format"), out: session.out, find });
   }
   if (route !== undefined) await probe(session, route, action);
-  throw absent(session);
+  throw notImplemented(session.called);
 }
-
-const absent = (session: Session): Error => new Error(`${session.called}: this command is not implemented yet`);
 
 async function probe(session: Session, route: string, action: string): Promise<void> {
   try {
