@@ -2,7 +2,7 @@
 
 let isBounded = false;
 
-/** V8 goes over to matching in linear time when an expression takes too many steps: it holds nobody up, whatever it is. */
+/** V8 goes over to matching in linear time when an expression takes too many steps. It cannot for those with the flag i or u, or with large counted repeats: these may still hold the thread up. */
 function bound(): void {
   if (isBounded) return;
   isBounded = true;
